@@ -1,0 +1,2 @@
+// Package syncserver is Skerry's thin server.
+package syncserver

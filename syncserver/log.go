@@ -1,0 +1,130 @@
+package syncserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"skerry/shared/digest"
+	"skerry/shared/space"
+)
+
+// Log is where the server keeps everything that must survive it: the records of every space, blobs, small keys
+// and the state of rate limits. It is all that several servers would have to share. A Log stores; it never
+// judges and never hashes. The suite that every implementation passes is package logtest.
+//
+// All methods are safe for concurrent use and honour ctx while they wait, but an append that was handed over is
+// not taken back: after a cancelled or failed call the caller does not know the outcome, and finds out by calling
+// again with the same arguments or by reading [Log.Head].
+//
+// What a method returned without error is durable: it survives the loss of power at once afterwards.
+type Log interface {
+	// Create stores a space and reports whether this call did. The genesis is its own key, so creating twice is
+	// success with created false. It never fails because the space exists.
+	Create(ctx context.Context, genesis *space.Genesis, signature []byte) (created bool, err error)
+
+	// Genesis returns what a space was created from, or [ErrNoSpace].
+	Genesis(ctx context.Context, id space.ID) (space.Genesis, []byte, error)
+
+	// Spaces returns up to limit space IDs greater than after (the zero ID to begin), ascending.
+	Spaces(ctx context.Context, after space.ID, limit int) ([]space.ID, error)
+
+	// Head returns where the log of a space ends, as its last acknowledged append left it: {0, ID, 0} when it is
+	// empty, [ErrNoSpace] when it does not exist.
+	Head(ctx context.Context, id space.ID) (space.Head, error)
+
+	// Append adds records if the log ends at previous, and makes next its head, in one atomic step. The records
+	// carry contiguous numbers from previous.Seq+1 to next.Seq and end with a whole transaction. It returns a
+	// [*HeadError] if the log ends elsewhere and a [*KnownError] if an event id is stored already or twice among
+	// records; then nothing was stored. When the outcome of an earlier call is unknown, the same call again tells:
+	// a HeadError whose Actual equals next means that the earlier one succeeded.
+	Append(ctx context.Context, id space.ID, previous space.Head, records []space.Record, next space.Head) error
+
+	// Known returns what is stored under each of ids, in their order: an entry with Seq 0 where nothing is.
+	Known(ctx context.Context, id space.ID, ids []space.ULID) ([]Known, error)
+
+	// Read returns records with numbers above after, ascending and without holes: as many whole transactions as
+	// fit in maxRecords and maxBytes ([space.Record.Size]), but at least one transaction where there is any. It
+	// sees every append that was acknowledged before the call, by whichever handle.
+	Read(ctx context.Context, id space.ID, after uint64, maxRecords, maxBytes int) ([]space.Record, error)
+
+	// ChainBefore returns the newest chain value that is stored at or before seq: at 0 at least, where it is the
+	// space's ID. The caller folds the records between. Implementations store it where each append ended.
+	ChainBefore(ctx context.Context, id space.ID, seq uint64) (space.Position, error)
+
+	// Watch calls notify with the ID of a space after appends to it through any handle, until ctx ends. It is a
+	// hint: calls may be lost or merged, and correctness never depends on them. notify must not block.
+	Watch(ctx context.Context, notify func(space.ID)) error
+
+	// PutBlob stores bytes under their digest, which the caller has verified. Storing them again is success.
+	PutBlob(ctx context.Context, name digest.Digest, bytes []byte) error
+	// Blob returns the bytes stored under name, or [ErrNoBlob].
+	Blob(ctx context.Context, name digest.Digest) ([]byte, error)
+	// HasBlob reports whether bytes are stored under name.
+	HasBlob(ctx context.Context, name digest.Digest) (bool, error)
+
+	// Key returns the value of a key, nil if it is absent.
+	Key(ctx context.Context, key string) ([]byte, error)
+	// CompareAndSet sets a key to value if it holds old, and reports whether it did. A nil old means absent, a
+	// nil value deletes.
+	CompareAndSet(ctx context.Context, key string, old, value []byte) (bool, error)
+	// Scan returns up to limit keys that begin with prefix and are greater than after, ascending by their bytes.
+	Scan(ctx context.Context, prefix, after string, limit int) ([]KeyValue, error)
+
+	// Limit charges every one of charges, or none: when one of them is over its rate it returns how long to wait
+	// until all would pass, and charges nothing. A charge whose Cost exceeds its Burst never passes: the wait is
+	// [NeverPasses]. now is the caller's clock.
+	Limit(ctx context.Context, now time.Time, charges []Charge) (wait time.Duration, err error)
+
+	// Close waits for calls under way and releases the log.
+	Close() error
+}
+
+// Known is what a log holds under an event id. Seq is 0 when it holds nothing.
+type Known struct {
+	Seq          uint64
+	Index, Count uint32
+	Author       string
+}
+
+// KeyValue is one key of a log with its value.
+type KeyValue struct {
+	Key   string
+	Value []byte
+}
+
+// Charge is one key's share of a rate limit by the generic cell rate algorithm (GCRA): Burst may pass at once,
+// then one every Interval. The state behind a key is a single timestamp.
+type Charge struct {
+	Key      string
+	Interval time.Duration // the time that pays for a cost of one
+	Burst    int           // how much may pass at once after a long silence; 0 denies everything
+	Cost     int           // what this call costs; 1 for creating one space
+}
+
+// NeverPasses is the wait that [Log.Limit] returns for a charge that no waiting would let through.
+const NeverPasses = time.Duration(1<<63 - 1)
+
+var (
+	// ErrNoSpace tells that a log holds no space with the ID asked for.
+	ErrNoSpace = errors.New("no such space")
+	// ErrNoBlob tells that a log holds no bytes under the digest asked for.
+	ErrNoBlob = errors.New("no such blob")
+	// ErrFull tells that the log's storage is full: nothing was stored, and reading still works.
+	ErrFull = errors.New("the log's storage is full")
+)
+
+// HeadError tells that a log did not end where an append expected it to. Nothing was stored.
+type HeadError struct{ Actual space.Head }
+
+func (e *HeadError) Error() string {
+	return fmt.Sprintf("the log ends at %d, not where the append expected it", e.Actual.Seq)
+}
+
+// KnownError tells that event ids of an append are stored already, or occur twice in it. Nothing was stored.
+type KnownError struct{ IDs []space.ULID }
+
+func (e *KnownError) Error() string {
+	return fmt.Sprintf("%d event ids are in the log already, the first is %s", len(e.IDs), e.IDs[0])
+}
