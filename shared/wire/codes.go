@@ -1,0 +1,144 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Code says why something was refused. Codes are append-only: a number never changes its meaning and is never
+// used again. Zero is unknown.
+type Code uint64
+
+// The codes that a server sends. Those that only a client uses for its own errors are from 200 on.
+const (
+	CodeUnknown Code = 0
+
+	// About the connection.
+	CodeBadFrame       Code = 1  // the message is malformed or out of order
+	CodeUnknownFrame   Code = 2  // the frame's number is unknown
+	CodeUnsupported    Code = 3  // the frame is reserved and not built yet
+	CodeMessageTooBig  Code = 4  // a message is over the limit on messages
+	CodeWindowExceeded Code = 5  // more pushed bytes are unanswered than the window allows
+	CodeSuperseded     Code = 6  // a newer epoch of the same session is connected
+	CodeAPIUnsupported Code = 7  // no version of the wire contract is spoken by both sides
+	CodeSlowReader     Code = 8  // the socket was not read for too long
+	CodeIdle           Code = 9  // the client was silent for too long
+	CodeShutdown       Code = 10 // the server stops or restarts
+	CodeTooMany        Code = 11 // more subscriptions, requests or connections than allowed
+	CodeInternal       Code = 12 // the server failed; its log says how
+	CodeBadCredentials Code = 13 // an identity could not be proven
+
+	// Deferrals: nothing was decided, the same may be sent again.
+	CodeBehind        Code = 40 // an earlier transaction of this space was deferred
+	CodeRateLimited   Code = 41 // over a rate limit; retry_after_ms says for how long
+	CodeOverloaded    Code = 42 // the server could not do it now
+	CodeServerFull    Code = 43 // the server's storage is full
+	CodeUnknownSpace  Code = 44 // the server has no such space: send its genesis
+	CodeUnknownType   Code = 45 // the module does not know the event's type
+	CodeModuleMissing Code = 46 // the server does not have the module
+	CodeSetupRequired Code = 47 // the server has no administrator yet
+	CodeAuthRequired  Code = 48 // the connection has not proven the author or creator
+	CodeRecovering    Code = 49 // the server lost its newest records and waits for a replica that holds them
+
+	// Rejections: the final word on these bytes.
+	CodeIDReused       Code = 80 // an event id is known already with other bytes or in another transaction
+	CodeForbidden      Code = 81 // the identity may not do this
+	CodeReservedType   Code = 82 // types beginning with $ are the server's
+	CodeTooLarge       Code = 83 // over a limit on size or count
+	CodeBadTransaction Code = 84 // no events, an event without id or type, or an id twice
+	CodeBadGenesis     Code = 85 // the genesis does not hash to the space's ID, or its signature is wrong
+	CodeSpaceFull      Code = 86 // the space has given its last sequence number
+	CodeBadModule      Code = 87 // the module cannot judge spaces on this server
+
+	// Ends of subscriptions.
+	CodeDiverged   Code = 120 // the position is on a branch of history that this server never had or left
+	CodeResumeGone Code = 121 // the position is older than what the server still has
+	CodeLeft       Code = 122 // the identity may not read the space any more
+	CodeDeleted    Code = 123 // the space was deleted
+
+	// The client's own.
+	CodeBadChain         Code = 200 // records received do not hash to the position that came with them
+	CodeServerChanged    Code = 201 // another server answers at this address
+	CodeUpgradeRequired  Code = 202 // the store was written by a newer version
+	CodeQuota            Code = 203 // the device's storage is full
+	CodeNotDurable       Code = 204 // the transaction could not be made durable on this device
+	CodeDiscarded        Code = 205 // the transaction was discarded
+	CodeClosed           Code = 206 // the client was closed
+	CodeInsecureContext  Code = 207 // the page is not a secure context
+	CodeBuildMismatch    Code = 208 // page, worker and wasm are of different builds
+	CodeBadArgument      Code = 209 // the caller passed something that cannot be
+	CodeNoSuchSpace      Code = 210 // the replica knows no space with that ID
+	CodeStorageFailed    Code = 211 // the device's storage failed
+	CodeNotFound         Code = 212 // nothing is kept under that id
+	CodeBadServerMessage Code = 213 // the server sent what the protocol does not allow
+)
+
+// codeNames is also the list that the documents and the TypeScript client are held to.
+var codeNames = map[Code]string{
+	CodeUnknown: "unknown",
+
+	CodeBadFrame: "bad_frame", CodeUnknownFrame: "unknown_frame", CodeUnsupported: "unsupported",
+	CodeMessageTooBig: "message_too_big", CodeWindowExceeded: "window_exceeded", CodeSuperseded: "superseded",
+	CodeAPIUnsupported: "api_unsupported", CodeSlowReader: "slow_reader", CodeIdle: "idle", CodeShutdown: "shutdown",
+	CodeTooMany: "too_many", CodeInternal: "internal", CodeBadCredentials: "bad_credentials",
+
+	CodeBehind: "behind", CodeRateLimited: "rate_limited", CodeOverloaded: "overloaded", CodeServerFull: "server_full",
+	CodeUnknownSpace: "unknown_space", CodeUnknownType: "unknown_type", CodeModuleMissing: "module_missing",
+	CodeSetupRequired: "setup_required", CodeAuthRequired: "auth_required", CodeRecovering: "recovering",
+
+	CodeIDReused: "id_reused", CodeForbidden: "forbidden", CodeReservedType: "reserved_type", CodeTooLarge: "too_large",
+	CodeBadTransaction: "bad_transaction", CodeBadGenesis: "bad_genesis", CodeSpaceFull: "space_full",
+	CodeBadModule: "bad_module",
+
+	CodeDiverged: "diverged", CodeResumeGone: "resume_gone", CodeLeft: "left", CodeDeleted: "deleted",
+
+	CodeBadChain: "bad_chain", CodeServerChanged: "server_changed", CodeUpgradeRequired: "upgrade_required",
+	CodeQuota: "quota", CodeNotDurable: "not_durable", CodeDiscarded: "discarded", CodeClosed: "closed",
+	CodeInsecureContext: "insecure_context", CodeBuildMismatch: "build_mismatch", CodeBadArgument: "bad_argument",
+	CodeNoSuchSpace: "no_such_space", CodeStorageFailed: "storage_failed", CodeNotFound: "not_found",
+	CodeBadServerMessage: "bad_server_message",
+}
+
+// Codes returns every known code with its name, for documents and tests.
+func Codes() map[Code]string {
+	codes := make(map[Code]string, len(codeNames))
+	for code, name := range codeNames {
+		codes[code] = name
+	}
+	return codes
+}
+
+// String returns the code's name, or code_N for one that this build does not know.
+func (c Code) String() string {
+	if name, ok := codeNames[c]; ok {
+		return name
+	}
+	return fmt.Sprintf("code_%d", uint64(c))
+}
+
+// CodeError is an error with a code. The code's name and the reason make its text.
+type CodeError struct {
+	Code   Code
+	Reason string
+}
+
+func (e *CodeError) Error() string {
+	if e.Reason == "" {
+		return e.Code.String()
+	}
+	return e.Code.String() + ": " + e.Reason
+}
+
+// Errorf returns a [*CodeError] whose reason is made as by fmt.Sprintf.
+func Errorf(code Code, format string, args ...any) error {
+	return &CodeError{Code: code, Reason: fmt.Sprintf(format, args...)}
+}
+
+// CodeOf returns the code of err or of what it wraps, and [CodeUnknown] if there is none.
+func CodeOf(err error) Code {
+	var coded *CodeError
+	if errors.As(err, &coded) {
+		return coded.Code
+	}
+	return CodeUnknown
+}

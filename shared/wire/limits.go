@@ -1,0 +1,54 @@
+package wire
+
+// The versions of the wire contract that this build speaks, lowest and highest.
+const (
+	APILow  = "1.0.0"
+	APIHigh = "1.0.0"
+)
+
+// Subprotocol is the WebSocket subprotocol of the wire contract.
+const Subprotocol = "skerry.v1"
+
+// Limits is what a server admits. Everything that a client sends has a limit; what is in a log already is
+// delivered whatever the limits are now. Sizes are in bytes.
+type Limits struct {
+	Type              uint64 // an event's type
+	Identity          uint64 // an author's or creator's name
+	ClientVersion     uint64
+	API               uint64
+	Params            uint64 // of a genesis
+	Payload           uint64 // of one event
+	TransactionEvents uint64 // events in one transaction
+	TransactionBytes  uint64 // one transaction, see [space.Transaction.Size]
+	Message           uint64 // one message, its parts together
+	Frame             uint64 // one WebSocket message towards a client; bigger ones are sent as parts
+	PushWindow        uint64 // pushed and unanswered on one connection
+	SubscribePairs    uint64 // in one frame
+	Subscriptions     uint64 // on one connection
+}
+
+// DefaultLimits are the limits of a server that was not configured otherwise.
+var DefaultLimits = Limits{
+	Type: 128, Identity: 256, ClientVersion: 64, API: 32,
+	Params: 64 << 10, Payload: 256 << 10, TransactionEvents: 1024, TransactionBytes: 1 << 20,
+	Message: 4 << 20, Frame: 32 << 10, PushWindow: 4 << 20, SubscribePairs: 256, Subscriptions: 20_000,
+}
+
+// MaxReason is the longest reason of a verdict, a refusal or an error, in bytes.
+const MaxReason = 256
+
+// MaxServerMessage is the largest message that a client takes from a server, in bytes. It is not configurable, so
+// that what is in a log can always be delivered, and bounds what a broken server can make a client allocate.
+const MaxServerMessage = 16 << 20
+
+// Reason cuts text to [MaxReason] bytes at a character's boundary.
+func Reason(text string) string {
+	if len(text) <= MaxReason {
+		return text
+	}
+	cut := MaxReason
+	for cut > 0 && text[cut]&0xc0 == 0x80 {
+		cut--
+	}
+	return text[:cut]
+}
