@@ -1,0 +1,2 @@
+// Package replica is the client half of the protocol.
+package replica

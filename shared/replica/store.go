@@ -1,0 +1,189 @@
+package replica
+
+import (
+	"skerry/shared/digest"
+	"skerry/shared/space"
+	"skerry/shared/wire"
+)
+
+// This file is the contract between the core and a store: what is kept, what one commit changes and under which
+// conditions, and what a refresh reads. Package wasmclient declares the Store interface in these terms, and
+// storetest is the suite that every implementation passes. [Model] is the reference.
+
+// Meta is what a store keeps once for the whole replica.
+type Meta struct {
+	Identity string         // whose replica this is; made once, never changed
+	Session  wire.SessionID // names the replica at the server over all its connections
+	Epoch    uint64         // raised by each tab that begins to lead sync; fences the commits of older ones
+	Server   [32]byte       // the pinned key of the server; zero until the first welcome
+	Since    []byte         // the directory's cursor, opaque, of the pinned server
+}
+
+// SpaceInfo is the row of one space.
+type SpaceInfo struct {
+	Genesis          *space.Genesis // nil while only the space's ID is known
+	GenesisSignature []byte
+	Created          bool // false until a genesis verdict or the directory said that the server has it
+	Position         space.Position
+	Module           digest.Digest // the module that judges now; zero: the genesis says
+}
+
+// OutboxState is where a transaction in the outbox stands.
+type OutboxState uint8
+
+// The states of an outbox row. They are stored: values are append-only.
+const (
+	Waiting   OutboxState = 0 // no final verdict yet
+	Accepted  OutboxState = 1 // the server has it; its records are not stored here yet
+	Withdrawn OutboxState = 2 // discarded while waiting; kept until no verdict can be outstanding
+)
+
+// Entry is an outbox row without its transaction's bytes: what the core keeps in memory.
+type Entry struct {
+	Key        uint64 // made by the store, rising: outbox order
+	ID         space.ULID
+	Author     string
+	Size       int // of the transaction, see [space.Transaction.Size]
+	State      OutboxState
+	Position   space.Position // when accepted
+	AppendedAt uint64         // milliseconds since 1970
+	Code       wire.Code      // of the last deferral, zero if there was none
+	Reason     string
+	RetryAt    uint64 // milliseconds since 1970; 0: as soon as possible
+}
+
+// OutboxRow is one transaction that was made here and whose records are not stored here yet.
+type OutboxRow struct {
+	Entry
+	Transaction space.Transaction
+}
+
+// RejectedRow is a transaction that was refused. It stays until its author retries or discards it.
+type RejectedRow struct {
+	ID          space.ULID
+	Transaction space.Transaction
+	AppendedAt  uint64
+	Code        wire.Code
+	Reason      string
+	By          string // "server", or "preview" for the module's own answer in the page
+}
+
+// Rejection moves one outbox row to the rejected store.
+type Rejection struct {
+	ID     space.ULID
+	Code   wire.Code
+	Reason string
+	By     string
+}
+
+// Mark changes what an outbox row says of itself. A row that is gone stays gone.
+type Mark struct {
+	ID       space.ULID
+	State    OutboxState // Accepted, or Waiting to note a deferral; never takes a row back from Accepted
+	Position space.Position
+	Code     wire.Code
+	Reason   string
+	RetryAt  uint64
+}
+
+// Commit is one atomic change of a store: all of it happens or nothing does.
+//
+// The conditions are checked inside the store's own transaction, after which nobody can come between. If one does
+// not hold the result is stale and nothing was written.
+type Commit struct {
+	// Fenced makes the commit conditional on Epoch being the store's epoch still: the commits of sync are fenced,
+	// appending is not.
+	Fenced bool
+	Epoch  uint64
+
+	// Strict asks for strict durability: true for what only this device has. Others may be lost in a power cut as
+	// long as they are lost whole and in order.
+	Strict bool
+
+	// Server pins the server's key. It is a condition too: stale if another one is pinned.
+	Server *[32]byte
+	// Since, when not nil, replaces the directory's cursor.
+	Since []byte
+
+	Spaces []SpaceCommit
+}
+
+// SpaceCommit is the part of a commit that concerns one space. Its fields are applied in their order here. Every
+// commit that touches a space raises its version by one.
+type SpaceCommit struct {
+	Space space.ID
+
+	// Expect, when not nil, is a condition: the space's stored position (seq and chain) is this one still. An
+	// absent row has the position [space.Start].
+	Expect *space.Position
+
+	// Insert adds the row of the space if it is absent. If it is there, a genesis is filled in where it was
+	// unknown and Created is raised, never lowered; the position is not touched.
+	Insert *SpaceInfo
+	// SetCreated overwrites Created, either way, when not nil.
+	SetCreated *bool
+	// SetModule overwrites Module when not zero.
+	SetModule digest.Digest
+
+	// Append adds rows to the end of the outbox in this order; Key is the store's to give. A row whose (space, id)
+	// is there already is left as it is, which counts as success: it was appended before.
+	Append []OutboxRow
+	// Retry moves rows from the rejected store to the outbox's end, same ids and bytes, state Waiting.
+	Retry []space.ULID
+	// Withdraw marks waiting rows as withdrawn; rows in other states stay.
+	Withdraw []space.ULID
+	// DropWithdrawn deletes rows that are withdrawn; rows in other states stay.
+	DropWithdrawn []space.ULID
+	// Mark changes the state and the last deferral of rows.
+	Mark []Mark
+	// Reject moves rows to the rejected store; a row that is gone or accepted is left alone.
+	Reject []Rejection
+	// Discard deletes rows from the rejected store.
+	Discard []space.ULID
+
+	// Records, when not empty, is one run of records that follows on Expect, encoded by [wire.AppendRecord] one
+	// after the other, whole transactions. First and Last are its numbers. Position is what the space's row holds
+	// afterwards.
+	Records     []byte
+	First, Last uint64
+	Position    *space.Position
+	// Settle deletes outbox rows whose records are stored now, in whatever state they are.
+	Settle []space.ULID
+}
+
+// CommitResult tells what became of a commit that did not fail.
+type CommitResult struct {
+	// Stale: a condition did not hold and nothing was written. Epoch is the store's.
+	Stale bool
+	Epoch uint64
+	// Versions are the new versions of the spaces committed, in their order.
+	Versions []uint64
+	// Keys are the outbox keys given to Append and then Retry rows, space after space, in order; 0 for a row that
+	// was there already or could not be found.
+	Keys []uint64
+}
+
+// Summary is one space as [Loaded] has it.
+type Summary struct {
+	Space   space.ID
+	Info    SpaceInfo
+	Version uint64
+	Outbox  int // rows in the outbox, whatever their state
+}
+
+// Loaded is what a tab reads from its store when it starts, and again when it begins to lead.
+type Loaded struct {
+	Meta   Meta
+	Spaces []Summary // ascending by ID
+}
+
+// Snapshot is what a tab reads of one space when it refreshes: everything from one read-only transaction.
+type Snapshot struct {
+	Space    space.ID
+	Known    bool // the store has a row of the space
+	Info     SpaceInfo
+	Version  uint64
+	Epoch    uint64
+	Outbox   []Entry       // in outbox order
+	Rejected []RejectedRow // without payloads where the store keeps them apart; by id
+}

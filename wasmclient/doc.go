@@ -1,0 +1,2 @@
+// Package wasmclient is the client shell.
+package wasmclient

@@ -1,0 +1,59 @@
+package wasmclient
+
+import (
+	"context"
+	"errors"
+
+	"skerry/shared/replica"
+	"skerry/shared/space"
+)
+
+// Store is where a replica keeps everything: IndexedDB in a browser, memory in tests and in programs that do not
+// need to survive a restart. Several tabs may have the same store open at once, each through its own handle;
+// commits are conditional so that they need not know of each other. The suite that every implementation passes is
+// package storetest.
+//
+// Methods are safe for concurrent use. A method that returned nil has taken effect; an error means that nothing
+// was written, except when the store was closed or lost underneath: then the outcome is unknown until the same
+// commit, which is safe to repeat, has succeeded or come back stale.
+type Store interface {
+	// Load reads what a tab needs to start.
+	Load(ctx context.Context) (*replica.Loaded, error)
+
+	// RaiseEpoch adds one to the epoch in a strict transaction that runs after every transaction of the tab that
+	// led before, and returns what is loaded then: a new leader starts from it and from nothing else.
+	RaiseEpoch(ctx context.Context) (*replica.Loaded, error)
+
+	// Commit applies one atomic change, or tells that it is stale. It returns [ErrFull] when the device has no
+	// room, with nothing written.
+	Commit(ctx context.Context, commit *replica.Commit) (*replica.CommitResult, error)
+
+	// Refresh reads one space in a single read-only transaction. A space that is not there has Known false.
+	Refresh(ctx context.Context, id space.ID) (*replica.Snapshot, error)
+
+	// Outbox reads rows of a space with keys above after, in outbox order, with their transactions: as many as fit
+	// in maxBytes, at least one where there is any.
+	Outbox(ctx context.Context, id space.ID, after uint64, maxBytes int) ([]replica.OutboxRow, error)
+
+	// Rejected reads the rejected transactions of a space, by id.
+	Rejected(ctx context.Context, id space.ID) ([]replica.RejectedRow, error)
+
+	// Read reads committed records with numbers above after, ascending, without holes: up to limit records and about
+	// maxBytes bytes, at least one where there is any. A result may end inside a transaction.
+	Read(ctx context.Context, id space.ID, after uint64, limit, maxBytes int) ([]space.Record, error)
+
+	// ReadBefore reads up to limit committed records with numbers below before, ascending: the newest ones.
+	ReadBefore(ctx context.Context, id space.ID, before uint64, limit, maxBytes int) ([]space.Record, error)
+
+	// Close releases the store. Methods called afterwards fail with [ErrStoreClosed].
+	Close() error
+}
+
+var (
+	// ErrFull tells that the device's storage is full; nothing was written.
+	ErrFull = errors.New("the device's storage is full")
+	// ErrStoreClosed tells that the store was closed.
+	ErrStoreClosed = errors.New("the store is closed")
+	// ErrNewerStore tells that the store was written by a newer version of Skerry, which this one must not touch.
+	ErrNewerStore = errors.New("the store was written by a newer version of Skerry; reload the page or upgrade the program")
+)
