@@ -53,8 +53,9 @@ type Log interface {
 	// space's ID. The caller folds the records between. Implementations store it where each append ended.
 	ChainBefore(ctx context.Context, id space.ID, seq uint64) (space.Position, error)
 
-	// Watch calls notify with the ID of a space after appends to it through any handle, until ctx ends. It is a
-	// hint: calls may be lost or merged, and correctness never depends on them. notify must not block.
+	// Watch registers notify and returns: until ctx ends or the log is closed, notify is called with the ID of a
+	// space after appends to it through any handle. It is a hint: calls may be lost or merged, and correctness
+	// never depends on them. notify must not block, nor call the log.
 	Watch(ctx context.Context, notify func(space.ID)) error
 
 	// PutBlob stores bytes under their digest, which the caller has verified. Storing them again is success.
@@ -103,6 +104,35 @@ type Charge struct {
 	Cost     int           // what this call costs; 1 for creating one space
 }
 
+// Pass applies the rate limit to one key: tat is the timestamp stored under it (0 if none), in nanoseconds since
+// 1970 like now. When wait is zero the charge passes and next is the timestamp to store; otherwise nothing is to
+// be stored. A timestamp further ahead than a full burst can only come from a clock that stepped back since, and
+// counts as just a full burst, so that a corrected clock never locks anybody out for longer than that.
+func (c Charge) Pass(tat, now int64) (next int64, wait time.Duration) {
+	if c.Burst <= 0 || c.Cost > c.Burst {
+		return tat, NeverPasses
+	}
+	tolerance := times(c.Interval, c.Burst)
+	start := max(min(tat, now+tolerance), now)
+	next = start + times(c.Interval, c.Cost)
+	if wait = time.Duration(next - now - tolerance); wait > 0 {
+		return tat, wait
+	}
+	return next, 0
+}
+
+// times multiplies without overflow: 73 years, where it saturates, is for ever to a rate limit.
+func times(interval time.Duration, n int) int64 {
+	const forever = 1 << 61
+	if interval <= 0 || n <= 0 {
+		return 0
+	}
+	if int64(n) > forever/int64(interval) {
+		return forever
+	}
+	return int64(interval) * int64(n)
+}
+
 // NeverPasses is the wait that [Log.Limit] returns for a charge that no waiting would let through.
 const NeverPasses = time.Duration(1<<63 - 1)
 
@@ -127,4 +157,33 @@ type KnownError struct{ IDs []space.ULID }
 
 func (e *KnownError) Error() string {
 	return fmt.Sprintf("%d event ids are in the log already, the first is %s", len(e.IDs), e.IDs[0])
+}
+
+// CheckAppend returns an error if the arguments of [Log.Append] break its rules whatever the log holds: no
+// records, numbers that do not run from previous.Seq+1 to next.Seq or pass [space.MaxSeq], or records that are
+// not transactions in whole. Implementations call it first, so that no bug above them can make a hole.
+func CheckAppend(previous space.Head, records []space.Record, next space.Head) error {
+	if len(records) == 0 {
+		return errors.New("append without records")
+	}
+	if next.Seq > space.MaxSeq || next.Seq != previous.Seq+uint64(len(records)) {
+		return fmt.Errorf("append %d records between the heads %d and %d", len(records), previous.Seq, next.Seq)
+	}
+	var index uint32
+	for i := range records {
+		r := &records[i]
+		if r.Seq != previous.Seq+1+uint64(i) {
+			return fmt.Errorf("append record %d where %d belongs", r.Seq, previous.Seq+1+uint64(i))
+		}
+		if r.Index != index || r.Index >= r.Count || index > 0 && r.Count != records[i-1].Count {
+			return fmt.Errorf("append record %d as %d of %d, which breaks its transaction", r.Seq, r.Index, r.Count)
+		}
+		if index++; r.Last() {
+			index = 0
+		}
+	}
+	if index != 0 {
+		return errors.New("append ends inside a transaction")
+	}
+	return nil
 }
