@@ -1,0 +1,111 @@
+# Everything that CI runs is a target here; .ci/run runs `make test`. Each stage of a longer target is a target of
+# its own, so what failed can be run alone. `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# A machine without HOME (a bare container, a systemd unit) has nowhere for caches: keep them under build/.
+ifeq ($(strip $(HOME)),)
+export HOME := $(CURDIR)/build/home
+endif
+
+LISTEN ?= 127.0.0.1:8080
+DATA   ?= build/demo-data
+SEEDS  ?= 2000
+JS     := GOOS=js GOARCH=wasm
+NPM    := npm --prefix web --silent
+# The race detector needs a C compiler; .ci/tools says so where there is none.
+RACE   := $(shell command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 && echo -race)
+
+TEST_STAGES := tools deps fmt vet staticcheck types build size unit sim web-test store e2e mutants
+LINT_STAGES := deps fmt vet staticcheck types
+
+.PHONY: help run test lint sim bench size mutants golden docs clean soak vuln build \
+	tools deps fmt vet staticcheck types bin wasm bundle unit web-test store e2e
+
+help: ## list the targets
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
+
+run: build ## build everything and serve the demo page (needs Go and Node)
+	@echo "Skerry: http://$(LISTEN)/"
+	@exec build/skerry serve --insecure-identities --listen $(LISTEN) --data $(DATA) --web web/dist
+
+test: ## everything that CI checks, stage by stage, with times (needs Go, Node and Chromium)
+	@.ci/stages $(TEST_STAGES)
+
+lint: ## formatting, vet, staticcheck (native and js) and TypeScript's types
+	@.ci/stages $(LINT_STAGES)
+
+build: deps bin wasm bundle ## the server, the client as WebAssembly, and the web bundle
+
+bin: ## build/skerry
+	@CGO_ENABLED=0 go build -trimpath -o build/skerry ./syncserver/cmd/skerry
+
+wasm: ## web/dist/client.wasm
+	@$(JS) go build -trimpath -ldflags='-s -w' -o web/dist/client.wasm ./wasmclient/cmd/client
+
+bundle: deps ## web/dist: what the server serves and npm publishes
+	@$(NPM) run build
+
+size: ## what a page downloads, compressed, beside the budget
+	@node .ci/size.mjs web/dist .ci/size.json
+
+tools: ## check that Go, Node and Chromium are here
+	@.ci/tools
+
+deps: ## npm packages by lock file, if they changed
+	@.ci/deps
+
+fmt:
+	@unformatted=$$(gofmt -l shared syncserver wasmclient .ci); \
+	  [ -z "$$unformatted" ] || { echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; }
+
+vet:
+	@go vet ./...
+	@$(JS) go vet ./...
+	@for f in .ci/*.go; do go vet "$$f"; done
+
+staticcheck:
+	@go build -o build/tools/staticcheck honnef.co/go/tools/cmd/staticcheck
+	@build/tools/staticcheck ./...
+	@$(JS) build/tools/staticcheck ./shared/... ./wasmclient/...
+
+types: deps
+	@$(NPM) run typecheck
+
+unit: ## Go's tests, with the race detector
+	@go test $(RACE) -timeout 20m ./...
+
+sim: ## the simulation; SEEDS=100000 for a long one
+	@SKERRY_SIM_SEEDS=$(SEEDS) go test -count=1 -timeout 0 -run Simulation ./shared/sim
+
+web-test: deps ## TypeScript's tests
+	@$(NPM) test
+
+store: deps ## the store's suite in a real browser
+	@$(NPM) run store
+
+e2e: deps ## pages in a real browser against the real server
+	@$(NPM) run e2e
+
+mutants: ## take each safety fix out and see its test fail; ONLY=regexp for some
+	@go run .ci/mutants.go $(if $(ONLY),-only '$(ONLY)')
+
+bench: build ## measure, and write BENCHMARKS.md
+	@.ci/bench
+
+soak: ## hours of what the tests do in seconds
+	@SKERRY_SOAK=1 SKERRY_SIM_SEEDS=$(or $(SOAK_SEEDS),100000) go test -count=1 -timeout 0 -v -run 'Soak|Simulation' ./...
+
+golden: build ## keep this version's files for later versions' tests; refuses to make them again
+	@.ci/golden
+
+docs: ## the packages' manuals and the documents, under build/docs
+	@.ci/docs
+
+vuln: ## known vulnerabilities, where the database can be reached
+	@go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
+
+clean: ## remove everything that was built or installed
+	@rm -rf build web/dist web/node_modules
