@@ -26,6 +26,7 @@ func TestReadmeExampleOutside(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds a program and the server")
 	}
+	files(t) // so that a change anywhere runs this again
 	found := goExample.FindSubmatch(readFile(t, "README.md"))
 	if found == nil {
 		t.Fatal("README.md has no Go example between its markers")

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -45,6 +47,17 @@ func (p platform) String() string {
 	return "for GOOS=" + p.os
 }
 
+// look opens every directory of the tree. The go command reuses a test's result until something that the test itself
+// opened has changed, and it does not see what git and the go command open for these tests.
+var look = sync.OnceValue(func() error {
+	return filepath.WalkDir(root, func(_ string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() && slices.Contains([]string{".git", "build", "node_modules"}, entry.Name()) {
+			return filepath.SkipDir
+		}
+		return nil
+	})
+})
+
 var listed sync.Map // platform -> func() (map[string]goPackage, error)
 
 // packages returns every package of the tree and of its dependencies, by import path.
@@ -59,6 +72,9 @@ func packages(t *testing.T, on platform) map[string]goPackage {
 }
 
 func listPackages(on platform) (map[string]goPackage, error) {
+	if err := look(); err != nil {
+		return nil, err
+	}
 	cmd := exec.Command("go", "list", "-deps", "-e", "-json=ImportPath,Name,Imports,Deps,Module", "./...")
 	cmd.Dir = root
 	cmd.Env = os.Environ()
@@ -124,6 +140,9 @@ func matchesAny(patterns []string, importPath string) bool {
 }
 
 var listFiles = sync.OnceValues(func() ([]string, error) {
+	if err := look(); err != nil {
+		return nil, err
+	}
 	cmd := exec.Command("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
 	cmd.Dir = root
 	out, err := cmd.Output()
