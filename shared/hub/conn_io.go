@@ -1,0 +1,199 @@
+package hub
+
+import (
+	"skerry/shared/digest"
+	"skerry/shared/space"
+	"skerry/shared/wire"
+)
+
+// ConnInput is what happened to a connection: one of the types below, by value.
+type ConnInput interface{ connInput() }
+
+// Begin is the first input: the socket is open. Nonce is 32 fresh random bytes.
+type Begin struct{ Nonce [32]byte }
+
+// Received is a whole decoded message of Size bytes, parts joined.
+type Received struct {
+	Frame wire.Frame
+	Size  int
+}
+
+// Alive tells that bytes came which are no whole message yet (a part of one).
+type Alive struct{}
+
+// Malformed tells that joining or decoding a message failed; the connection is closed with the error's code.
+type Malformed struct{ Err error }
+
+// Fail closes the connection with an error ([CloseConn], or superseded by a newer connection).
+type Fail struct {
+	Code   wire.Code
+	Reason string
+}
+
+// Shutdown says bye and closes: the server stops or restarts.
+type Shutdown struct{ RetryAfterMS uint64 }
+
+// Gone tells that the socket is closed.
+type Gone struct{}
+
+// Registered answers [ConnEffects.Register]. Code 0: the connection may go on, and an older one of the same session
+// has been closed and nothing of it is left in any space ([Effects.Finished]). Otherwise the connection is refused.
+type Registered struct {
+	Code   wire.Code
+	Reason string
+}
+
+// Verdicts is a space's reply to a push.
+type Verdicts struct{ Reply Reply }
+
+// Woken tells that a space that the connection watches has the durable head Seq.
+type Woken struct {
+	Space space.ID
+	Seq   uint64
+}
+
+// Checked answers [ConnEffects.Check]. Head is read linearizably, after the connection was registered to be
+// woken. Chain is the chain at the position's number, if that is not past the head.
+type Checked struct {
+	Space   space.ID
+	Ref     uint64
+	Exists  bool
+	MayRead bool
+	Head    space.Head
+	Chain   digest.Digest
+	Row     *wire.SpaceRow // if NeedRow
+	Code    wire.Code      // not 0: the check failed, and ends the subscription with this
+}
+
+// EventsRead answers [ConnEffects.Read]. Message is an encoded events message, shared by all readers of the same
+// place and never changed, or empty if there is nothing after the position. [EventsMessage] makes one.
+type EventsRead struct {
+	Space    space.ID
+	Ref      uint64
+	Message  []byte
+	Position space.Position // after the last record, sealed
+	Head     uint64         // the log's head when it was read
+	Code     wire.Code      // not 0: reading failed, and ends the subscription with this
+}
+
+// PageRead answers [ConnEffects.Page] with an encoded page message ([PageMessage]), or a code to refuse with.
+type PageRead struct {
+	Ref     uint64
+	Message []byte
+	Code    wire.Code
+	Reason  string
+}
+
+// BlobRead answers [ConnEffects.Blob] with bytes from the offset on, or a code to refuse with.
+type BlobRead struct {
+	Ref    uint64
+	Total  uint64
+	Offset uint64
+	Bytes  []byte
+	Code   wire.Code
+	Reason string
+}
+
+// DirectoryRead answers [ConnEffects.Directory], Spaces.Ref being the request's, or a code to refuse with.
+type DirectoryRead struct {
+	Spaces *wire.Spaces
+	Code   wire.Code
+	Reason string
+}
+
+// SpacesChanged brings rows of the connection's directory that changed.
+type SpacesChanged struct {
+	Rows  []wire.SpaceRow
+	Since []byte
+}
+
+// Written tells that the transport took so many bytes of what [ConnEffects.Send] gave it.
+type Written struct{ Bytes int }
+
+func (Begin) connInput()         {}
+func (Received) connInput()      {}
+func (Alive) connInput()         {}
+func (Malformed) connInput()     {}
+func (Fail) connInput()          {}
+func (Shutdown) connInput()      {}
+func (Gone) connInput()          {}
+func (Registered) connInput()    {}
+func (Verdicts) connInput()      {}
+func (Woken) connInput()         {}
+func (Checked) connInput()       {}
+func (EventsRead) connInput()    {}
+func (PageRead) connInput()      {}
+func (BlobRead) connInput()      {}
+func (DirectoryRead) connInput() {}
+func (SpacesChanged) connInput() {}
+func (Written) connInput()       {}
+func (Tick) connInput()          {}
+
+// ConnEffects is what the shell has to do for a connection. Watch and Unwatch come before everything else, the
+// rest may run concurrently; each request is answered by one input, whatever happens. The slices are valid until
+// the next Step of the same connection; the messages in Send are never changed.
+type ConnEffects struct {
+	Watch   []space.ID // wake this connection ([Woken]) when the head of these moves
+	Unwatch []space.ID // no longer
+
+	Send      [][]byte          // whole messages, in order; the shell splits them ([wire.Split]) by Limits.Frame
+	Register  *Register         // answered by Registered
+	Directory []*wire.Directory // answered by DirectoryRead
+	Push      []Offer           // to the space that each names; answered by Verdicts
+	Check     []CheckPosition   // answered by Checked
+	Ahead     []AheadOf         // tell the space
+	Read      *ReadEvents       // answered by EventsRead
+	Page      *wire.Fetch       // answered by PageRead, if the identities may read the space
+	Blob      *ReadBlob         // answered by BlobRead
+
+	// Close: flush Send and close the socket; Step does nothing any more. Code is what the log should say.
+	// Leave holds the spaces that pushes went to: tell each that the connection is gone ([Disconnected]).
+	Close bool
+	Code  wire.Code
+	Leave []space.ID
+
+	WakeAt uint64 // when a Tick is wanted; 0: not
+}
+
+// Register asks the registry of sessions. An equal or newer epoch of the same session and identities ends the
+// older connection, whose pushes are finished or dropped before [Registered] comes; an older epoch is refused
+// with superseded, and so is a connection_id that is connected.
+type Register struct {
+	Connection wire.ConnectionID
+	Session    wire.SessionID
+	Epoch      uint64
+	Identities []string
+}
+
+// CheckPosition asks whether a space can be read from a position on. [Ask] tells what only the space knows.
+type CheckPosition struct {
+	Space   space.ID
+	Ref     uint64
+	Seq     uint64
+	NeedRow bool // the directory row is wanted too
+}
+
+// AheadOf tells that a position past the head of a space carries a valid seal.
+type AheadOf struct {
+	Space    space.ID
+	Position space.Position
+}
+
+// ReadEvents asks for the records after a place whose chain is known. All readers of one (Space, After) get the
+// same message.
+type ReadEvents struct {
+	Space      space.ID
+	Ref        uint64
+	After      uint64
+	Chain      digest.Digest
+	MaxRecords int
+	MaxBytes   int
+}
+
+// ReadBlob asks for up to MaxBytes of a blob.
+type ReadBlob struct {
+	Ref      uint64
+	Digest   digest.Digest
+	Offset   uint64
+	MaxBytes int
+}

@@ -1,0 +1,2 @@
+// Package hub is the server half of the protocol.
+package hub

@@ -1,0 +1,181 @@
+package hub
+
+import (
+	"skerry/shared/module"
+	"skerry/shared/space"
+	"skerry/shared/wire"
+)
+
+// Input is what happened to a space: one of the types below, by value.
+type Input interface{ input() }
+
+// Offer is a push that a connection routed here ([ConnEffects.Push]).
+type Offer struct {
+	Caller *Caller
+	Push   *wire.Push
+	Size   int // of its message; comes back in the Reply
+}
+
+// Disconnected tells that a connection is gone. Its judged pushes are finished, the others dropped; when none is
+// left the space says so in [Effects.Finished]. Nothing more may come from this connection.
+type Disconnected struct{ Conn ConnID }
+
+// Ask asks whether the space exists and may be read; the answer is in [Effects.Answers].
+type Ask struct {
+	Conn       ConnID
+	Ref        uint64 // comes back in the answer
+	Identities []string
+}
+
+// Ahead tells that a replica presented a position with a valid seal past the head: the server lost records.
+type Ahead struct{ Position space.Position }
+
+// Opened answers [Effects.Open] and [Effects.Create]. Instance is nil when the space does not exist (Open) or was
+// not created (Create); then Code says why, and a Code of zero or unknown_space that there is no such space.
+type Opened struct {
+	Ref          uint64
+	Instance     module.Instance // brought to any point at or before Head; the space owns it from now on
+	Head         space.Head
+	Created      bool // by this very call
+	Code         wire.Code
+	Reason       string
+	RetryAfterMS uint64
+}
+
+// Known is what the log holds under an event id. Seq is 0 when it holds nothing.
+type Known struct {
+	Seq          uint64
+	Index, Count uint32
+	Author       string
+}
+
+// Found answers [Effects.Lookup] with an entry per id, in their order.
+type Found struct {
+	Ref   uint64
+	Known []Known
+	Code  wire.Code // not 0: the log could not be asked
+}
+
+// History answers [Effects.Read]: records that follow on Base without a hole and reach To at least. Base is any
+// position whose chain is known, before From. [ReadHistory] makes one.
+type History struct {
+	Ref     uint64
+	Base    space.Position
+	Records []space.Record
+	Code    wire.Code // not 0: the log could not be read
+}
+
+// Outcome is how an append ended.
+type Outcome int
+
+// The outcomes of an append.
+const (
+	Stored  Outcome = iota + 1 // durable
+	Stale                      // nothing stored: the log ends elsewhere, or knows an id
+	Full                       // nothing stored: the log's storage is full
+	Unclear                    // the call failed and may have stored the records
+)
+
+// Appended answers [Effects.Append].
+type Appended struct{ Outcome Outcome }
+
+// HeadRead answers [Effects.LoadHead] with a linearizable read of the log's head. With Ref 0 it is a hint that
+// another server appended, ignored where it brings nothing new.
+type HeadRead struct {
+	Ref  uint64
+	Head space.Head
+	Code wire.Code // not 0: the log could not be read
+}
+
+// Tick tells that time has passed, at the latest when [Effects.WakeAt] has come.
+type Tick struct{}
+
+func (Offer) input()        {}
+func (Disconnected) input() {}
+func (Ask) input()          {}
+func (Ahead) input()        {}
+func (Opened) input()       {}
+func (Found) input()        {}
+func (History) input()      {}
+func (Appended) input()     {}
+func (HeadRead) input()     {}
+func (Tick) input()         {}
+
+// Effects is what the shell has to do for a space. Requests (Open, Create, Lookup, Read, Append, LoadHead) may run
+// concurrently; each is answered by one input, whatever happens. There is never more than one Append under way,
+// and the effects of one Step never depend on each other's order. The slices in it are valid until the next Step
+// of the same space, except those of Lookup and Append, which are until the answer.
+type Effects struct {
+	Open     *OpenSpace
+	Create   *CreateSpace
+	Lookup   *Lookup
+	Read     *ReadSpan
+	Append   *Append
+	LoadHead *LoadHead
+
+	Replies  []Reply     // verdicts, final and durable: give each to its connection
+	Answers  []Answer    // to Ask
+	Close    []CloseConn // connections to close with an error
+	Finished []ConnID    // disconnected ones of which nothing is left here
+	Moved    bool        // Head is new and durable: wake the subscribers
+	Head     space.Head  // the durable head, as far as this space knows it
+	WakeAt   uint64      // when a Tick is wanted; 0: not
+}
+
+// OpenSpace asks for the space's instance and the head of its log; answered by [Opened].
+type OpenSpace struct{ Ref uint64 }
+
+// CreateSpace asks to create the space. The shell does, in this order, and stops at the first that fails: get the
+// module's instance (module_missing), and if the log does not hold the space yet, charge one to every key
+// of Charges in one step (rate_limited with the wait), then Log.Create. Answered by [Opened].
+type CreateSpace struct {
+	Ref       uint64
+	Genesis   *space.Genesis
+	Signature []byte
+	Charges   []string // rate-limit keys: of the creator, the address and the server
+}
+
+// Lookup asks what the log holds under event ids; answered by [Found].
+type Lookup struct {
+	Ref uint64
+	IDs []space.ULID
+}
+
+// ReadSpan asks for the records From to To; answered by [History].
+type ReadSpan struct {
+	Ref      uint64
+	From, To uint64
+}
+
+// Append asks to append records and make Next the log's head if it is Previous; answered by [Appended].
+type Append struct {
+	Previous space.Head
+	Records  []space.Record
+	Next     space.Head
+}
+
+// LoadHead asks for the log's head, read linearizably; answered by [HeadRead].
+type LoadHead struct{ Ref uint64 }
+
+// Reply is the answer to one push.
+type Reply struct {
+	Conn   ConnID
+	Pushed *wire.Pushed
+	Size   int // of the push's message, for the connection's window
+}
+
+// Answer is the answer to one [Ask].
+type Answer struct {
+	Conn    ConnID
+	Ref     uint64
+	Exists  bool
+	MayRead bool
+	Code    wire.Code // not 0: neither is known, because of this
+}
+
+// CloseConn asks to close a connection with an error ([Fail]).
+type CloseConn struct {
+	Conn   ConnID
+	Code   wire.Code
+	Reason string
+}

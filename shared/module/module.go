@@ -1,0 +1,90 @@
+package module
+
+import (
+	"errors"
+	"math"
+
+	"skerry/shared/digest"
+	"skerry/shared/space"
+	"skerry/shared/wire"
+)
+
+// ErrMissing tells that an engine does not have a module's bytes.
+var ErrMissing = errors.New("module is missing")
+
+// Engine makes instances of modules. It is safe for concurrent use.
+type Engine interface {
+	// New returns an instance for the space made from genesis, before its first record or at a checkpoint of
+	// its choice ([Instance.Applied] tells). It may take as long as compiling takes. Its errors are ErrMissing, a
+	// [*wire.CodeError] with CodeBadModule for a module that cannot judge, and host faults.
+	New(genesis *space.Genesis) (Instance, error)
+}
+
+// Caller is who offers a transaction: what authorize sees beside the records.
+type Caller struct {
+	Identity string // proven on the connection, and the transaction's author
+	Claims   []byte // msgpack, of the credentials; empty where there are none
+}
+
+// Verdict is what a module decided. The zero Verdict allows.
+type Verdict struct {
+	Code   wire.Code // 0: allowed. A deferral's code (unknown_type) defers, any other rejects
+	Reason string    // for people
+}
+
+// Allowed reports whether the verdict is yes.
+func (v Verdict) Allowed() bool { return v.Code == 0 }
+
+// Instance judges one space and holds its tables. It is not safe for concurrent use. An error of any of its
+// methods is a host fault; after one of Judge or Apply nothing of that call remains.
+type Instance interface {
+	// Applied returns the number of the last committed record that the tables contain. An instance that needs
+	// no records because it has no tables returns [NeedsNothing].
+	Applied() uint64
+
+	// Apply adds committed records to the tables without judging them: those after Applied, whole transactions,
+	// in order. There must be no proposals.
+	Apply(records []space.Record) error
+
+	// Judge authorizes and applies each record of one transaction in order, on an overlay that contains everything
+	// that it allowed before. If it allows, the transaction is the newest proposal, else nothing of it
+	// remains. The records carry the numbers and the time that they will have if they are committed. It does not keep
+	// the slice.
+	Judge(caller Caller, records []space.Record) (Verdict, error)
+
+	// Commit makes the proposals up to number seq final. seq ends a transaction that Judge allowed.
+	Commit(seq uint64)
+
+	// Rollback discards all proposals that are not committed.
+	Rollback()
+
+	// MayRead reports whether an identity may read the space, by the committed tables. The empty identity is
+	// that of a connection that proved none.
+	MayRead(identity string) (bool, error)
+
+	// Close releases what the instance holds. It is the last call.
+	Close()
+}
+
+// NeedsNothing is what [Instance.Applied] returns when no record is ever needed.
+const NeedsNothing = math.MaxUint64
+
+// Native is the engine of the modules that are part of this build. Its instances are plain Go.
+var Native Engine = native{}
+
+type native struct{}
+
+func (native) New(genesis *space.Genesis) (Instance, error) {
+	if genesis.Module == Open {
+		return open{}, nil
+	}
+	return nil, ErrMissing
+}
+
+// ByName returns the digest of a module that is part of this build. The only one is "open".
+func ByName(name string) (digest.Digest, bool) {
+	if name == "open" {
+		return Open, true
+	}
+	return digest.Digest{}, false
+}
