@@ -39,10 +39,12 @@ type Store interface {
 	Rejected(ctx context.Context, id space.ID) ([]replica.RejectedRow, error)
 
 	// Read reads committed records with numbers above after, ascending, without holes: up to limit records and about
-	// maxBytes bytes, at least one where there is any. A result may end inside a transaction.
+	// maxBytes bytes (see [space.Record.Size]), at least one where there is any. A result may end inside a
+	// transaction. It ends before a hole, and begins after one where the record that follows after is not here.
 	Read(ctx context.Context, id space.ID, after uint64, limit, maxBytes int) ([]space.Record, error)
 
-	// ReadBefore reads up to limit committed records with numbers below before, ascending: the newest ones.
+	// ReadBefore reads up to limit committed records with numbers below before, ascending: the newest ones. Like
+	// Read it returns no hole, but may end below one.
 	ReadBefore(ctx context.Context, id space.ID, before uint64, limit, maxBytes int) ([]space.Record, error)
 
 	// Close releases the store. Methods called afterwards fail with [ErrStoreClosed].

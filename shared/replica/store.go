@@ -109,7 +109,8 @@ type Commit struct {
 }
 
 // SpaceCommit is the part of a commit that concerns one space. Its fields are applied in their order here. Every
-// commit that touches a space raises its version by one.
+// commit that touches a space raises its version by one, and makes a row with nothing but its start if there was
+// none. A commit names a space at most once.
 type SpaceCommit struct {
 	Space space.ID
 
@@ -126,15 +127,17 @@ type SpaceCommit struct {
 	SetModule digest.Digest
 
 	// Append adds rows to the end of the outbox in this order; Key is the store's to give. A row whose (space, id)
-	// is there already is left as it is, which counts as success: it was appended before.
+	// is there already is left as it is, which counts as success: it was appended before. Author and Size are
+	// taken from the transaction, ID must be its.
 	Append []OutboxRow
-	// Retry moves rows from the rejected store to the outbox's end, same ids and bytes, state Waiting.
+	// Retry moves rows from the rejected store to the outbox's end, same ids and bytes, state Waiting. A row whose
+	// id the outbox has again stays where it is.
 	Retry []space.ULID
 	// Withdraw marks waiting rows as withdrawn; rows in other states stay.
 	Withdraw []space.ULID
 	// DropWithdrawn deletes rows that are withdrawn; rows in other states stay.
 	DropWithdrawn []space.ULID
-	// Mark changes the state and the last deferral of rows.
+	// Mark changes the state and the last deferral of rows. Noting a deferral leaves a row alone that is withdrawn.
 	Mark []Mark
 	// Reject moves rows to the rejected store; a row that is gone or accepted is left alone.
 	Reject []Rejection
@@ -143,7 +146,7 @@ type SpaceCommit struct {
 
 	// Records, when not empty, is one run of records that follows on Expect, encoded by [wire.AppendRecord] one
 	// after the other, whole transactions. First and Last are its numbers. Position is what the space's row holds
-	// afterwards.
+	// afterwards; it may also be set alone, to a later position, which leaves a hole in the records.
 	Records     []byte
 	First, Last uint64
 	Position    *space.Position

@@ -1,0 +1,127 @@
+package replica
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+
+	"skerry/shared/space"
+)
+
+// Load reads what a tab needs to start.
+func (m *Model) Load() *Loaded {
+	loaded := &Loaded{Meta: m.meta, Spaces: make([]Summary, 0, len(m.spaces))}
+	loaded.Meta.Since = bytes.Clone(m.meta.Since)
+	for id, s := range m.spaces {
+		loaded.Spaces = append(loaded.Spaces, Summary{Space: id, Info: s.info, Version: s.version, Outbox: len(s.outbox)})
+	}
+	slices.SortFunc(loaded.Spaces, func(a, b Summary) int { return bytes.Compare(a.Space[:], b.Space[:]) })
+	return loaded
+}
+
+// RaiseEpoch adds one to the epoch, which fences the commits of whoever led before, and loads.
+func (m *Model) RaiseEpoch() *Loaded {
+	m.meta.Epoch++
+	return m.Load()
+}
+
+// Refresh reads one space. Its rejected rows are complete.
+func (m *Model) Refresh(id space.ID) *Snapshot {
+	snapshot := &Snapshot{Space: id, Epoch: m.meta.Epoch, Info: SpaceInfo{Position: space.Start(id)}}
+	s := m.spaces[id]
+	if s == nil {
+		return snapshot
+	}
+	snapshot.Known = true
+	snapshot.Info = s.info
+	snapshot.Version = s.version
+	for _, row := range s.outbox {
+		snapshot.Outbox = append(snapshot.Outbox, row.Entry)
+	}
+	snapshot.Rejected = m.Rejected(id)
+	return snapshot
+}
+
+// Outbox reads rows of a space with keys above after, in outbox order: as many as fit in maxBytes, at least one
+// where there is any.
+func (m *Model) Outbox(id space.ID, after uint64, maxBytes int) []OutboxRow {
+	s := m.spaces[id]
+	if s == nil {
+		return nil
+	}
+	i, _ := slices.BinarySearchFunc(s.outbox, after+1, compareKey)
+	var rows []OutboxRow
+	for _, row := range s.outbox[i:] {
+		maxBytes -= row.Size
+		if maxBytes < 0 && len(rows) > 0 {
+			break
+		}
+		rows = append(rows, *row)
+	}
+	return rows
+}
+
+func compareKey(row *OutboxRow, key uint64) int { return cmp.Compare(row.Key, key) }
+
+// Rejected reads the rejected transactions of a space, by id.
+func (m *Model) Rejected(id space.ID) []RejectedRow {
+	s := m.spaces[id]
+	if s == nil {
+		return nil
+	}
+	rows := make([]RejectedRow, 0, len(s.rejected))
+	for _, row := range s.rejected {
+		rows = append(rows, *row)
+	}
+	slices.SortFunc(rows, func(a, b RejectedRow) int { return a.ID.Compare(b.ID) })
+	return rows
+}
+
+// Read reads records with numbers above after, ascending: up to limit of them and about maxBytes bytes, at least
+// one where there is any. It stops at a hole; it may begin behind one.
+func (m *Model) Read(id space.ID, after uint64, limit, maxBytes int) []space.Record {
+	s := m.spaces[id]
+	if s == nil {
+		return nil
+	}
+	i, _ := slices.BinarySearchFunc(s.records, after+1, compareSeq)
+	return TakeFirst(s.records[i:], limit, maxBytes)
+}
+
+// ReadBefore reads up to limit records with numbers below before, ascending: the newest ones. It stops at a hole;
+// it may end before one.
+func (m *Model) ReadBefore(id space.ID, before uint64, limit, maxBytes int) []space.Record {
+	s := m.spaces[id]
+	if s == nil {
+		return nil
+	}
+	i, _ := slices.BinarySearchFunc(s.records, before, compareSeq)
+	return TakeLast(s.records[:i], limit, maxBytes)
+}
+
+func compareSeq(r space.Record, seq uint64) int { return cmp.Compare(r.Seq, seq) }
+
+// TakeFirst cuts records, which ascend, to what a store's Read returns of them.
+func TakeFirst(records []space.Record, limit, maxBytes int) []space.Record {
+	n := 0
+	for ; n < len(records); n++ {
+		maxBytes -= records[n].Size()
+		if n > 0 && (n >= limit || maxBytes < 0 || records[n].Seq != records[n-1].Seq+1) {
+			break
+		}
+	}
+	return slices.Clone(records[:n])
+}
+
+// TakeLast cuts records, which ascend, to what a store's ReadBefore returns of them.
+func TakeLast(records []space.Record, limit, maxBytes int) []space.Record {
+	n := 0
+	for ; n < len(records); n++ {
+		i := len(records) - 1 - n
+		maxBytes -= records[i].Size()
+		if n > 0 && (n >= limit || maxBytes < 0 || records[i].Seq+1 != records[i+1].Seq) {
+			break
+		}
+	}
+	return slices.Clone(records[len(records)-n:])
+}

@@ -1,0 +1,141 @@
+// Package memstore keeps a replica in memory.
+//
+// It is the store of programs that need not survive a restart, of pages whose browser gives them no storage, and
+// of tests. It is the reference too: [replica.Model] behind a lock.
+//
+// [New] makes a replica and returns a handle on it; [Store.Handle] gives another one on the same data, as a second
+// tab has. Closing a handle closes nothing else: the data lives as long as any handle is referenced.
+//
+// Stable: New, Config and the methods of Store.
+package memstore
+
+import (
+	"context"
+	"crypto/rand"
+	"sync"
+
+	"skerry/shared/replica"
+	"skerry/shared/space"
+	"skerry/shared/wire"
+	"skerry/wasmclient"
+)
+
+// Config says whose replica is made.
+type Config struct {
+	Identity string
+	Session  wire.SessionID // random if zero
+
+	// Fail, when not nil, is asked before each commit is applied. Its error becomes the commit's, with nothing
+	// written: tests play full devices and aborted transactions with it. It must not call the store.
+	Fail func(*replica.Commit) error
+}
+
+// Store is a handle on a replica in memory. It implements [wasmclient.Store].
+type Store struct {
+	data *data
+
+	mu     sync.Mutex // taken before data.mu
+	closed bool
+}
+
+type data struct {
+	fail  func(*replica.Commit) error
+	mu    sync.Mutex
+	model *replica.Model
+}
+
+var _ wasmclient.Store = (*Store)(nil)
+
+// New makes an empty replica and returns a handle on it.
+func New(c Config) *Store {
+	if c.Session == (wire.SessionID{}) {
+		rand.Read(c.Session[:]) // never fails: the program would have crashed
+	}
+	return &Store{data: &data{fail: c.Fail, model: replica.NewModel(c.Identity, c.Session)}}
+}
+
+// Handle returns another handle on the same replica, open even if s is closed.
+func (s *Store) Handle() *Store { return &Store{data: s.data} }
+
+// with calls f on the model, alone.
+func (s *Store) with(ctx context.Context, f func(*replica.Model)) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return wasmclient.ErrStoreClosed
+	}
+	s.data.mu.Lock()
+	defer s.data.mu.Unlock()
+	f(s.data.model)
+	return nil
+}
+
+// Load implements [wasmclient.Store].
+func (s *Store) Load(ctx context.Context) (loaded *replica.Loaded, err error) {
+	err = s.with(ctx, func(m *replica.Model) { loaded = m.Load() })
+	return loaded, err
+}
+
+// RaiseEpoch implements [wasmclient.Store].
+func (s *Store) RaiseEpoch(ctx context.Context) (loaded *replica.Loaded, err error) {
+	err = s.with(ctx, func(m *replica.Model) { loaded = m.RaiseEpoch() })
+	return loaded, err
+}
+
+// Commit implements [wasmclient.Store].
+func (s *Store) Commit(ctx context.Context, commit *replica.Commit) (result *replica.CommitResult, err error) {
+	var failed error
+	err = s.with(ctx, func(m *replica.Model) {
+		if s.data.fail != nil {
+			if failed = s.data.fail(commit); failed != nil {
+				return
+			}
+		}
+		result, failed = m.Commit(commit)
+	})
+	if err == nil {
+		err = failed
+	}
+	return result, err
+}
+
+// Refresh implements [wasmclient.Store].
+func (s *Store) Refresh(ctx context.Context, id space.ID) (snapshot *replica.Snapshot, err error) {
+	err = s.with(ctx, func(m *replica.Model) { snapshot = m.Refresh(id) })
+	return snapshot, err
+}
+
+// Outbox implements [wasmclient.Store].
+func (s *Store) Outbox(ctx context.Context, id space.ID, after uint64, maxBytes int) (rows []replica.OutboxRow, err error) {
+	err = s.with(ctx, func(m *replica.Model) { rows = m.Outbox(id, after, maxBytes) })
+	return rows, err
+}
+
+// Rejected implements [wasmclient.Store].
+func (s *Store) Rejected(ctx context.Context, id space.ID) (rows []replica.RejectedRow, err error) {
+	err = s.with(ctx, func(m *replica.Model) { rows = m.Rejected(id) })
+	return rows, err
+}
+
+// Read implements [wasmclient.Store].
+func (s *Store) Read(ctx context.Context, id space.ID, after uint64, limit, maxBytes int) (records []space.Record, err error) {
+	err = s.with(ctx, func(m *replica.Model) { records = m.Read(id, after, limit, maxBytes) })
+	return records, err
+}
+
+// ReadBefore implements [wasmclient.Store].
+func (s *Store) ReadBefore(ctx context.Context, id space.ID, before uint64, limit, maxBytes int) (records []space.Record, err error) {
+	err = s.with(ctx, func(m *replica.Model) { records = m.ReadBefore(id, before, limit, maxBytes) })
+	return records, err
+}
+
+// Close implements [wasmclient.Store]. It closes this handle only.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	return nil
+}
