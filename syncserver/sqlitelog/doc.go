@@ -1,0 +1,38 @@
+// Package sqlitelog is the embedded [syncserver.Log]: everything a server must keep, in one SQLite database in one
+// directory, durable and without C.
+//
+// [Open] makes or opens the directory and locks it, so that two servers never serve the same one. [OpenReadOnly]
+// looks into it, also while a server runs. [Log.Close] waits for calls under way.
+//
+// # How it works
+//
+// One goroutine writes. It takes every request that waits (appends, new spaces, keys, limits, blobs) into one
+// SQLite transaction, commits it with one fsync, and only then answers any of them; the longer a commit takes, the
+// more share the next. Requests check before they change, and an append that met a known id deletes what it had
+// inserted, so that one request's refusal costs no savepoint and does not touch the others. If SQLite itself
+// fails before the commit, the group is rolled back and its requests run again one by one: only the one that
+// cannot be stored fails. If the commit fails, the outcome is unknown: all of the group get the error, what was
+// cached is forgotten and the connection is opened anew.
+//
+// Reading goes through a few connections of their own, which see what is committed and never wait for the writer.
+// None holds a read transaction for more than 500 rows, because a long one keeps the write-ahead log from being
+// reused.
+//
+// A context ends the wait for a turn. Once its group has begun, a call waits for the commit and returns what
+// really happened, so arguments may be reused as soon as a call returns.
+//
+// A full disk is [syncserver.ErrFull]: nothing was stored, and reading goes on.
+//
+// # What is on disk
+//
+// The file skerry.db, with SQLite's skerry.db-wal and skerry.db-shm beside it; copy them only while nobody serves
+// the directory, or with SQLite's online backup. One row per event, under number of space << 32 | seq, with the
+// chain value where an append ended; the id of an event is unique within its space. Numbers of spaces are never
+// used again.
+//
+// The table format says which version of the layout this is, and which release a reader and a writer need at
+// least. Newer data that this build can not handle is refused with a [*FormatError], without changing a byte.
+// Older or unfinished data gets what it lacks from the statements that make a new database.
+//
+// Stable: the exported names, and the layout by the rules of the table format.
+package sqlitelog

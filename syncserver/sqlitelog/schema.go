@@ -1,0 +1,173 @@
+package sqlitelog
+
+import (
+	"fmt"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// Releases are compared as one number: 1_002_003 is 1.2.3.
+const (
+	release = 0_001_000 // this build's
+
+	formatVersion = 1         // of the layout below; rises with every change to it
+	minReader     = 0_001_000 // the oldest release that reads the layout right
+	minWriter     = 0_001_000 // the oldest release that may write it
+)
+
+// applicationID marks a database as Skerry's in its header.
+const applicationID = 0x536b7279 // "Skry"
+
+// minSQLite is the first SQLite without a bug that corrupts a database when the write-ahead log starts over.
+const minSQLite = 3_051_003
+
+// schema makes whatever is missing, in a new database as in an old one.
+//
+// It is the only place that creates anything. A table's columns are in the order in which they are read, with the
+// payload last, so that all else is found without following a long row over its pages.
+const schema = `
+CREATE TABLE IF NOT EXISTS format(
+	one        INTEGER PRIMARY KEY CHECK (one = 1),
+	version    INTEGER NOT NULL,
+	min_reader INTEGER NOT NULL,
+	min_writer INTEGER NOT NULL
+) STRICT;
+
+-- AUTOINCREMENT: the number of a space that was deleted must not come back, for its rows are found by it.
+CREATE TABLE IF NOT EXISTS spaces(
+	no        INTEGER PRIMARY KEY AUTOINCREMENT,
+	id        BLOB NOT NULL UNIQUE,
+	stamp     BLOB NOT NULL,
+	creator   TEXT NOT NULL,
+	module    BLOB NOT NULL,
+	params    BLOB NOT NULL,
+	signature BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS heads(
+	space       INTEGER PRIMARY KEY,
+	seq         INTEGER NOT NULL,
+	chain       BLOB NOT NULL,
+	received_at INTEGER NOT NULL
+) STRICT;
+
+-- Who wrote an event and with what: a few of them stand behind very many events.
+CREATE TABLE IF NOT EXISTS origins(
+	no             INTEGER PRIMARY KEY AUTOINCREMENT,
+	author         TEXT NOT NULL,
+	api            TEXT NOT NULL,
+	client_version TEXT NOT NULL,
+	UNIQUE (author, api, client_version)
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS events(
+	id          INTEGER PRIMARY KEY, -- space << 32 | seq
+	space       INTEGER NOT NULL,
+	ulid        BLOB NOT NULL,
+	origin      INTEGER NOT NULL,
+	received_at INTEGER NOT NULL,
+	idx         INTEGER NOT NULL,
+	cnt         INTEGER NOT NULL,
+	schema      INTEGER NOT NULL,    -- eight bytes, big-endian
+	chain       BLOB,                -- where an append ended
+	type        TEXT NOT NULL,
+	payload     BLOB NOT NULL,
+	UNIQUE (space, ulid)
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS blobs(
+	no     INTEGER PRIMARY KEY,
+	digest BLOB NOT NULL UNIQUE,
+	bytes  BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS keys(
+	key   BLOB PRIMARY KEY,
+	value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS limits(
+	key BLOB PRIMARY KEY,
+	tat INTEGER NOT NULL -- nanoseconds since 1970
+) STRICT, WITHOUT ROWID;
+`
+
+// FormatError tells that the data needs a newer release than this build is. Nothing was changed.
+type FormatError struct {
+	Dir    string
+	Needs  int  // the release needed, 1_002_003 for 1.2.3
+	Writer bool // whether that is for writing; reading may work
+}
+
+func (e *FormatError) Error() string {
+	use := "read"
+	if e.Writer {
+		use = "write"
+	}
+	return fmt.Sprintf("the data in %s needs skerry %s or newer to %s it; this is %s", e.Dir, version(e.Needs), use, version(release))
+}
+
+// version writes a release for people.
+func version(release int) string {
+	return fmt.Sprintf("%d.%d.%d", release/1_000_000, release/1000%1000, release%1000)
+}
+
+// checkFormat looks at an existing database and refuses one that is not ours, or too new for what is wanted.
+func checkFormat(c *conn, dir string, write bool) error {
+	var id, tables, formats int
+	for sql, into := range map[string]*int{
+		"PRAGMA application_id":              &id,
+		"SELECT count(*) FROM sqlite_schema": &tables,
+		"SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'format'": &formats,
+	} {
+		if _, err := c.row(sql, func(s *sqlite3.Stmt) { *into = s.ColumnInt(0) }); err != nil {
+			return err
+		}
+	}
+	if tables > 0 && id != applicationID {
+		return fmt.Errorf("the database in %s is not Skerry's", dir)
+	}
+	if formats == 0 {
+		return nil // empty, or unfinished
+	}
+	var reader, writer int
+	if _, err := c.row("SELECT min_reader, min_writer FROM format", func(s *sqlite3.Stmt) {
+		reader, writer = s.ColumnInt(0), s.ColumnInt(1)
+	}); err != nil {
+		return err
+	}
+	if reader > release {
+		return &FormatError{Dir: dir, Needs: reader}
+	}
+	if write && writer > release {
+		return &FormatError{Dir: dir, Needs: writer, Writer: true}
+	}
+	return nil
+}
+
+// createSchema adds to the database whatever it lacks, in one transaction.
+func createSchema(c *conn) error {
+	err := c.Exec(fmt.Sprintf(`BEGIN IMMEDIATE; PRAGMA application_id = %d; %s
+		INSERT INTO format(one, version, min_reader, min_writer) VALUES (1, %d, %d, %d) ON CONFLICT DO NOTHING; COMMIT`,
+		applicationID, schema, formatVersion, minReader, minWriter))
+	if err != nil {
+		return fmt.Errorf("create schema: %w", err)
+	}
+	return nil
+}
+
+// checkSQLite refuses an SQLite that is too old to be trusted.
+func checkSQLite(c *conn) error {
+	var text string
+	if _, err := c.row("SELECT sqlite_version()", func(s *sqlite3.Stmt) { text = s.ColumnText(0) }); err != nil {
+		return err
+	}
+	var major, minor, patch int
+	if _, err := fmt.Sscanf(text, "%d.%d.%d", &major, &minor, &patch); err != nil {
+		return fmt.Errorf("read SQLite's version %q: %w", text, err)
+	}
+	if major*1_000_000+minor*1000+patch < minSQLite {
+		return fmt.Errorf("SQLite is %s, but %s or newer is needed", text, version(minSQLite))
+	}
+	return nil
+}

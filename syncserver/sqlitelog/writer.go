@@ -1,0 +1,265 @@
+package sqlitelog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"skerry/shared/space"
+	"skerry/syncserver"
+)
+
+// A group ends at either limit, so that nobody waits for a commit that never comes.
+const (
+	maxGroup      = 1024
+	maxGroupBytes = 16 << 20
+)
+
+// request is one call that changes something. do runs inside a transaction. An error from it means that SQLite
+// failed: a refusal is left in the caller's variables, having changed nothing, and counts as done.
+type request struct {
+	do   func(*writer) error
+	size int // about how many bytes it writes
+
+	state atomic.Int32 // waiting, begun or cancelled
+	done  chan error
+}
+
+const (
+	waiting = iota
+	begun
+	cancelled
+)
+
+// write has the writer run do in the next transaction, and returns once that is durable. When it fails do may
+// have run, or run twice: it must set all that it leaves behind from the beginning.
+func (l *Log) write(ctx context.Context, size int, do func(*writer) error) error {
+	if err := l.enter(ctx); err != nil {
+		return err
+	}
+	defer l.calls.RUnlock()
+	if l.queue == nil {
+		return ErrReadOnly
+	}
+	r := &request{do: do, size: size, done: make(chan error, 1)}
+	select {
+	case l.queue <- r:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-r.done:
+		return err
+	case <-ctx.Done():
+		if r.state.CompareAndSwap(waiting, cancelled) {
+			return ctx.Err()
+		}
+		return <-r.done
+	}
+}
+
+// writer is the one goroutine that changes the database, and what it knows of it.
+type writer struct {
+	log  *Log
+	conn *conn // nil after a commit failed, until it is opened again
+
+	// What was read or written in committed transactions and in this one; forgotten when one fails.
+	heads   map[space.ID]*tip
+	origins map[origin]int64
+
+	dirty []*tip // heads that this transaction changed
+
+	charges int // since limits were swept
+}
+
+// tip is where a space ends.
+type tip struct {
+	id    space.ID
+	no    int64
+	head  space.Head
+	dirty bool
+}
+
+// maxCached bounds what the writer and the log remember of spaces and origins; beyond it they start over.
+const maxCached = 1 << 16
+
+// open opens the connection for writing.
+func (w *writer) open() error {
+	c, err := connect(w.log.path, sqlite3.OPEN_READWRITE|sqlite3.OPEN_CREATE, w.log.uri(), writerPragmas)
+	if err != nil {
+		return err
+	}
+	mode := ""
+	_, err = c.row("PRAGMA journal_mode", func(s *sqlite3.Stmt) { mode = s.ColumnText(0) })
+	if err == nil && mode != "wal" {
+		err = fmt.Errorf("open %s: the journal mode is %q, not wal", w.log.path, mode)
+	}
+	if err == nil { // makes the write-ahead log, whose name must then survive a loss of power
+		_, err = c.row("SELECT count(*) FROM sqlite_schema", func(*sqlite3.Stmt) {})
+	}
+	if dir := w.log.config.Dir; err == nil && w.log.config.vfs == "" {
+		err = errors.Join(syncDir(dir), syncDir(filepath.Dir(dir)))
+	}
+	if err != nil {
+		return errors.Join(err, c.close())
+	}
+	w.conn = c
+	w.forget()
+	return nil
+}
+
+// forget drops all that was not read from committed data for sure.
+func (w *writer) forget() {
+	w.heads = map[space.ID]*tip{}
+	w.origins = map[origin]int64{}
+	w.dirty = w.dirty[:0]
+}
+
+// run writes until the queue is closed, and closes the connection.
+func (w *writer) run() error {
+	group := make([]*request, 0, maxGroup)
+	for first := range w.log.queue {
+		group, size := append(group[:0], first), first.size
+	drain:
+		for len(group) < maxGroup && size < maxGroupBytes {
+			select {
+			case r, ok := <-w.log.queue:
+				if !ok {
+					break drain
+				}
+				group = append(group, r)
+				size += r.size
+			default:
+				break drain
+			}
+		}
+		w.commit(group)
+		clear(group)
+	}
+	if w.conn == nil {
+		return nil
+	}
+	return w.conn.close()
+}
+
+// commit runs the requests of a group in one transaction, and answers them.
+func (w *writer) commit(group []*request) {
+	kept := group[:0]
+	for _, r := range group {
+		if r.state.CompareAndSwap(waiting, begun) {
+			kept = append(kept, r)
+		}
+	}
+	if len(kept) == 0 {
+		return
+	}
+	changed, begunCommit, err := w.transact(kept)
+	if err != nil && !begunCommit && len(kept) > 1 {
+		// One of them cannot be stored; it must not take the others with it. Nothing was stored yet.
+		for i := range kept {
+			w.commit1(kept[i])
+		}
+		return
+	}
+	w.answer(kept, changed, err)
+}
+
+// commit1 runs one request in a transaction of its own.
+func (w *writer) commit1(r *request) {
+	changed, _, err := w.transact([]*request{r})
+	w.answer([]*request{r}, changed, err)
+}
+
+// answer tells the callers, and those who watch.
+func (w *writer) answer(group []*request, changed []space.ID, err error) {
+	for _, r := range group {
+		r.done <- err
+	}
+	for _, id := range changed {
+		w.log.hint(id)
+	}
+}
+
+// transact runs requests in one transaction. It returns which spaces grew, and whether the failure, if there was
+// one, came as late as the commit, so that its outcome is unknown.
+func (w *writer) transact(group []*request) (changed []space.ID, late bool, err error) {
+	if w.conn == nil {
+		if err := w.open(); err != nil {
+			return nil, false, storageError("open", err)
+		}
+	}
+	if err := w.run1("BEGIN IMMEDIATE"); err != nil {
+		w.abandon()
+		return nil, false, storageError("begin", err)
+	}
+	for _, r := range group {
+		if err = r.do(w); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		err = w.writeHeads()
+	}
+	if err != nil {
+		w.rollback()
+		return nil, false, storageError("write", err)
+	}
+	if err := w.run1("COMMIT"); err != nil {
+		w.log.config.Logger.Error("a commit failed; its outcome is unknown", "requests", len(group), "error", err)
+		w.rollback()
+		w.abandon()
+		return nil, true, storageError("commit", err)
+	}
+	for _, t := range w.dirty {
+		changed = append(changed, t.id)
+		t.dirty = false
+	}
+	w.dirty = w.dirty[:0]
+	if len(w.heads) > maxCached || len(w.origins) > maxCached {
+		w.forget()
+	}
+	return changed, false, nil
+}
+
+// run1 executes a statement that never changes.
+func (w *writer) run1(sql string) error { return w.conn.exec(sql) }
+
+// rollback ends a transaction that failed. SQLite may have ended it already.
+func (w *writer) rollback() {
+	w.forget()
+	if !w.conn.GetAutocommit() {
+		if err := w.run1("ROLLBACK"); err != nil {
+			w.log.config.Logger.Error("a rollback failed", "error", err)
+			w.abandon()
+		}
+	}
+}
+
+// abandon closes a connection that is not to be trusted any more; the next transaction opens another.
+func (w *writer) abandon() {
+	w.forget()
+	if w.conn == nil {
+		return
+	}
+	if err := w.conn.close(); err != nil {
+		w.log.config.Logger.Error("closing the writer's connection failed", "error", err)
+	}
+	w.conn = nil
+}
+
+// storageError names what failed, and tells a full disk by the interface's error.
+func storageError(what string, err error) error {
+	// Only SQLite's own code counts: the system's ENOSPC from an fsync would leave the outcome open.
+	if errors.Is(err, sqlite3.FULL) {
+		return fmt.Errorf("%s: %w: %w", what, syncserver.ErrFull, err)
+	}
+	if what != "commit" && errors.Is(err, syscall.ENOSPC) {
+		return fmt.Errorf("%s: %w: %w", what, syncserver.ErrFull, err)
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
