@@ -15,7 +15,7 @@ DATA   ?= build/demo-data
 SEEDS  ?= 2000
 JS     := GOOS=js GOARCH=wasm
 NPM    := npm --prefix web --silent
-# The race detector needs a C compiler; .ci/tools says so where there is none.
+# The race detector needs a C compiler; `make tools` says so where there is none.
 RACE   := $(shell command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 && echo -race)
 
 TEST_STAGES := tools deps fmt vet staticcheck types build size unit sim web-test store e2e mutants
@@ -108,4 +108,5 @@ vuln: ## known vulnerabilities, where the database can be reached
 	@go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
 
 clean: ## remove everything that was built or installed
+	@chmod -R u+w build 2>/dev/null || true
 	@rm -rf build web/dist web/node_modules
