@@ -1,0 +1,378 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"syscall/js"
+	"time"
+
+	"skerry/shared/digest"
+	"skerry/shared/module"
+	"skerry/shared/space"
+	"skerry/shared/wire"
+	"skerry/wasmclient"
+)
+
+const (
+	// changeInterval is the least time between two messages about changes: what happens within it is told at once.
+	changeInterval = 20 * time.Millisecond
+	// transferFrom is the size from which handing bytes over beats copying them.
+	transferFrom = 20 << 10
+)
+
+// A bridge answers one page. Messages are taken up in their order by one goroutine; whatever has to wait does so in a
+// goroutine of its own.
+type bridge struct {
+	ctx    context.Context
+	script js.Value // the loading script: send, and deliver which we set
+	inbox  chan struct{}
+	client *wasmclient.Client
+
+	mu      sync.Mutex
+	queue   []js.Value
+	spaces  map[space.ID]*wasmclient.Space
+	changed map[space.ID]struct{}
+	wake    chan struct{} // has a token when changed or the status may have changed
+}
+
+func newBridge(ctx context.Context, script js.Value) *bridge {
+	return &bridge{
+		ctx: ctx, script: script,
+		inbox: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		spaces: map[space.ID]*wasmclient.Space{}, changed: map[space.ID]struct{}{},
+	}
+}
+
+// listen takes messages from the script: those that it queued while this program was loading, and then each as it
+// comes. The function that it sets lives as long as the worker.
+func (b *bridge) listen() {
+	b.script.Set("deliver", js.FuncOf(func(_ js.Value, args []js.Value) any {
+		b.mu.Lock()
+		b.queue = append(b.queue, args[0])
+		b.mu.Unlock()
+		signal(b.inbox)
+		return nil
+	}))
+	b.script.Call("ready")
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// next returns the next message, or false when the context is done.
+func (b *bridge) next() (js.Value, bool) {
+	for {
+		b.mu.Lock()
+		if len(b.queue) > 0 {
+			message := b.queue[0]
+			b.queue[0] = js.Value{}
+			b.queue = b.queue[1:]
+			b.mu.Unlock()
+			return message, true
+		}
+		b.mu.Unlock()
+		select {
+		case <-b.inbox:
+		case <-b.ctx.Done():
+			return js.Value{}, false
+		}
+	}
+}
+
+// serve handles messages until the page closes the client.
+func (b *bridge) serve() {
+	for {
+		message, ok := b.next()
+		if !ok {
+			return
+		}
+		ref := message.Index(0).Int()
+		method := message.Index(1).String()
+		if method == "close" {
+			b.reply(ref, b.close(), nil)
+			return
+		}
+		b.handle(ref, method, message)
+	}
+}
+
+func (b *bridge) close() error {
+	if b.client == nil {
+		return nil
+	}
+	return b.client.Close(b.ctx)
+}
+
+// handle answers one message. The page is of the same build, so arguments are what they should be; values that come
+// from the page's own caller are checked.
+func (b *bridge) handle(ref int, method string, message js.Value) {
+	if method == "open" { // config -> [identity, status, infos]
+		b.reply2(ref)(b.open(message.Index(2)))
+		return
+	}
+	if b.client == nil {
+		b.reply(ref, wire.Errorf(wire.CodeClosed, "the client is not open"), nil)
+		return
+	}
+	if method == "create" { // module, params -> info
+		name, params := message.Index(2).String(), bytesOf(message.Index(3))
+		go func() { b.reply2(ref)(b.create(name, params)) }()
+		return
+	}
+	id, err := digest.Parse(message.Index(2).String())
+	if err != nil {
+		b.reply(ref, wire.Errorf(wire.CodeBadArgument, "a space's ID is 64 hexadecimal digits"), nil)
+		return
+	}
+	s := b.space(id)
+	switch method {
+	case "space": // id -> info
+		info := s.Info()
+		b.reply(ref, nil, appendInfo(nil, &info))
+	case "append": // id, transaction -> (applied), then (durable), then [seq] (synced)
+		b.append(ref, s, bytesOf(message.Index(3)))
+	case "read": // id, after, limit, bytes -> records
+		after, limit, size := uint64(message.Index(3).Float()), message.Index(4).Int(), message.Index(5).Int()
+		go func() {
+			records, err := s.Read(b.ctx, after, limit, size)
+			b.reply(ref, err, appendRecords(nil, records))
+		}()
+	case "readBefore": // id, before, limit, bytes -> records, ascending
+		before, limit, size := uint64(message.Index(3).Float()), message.Index(4).Int(), message.Index(5).Int()
+		go func() {
+			records, err := s.ReadBefore(b.ctx, before, limit, size)
+			b.reply(ref, err, appendRecords(nil, records))
+		}()
+	case "pending": // id -> rows
+		go func() {
+			rows, err := s.Pending(b.ctx)
+			packed := appendArray(nil, len(rows))
+			for i := range rows {
+				packed = appendOutboxRow(packed, &rows[i])
+			}
+			b.reply(ref, err, packed)
+		}()
+	case "rejected": // id -> rows
+		go func() {
+			rows, err := s.Rejected(b.ctx)
+			packed := appendArray(nil, len(rows))
+			for i := range rows {
+				packed = appendRejectedRow(packed, &rows[i])
+			}
+			b.reply(ref, err, packed)
+		}()
+	case "retry", "discard": // id, transaction's id
+		do := s.Retry
+		if method == "discard" {
+			do = s.Discard
+		}
+		named, err := space.ParseULID(message.Index(3).String())
+		if err != nil {
+			b.reply(ref, wire.Errorf(wire.CodeBadArgument, "a transaction's id is a ULID"), nil)
+			return
+		}
+		go func() { b.reply(ref, do(b.ctx, named), nil) }()
+	default:
+		b.reply(ref, wire.Errorf(wire.CodeBadArgument, "the worker knows no method %s", method), nil)
+	}
+}
+
+// open opens the replica: config is {url, database, identity, clientVersion, log}.
+func (b *bridge) open(config js.Value) ([]byte, error) {
+	client, err := openClient(b.ctx, b, config)
+	if err != nil {
+		return nil, err
+	}
+	b.client = client
+	client.OnChange(func(change wasmclient.Change) {
+		if change.Space != (space.ID{}) {
+			b.mu.Lock()
+			b.changed[change.Space] = struct{}{}
+			b.mu.Unlock()
+		}
+		signal(b.wake)
+	})
+	go b.tellChanges()
+	packed := appendArray(nil, 3)
+	packed = appendText(packed, client.Identity())
+	status := client.Status()
+	packed = appendStatus(packed, &status)
+	infos := client.Spaces()
+	packed = appendArray(packed, len(infos))
+	for i := range infos {
+		packed = appendInfo(packed, &infos[i])
+	}
+	return packed, nil
+}
+
+// tellChanges sends [status, infos of the spaces that changed] whenever something did, never more often than each
+// changeInterval.
+func (b *bridge) tellChanges() {
+	for {
+		select {
+		case <-b.wake:
+		case <-b.ctx.Done():
+			return
+		}
+		b.mu.Lock()
+		changed := b.changed
+		b.changed = map[space.ID]struct{}{}
+		b.mu.Unlock()
+		status := b.client.Status()
+		packed := appendStatus(appendArray(nil, 2), &status)
+		infos := b.infos(changed)
+		packed = appendArray(packed, len(infos))
+		for i := range infos {
+			packed = appendInfo(packed, &infos[i])
+		}
+		b.push("change", toJS(packed))
+		time.Sleep(changeInterval)
+	}
+}
+
+// infos returns the rows of some spaces without opening those that the page has not.
+func (b *bridge) infos(of map[space.ID]struct{}) []wasmclient.SpaceInfo {
+	var infos []wasmclient.SpaceInfo
+	if len(of) == 0 {
+		return nil
+	}
+	missing := 0
+	for id := range of {
+		if s := b.opened(id); s != nil {
+			infos = append(infos, s.Info())
+		} else {
+			missing++
+		}
+	}
+	if missing > 0 {
+		for _, info := range b.client.Spaces() {
+			if _, wanted := of[info.ID]; wanted && b.opened(info.ID) == nil {
+				infos = append(infos, info)
+			}
+		}
+	}
+	return infos
+}
+
+func (b *bridge) opened(id space.ID) *wasmclient.Space {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.spaces[id]
+}
+
+// space returns the space that id names, opened.
+func (b *bridge) space(id space.ID) *wasmclient.Space {
+	if s := b.opened(id); s != nil {
+		return s
+	}
+	s := b.client.Space(id)
+	b.mu.Lock()
+	b.spaces[id] = s
+	b.mu.Unlock()
+	return s
+}
+
+func (b *bridge) create(name string, params []byte) ([]byte, error) {
+	hash, known := module.ByName(name)
+	if !known {
+		var err error
+		if hash, err = digest.Parse(name); err != nil {
+			return nil, wire.Errorf(wire.CodeBadArgument, "a module is a built-in's name or 64 hexadecimal digits, not %q", name)
+		}
+	}
+	s, err := b.client.CreateSpace(b.ctx, wasmclient.SpaceOptions{Module: hash, Params: params})
+	if err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	b.spaces[s.ID()] = s
+	b.mu.Unlock()
+	info := s.Info()
+	return appendInfo(nil, &info), nil
+}
+
+// append hands a transaction over in the order of the page's calls, then tells its three moments, each with the same
+// ref. The first failure is the last answer.
+func (b *bridge) append(ref int, s *wasmclient.Space, packed []byte) {
+	t, err := wire.DecodeTransaction(packed)
+	if err != nil {
+		b.reply(ref, wire.Errorf(wire.CodeBadArgument, "the transaction is malformed"), nil)
+		return
+	}
+	receipt, err := s.AppendEvents(b.ctx, t.Events)
+	b.reply(ref, err, nil)
+	if err != nil {
+		return
+	}
+	go func() {
+		err := receipt.Durable(b.ctx)
+		b.reply(ref, err, nil)
+		if err != nil {
+			return
+		}
+		position, err := receipt.Synced(b.ctx)
+		b.reply(ref, err, appendUint(appendArray(nil, 1), position.Seq))
+	}()
+}
+
+// reply2 returns a function that replies with a result and an error in Go's order.
+func (b *bridge) reply2(ref int) func([]byte, error) {
+	return func(result []byte, err error) { b.reply(ref, err, result) }
+}
+
+// reply answers the message with the given ref.
+func (b *bridge) reply(ref int, err error, result []byte) {
+	switch {
+	case err != nil:
+		code, reason := explain(err)
+		b.script.Call("send", ref, js.ValueOf([]any{code, reason}), js.Null())
+	case result == nil:
+		b.script.Call("send", ref, js.Null(), js.Null())
+	case len(result) >= transferFrom:
+		bytes := toJS(result)
+		b.script.Call("send", ref, js.Null(), bytes, js.ValueOf([]any{bytes.Get("buffer")}))
+	default:
+		b.script.Call("send", ref, js.Null(), toJS(result))
+	}
+}
+
+// push sends what was not asked for.
+func (b *bridge) push(what string, value js.Value) { b.script.Call("send", 0, what, value) }
+
+// explain returns an error's code and reason.
+func explain(err error) (code, reason string) {
+	var coded *wire.CodeError
+	switch {
+	case errors.As(err, &coded):
+		return coded.Code.String(), coded.Reason
+	case errors.Is(err, wasmclient.ErrFull):
+		return wire.CodeQuota.String(), err.Error()
+	case errors.Is(err, wasmclient.ErrNewerStore):
+		return wire.CodeUpgradeRequired.String(), err.Error()
+	case errors.Is(err, wasmclient.ErrStoreClosed), errors.Is(err, context.Canceled):
+		return wire.CodeClosed.String(), err.Error()
+	}
+	return wire.CodeInternal.String(), err.Error()
+}
+
+var uint8Array = js.Global().Get("Uint8Array")
+
+func toJS(b []byte) js.Value {
+	value := uint8Array.New(len(b))
+	js.CopyBytesToJS(value, b)
+	return value
+}
+
+func bytesOf(value js.Value) []byte {
+	if value.Type() != js.TypeObject {
+		return nil
+	}
+	b := make([]byte, value.Length())
+	js.CopyBytesToGo(b, value)
+	return b
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"syscall/js"
+
+	"skerry/shared/wire"
+	"skerry/wasmclient"
+	"skerry/wasmclient/internal/idbstore"
+	"skerry/wasmclient/internal/jsconn"
+	"skerry/wasmclient/internal/jsplatform"
+)
+
+func main() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	b := newBridge(ctx, js.Global().Get("skerryWorker"))
+	b.listen()
+	b.serve()
+}
+
+// openClient puts the client together for the browser. One name serves database, lock and channel, so that the tabs
+// of a replica find each other and nobody else.
+func openClient(ctx context.Context, b *bridge, config js.Value) (*wasmclient.Client, error) {
+	name, identity := config.Get("database").String(), config.Get("identity").String()
+	store, err := idbstore.Open(ctx, name, identity)
+	if err != nil {
+		return nil, err
+	}
+	c := wasmclient.Config{
+		Store:         store,
+		URL:           config.Get("url").String(),
+		Dialer:        dialer{},
+		Identity:      identity,
+		ClientVersion: config.Get("clientVersion").String(),
+		Lead:          jsplatform.Lead(name),
+	}
+	if hints := jsplatform.NewHints(name); hints != nil {
+		c.Hints = hints
+	}
+	if config.Get("log").Truthy() {
+		c.Log = func(line string) { b.push("log", js.ValueOf(line)) }
+	}
+	client, err := wasmclient.Open(ctx, c)
+	if err != nil {
+		store.Close()
+		return nil, err
+	}
+	return client, nil
+}
+
+// dialer opens sockets by the browser.
+type dialer struct{}
+
+func (dialer) Dial(ctx context.Context, url string) (wasmclient.Conn, error) {
+	conn, err := jsconn.Dial(ctx, url, wire.Subprotocol)
+	if err != nil {
+		return nil, err // a nil *jsconn.Conn must not become a Conn
+	}
+	return conn, nil
+}
