@@ -102,10 +102,10 @@ golden: build ## keep this version's files for later versions' tests; refuses to
 	@.ci/golden
 
 docs: ## the packages' manuals and the documents, under build/docs
-	@.ci/docs
+	@go run .ci/docs.go
 
 vuln: ## known vulnerabilities, where the database can be reached
-	@go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
+	@go run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./...
 
 clean: ## remove everything that was built or installed
 	@chmod -R u+w build 2>/dev/null || true
