@@ -14,6 +14,7 @@ LISTEN ?= 127.0.0.1:8080
 DATA   ?= build/demo-data
 SEEDS  ?= 2000
 JS     := GOOS=js GOARCH=wasm
+SCRIPTS = $$(git ls-files -co --exclude-standard '*.go' | xargs grep -l '^//go:build ignore')
 NPM    := npm --prefix web --silent
 # The race detector needs a C compiler; `make tools` says so where there is none.
 RACE   := $(shell command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 && echo -race)
@@ -57,21 +58,21 @@ tools: ## check that Go, Node and Chromium are here
 deps: ## npm packages by lock file, if they changed
 	@.ci/deps
 
-fmt:
-	@unformatted=$$(gofmt -l shared syncserver wasmclient .ci); \
+fmt: ## gofmt
+	@unformatted=$$((git ls-files -co --exclude-standard '*.go' | xargs ls -d 2>/dev/null || true) | xargs gofmt -l); \
 	  [ -z "$$unformatted" ] || { echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; }
 
-vet:
+vet: ## go vet, native and js
 	@go vet ./...
 	@$(JS) go vet ./shared/... ./wasmclient/...
-	@for f in .ci/*.go; do go vet "$$f"; done
+	@for f in $(SCRIPTS); do go vet "$$f"; done
 
-staticcheck:
+staticcheck: ## staticcheck, native and js
 	@go build -o build/tools/staticcheck honnef.co/go/tools/cmd/staticcheck
 	@build/tools/staticcheck ./...
 	@$(JS) build/tools/staticcheck ./shared/... ./wasmclient/...
 
-types: deps
+types: deps ## TypeScript types
 	@$(NPM) run typecheck
 
 unit: ## Go's tests, with the race detector

@@ -61,7 +61,7 @@ var rules = []rule{
 	},
 	{
 		from: "./wasmclient/cmd/client", on: []platform{js},
-		forbid: []string{"github.com/tetratelabs/wazero/...", "github.com/ncruces/...", "modernc.org/...", "database/sql/..."},
+		forbid: []string{"github.com/tetratelabs/wazero/...", "github.com/ncruces/...", "modernc.org/...", "database/sql"},
 		reason: "the browser has an engine and a database of its own",
 	},
 	{
