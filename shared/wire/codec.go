@@ -4,15 +4,16 @@ import (
 	"skerry/shared/space"
 )
 
-// The least bytes that useful elements of the protocol's arrays take: an id, or what cannot be left out.
+// The least bytes that useful elements of the protocol's arrays take, with every element left out that may be:
+// an array of n elements that takes less is malformed. They bound what decoding allocates.
 const (
-	minEvent       = 20
-	minTransaction = 24
-	minRecord      = 40
-	minVerdict     = 6
-	minRow         = 60
+	minEvent       = 20 // id and a type
+	minTransaction = 24 // one event
+	minRecord      = 24 // id, four numbers, author and type
+	minVerdict     = 4  // kind, nil, code
+	minRow         = 54 // a genesis
 	minDigest      = 34
-	minProof       = 3
+	minProof       = 3 // a name
 )
 
 // Append appends the message of f to b.
@@ -119,20 +120,34 @@ func AppendRecord(b []byte, r *space.Record) []byte {
 
 // DecodeRecords reads records that [AppendRecord] wrote one after the other, to the end of b. Payloads alias b.
 func DecodeRecords(b []byte) ([]space.Record, error) {
+	n, err := countRecords(b)
+	if n == 0 || err != nil {
+		return nil, err
+	}
 	r := reader{rest: b}
-	var records []space.Record
+	records := make([]space.Record, n)
 	var texts interner
-	for len(r.rest) > 0 {
-		if len(r.rest) < minRecord {
-			return nil, ErrMalformed
-		}
-		records = append(records, space.Record{})
-		decodeRecord(&r, &records[len(records)-1], &texts)
-		if r.err != nil {
-			return nil, r.err
-		}
+	for i := range records {
+		decodeRecord(&r, &records[i], &texts)
+	}
+	if r.err != nil {
+		return nil, r.err
 	}
 	return records, nil
+}
+
+// countRecords passes over records to the end of b, so that they are allocated once and only for what is there.
+func countRecords(b []byte) (n int, err error) {
+	r := reader{rest: b}
+	for len(r.rest) > 0 {
+		before := len(r.rest)
+		r.skip(0)
+		if r.err != nil || before-len(r.rest) < minRecord {
+			return 0, ErrMalformed
+		}
+		n++
+	}
+	return n, nil
 }
 
 // interner keeps the last few strings read, so that a run of records by one author holds each of its texts once.
@@ -238,6 +253,7 @@ func decodeTransaction(r *reader, t *space.Transaction, texts *interner) {
 	}
 	if f.next() {
 		n := r.arrayOf(minEvent)
+		before := len(r.rest)
 		t.Events = make([]space.Event, 0, n)
 		for range n {
 			var e space.Event
@@ -259,6 +275,11 @@ func decodeTransaction(r *reader, t *space.Transaction, texts *interner) {
 				return
 			}
 			t.Events = append(t.Events, e)
+		}
+		// Events are the only arrays within arrays: without this, every transaction of a message could claim the
+		// same bytes behind it.
+		if before-len(r.rest) < (n-1)*minEvent {
+			r.fail()
 		}
 	}
 	f.finish()

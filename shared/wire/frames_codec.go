@@ -128,7 +128,7 @@ func (w *Welcome) appendTo(b []byte) []byte {
 
 func (w *Welcome) decode(f *fields) {
 	if f.next() {
-		w.Identities = make([]string, f.r.arrayOf(minProof))
+		w.Identities = make([]string, f.r.array())
 		for i := range w.Identities {
 			w.Identities[i] = f.r.string()
 		}

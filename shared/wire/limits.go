@@ -1,5 +1,7 @@
 package wire
 
+import "strings"
+
 // The versions of the wire contract that this build speaks, lowest and highest.
 const (
 	APILow  = "1.0.0"
@@ -41,8 +43,10 @@ const MaxReason = 256
 // that what is in a log can always be delivered, and bounds what a broken server can make a client allocate.
 const MaxServerMessage = 16 << 20
 
-// Reason cuts text to [MaxReason] bytes at a character's boundary.
+// Reason returns text as a reason may be sent: valid UTF-8, cut to [MaxReason] bytes at a character's boundary.
+// Whatever made the text (a module, say), the other side can read the frame.
 func Reason(text string) string {
+	text = strings.ToValidUTF8(text, "\uFFFD")
 	if len(text) <= MaxReason {
 		return text
 	}

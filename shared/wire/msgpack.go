@@ -87,8 +87,9 @@ func (r *reader) fail() {
 	r.rest = nil
 }
 
-func (r *reader) take(n int) []byte {
-	if n < 0 || n > len(r.rest) {
+// take consumes n bytes. It compares before it converts, so that no claimed size wraps where int has 32 bits.
+func (r *reader) take(n uint64) []byte {
+	if n > uint64(len(r.rest)) {
 		r.fail()
 		return nil
 	}
@@ -106,7 +107,7 @@ func (r *reader) byte() byte {
 }
 
 // bigEndian reads an unsigned integer of size bytes.
-func (r *reader) bigEndian(size int) uint64 {
+func (r *reader) bigEndian(size uint64) uint64 {
 	var n uint64
 	for _, c := range r.take(size) {
 		n = n<<8 | uint64(c)
@@ -158,7 +159,7 @@ func (r *reader) uint() uint64 {
 	case c >= 0xcc && c <= 0xcf:
 		return r.bigEndian(1 << (c - 0xcc))
 	case c >= 0xd0 && c <= 0xd3: // a signed form: taken when it is not negative
-		size := 1 << (c - 0xd0)
+		size := uint64(1) << (c - 0xd0)
 		n := r.bigEndian(size)
 		if n>>(8*size-1) == 0 {
 			return n
@@ -201,11 +202,11 @@ func (r *reader) isNil() bool {
 func (r *reader) binary() []byte {
 	switch r.byte() {
 	case 0xc4:
-		return r.take(int(r.bigEndian(1)))
+		return r.take(r.bigEndian(1))
 	case 0xc5:
-		return r.take(int(r.bigEndian(2)))
+		return r.take(r.bigEndian(2))
 	case 0xc6:
-		return r.take(int(r.bigEndian(4)))
+		return r.take(r.bigEndian(4))
 	case 0xc0:
 	default:
 		r.fail()
@@ -241,11 +242,7 @@ func (r *reader) string() string {
 	default:
 		r.fail()
 	}
-	if n > uint64(len(r.rest)) {
-		r.fail()
-		return ""
-	}
-	p := r.take(int(n))
+	p := r.take(n)
 	if !utf8.Valid(p) {
 		r.fail()
 		return ""
@@ -268,11 +265,11 @@ func (r *reader) skip(depth int) {
 	case c&0xf0 == 0x90:
 		values = uint64(c & 0x0f)
 	case c&0xe0 == 0xa0:
-		r.take(int(c & 0x1f))
+		r.take(uint64(c & 0x1f))
 	case c >= 0xc4 && c <= 0xc6:
-		r.take(int(r.bigEndian(1 << (c - 0xc4))))
+		r.take(r.bigEndian(1 << (c - 0xc4)))
 	case c >= 0xc7 && c <= 0xc9:
-		r.take(int(r.bigEndian(1<<(c-0xc7))) + 1)
+		r.take(r.bigEndian(1<<(c-0xc7)) + 1)
 	case c == 0xca:
 		r.take(4)
 	case c == 0xcb:
@@ -284,7 +281,7 @@ func (r *reader) skip(depth int) {
 	case c >= 0xd4 && c <= 0xd8:
 		r.take(1<<(c-0xd4) + 1)
 	case c >= 0xd9 && c <= 0xdb:
-		r.take(int(r.bigEndian(1 << (c - 0xd9))))
+		r.take(r.bigEndian(1 << (c - 0xd9)))
 	case c == 0xdc, c == 0xdd:
 		values = r.bigEndian(2 << (c - 0xdc))
 	case c == 0xde, c == 0xdf:

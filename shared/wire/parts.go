@@ -34,21 +34,19 @@ func (j *Joiner) Add(piece []byte) ([]byte, error) {
 	if len(piece) > j.Limit {
 		return nil, Errorf(CodeMessageTooBig, "a message of %d bytes is over the limit of %d", len(piece), j.Limit)
 	}
-	r := reader{rest: piece}
-	f := r.fields()
-	isPart := f.next() && Number(r.uint()) == NumberPart
-	if r.err != nil || !isPart {
+	if numberOf(piece) != NumberPart {
 		if j.total > 0 {
 			return nil, Errorf(CodeBadFrame, "another message came between the parts of one")
 		}
 		return piece, nil
 	}
-	var part Part
-	part.decode(&f)
-	f.finish()
+	frame, err := Decode(piece)
+	part, _ := frame.(*Part)
 	switch {
-	case r.err != nil || len(r.rest) != 0 || len(part.Bytes) == 0:
-		return nil, Errorf(CodeBadFrame, "a part is malformed")
+	case err != nil:
+		return nil, err
+	case len(part.Bytes) == 0:
+		return nil, Errorf(CodeBadFrame, "a part is empty")
 	case part.Total > uint64(j.Limit):
 		return nil, Errorf(CodeMessageTooBig, "a message of %d bytes is over the limit of %d", part.Total, j.Limit)
 	case j.total == 0:
@@ -66,5 +64,18 @@ func (j *Joiner) Add(piece []byte) ([]byte, error) {
 	}
 	message := j.message
 	j.message, j.total = nil, 0
+	if numberOf(message) == NumberPart {
+		return nil, Errorf(CodeBadFrame, "the parts of a message make up another part")
+	}
 	return message, nil
+}
+
+// numberOf returns the number that message begins with, 0 if it begins with none.
+func numberOf(message []byte) Number {
+	r := reader{rest: message}
+	f := r.fields()
+	if !f.next() {
+		return 0
+	}
+	return Number(r.uint())
 }
