@@ -51,7 +51,7 @@ var rules = []rule{
 	},
 	{
 		from: "./wasmclient/cmd/client", on: []platform{js},
-		forbid: []string{"net/...", "crypto/tls/..."},
+		forbid: []string{"net", "net/http/...", "crypto/tls/..."},
 		reason: "a page pays for net/http and TLS with about 500 kB and has a WebSocket of its own",
 	},
 	{
