@@ -1,0 +1,199 @@
+package hub
+
+import (
+	"slices"
+
+	"skerry/shared/space"
+)
+
+// batch is what one append stores.
+type batch struct {
+	previous, next space.Head
+	records        []space.Record
+	bytes          int
+}
+
+// proposal is one judged transaction on its way to the log.
+type proposal struct {
+	records  []space.Record
+	position space.Position // after it, without a seal
+}
+
+// room returns the batch that the next transaction goes to: the last one, unless it is being appended or would
+// become too big.
+func (s *Space) room(t *space.Transaction) *batch {
+	first := 0
+	if s.inFlight {
+		first = 1
+	}
+	if len(s.batches) > first {
+		b := s.batches[len(s.batches)-1]
+		if len(b.records) == 0 ||
+			len(b.records)+len(t.Events) <= s.config.AppendRecords && b.bytes+t.Size() <= s.config.AppendBytes {
+			return b
+		}
+	}
+	waiting := 0
+	for _, p := range s.queue[s.judged:s.looked] {
+		waiting += p.ids()
+	}
+	b := &batch{previous: s.tip, next: s.tip, records: make([]space.Record, 0, min(max(waiting, len(t.Events)), s.config.AppendRecords))}
+	s.batches = append(s.batches, b)
+	return b
+}
+
+// stage adds the records of t to the end of b and returns them.
+func (b *batch) stage(t *space.Transaction, seq, receivedAt uint64) []space.Record {
+	start := len(b.records)
+	for i := range t.Events {
+		b.records = append(b.records, space.Record{
+			Event: t.Events[i], Seq: seq + uint64(i), ReceivedAt: receivedAt,
+			Index: uint32(i), Count: uint32(len(t.Events)),
+			Author: t.Author, API: t.API, ClientVersion: t.ClientVersion,
+		})
+	}
+	return b.records[start:len(b.records):len(b.records)]
+}
+
+// unstage takes back what stage added last.
+func (b *batch) unstage(records []space.Record) {
+	clear(records)
+	b.records = b.records[:len(b.records)-len(records)]
+}
+
+// propose makes staged records the newest proposal and returns the position after them.
+func (s *Space) propose(b *batch, records []space.Record) space.Position {
+	last := &records[len(records)-1]
+	s.tip = space.Head{Seq: last.Seq, Chain: space.Fold(s.tip.Chain, records), ReceivedAt: last.ReceivedAt}
+	b.next = s.tip
+	made := &proposal{records: records, position: s.tip.Position()}
+	for i := range records {
+		b.bytes += records[i].Size()
+		s.proposed[records[i].ID] = made
+	}
+	return made.position
+}
+
+// append hands the first batch to the log, if none is there already.
+func (s *Space) append() {
+	if s.inFlight || len(s.batches) == 0 {
+		return
+	}
+	b := s.batches[0]
+	if len(b.records) == 0 { // its only transaction was refused
+		s.batches = slices.Delete(s.batches, 0, 1)
+		s.append()
+		return
+	}
+	s.inFlight = true
+	s.out.Append = &Append{Previous: b.previous, Records: b.records, Next: b.next}
+}
+
+// appended takes the log's answer.
+func (s *Space) appended(now uint64, outcome Outcome) {
+	if !s.inFlight {
+		return
+	}
+	switch outcome {
+	case Stored:
+		s.commit()
+	case Full:
+		s.fullUntil = now + s.config.FullRetry
+		s.rollback()
+	default:
+		s.phase = reloading
+		s.backOff(now)
+	}
+}
+
+// commit makes the first batch durable history.
+func (s *Space) commit() {
+	b := s.batches[0]
+	s.batches = slices.Delete(s.batches, 0, 1)
+	s.inFlight = false
+	s.failures = 0
+	s.head = b.next
+	s.instance.Commit(s.head.Seq)
+	s.retained = append(s.retained, b)
+	s.out.Moved = true
+}
+
+// backOff says when to try next after a failure: at once at first, later less and less often.
+func (s *Space) backOff(now uint64) {
+	s.failures++
+	s.retryAt = now
+	if s.failures > 3 {
+		s.retryAt = now + min(uint64(100)<<min(s.failures-4, 10), 5000)
+	}
+}
+
+// headRead takes the log's head. After a failed append it tells what became of it.
+func (s *Space) headRead(now uint64, in HeadRead) {
+	if in.Ref == 0 {
+		if in.Code != 0 || s.phase != ready || s.inFlight || in.Head.Seq <= s.head.Seq {
+			return
+		}
+	} else {
+		if in.Ref != s.headRef {
+			return
+		}
+		s.headRef = 0
+		if in.Code != 0 {
+			s.backOff(now)
+			return
+		}
+		if s.inFlight && in.Head == s.batches[0].next {
+			s.commit() // the append had succeeded after all
+			s.phase = ready
+			return
+		}
+	}
+	s.release()
+	s.rollback()
+	if in.Head.Seq < s.head.Seq || in.Head.Seq == s.head.Seq && in.Head != s.head {
+		s.forget() // another history than the one that was judged: begin from nothing
+		return
+	}
+	s.out.Moved = s.out.Moved || in.Head != s.head
+	s.head, s.tip = in.Head, in.Head
+	s.catchUp()
+}
+
+// rollback discards everything proposed, and with it every verdict that is not on durable ground. The pushes are
+// looked up and judged again in the same order.
+func (s *Space) rollback() {
+	for i := len(s.queue) - 1; i >= 0; i-- { // backwards, so that the first push of a peer restores its state
+		s.queue[i].restart(s.head.Seq)
+	}
+	s.queue = slices.DeleteFunc(s.queue, func(p *push) bool {
+		if p.peer.gone {
+			p.peer.pushes--
+			s.bury(p.peer)
+		}
+		return p.peer.gone
+	})
+	s.judged, s.looked = 0, 0
+	s.lookupRef, s.readRef = 0, 0
+	s.lookupIDs, s.group, s.span = nil, nil, span{}
+	s.batches, s.retained = nil, nil
+	s.inFlight, s.rewind = false, false
+	clear(s.proposed)
+	s.instance.Rollback()
+	s.tip = s.head
+}
+
+// prune forgets the ids of committed transactions once every lookup in use was made after their commit.
+func (s *Space) prune() {
+	floor := s.head.Seq
+	if s.lookupRef != 0 || s.looked > s.judged {
+		floor = min(floor, s.lookupHead)
+	}
+	n := 0
+	for ; n < len(s.retained) && s.retained[n].next.Seq <= floor; n++ {
+		for i := range s.retained[n].records {
+			delete(s.proposed, s.retained[n].records[i].ID)
+		}
+	}
+	s.retained = slices.Delete(s.retained, 0, n)
+}
+

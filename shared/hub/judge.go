@@ -1,0 +1,203 @@
+package hub
+
+import (
+	"strings"
+
+	"skerry/shared/module"
+	"skerry/shared/space"
+	"skerry/shared/wire"
+)
+
+const (
+	lookupIDs = 8192 // a lookup gathers waiting pushes until it has so many ids
+	maxAhead  = 4    // batches that wait for the log; more are not judged on top of them
+)
+
+// judge looks up and judges pushes in order, until one of them needs an answer from the log.
+func (s *Space) judge(now uint64) {
+	for s.lookupRef == 0 && s.readRef == 0 && !s.rewind && len(s.batches) < maxAhead {
+		if s.judged == s.looked && !s.lookup() {
+			return
+		}
+		for s.lookupRef == 0 && s.judged < s.looked {
+			if !s.judgePush(now, s.queue[s.judged]) {
+				return
+			}
+			s.judged++
+		}
+	}
+}
+
+// lookup asks what the log holds under the ids of the next pushes, and reports whether there are any.
+func (s *Space) lookup() bool {
+	if s.looked == len(s.queue) {
+		return false
+	}
+	ids := s.lookupIDs[:0]
+	s.group = s.group[:0]
+	for s.looked < len(s.queue) && len(ids) < lookupIDs {
+		p := s.queue[s.looked]
+		for i := len(p.verdicts); i < len(p.frame.Transactions); i++ {
+			events := p.frame.Transactions[i].Events
+			for j := range events {
+				ids = append(ids, events[j].ID)
+			}
+		}
+		s.group = append(s.group, p)
+		s.looked++
+	}
+	s.lookupIDs = ids
+	if len(ids) > 0 {
+		s.lookupRef = s.ref()
+		s.lookupHead = s.head.Seq
+		s.out.Lookup = &Lookup{Ref: s.lookupRef, IDs: ids}
+	}
+	return true
+}
+
+// found gives each push of the group its share of a lookup's answer.
+func (s *Space) found(in Found) {
+	if in.Ref != s.lookupRef {
+		return
+	}
+	s.lookupRef = 0
+	if in.Code == 0 && len(in.Known) != len(s.lookupIDs) {
+		panic("hub: a lookup was answered with another number of entries")
+	}
+	known := in.Known
+	for _, p := range s.group {
+		if in.Code != 0 {
+			p.deferWhole(wire.CodeOverloaded, 0)
+			continue
+		}
+		n := p.ids()
+		p.known, known = known[:n:n], known[n:]
+	}
+}
+
+// judgePush makes the verdicts of a push, and reports false if the log has to be read first.
+func (s *Space) judgePush(now uint64, p *push) bool {
+	s.begin(now, p)
+	if g := p.frame.Genesis; g != nil && p.genesis == nil && p.whole != wire.CodeBehind {
+		v := wire.Verdict{Kind: wire.Duplicate, Position: s.sealed(space.Start(s.id))}
+		if g.ID() != s.id {
+			v = refuse(wire.CodeBadGenesis, "the genesis is that of another space")
+			p.deferWhole(wire.CodeUnknownSpace, 0)
+		}
+		p.genesis = &v
+	}
+	if p.whole != 0 {
+		s.fill(p)
+		return true
+	}
+	for len(p.verdicts) < len(p.frame.Transactions) {
+		if p.peer.gone {
+			return true // what was judged is finished, the rest dropped
+		}
+		t := &p.frame.Transactions[len(p.verdicts)]
+		v, ok := s.judgeTransaction(now, p, t)
+		if !ok {
+			return false
+		}
+		p.known = p.known[len(t.Events):]
+		s.verdict(p, v)
+	}
+	return true
+}
+
+// judgeTransaction makes the next verdict of a push, or reports false if records have to be read for it.
+func (s *Space) judgeTransaction(now uint64, p *push, t *space.Transaction) (v wire.Verdict, ok bool) {
+	if p.peer.behind {
+		return wire.Verdict{Kind: wire.Deferred, Code: wire.CodeBehind}, true
+	}
+	if !p.peer.caller.proves(t.Author) {
+		return refuse(wire.CodeAuthRequired, "the connection has not proven the author"), true
+	}
+	if reason := malformed(t); reason != "" {
+		return refuse(wire.CodeBadTransaction, reason), true
+	}
+	if v, ok := s.dedupe(p, t); !ok || v.Kind != 0 {
+		return v, ok
+	}
+	if v := s.checkLimits(t); v.Kind != 0 {
+		return v, true
+	}
+	if s.tip.Seq+uint64(len(t.Events)) > space.MaxSeq {
+		return refuse(wire.CodeSpaceFull, "the space has given its last sequence number"), true
+	}
+	if now < s.fullUntil {
+		v := refuse(wire.CodeServerFull, "the server's storage is full")
+		v.RetryAfterMS = s.fullUntil - now
+		return v, true
+	}
+	if admit := s.config.Admit; admit != nil && p.charged <= len(p.verdicts) {
+		if wait := admit(now, p.peer.caller, t.Author, len(t.Events), t.Size()); wait > 0 {
+			v := refuse(wire.CodeRateLimited, "over the rate limit on events")
+			v.RetryAfterMS = wait
+			return v, true
+		}
+		p.charged = len(p.verdicts) + 1
+	}
+	return s.authorize(now, t), true
+}
+
+// authorize lets the module judge a new transaction and proposes it if the module allows.
+func (s *Space) authorize(now uint64, t *space.Transaction) wire.Verdict {
+	b := s.room(t)
+	records := b.stage(t, s.tip.Seq+1, max(now, s.tip.ReceivedAt))
+	verdict, err := s.instance.Judge(module.Caller{Identity: t.Author}, records)
+	switch {
+	case err != nil:
+		b.unstage(records)
+		return refuse(wire.CodeOverloaded, "the module could not be run")
+	case !verdict.Allowed():
+		b.unstage(records)
+		return refuse(verdict.Code, verdict.Reason)
+	}
+	return wire.Verdict{Kind: wire.Accepted, Position: s.sealed(s.propose(b, records))}
+}
+
+// malformed says what makes t no transaction at all, if anything does.
+func malformed(t *space.Transaction) string {
+	if len(t.Events) == 0 {
+		return "a transaction has at least one event"
+	}
+	for i := range t.Events {
+		switch e := &t.Events[i]; {
+		case e.ID == space.ULID{}:
+			return "an event has no id"
+		case e.Type == "":
+			return "an event has no type"
+		}
+	}
+	return ""
+}
+
+// checkLimits judges a new transaction by what this server admits; the zero verdict admits it.
+func (s *Space) checkLimits(t *space.Transaction) wire.Verdict {
+	limits := &s.config.Limits
+	switch {
+	case uint64(len(t.Author)) > limits.Identity:
+		return tooLarge("author", len(t.Author), limits.Identity, "bytes")
+	case uint64(len(t.API)) > limits.API:
+		return tooLarge("api", len(t.API), limits.API, "bytes")
+	case uint64(len(t.ClientVersion)) > limits.ClientVersion:
+		return tooLarge("client_version", len(t.ClientVersion), limits.ClientVersion, "bytes")
+	case uint64(len(t.Events)) > limits.TransactionEvents:
+		return tooLarge("transaction", len(t.Events), limits.TransactionEvents, "events")
+	}
+	if size := t.Size(); uint64(size) > limits.TransactionBytes {
+		return tooLarge("transaction", size, limits.TransactionBytes, "bytes")
+	}
+	for i := range t.Events {
+		switch e := &t.Events[i]; {
+		case strings.HasPrefix(e.Type, "$"):
+			return refuse(wire.CodeReservedType, "types beginning with $ are the server's")
+		case uint64(len(e.Type)) > limits.Type:
+			return tooLarge("type", len(e.Type), limits.Type, "bytes")
+		case uint64(len(e.Payload)) > limits.Payload:
+			return tooLarge("payload", len(e.Payload), limits.Payload, "bytes")
+		}
+	}
+	return wire.Verdict{}
+}

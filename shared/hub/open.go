@@ -1,0 +1,159 @@
+package hub
+
+import (
+	"fmt"
+
+	"skerry/shared/space"
+	"skerry/shared/wire"
+)
+
+// opened takes the shell's answer to Open and Create.
+func (s *Space) opened(now uint64, in Opened) {
+	if in.Ref != s.openRef {
+		if in.Instance != nil {
+			in.Instance.Close()
+		}
+		return
+	}
+	s.openRef = 0
+	switch {
+	case in.Instance != nil:
+		if s.phase == creating {
+			v := wire.Verdict{Kind: wire.Duplicate, Position: s.sealed(space.Start(s.id))}
+			if in.Created {
+				v.Kind = wire.Accepted
+			}
+			s.queue[s.judged].genesis = &v
+		}
+		s.instance, s.head, s.tip = in.Instance, in.Head, in.Head
+		s.catchUp()
+	case s.phase == creating:
+		p := s.queue[s.judged]
+		v := refuse(in.Code, in.Reason)
+		if v.RetryAfterMS = in.RetryAfterMS; in.Code == 0 {
+			v = refuse(wire.CodeOverloaded, in.Reason)
+		}
+		p.genesis = &v
+		p.deferWhole(wire.CodeUnknownSpace, 0)
+		s.phase = absent
+	case in.Code == 0 || in.Code == wire.CodeUnknownSpace:
+		s.phase = absent
+		s.answerAsks(false, 0)
+	default:
+		s.fault(now, in.Code)
+	}
+}
+
+// refuseOrCreate answers pushes to a space that does not exist, until one of them creates it.
+func (s *Space) refuseOrCreate(now uint64) {
+	for s.judged < len(s.queue) {
+		p := s.queue[s.judged]
+		s.begin(now, p)
+		if p.whole == 0 && p.frame.Genesis == nil {
+			p.deferWhole(wire.CodeUnknownSpace, 0)
+		}
+		if p.whole == 0 {
+			v := s.checkGenesis(p)
+			if v.Kind == 0 {
+				s.create(p)
+				return
+			}
+			p.genesis = &v
+			p.deferWhole(wire.CodeUnknownSpace, 0)
+		}
+		s.fill(p)
+		s.judged++
+		s.looked = s.judged
+	}
+	s.phase = closed // another server may create it meanwhile: look again next time
+}
+
+func (s *Space) create(p *push) {
+	s.phase = creating
+	s.openRef = s.ref()
+	s.out.Create = &CreateSpace{
+		Ref: s.openRef, Genesis: p.frame.Genesis, Signature: p.frame.GenesisSignature,
+		Charges: []string{
+			"create/identity/" + p.frame.Genesis.Creator, "create/address/" + p.peer.caller.Address, "create/server",
+		},
+	}
+}
+
+// checkGenesis judges a genesis by all that can be known here. The zero verdict means that it may be created.
+func (s *Space) checkGenesis(p *push) wire.Verdict {
+	g, limits := p.frame.Genesis, &s.config.Limits
+	switch {
+	case uint64(len(g.Creator)) > limits.Identity:
+		return tooLarge("creator", len(g.Creator), limits.Identity, "bytes")
+	case uint64(len(g.Params)) > limits.Params:
+		return tooLarge("params", len(g.Params), limits.Params, "bytes")
+	case g.ID() != s.id:
+		return refuse(wire.CodeBadGenesis, "the genesis is that of another space")
+	case !p.peer.caller.proves(g.Creator):
+		return refuse(wire.CodeAuthRequired, "the connection has not proven the space's creator")
+	}
+	if verify := s.config.VerifyGenesis; verify != nil {
+		if err := verify(s.id, g, p.frame.GenesisSignature); err != nil {
+			return refuse(wire.CodeBadGenesis, err.Error())
+		}
+	}
+	return wire.Verdict{}
+}
+
+func tooLarge(what string, got int, most uint64, unit string) wire.Verdict {
+	return refuse(wire.CodeTooLarge, fmt.Sprintf("%s: %d %s, at most %d", what, got, unit, most))
+}
+
+// fault defers everything that waits: the space is there but cannot be judged now.
+func (s *Space) fault(now uint64, code wire.Code) {
+	s.forget()
+	if !deferral(code) {
+		code = wire.CodeOverloaded
+	}
+	s.answerAsks(true, code)
+	for ; s.judged < len(s.queue); s.judged++ {
+		p := s.queue[s.judged]
+		s.begin(now, p)
+		p.deferWhole(code, 0)
+		s.fill(p)
+	}
+	s.looked = s.judged
+}
+
+// forget closes the instance; the space is opened again when somebody needs it.
+func (s *Space) forget() {
+	if s.instance != nil {
+		s.instance.Close()
+		s.instance = nil
+	}
+	s.phase = closed
+	s.openRef, s.readRef, s.headRef = 0, 0, 0
+}
+
+// replaySpan is how many records are read at once for an instance that lags behind the log.
+const replaySpan = 4096
+
+// catchUp brings the instance to the head, then the space is ready.
+func (s *Space) catchUp() {
+	applied := s.instance.Applied()
+	if applied >= s.head.Seq {
+		s.phase = ready
+		return
+	}
+	s.phase = replaying
+	s.read(applied+1, min(applied+replaySpan, s.head.Seq))
+}
+
+// replay applies records that this hub did not judge.
+func (s *Space) replay(now uint64, in History) {
+	applied := s.instance.Applied()
+	records := in.Records
+	for len(records) > 0 && records[0].Seq <= applied {
+		records = records[1:]
+	}
+	if in.Code != 0 || len(records) == 0 || records[0].Seq != applied+1 || s.instance.Apply(records) != nil {
+		s.fault(now, wire.CodeOverloaded)
+		return
+	}
+	s.catchUp()
+}

@@ -1,0 +1,273 @@
+package hub
+
+import (
+	"slices"
+
+	"skerry/shared/module"
+	"skerry/shared/space"
+	"skerry/shared/wire"
+)
+
+// phase is what a space can do now.
+type phase int
+
+const (
+	closed    phase = iota // nothing is known; the shell is asked when somebody needs the space
+	opening                // the shell was asked
+	absent                 // the log has no such space; a push with a genesis may create it
+	creating               // the push in front is creating it
+	replaying              // the instance applies records that it did not judge
+	reloading              // the log's head is being read after an append that was not stored, or may not have been
+	ready                  // pushes are judged
+)
+
+// Space is the server half of one space. See the package comment. It is not safe for concurrent use.
+type Space struct {
+	config *Config
+	id     space.ID
+	phase  phase
+
+	instance module.Instance
+	head     space.Head // durable
+	tip      space.Head // head with everything proposed on top
+
+	peers  map[ConnID]*peer
+	asks   []Ask
+	queue  []*push // in the order of arrival; answered from the front
+	judged int     // queue[:judged] wait only for appends
+	looked int     // queue[judged:looked] have been looked up, or are being
+
+	batches  []*batch // judged, in order; the first is being appended if inFlight
+	inFlight bool
+	proposed map[space.ULID]*proposal // by event id: batches, and the committed ones that no lookup shows yet
+	retained []*batch                 // committed, but their ids are still in proposed
+
+	refs       uint64 // the last request's
+	openRef    uint64 // 0: none is under way; likewise below
+	lookupRef  uint64
+	readRef    uint64
+	headRef    uint64
+	lookupIDs  []space.ULID // reused by lookups
+	lookupHead uint64       // the durable head when the newest lookup was made
+	group      []*push      // those looked up by it
+	span       span         // records read to compare duplicates with
+	spanTo     uint64       // how far they must reach
+
+	failures     int    // appends and head reads that failed in a row
+	retryAt      uint64 // reloading: when to read the head
+	fullUntil    uint64 // the log was full; nothing new is appended before
+	recoverUntil uint64 // the log has lost its tail and waits for it
+	recovered    bool   // that wait began once; it does not begin again
+	rewind       bool   // judge everything again that is not being appended
+
+	out Effects
+}
+
+// peer is what a space knows of one connection. It dies with the connection.
+type peer struct {
+	caller *Caller
+	n      uint64 // of the newest push
+	behind bool   // a push was deferred, and none since carried resume
+	broken bool   // it is being closed
+	gone   bool
+	pushes int // in the queue
+}
+
+// NewSpace returns the server half of a space that nobody has asked for yet. config is a [Config.Complete].
+func NewSpace(config *Config, id space.ID) *Space {
+	return &Space{config: config, id: id, peers: make(map[ConnID]*peer), proposed: make(map[space.ULID]*proposal)}
+}
+
+// Idle reports that the shell may forget the space after [Space.Close]: no connection, request or recovery
+// depends on it.
+func (s *Space) Idle() bool {
+	return len(s.peers) == 0 && len(s.queue) == 0 && len(s.asks) == 0 && !s.inFlight && !s.recovered &&
+		(s.phase == closed || s.phase == ready)
+}
+
+// Close releases the instance. It is the last call.
+func (s *Space) Close() { s.forget() }
+
+// Step takes one input and returns what to do. now is in milliseconds since 1970 and need not rise.
+func (s *Space) Step(now uint64, in Input) Effects {
+	s.out = Effects{
+		Replies: s.out.Replies[:0], Answers: s.out.Answers[:0],
+		Close: s.out.Close[:0], Finished: s.out.Finished[:0],
+	}
+	switch in := in.(type) {
+	case Offer:
+		s.offer(in)
+	case Disconnected:
+		s.disconnect(in.Conn)
+	case Ask:
+		s.asks = append(s.asks, in)
+	case Ahead:
+		s.ahead(now, in.Position)
+	case Opened:
+		s.opened(now, in)
+	case Found:
+		s.found(in)
+	case History:
+		s.history(now, in)
+	case Appended:
+		s.appended(now, in.Outcome)
+	case HeadRead:
+		s.headRead(now, in)
+	case Tick:
+	}
+	s.advance(now)
+	s.out.Head = s.head
+	return s.out
+}
+
+// advance does everything that can be done without another input.
+func (s *Space) advance(now uint64) {
+	if s.phase == closed && (len(s.queue) > 0 || len(s.asks) > 0) {
+		s.phase = opening
+		s.openRef = s.ref()
+		s.out.Open = &OpenSpace{Ref: s.openRef}
+	}
+	if s.phase == absent {
+		s.refuseOrCreate(now)
+	}
+	if s.phase == reloading && s.headRef == 0 {
+		if now >= s.retryAt {
+			s.headRef = s.ref()
+			s.out.LoadHead = &LoadHead{Ref: s.headRef}
+		} else {
+			s.out.WakeAt = s.retryAt
+		}
+	}
+	if s.phase == ready {
+		s.release()
+		if s.rewind && !s.inFlight {
+			s.rollback()
+		}
+		s.answerAsks(true, 0)
+		s.judge(now)
+		s.append()
+	}
+	s.release()
+	s.prune()
+}
+
+func (s *Space) ref() uint64 {
+	s.refs++
+	return s.refs
+}
+
+// offer queues a push. Its number is checked here, where pushes still are in the order of arrival.
+func (s *Space) offer(in Offer) {
+	p := s.peers[in.Caller.Conn]
+	if p == nil {
+		p = &peer{caller: in.Caller}
+		s.peers[in.Caller.Conn] = p
+	}
+	if p.gone || p.broken {
+		return
+	}
+	if in.Push.N != p.n+1 {
+		p.broken = true
+		s.out.Close = append(s.out.Close, CloseConn{
+			Conn: in.Caller.Conn, Code: wire.CodeBadFrame, Reason: "pushes to a space count from 1 and rise by one",
+		})
+		return
+	}
+	p.n++
+	p.pushes++
+	s.queue = append(s.queue, &push{peer: p, frame: in.Push, size: in.Size})
+}
+
+// disconnect drops what the connection pushed and was not begun. What was judged stays: its records may be on
+// their way to the log.
+func (s *Space) disconnect(conn ConnID) {
+	s.asks = slices.DeleteFunc(s.asks, func(a Ask) bool { return a.Conn == conn })
+	p := s.peers[conn]
+	if p == nil {
+		s.out.Finished = append(s.out.Finished, conn)
+		return
+	}
+	p.gone = true
+	kept := s.queue[:s.judged]
+	looked := s.looked
+	for i, q := range s.queue[s.judged:] {
+		if q.peer != p || q.started {
+			kept = append(kept, q)
+			continue
+		}
+		if s.judged+i < looked {
+			s.looked--
+		}
+		p.pushes--
+	}
+	clear(s.queue[len(kept):])
+	s.queue = kept
+	s.bury(p)
+}
+
+// bury forgets a connection that is gone once nothing of it is left.
+func (s *Space) bury(p *peer) {
+	if p.gone && p.pushes == 0 {
+		delete(s.peers, p.caller.Conn)
+		s.out.Finished = append(s.out.Finished, p.caller.Conn)
+	}
+}
+
+// release answers the pushes in front whose verdicts rest on durable state only.
+func (s *Space) release() {
+	n := 0
+	for n < s.judged && s.queue[n].barrier() <= s.head.Seq {
+		p := s.queue[n]
+		if !p.peer.gone {
+			s.out.Replies = append(s.out.Replies, Reply{
+				Conn: p.peer.caller.Conn, Size: p.size,
+				Pushed: &wire.Pushed{Space: s.id, N: p.frame.N, Genesis: p.genesis, Verdicts: p.verdicts},
+			})
+		}
+		p.peer.pushes--
+		s.bury(p.peer)
+		n++
+	}
+	s.queue = slices.Delete(s.queue, 0, n)
+	s.judged -= n
+	s.looked -= n
+}
+
+// answerAsks answers who asked whether the space exists and may be read. Only the committed tables decide.
+func (s *Space) answerAsks(exists bool, code wire.Code) {
+	for _, ask := range s.asks {
+		answer := Answer{Conn: ask.Conn, Ref: ask.Ref, Exists: exists, Code: code}
+		if exists && code == 0 {
+			may, err := s.mayRead(ask.Identities)
+			if answer.MayRead = may; err != nil {
+				answer.Code = wire.CodeOverloaded
+			}
+		}
+		s.out.Answers = append(s.out.Answers, answer)
+	}
+	s.asks = s.asks[:0]
+}
+
+// mayRead reports whether any of the identities may read the space; none at all is the empty identity.
+func (s *Space) mayRead(identities []string) (bool, error) {
+	if len(identities) == 0 {
+		return s.instance.MayRead("")
+	}
+	for _, identity := range identities {
+		if may, err := s.instance.MayRead(identity); may || err != nil {
+			return may, err
+		}
+	}
+	return false, nil
+}
+
+// ahead begins the wait for a lost tail. It begins once: were it to begin again with every replica that comes
+// back, a tail that nobody can bring would keep the space shut for ever.
+func (s *Space) ahead(now uint64, position space.Position) {
+	if s.recovered || s.instance != nil && position.Seq <= s.head.Seq {
+		return
+	}
+	s.recovered = true
+	s.recoverUntil = now + s.config.RecoveryWindow
+	s.rewind = true
+}
