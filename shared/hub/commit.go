@@ -196,4 +196,3 @@ func (s *Space) prune() {
 	}
 	s.retained = slices.Delete(s.retained, 0, n)
 }
-

@@ -1,0 +1,85 @@
+package hub
+
+import (
+	"fmt"
+
+	"skerry/shared/wire"
+)
+
+// maxTransactions is how many transactions one push may carry, so that its verdicts always fit into one message
+// that clients take.
+const maxTransactions = 32 << 10
+
+// receive handles one message of the client.
+func (c *Conn) receive(now uint64, in Received) {
+	if uint64(in.Size) > c.config.Limits.Message {
+		c.fail(wire.CodeMessageTooBig, fmt.Sprintf("a message of %d bytes, at most %d", in.Size, c.config.Limits.Message))
+		return
+	}
+	if _, ping := in.Frame.(*wire.Ping); ping && c.stage != fresh {
+		c.send(&wire.Pong{})
+		return
+	}
+	if hello, ok := in.Frame.(*wire.Hello); ok && c.stage == challenged {
+		c.hello(hello)
+		return
+	}
+	if c.stage != welcomed {
+		c.fail(wire.CodeBadFrame, "out of order in the handshake")
+		return
+	}
+	switch f := in.Frame.(type) {
+	case *wire.Push:
+		c.push(f, in.Size)
+	case *wire.Subscribe:
+		c.subscribe(f)
+	case *wire.Unsubscribe:
+		c.unsubscribe(f)
+	case *wire.Directory:
+		c.list(f)
+	case *wire.Fetch:
+		c.request(f.Ref, f)
+	case *wire.Blob:
+		c.request(f.Ref, &ReadBlob{Ref: f.Ref, Digest: f.Digest, Offset: f.Offset, MaxBytes: c.config.ReadBytes})
+	case *wire.Credit:
+		c.addCredit(f.Bytes)
+	case *wire.BlobPut:
+		c.refuse(f.Ref, wire.CodeUnsupported, "")
+	case *wire.AuthRefresh:
+		c.refuse(f.Ref, wire.CodeUnsupported, "")
+	case *wire.Reserved:
+		c.refuse(0, wire.CodeUnsupported, "")
+	case *wire.Ephemeral:
+		if uint64(len(f.Bytes)) > c.config.Limits.Payload {
+			c.refuse(0, wire.CodeTooLarge, fmt.Sprintf("ephemeral: %d bytes, at most %d", len(f.Bytes), c.config.Limits.Payload))
+		}
+	default:
+		c.fail(wire.CodeBadFrame, fmt.Sprintf("frame %d is not for a client to send now", in.Frame.Number()))
+	}
+}
+
+// push routes a push to its space. The window bounds what a connection can make the server hold.
+func (c *Conn) push(p *wire.Push, size int) {
+	switch {
+	case c.unanswered+uint64(size) > c.config.Limits.PushWindow:
+		c.fail(wire.CodeWindowExceeded,
+			fmt.Sprintf("%d bytes of pushes unanswered, at most %d", c.unanswered+uint64(size), c.config.Limits.PushWindow))
+		return
+	case len(p.Transactions) == 0 && p.Genesis == nil:
+		c.fail(wire.CodeBadFrame, "a push without transactions has a genesis")
+		return
+	case len(p.Transactions) > maxTransactions:
+		c.fail(wire.CodeTooMany, fmt.Sprintf("%d transactions in a push, at most %d", len(p.Transactions), maxTransactions))
+		return
+	}
+	c.unanswered += uint64(size)
+	c.pushed[p.Space] = struct{}{}
+	c.out.Push = append(c.out.Push, Offer{Caller: c.caller, Push: p, Size: size})
+}
+
+// maxCredit keeps sums of credit far from overflow.
+const maxCredit = 1 << 50
+
+func (c *Conn) addCredit(bytes uint64) {
+	c.credit = min(c.credit+int64(min(bytes, maxCredit)), maxCredit)
+}
