@@ -1,2 +1,32 @@
-// Package replica is the client half of the protocol.
+// Package replica is the client half of the protocol: a pure core that decides what to store, what to send and
+// whom to tell, and leaves doing it to a shell.
+//
+// A [Replica] is one tab's (or one program's) view of a store that several tabs may share. [Replica.Step] takes
+// one [Input] (a frame came, the app appended, a commit finished, another tab changed the store, time passed) and
+// returns [Effects]: commits to run, reads to make, messages to send, notices to deliver, and when to wake. It has
+// no goroutine, clock, disk, socket or randomness of its own, so that a simulation can run thousands of worlds in
+// it, each repeatable from its seed. The shape is that of etcd's raft: messages in, work out.
+//
+// # Who owns what
+//
+// Truth is in the store. Every tab appends to it itself, in a commit without a fence. Only sync is led: one tab
+// holds a lock that the shell knows about, has raised the store's epoch, and commits what the server sends under
+// that epoch and the position that it expects. A commit that comes back stale means that somebody else moved:
+// the core reads the store again and goes on from there. It never trusts a message of another tab for more than
+// the hint that something changed.
+//
+// # Order of things
+//
+// A frame that depends on something stored is sent only after the commit was reported done: an event is pushed
+// after its outbox row is durable, credit is granted after the records it paid for are stored, nothing but the
+// hello is sent before the server's key is pinned. On every new connection every outbox row is pushed again in
+// outbox order; the server's dedupe answers. A row leaves the outbox only in the commit that stores its records,
+// that takes the position past it, that moves it to the rejected store, or that discards it.
+//
+// # How it stops
+//
+// There is nothing to stop: drop the value. What was not committed was not acknowledged to anyone.
+//
+// Stable: the meaning of what a store keeps ([Meta], [SpaceInfo], [OutboxRow], [RejectedRow]). Inputs, effects and
+// notices are internal to Skerry and may change between versions.
 package replica

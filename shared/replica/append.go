@@ -1,0 +1,226 @@
+package replica
+
+import (
+	"skerry/shared/space"
+	"skerry/shared/wire"
+)
+
+// appendOperation is one thing that the app asked to make durable.
+type appendOperation struct {
+	ref         uint64
+	space       space.ID
+	insert      *SpaceInfo
+	transaction *space.Transaction
+	at          uint64
+	retry       space.ULID
+	discard     space.ULID
+}
+
+func (o *appendOperation) size() int {
+	n := 128
+	if o.transaction != nil {
+		n += o.transaction.Size()
+	}
+	return n
+}
+
+// appendLane makes durable what the user did: strict commits without a fence, one at a time; what comes meanwhile
+// gathers for the next, so that many small appends cost one flush of the disk.
+type appendLane struct {
+	waiting  []appendOperation
+	inFlight *appendCommit
+}
+
+type appendCommit struct {
+	id     uint64
+	commit *Commit
+	// operations of each part of commit.Spaces: those that get keys in the order in which they get them, the rest
+	// behind them.
+	operations [][]appendOperation
+	undurable  int
+}
+
+func (r *Replica) append(o appendOperation) {
+	r.appends.waiting = append(r.appends.waiting, o)
+	r.statusChanged()
+}
+
+// openSpace notes that somebody looks at a space, and makes sure that the store knows it.
+func (r *Replica) openSpace(in Open) {
+	s := r.space(in.Space)
+	s.open = true
+	if !s.known {
+		r.append(appendOperation{ref: in.Ref, space: in.Space, insert: &SpaceInfo{Created: true, Position: space.Start(in.Space)}})
+		return
+	}
+	if !s.loaded {
+		r.refresh(s)
+	}
+	r.notify(Durable{in.Ref})
+}
+
+func (l *appendLane) advance(r *Replica) {
+	if l.inFlight != nil || len(l.waiting) == 0 {
+		return
+	}
+	c := &appendCommit{commit: &Commit{Strict: true}}
+	parts := make(map[space.ID]int)
+	total, taken := 0, 0
+	for ; taken < len(l.waiting); taken++ {
+		o := &l.waiting[taken]
+		if taken > 0 && total+o.size() > commitBytes {
+			break
+		}
+		total += o.size()
+		i, ok := parts[o.space]
+		if !ok {
+			if len(parts) == commitSpaces {
+				break
+			}
+			i = len(c.commit.Spaces)
+			parts[o.space] = i
+			c.commit.Spaces = append(c.commit.Spaces, SpaceCommit{Space: o.space})
+			c.operations = append(c.operations, nil)
+		}
+		o.addTo(&c.commit.Spaces[i], r.meta.Identity)
+		c.operations[i] = append(c.operations[i], *o)
+		if o.transaction != nil {
+			c.undurable++
+		}
+	}
+	l.waiting = l.waiting[taken:]
+	if len(l.waiting) == 0 {
+		l.waiting = nil
+	}
+	for i := range c.commit.Spaces {
+		r.space(c.commit.Spaces[i].Space).commits++
+	}
+	c.id = r.commit(c.commit)
+	l.inFlight = c
+}
+
+// addTo adds what the operation changes to the commit's part for its space.
+func (o *appendOperation) addTo(part *SpaceCommit, identity string) {
+	if o.insert != nil {
+		part.Insert = o.insert
+	}
+	switch {
+	case o.transaction != nil:
+		t := o.transaction
+		part.Append = append(part.Append, OutboxRow{
+			Entry:       Entry{ID: t.ID(), Author: t.Author, Size: t.Size(), AppendedAt: o.at},
+			Transaction: *t,
+		})
+	case o.retry != space.ULID{}:
+		part.Retry = append(part.Retry, o.retry)
+	case o.discard != space.ULID{}:
+		part.Withdraw = append(part.Withdraw, o.discard)
+		part.Discard = append(part.Discard, o.discard)
+	}
+}
+
+func (l *appendLane) finish(r *Replica, in Committed) {
+	c := l.inFlight
+	l.inFlight = nil
+	for i := range c.commit.Spaces {
+		r.space(c.commit.Spaces[i].Space).commits--
+	}
+	r.statusChanged()
+	if in.Err != nil || in.Result.Stale {
+		failed := Failed{Code: wire.CodeNotDurable, Reason: "the store refused the commit as stale"}
+		if in.Err != nil {
+			failed = Failed{Code: wire.CodeStorageFailed, Reason: in.Err.Error()}
+			if in.Full {
+				failed.Code = wire.CodeQuota
+			}
+		}
+		for _, operations := range c.operations {
+			for i := range operations {
+				failed.Ref = operations[i].ref
+				r.notify(failed)
+			}
+		}
+		return
+	}
+	keys := in.Result.Keys
+	for i := range c.commit.Spaces {
+		part := &c.commit.Spaces[i]
+		n := len(part.Append) + len(part.Retry)
+		l.applied(r, part, c.operations[i], keys[:n], in.Result.Versions[i])
+		keys = keys[n:]
+	}
+}
+
+// applied brings memory to what a part of a commit made of the store, and tells who asked.
+func (l *appendLane) applied(r *Replica, part *SpaceCommit, operations []appendOperation, keys []uint64, version uint64) {
+	s := r.space(part.Space)
+	older := version <= s.version // a refresh has seen it, and perhaps more
+	if part.Insert != nil && !s.known {
+		s.known, s.loaded = true, true
+		s.info = *part.Insert
+		older = false
+		r.subscribe([]*spaceState{s})
+	}
+	next := 0
+	for i := range operations {
+		o := &operations[i]
+		if o.transaction != nil {
+			key := keys[next]
+			next++
+			r.watch(s, o.transaction.ID())
+			if key != 0 && !older {
+				s.appended(r, key, o)
+			} else {
+				s.outdated = true
+			}
+		}
+		if (o.retry != space.ULID{}) || o.discard != (space.ULID{}) {
+			s.outdated = true
+			if o.retry != (space.ULID{}) {
+				r.watch(s, o.retry)
+			}
+		}
+		r.notify(Durable{o.ref})
+	}
+	r.seen(s, version)
+	if s.outdated || !s.loaded {
+		s.outdated = false
+		r.refresh(s)
+	}
+	r.changed(s)
+	r.wantPush(s)
+}
+
+// watch makes the outcome of a transaction be told.
+func (r *Replica) watch(s *spaceState, id space.ULID) {
+	if s.watched == nil {
+		s.watched = make(map[space.ULID]uint64)
+	}
+	s.watched[id] = s.info.Position.Seq
+}
+
+// appended adds a row that this tab has just made durable.
+func (s *spaceState) appended(r *Replica, key uint64, o *appendOperation) {
+	t := o.transaction
+	if !s.loaded || s.byID[t.ID()] != nil {
+		return
+	}
+	e := &entry{Entry: Entry{Key: key, ID: t.ID(), Author: t.Author, Size: t.Size(), AppendedAt: o.at}}
+	p := &s.push
+	// The bytes are at hand: if all rows before this one are read ahead or pushed, this one is next, and no read needed.
+	contiguous := !s.hasRows() || len(p.rows) > 0 && p.rows[len(p.rows)-1].Key == s.entries[len(s.entries)-1].Key
+	if contiguous && !p.reading && p.bytes < rowBytes && r.conn.phase == online {
+		p.rows = append(p.rows, OutboxRow{Entry: e.Entry, Transaction: *t})
+		p.bytes += e.Size
+	}
+	s.add(e)
+}
+
+func (s *spaceState) add(e *entry) {
+	if s.byID == nil {
+		s.byID = make(map[space.ULID]*entry)
+	}
+	s.entries = append(s.entries, e)
+	s.byID[e.ID] = e
+	s.outboxCount = len(s.entries)
+}

@@ -1,0 +1,316 @@
+package replica
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"skerry/shared/wire"
+)
+
+// Times of a connection, in milliseconds.
+const (
+	backoffFloor   = 500
+	backoffCeiling = 30_000
+	silence        = 20_000 // then ping
+	pongWithin     = 10_000
+	handshake      = 15_000
+	stable         = 5_000 // a connection that lasted this long was no failure
+)
+
+type phase uint8
+
+const (
+	offline phase = iota
+	dialing
+	challenged // the socket is open, the challenge has not come
+	greeted    // hello is sent
+	pinning    // welcome came, the server's key is being made durable
+	online
+)
+
+// connection is the state of the one socket.
+type connection struct {
+	phase      phase
+	dialAt     uint64 // when to dial next; never while following
+	attempts   int
+	since      uint64 // when the phase began
+	heard      uint64 // when the last byte came
+	pinged     bool
+	server     [32]byte
+	identities []string
+	limits     wire.Limits
+	unanswered uint64 // pushed bytes without a verdict
+	credit     uint64 // to be granted: paid by what is stored or dropped
+	directory  uint64 // the last ref used
+	code       Code   // why the last connection ended
+	reason     string
+}
+
+func (c *connection) enter(r *Replica, p phase) {
+	c.phase, c.since, c.heard, c.pinged = p, r.now, r.now, false
+	r.statusChanged()
+}
+
+func (c *connection) wakeAt(r *Replica) uint64 {
+	switch {
+	case !r.leads || !r.config.Sync:
+		return never
+	case c.phase == offline:
+		return c.dialAt
+	case c.phase == dialing, c.phase == challenged, c.phase == greeted:
+		return c.since + handshake
+	case c.pinged:
+		return c.heard + silence + pongWithin
+	default:
+		return c.heard + silence
+	}
+}
+
+func (r *Replica) advanceConnection() {
+	c := &r.conn
+	if !r.leads || !r.config.Sync {
+		return
+	}
+	switch {
+	case c.phase == offline:
+		if c.dialAt <= r.now {
+			r.out.Dial = true
+			c.enter(r, dialing)
+		}
+	case c.phase == dialing, c.phase == challenged, c.phase == greeted:
+		if c.since+handshake <= r.now {
+			r.drop(wire.CodeIdle, "the server did not finish the handshake")
+		}
+	case c.heard+silence+pongWithin <= r.now && c.pinged:
+		r.drop(wire.CodeIdle, "the server was silent")
+	case c.heard+silence <= r.now && !c.pinged:
+		c.pinged = true
+		r.send(&wire.Ping{})
+	}
+	r.grantCredit()
+}
+
+// online is called when the platform says that a network is there.
+func (r *Replica) online() {
+	if c := &r.conn; r.leads && c.phase == offline && c.dialAt != never {
+		c.dialAt = min(c.dialAt, r.now+r.random(500))
+	}
+}
+
+func (r *Replica) connected() {
+	if r.conn.phase == dialing {
+		r.conn.enter(r, challenged)
+	}
+}
+
+func (r *Replica) disconnected(reason string) {
+	if r.conn.phase == offline {
+		return
+	}
+	if r.conn.code == 0 {
+		r.conn.reason = reason
+	}
+	r.ended(0)
+}
+
+// drop closes the connection because of something that this side saw.
+func (r *Replica) drop(code Code, reason string) {
+	r.conn.code, r.conn.reason = code, reason
+	r.hangup(reason)
+	r.ended(0)
+}
+
+func (r *Replica) hangup(reason string) {
+	if r.conn.phase == offline {
+		return
+	}
+	if reason == "" {
+		reason = "reconnecting"
+	}
+	r.out.Hangup = reason
+	r.out.Send = nil
+}
+
+// ended forgets the connection and plans the next one, no sooner than after wait.
+func (r *Replica) ended(wait uint64) {
+	c := &r.conn
+	if c.phase == online && r.now-c.since >= stable {
+		c.attempts = 0
+	}
+	ceiling := min(uint64(backoffCeiling), uint64(backoffFloor)<<min(c.attempts, 10))
+	delay := backoffFloor + r.random(ceiling)
+	switch c.code {
+	case wire.CodeServerChanged, wire.CodeAPIUnsupported, wire.CodeAuthRequired, wire.CodeBadCredentials:
+		delay = backoffCeiling + r.random(backoffCeiling) // only a person changes this
+	}
+	r.conn = connection{attempts: c.attempts + 1, dialAt: r.now + max(delay, wait), code: c.code, reason: c.reason}
+	r.generation++
+	r.clearQueues()
+	for _, s := range r.spaces {
+		s.resetConnection()
+	}
+	r.sync.forgetFeeds()
+	r.statusChanged()
+}
+
+func (r *Replica) received(in Received) {
+	c := &r.conn
+	if c.phase < challenged {
+		return // of a socket that this side has given up
+	}
+	c.heard, c.pinged = r.now, false
+	if c.phase != online {
+		r.shakeHands(in.Frame)
+		return
+	}
+	switch f := in.Frame.(type) {
+	case *wire.Pushed:
+		r.pushed(f)
+	case *wire.Events:
+		r.events(f, in.Size)
+	case *wire.CaughtUp:
+		r.caughtUp(f)
+	case *wire.Ended:
+		r.subscriptionEnded(f)
+	case *wire.Spaces:
+		r.directoryRows(f)
+	case *wire.Error:
+		r.serverError(f)
+	case *wire.Bye:
+		r.bye(f)
+	case *wire.Page, *wire.BlobPart:
+		c.credit += uint64(in.Size) // nobody asked: dropped, and paid back
+	case *wire.Pong, *wire.Ephemeral, *wire.Refused:
+	default:
+		r.drop(wire.CodeBadServerMessage, fmt.Sprintf("the server sent frame %d out of place", f.Number()))
+	}
+}
+
+func (r *Replica) shakeHands(frame wire.Frame) {
+	c := &r.conn
+	switch f := frame.(type) {
+	case *wire.Challenge:
+		if c.phase == challenged {
+			r.hello(f)
+			return
+		}
+	case *wire.Welcome:
+		if c.phase == greeted {
+			r.welcome(f)
+			return
+		}
+	case *wire.Error:
+		r.serverError(f)
+		return
+	case *wire.Bye:
+		r.bye(f)
+		return
+	case *wire.Spaces, *wire.Pong:
+		return
+	}
+	r.drop(wire.CodeBadServerMessage, fmt.Sprintf("the server sent frame %d during the handshake", frame.Number()))
+}
+
+func (r *Replica) hello(challenge *wire.Challenge) {
+	c := &r.conn
+	if r.meta.Server != [32]byte{} && r.meta.Server != challenge.Server {
+		r.drop(wire.CodeServerChanged, "another server answers at this address; nothing was sent to it")
+		return
+	}
+	api, ok := chooseAPI(challenge.APILow, challenge.APIHigh)
+	if !ok {
+		r.drop(wire.CodeAPIUnsupported, fmt.Sprintf("the server speaks api %s to %s, this client %s to %s",
+			challenge.APILow, challenge.APIHigh, wire.APILow, wire.APIHigh))
+		return
+	}
+	c.server = challenge.Server
+	hello := wire.Hello{
+		API: api, ClientVersion: r.config.ClientVersion, Session: r.meta.Session, Epoch: r.meta.Epoch,
+		Credit: r.config.Credit, Proofs: []wire.Proof{{Identity: r.meta.Identity}},
+	}
+	if _, err := io.ReadFull(r.config.Rand, hello.ConnectionID[:]); err != nil {
+		panic("replica: the source of randomness failed: " + err.Error())
+	}
+	hello.ConnectionID[0] |= 1 // never zero
+	r.send(&hello)
+	c.enter(r, greeted)
+}
+
+func (r *Replica) welcome(f *wire.Welcome) {
+	c := &r.conn
+	c.identities, c.limits = f.Identities, f.Limits
+	c.enter(r, pinning)
+	if r.meta.Server == c.server {
+		r.startSync()
+		return
+	}
+	r.sync.pin = &c.server // the lane makes it durable, then calls startSync
+}
+
+// startSync begins the work of a connection: the server's key is pinned.
+func (r *Replica) startSync() {
+	c := &r.conn
+	c.enter(r, online)
+	c.code, c.reason = 0, ""
+	c.directory++
+	r.send(&wire.Directory{Ref: c.directory, Since: r.meta.Since})
+	all := r.sorted()
+	r.subscribe(all)
+	for _, s := range all {
+		r.wantPush(s)
+	}
+}
+
+func (r *Replica) serverError(f *wire.Error) {
+	r.conn.code, r.conn.reason = f.Code, f.Reason
+	r.hangup(f.Code.String())
+	r.ended(0)
+	if f.Code == wire.CodeSuperseded {
+		r.out.StepDown = true
+		r.follow()
+	}
+}
+
+func (r *Replica) bye(f *wire.Bye) {
+	r.conn.code, r.conn.reason = f.Code, "the server asked to come back later"
+	r.hangup("bye")
+	r.ended(f.RetryAfterMS + r.random(f.RetryAfterMS/2+1))
+}
+
+// grantCredit pays back what was stored or dropped, in steps that keep the number of frames small.
+func (r *Replica) grantCredit() {
+	c := &r.conn
+	if c.phase == online && c.credit > 0 && (c.credit >= r.config.Credit/8 || r.sync.idle()) {
+		r.send(&wire.Credit{Bytes: c.credit})
+		c.credit = 0
+	}
+}
+
+func (r *Replica) proven(author string) bool { return slices.Contains(r.conn.identities, author) }
+
+// chooseAPI returns the highest version that both sides speak.
+func chooseAPI(low, high string) (string, bool) {
+	best := wire.APIHigh
+	if compareVersions(high, best) < 0 {
+		best = high
+	}
+	return best, compareVersions(best, low) >= 0 && compareVersions(best, wire.APILow) >= 0
+}
+
+// compareVersions orders two versions by their three numbers; what is not a number counts as 0.
+func compareVersions(a, b string) int {
+	for range 3 {
+		var x, y string
+		x, a, _ = strings.Cut(a, ".")
+		y, b, _ = strings.Cut(b, ".")
+		m, _ := strconv.Atoi(x)
+		n, _ := strconv.Atoi(y)
+		if m != n {
+			return m - n
+		}
+	}
+	return 0
+}

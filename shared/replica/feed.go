@@ -1,0 +1,213 @@
+package replica
+
+import (
+	"skerry/shared/space"
+	"skerry/shared/wire"
+)
+
+// badLimit is how often records may fail to hash to their position, at one position, before the space stops.
+const badLimit = 2
+
+// subscribeAtOnce is how many subscriptions travel in one frame.
+const subscribeAtOnce = 256
+
+// feedState is where receiving one space stands on this connection.
+type feedState struct {
+	asked    bool           // subscribed
+	answered bool           // the server showed that it knows the position
+	caughtUp bool           // nothing was behind when the server last said so
+	again    bool           // subscribed more than once: frames of the earlier cursor may come still
+	verified space.Position // after the last record received, stored or not
+	inbox    []batch        // received, not handed to a commit yet
+	retryAt  uint64         // when to subscribe again
+	stale    bool           // the store stands elsewhere than memory thought: read it, then subscribe again
+
+	badAt uint64 // where records did not hash to their position, and how often
+	bad   int
+}
+
+// batch is what one frame of records brought.
+type batch struct {
+	records     []byte // in wire encoding
+	first, last uint64
+	position    space.Position
+	size        int // of the message, to be paid back as credit
+	settle      []space.ULID
+}
+
+// subscribe asks for the records of those of spaces that the server is believed to have.
+func (r *Replica) subscribe(spaces []*spaceState) {
+	if r.conn.phase != online {
+		return
+	}
+	var frame wire.Subscribe
+	flush := func() {
+		if len(frame.Subscriptions) > 0 {
+			r.send(&frame)
+			frame.Subscriptions = nil
+		}
+	}
+	for _, s := range spaces {
+		if !s.known || !s.info.Created || s.problem != 0 {
+			continue
+		}
+		f := &s.feed
+		f.again = f.again || f.asked
+		f.asked, f.answered, f.caughtUp = true, false, false
+		f.verified = s.info.Position
+		frame.Subscriptions = append(frame.Subscriptions, wire.Subscription{Space: s.id, Position: s.info.Position})
+		if len(frame.Subscriptions) == subscribeAtOnce {
+			flush()
+		}
+	}
+	flush()
+}
+
+// resubscribe drops what was received and not stored, and continues from what is stored.
+func (r *Replica) resubscribe(s *spaceState) {
+	r.dropInbox(s)
+	r.subscribe([]*spaceState{s})
+}
+
+func (r *Replica) dropInbox(s *spaceState) {
+	for i := range s.feed.inbox {
+		r.conn.credit += uint64(s.feed.inbox[i].size)
+	}
+	s.feed.inbox = nil
+}
+
+// events takes the records of one frame, if they follow on what is held and hash to the position that came along.
+func (r *Replica) events(f *wire.Events, size int) {
+	s := r.spaces[f.Space]
+	if s == nil || !s.feed.asked || s.problem != 0 {
+		r.conn.credit += uint64(size)
+		return
+	}
+	feed := &s.feed
+	records := f.Records
+	for len(records) > 0 && records[0].Seq <= feed.verified.Seq && feed.again {
+		records = records[1:] // an earlier cursor brought it already
+	}
+	if len(records) == 0 || feed.again && records[0].Seq > feed.verified.Seq+1 {
+		r.conn.credit += uint64(size)
+		return
+	}
+	chain := feed.verified.Chain
+	b := batch{first: records[0].Seq, size: size, position: f.Position}
+	for i := range records {
+		record := &records[i]
+		if record.Seq != feed.verified.Seq+1+uint64(i) {
+			r.badChain(s)
+			return
+		}
+		chain = space.Chain(chain, record)
+		b.records = wire.AppendRecord(b.records, record)
+		if record.Index == 0 && s.byID[record.ID] != nil {
+			s.byID[record.ID].settling = true
+			b.settle = append(b.settle, record.ID)
+		} else if record.Index == 0 && record.Author == r.meta.Identity {
+			b.settle = append(b.settle, record.ID)
+		}
+	}
+	last := &records[len(records)-1]
+	b.last = last.Seq
+	if chain != f.Position.Chain || last.Seq != f.Position.Seq || !last.Last() {
+		r.badChain(s)
+		return
+	}
+	feed.answered = true
+	feed.verified = f.Position
+	feed.inbox = append(feed.inbox, b)
+	feed.bad = 0
+	r.lastSync = r.now
+	r.sync.dirty(r, s)
+	r.wantPush(s)
+}
+
+// badChain stops listening to a server whose records do not hash to their position, and stops the space when it
+// happens again at the same place. What is stored stays.
+func (r *Replica) badChain(s *spaceState) {
+	at := s.feed.verified.Seq
+	if s.feed.badAt != at {
+		s.feed.badAt, s.feed.bad = at, 0
+	}
+	s.feed.bad++
+	if s.feed.bad >= badLimit {
+		s.problem, s.reason = wire.CodeBadChain, "the server's records do not hash to their position"
+		r.changed(s)
+	}
+	r.drop(wire.CodeBadChain, "the server's records of "+s.id.String()+" do not hash to their position")
+}
+
+func (r *Replica) caughtUp(f *wire.CaughtUp) {
+	s := r.spaces[f.Space]
+	if s == nil || !s.feed.asked || f.Position.Seq != s.feed.verified.Seq {
+		return // of an earlier cursor
+	}
+	s.feed.answered, s.feed.caughtUp, s.feed.again = true, true, false
+	r.lastSync = r.now
+	r.wantPush(s)
+	r.changed(s)
+	r.statusChanged()
+}
+
+func (r *Replica) subscriptionEnded(f *wire.Ended) {
+	s := r.spaces[f.Space]
+	if s == nil || !s.feed.asked {
+		return
+	}
+	r.dropInbox(s)
+	s.feed.asked, s.feed.answered, s.feed.caughtUp = false, false, false
+	switch {
+	case f.Code == wire.CodeUnknownSpace && s.info.Genesis != nil:
+		r.sync.setCreated(r, s, false)
+		r.wantPush(s)
+	case f.Code == wire.CodeUnknownSpace:
+		s.reason = f.Code.String()
+		s.feed.retryAt = r.now + retryCeiling/2
+		r.delay(s, s.push.retryAt)
+	default:
+		s.problem, s.reason = f.Code, f.Reason
+	}
+	r.changed(s)
+	r.statusChanged()
+}
+
+// directoryRows takes rows of the directory: spaces that this replica may not know yet.
+func (r *Replica) directoryRows(f *wire.Spaces) {
+	var fresh []*spaceState
+	for i := range f.Rows {
+		row := &f.Rows[i]
+		id := row.Genesis.ID()
+		if row.State != wire.SpacePresent {
+			continue // what it means to have left comes with modules that know members
+		}
+		s := r.space(id)
+		if s.known && s.info.Created && s.info.Genesis != nil {
+			continue
+		}
+		wasAsked := s.feed.asked
+		info := SpaceInfo{
+			Genesis: &row.Genesis, GenesisSignature: row.GenesisSignature, Created: true,
+			Position: space.Start(id), Module: row.Module,
+		}
+		r.sync.insert(r, s, &info)
+		if !wasAsked {
+			fresh = append(fresh, s)
+		}
+		r.changed(s)
+	}
+	r.subscribe(fresh)
+	for _, s := range fresh {
+		r.wantPush(s)
+	}
+	if f.Ref == r.conn.directory && f.Ref != 0 {
+		if len(f.Since) > 0 {
+			r.sync.setSince(f.Since)
+		}
+		if f.More {
+			r.conn.directory++
+			r.send(&wire.Directory{Ref: r.conn.directory, Since: f.Since})
+		}
+	}
+}

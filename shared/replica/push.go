@@ -1,0 +1,464 @@
+package replica
+
+import (
+	"slices"
+
+	"skerry/shared/space"
+	"skerry/shared/wire"
+)
+
+const (
+	pushBytes      = 256 << 10 // of transactions in one push, unless one alone is bigger
+	pushCount      = 256       // transactions in one push
+	rowBytes       = 1 << 20   // of transactions read ahead for one space
+	genesesAtOnce  = 8         // spaces being created at the same time
+	loadsAtOnce    = 16        // outboxes being read at the same time
+	retryFloor     = 1_000     // after a deferral that names no time, milliseconds
+	retryCeiling   = 60_000
+	pushOverhead   = 256 // more than a push's frame takes beside its transactions and genesis
+	perTransaction = 32  // more than the encoding adds to a transaction's own bytes
+	perEvent       = 24
+)
+
+// pushState is where pushing one space stands on this connection.
+type pushState struct {
+	n        uint64 // of the last push
+	after    uint64 // rows up to this key have been pushed on this connection
+	rows     []OutboxRow
+	bytes    int // of rows
+	reading  bool
+	inFlight []pushed
+	resume   bool   // the next push clears a deferral
+	retryAt  uint64 // after a deferral
+	blocked  bool   // waits for the next connection: what it needs cannot change on this one
+	genesis  bool   // a genesis is under way
+	failures int    // deferrals in a row that named no time
+	queued   bool   // in Replica.pushQueue; the two below likewise for the lists of spaces to create
+
+	creating, creatingEmpty bool
+}
+
+// pushed is one push without an answer.
+type pushed struct {
+	n       uint64
+	ids     []space.ULID
+	bytes   uint64
+	genesis bool
+}
+
+// wantPush gives a space a turn to push, or to be created first.
+func (r *Replica) wantPush(s *spaceState) {
+	switch {
+	case r.conn.phase != online:
+	case s.creates() && s.outboxCount > 0:
+		if !s.push.creating {
+			s.push.creating = true
+			r.toCreate = append(r.toCreate, s)
+		}
+	case s.creates():
+		if !s.push.creatingEmpty {
+			s.push.creatingEmpty = true
+			r.toCreateEmpty = append(r.toCreateEmpty, s)
+		}
+	case !s.push.queued:
+		s.push.queued = true
+		r.pushQueue = append(r.pushQueue, s)
+	}
+}
+
+// delay gives a space a turn later, at the time at.
+func (r *Replica) delay(s *spaceState, at uint64) {
+	s.push.retryAt = at
+	if !slices.Contains(r.delayed, s) {
+		r.delayed = append(r.delayed, s)
+	}
+}
+
+// loadSome reads outboxes that are not in memory yet, a few at a time.
+func (r *Replica) loadSome() {
+	for len(r.toLoad) > 0 && r.loading < loadsAtOnce {
+		s := r.toLoad[0]
+		r.toLoad = r.toLoad[1:]
+		if !s.loading {
+			s.loading = true
+			r.loading++
+			r.refresh(s)
+		}
+	}
+}
+
+// creates reports whether s waits for the server to have it at all, which this replica can bring about.
+func (s *spaceState) creates() bool { return s.known && !s.info.Created && s.info.Genesis != nil }
+
+// hasRows reports whether there is a row to push on this connection still.
+func (s *spaceState) hasRows() bool {
+	return len(s.entries) > 0 && s.entries[len(s.entries)-1].Key > s.push.after
+}
+
+// mayPush reports whether anything but the window and the limit on creation holds s back.
+func (r *Replica) mayPush(s *spaceState) bool {
+	p := &s.push
+	switch {
+	case !s.loaded, s.problem != 0, p.blocked, p.genesis, p.retryAt > r.now:
+		return false
+	case p.resume && len(p.inFlight) > 0:
+		return false // their answers are behind; what they carried is pushed again with what was deferred
+	case s.creates():
+		return true
+	case !s.info.Created || s.info.Position.Seq > 0 && !s.feed.answered:
+		return false // first the server has to show that it is on the same branch
+	}
+	return s.hasRows()
+}
+
+// advancePushes gives spaces their turns until the window is full or nothing is left.
+func (r *Replica) advancePushes() {
+	if r.conn.phase != online {
+		return
+	}
+	r.delayed = slices.DeleteFunc(r.delayed, func(s *spaceState) bool {
+		if s.push.retryAt > r.now || s.feed.retryAt > r.now {
+			return false
+		}
+		s.push.retryAt = 0
+		if s.feed.retryAt > 0 {
+			s.feed.retryAt = 0
+			r.subscribe([]*spaceState{s})
+		}
+		r.wantPush(s)
+		return true
+	})
+	r.createSome()
+	for len(r.pushQueue) > 0 {
+		s := r.pushQueue[0]
+		if r.mayPush(s) {
+			switch r.pushOne(s) {
+			case again: // others first
+				r.pushQueue = append(r.pushQueue[1:], s)
+				continue
+			case later:
+				return
+			}
+		}
+		r.pushQueue = r.pushQueue[1:]
+		s.push.queued = false
+	}
+}
+
+// createSome sends the genesis of spaces that the server does not have, those with transactions first.
+func (r *Replica) createSome() {
+	for r.creationRetryAt <= r.now && r.creationInFlight < genesesAtOnce {
+		var s *spaceState
+		switch {
+		case len(r.toCreate) > 0:
+			s, r.toCreate = r.toCreate[0], r.toCreate[1:]
+			s.push.creating = false
+		case len(r.toCreateEmpty) > 0:
+			s, r.toCreateEmpty = r.toCreateEmpty[0], r.toCreateEmpty[1:]
+			s.push.creatingEmpty = false
+		default:
+			return
+		}
+		if r.mayPush(s) && s.creates() && r.pushOne(s) == later {
+			s.push.creating = true
+			r.toCreate = slices.Insert(r.toCreate, 0, s)
+			return
+		}
+	}
+}
+
+type turn uint8
+
+const (
+	done  turn = iota // nothing to do until something happens to this space
+	again             // it made a push and may make another
+	later             // it waits for the window
+)
+
+// pushOne sends at most one push of s.
+func (r *Replica) pushOne(s *spaceState) turn {
+	p := &s.push
+	creates := s.creates()
+	if s.hasRows() && len(p.rows) == 0 {
+		if !p.reading {
+			p.reading = true
+			r.out.ReadRows = append(r.out.ReadRows, ReadRowsEffect{s.id, p.after, rowBytes})
+		}
+		return done
+	}
+	frame := wire.Push{Space: s.id, N: p.n + 1, Resume: p.resume}
+	sent := pushed{n: p.n + 1, genesis: creates}
+	size := pushOverhead
+	if creates {
+		frame.Genesis, frame.GenesisSignature = s.info.Genesis, s.info.GenesisSignature
+		size += len(frame.Genesis.Params) + len(frame.Genesis.Creator)
+	}
+	taken, after := 0, p.after
+	for taken < len(p.rows) && len(sent.ids) < pushCount {
+		row := &p.rows[taken]
+		e := s.byID[row.ID]
+		if e == nil || e.State == Withdrawn || e.settling || !r.proven(row.Transaction.Author) {
+			if e != nil && e.State == Waiting && !r.proven(row.Transaction.Author) {
+				e.Code = wire.CodeAuthRequired
+			}
+			taken, after = taken+1, row.Key
+			continue
+		}
+		more := row.Size + perTransaction + perEvent*len(row.Transaction.Events)
+		if len(sent.ids) > 0 && size+more > pushBytes {
+			break
+		}
+		if r.conn.unanswered > 0 && r.conn.unanswered+uint64(size+more) > r.conn.limits.PushWindow {
+			break
+		}
+		size += more
+		frame.Transactions = append(frame.Transactions, row.Transaction)
+		sent.ids = append(sent.ids, row.ID)
+		taken, after = taken+1, row.Key
+	}
+	if len(sent.ids) == 0 && !creates {
+		blocked := taken < len(p.rows)
+		p.drop(taken, after)
+		if blocked {
+			return later
+		}
+		if s.hasRows() {
+			return again
+		}
+		return done
+	}
+	message := wire.Append(make([]byte, 0, size), &frame)
+	if r.conn.unanswered > 0 && r.conn.unanswered+uint64(len(message)) > r.conn.limits.PushWindow {
+		return later
+	}
+	sent.bytes = uint64(len(message))
+	r.conn.unanswered += sent.bytes
+	r.out.Send = append(r.out.Send, message)
+	for _, id := range sent.ids {
+		s.byID[id].inFlight = true
+	}
+	p.drop(taken, after)
+	p.n, p.resume = p.n+1, false
+	p.inFlight = append(p.inFlight, sent)
+	if creates {
+		p.genesis = true
+		r.creationInFlight++
+		return done // what follows waits for the genesis's verdict
+	}
+	return again
+}
+
+// drop forgets the first n rows read ahead: they were pushed or need not be.
+func (p *pushState) drop(n int, after uint64) {
+	for i := range n {
+		p.bytes -= p.rows[i].Size
+	}
+	p.rows, p.after = p.rows[n:], after
+	if len(p.rows) == 0 {
+		p.rows = nil
+	}
+}
+
+// rewind makes the rows from key on be pushed again.
+func (p *pushState) rewind(key uint64) {
+	if key <= p.after {
+		p.after, p.rows, p.bytes = key-1, nil, 0
+	}
+}
+
+func (r *Replica) rowsRead(in RowsRead) {
+	s := r.spaces[in.Space]
+	if s == nil {
+		return
+	}
+	p := &s.push
+	if !p.reading {
+		return
+	}
+	p.reading = false
+	if in.After != p.after {
+		r.wantPush(s) // of an earlier connection: these rows are not the next ones any more
+		return
+	}
+	if in.Err != nil {
+		r.delay(s, r.now+retryFloor)
+		s.problemOnce(wire.CodeStorageFailed, in.Err.Error())
+		return
+	}
+	if len(in.Rows) == 0 && s.hasRows() {
+		// The store has fewer rows than memory: another tab was faster. Pass over them and read again.
+		p.after = s.entries[len(s.entries)-1].Key
+		r.refresh(s)
+		return
+	}
+	for i := range in.Rows {
+		if in.Rows[i].Key > p.after {
+			p.rows = append(p.rows, in.Rows[i])
+			p.bytes += in.Rows[i].Size
+		}
+	}
+	r.wantPush(s)
+}
+
+// problemOnce notes why a space does not get on, without stopping it.
+func (s *spaceState) problemOnce(code Code, reason string) {
+	for _, e := range s.entries {
+		if e.State == Waiting {
+			e.Code, e.Reason = code, reason
+			return
+		}
+	}
+}
+
+// pushed takes the verdicts of one push.
+func (r *Replica) pushed(f *wire.Pushed) {
+	s := r.spaces[f.Space]
+	if s == nil || len(s.push.inFlight) == 0 || s.push.inFlight[0].n != f.N || len(s.push.inFlight[0].ids) != len(f.Verdicts) ||
+		s.push.inFlight[0].genesis != (f.Genesis != nil) {
+		r.drop(wire.CodeBadServerMessage, "verdicts came for a push that was not made")
+		return
+	}
+	p := &s.push
+	sent := p.inFlight[0]
+	p.inFlight = slices.Delete(p.inFlight, 0, 1)
+	r.conn.unanswered -= sent.bytes
+	r.lastSync = r.now
+	genesisFailed := false
+	if sent.genesis {
+		p.genesis = false
+		r.creationInFlight--
+		genesisFailed = !r.genesisVerdict(s, f.Genesis)
+	}
+	for i, id := range sent.ids {
+		e := s.byID[id]
+		if e == nil || !e.inFlight {
+			continue // its records came first
+		}
+		e.inFlight = false
+		v := &f.Verdicts[i]
+		switch v.Kind {
+		case wire.Accepted, wire.Duplicate:
+			p.failures = 0
+			r.accepted(s, e, v.Position)
+		case wire.Rejected:
+			p.failures = 0
+			if e.State == Withdrawn {
+				r.sync.dropWithdrawn(r, s, e)
+			} else if e.State == Waiting {
+				r.sync.reject(r, s, e, v.Code, v.Reason)
+			}
+		case wire.Deferred:
+			if e.State == Withdrawn {
+				r.sync.dropWithdrawn(r, s, e)
+			}
+			r.deferred(s, e, v, genesisFailed)
+		default:
+			r.drop(wire.CodeBadServerMessage, "a verdict is of no known kind")
+			return
+		}
+	}
+	r.wantPush(s)
+	r.changed(s)
+	r.statusChanged()
+}
+
+// accepted notes that the server has a transaction, durably.
+func (r *Replica) accepted(s *spaceState, e *entry, at space.Position) {
+	e.State, e.Position, e.Code, e.Reason = Accepted, at, 0, ""
+	r.decide(s, e.ID, Decided{Outcome: Synced, Position: at})
+	if at.Seq <= s.info.Position.Seq {
+		r.sync.settle(r, s, e) // its records are stored here already
+	} else {
+		r.sync.mark(r, s, e)
+	}
+}
+
+// deferred notes that nothing was decided on a transaction, and plans to push it again.
+func (r *Replica) deferred(s *spaceState, e *entry, v *wire.Verdict, genesisFailed bool) {
+	p := &s.push
+	p.rewind(e.Key)
+	p.resume = true
+	if v.Code == wire.CodeBehind || genesisFailed {
+		return // the one before it says why
+	}
+	changed := e.Code != v.Code
+	e.Code, e.Reason = v.Code, v.Reason
+	if changed && e.State == Waiting {
+		r.sync.mark(r, s, e)
+	}
+	r.holdBack(s, v)
+	if v.Code == wire.CodeUnknownSpace && s.info.Genesis != nil {
+		r.sync.setCreated(r, s, false) // it is sent again, with its genesis
+	}
+}
+
+// holdBack decides when a deferred space tries again.
+func (r *Replica) holdBack(s *spaceState, v *wire.Verdict) {
+	p := &s.push
+	switch {
+	case v.RetryAfterMS > 0:
+		r.delay(s, r.now+v.RetryAfterMS)
+	case v.Code == wire.CodeAuthRequired:
+		p.blocked = true
+	default:
+		r.delay(s, r.now+min(uint64(retryFloor)<<min(p.failures, 6), retryCeiling)+r.random(retryFloor))
+		p.failures++
+	}
+}
+
+// genesisVerdict takes the verdict on a space itself and reports whether the server has it now.
+func (r *Replica) genesisVerdict(s *spaceState, v *wire.Verdict) bool {
+	s.reason = ""
+	switch v.Kind {
+	case wire.Accepted, wire.Duplicate:
+		s.problem = 0
+		r.sync.setCreated(r, s, true)
+		r.subscribe([]*spaceState{s})
+		r.wantPush(s)
+		return true
+	case wire.Deferred:
+		if v.Code == wire.CodeRateLimited {
+			// The limit is on the identity: whoever else waits to be created would hear the same.
+			r.creationRetryAt = max(r.creationRetryAt, r.now+max(v.RetryAfterMS, 1))
+			if s.outboxCount > 0 {
+				s.push.creating = true
+				r.toCreate = slices.Insert(r.toCreate, 0, s)
+			} else {
+				s.push.creatingEmpty = true
+				r.toCreateEmpty = slices.Insert(r.toCreateEmpty, 0, s)
+			}
+		} else {
+			r.holdBack(s, v)
+		}
+		s.push.resume = true
+		s.reason = v.Code.String()
+	default:
+		s.problem, s.reason = v.Code, v.Reason
+	}
+	return false
+}
+
+// decide tells the outcome of a transaction that this tab appended, once.
+func (r *Replica) decide(s *spaceState, id space.ULID, d Decided) {
+	if _, ok := s.watched[id]; !ok {
+		return
+	}
+	delete(s.watched, id)
+	d.Space, d.ID = s.id, id
+	r.notify(d)
+}
+
+// pushWakeAt returns when pushing has something to do again without anything happening.
+func (r *Replica) pushWakeAt() uint64 {
+	wake := uint64(never)
+	if r.conn.phase != online {
+		return wake
+	}
+	for _, s := range r.delayed {
+		wake = min(wake, max(s.push.retryAt, s.feed.retryAt))
+	}
+	if len(r.toCreate)+len(r.toCreateEmpty) > 0 && r.creationRetryAt > r.now {
+		wake = min(wake, r.creationRetryAt)
+	}
+	return wake
+}

@@ -1,0 +1,193 @@
+package replica
+
+import (
+	"slices"
+
+	"skerry/shared/space"
+	"skerry/shared/wire"
+)
+
+// committed takes the outcome of a commit of either lane.
+func (r *Replica) committed(in Committed) {
+	switch {
+	case r.appends.inFlight != nil && r.appends.inFlight.id == in.ID:
+		r.appends.finish(r, in)
+	case r.sync.inFlight != nil && r.sync.inFlight.id == in.ID:
+		r.sync.finish(r, in)
+	}
+}
+
+// seen notes a version of a space that a commit of this tab made. A gap between it and the last one means that
+// another tab changed something in between, unless the other lane's commit is still to be reported.
+func (r *Replica) seen(s *spaceState, version uint64) {
+	switch {
+	case version <= s.version:
+	case version == s.version+1:
+		s.version = version
+	default:
+		s.ahead = append(s.ahead, version)
+	}
+	for {
+		i := slices.Index(s.ahead, s.version+1)
+		if i < 0 {
+			break
+		}
+		s.version++
+		s.ahead = slices.Delete(s.ahead, i, i+1)
+	}
+	if len(s.ahead) > 0 && s.commits == 0 {
+		r.refresh(s)
+	}
+	r.out.Hints = append(r.out.Hints, Hint{s.id, version})
+	r.changed(s)
+}
+
+// refresh reads a space again.
+func (r *Replica) refresh(s *spaceState) {
+	if s.refreshing {
+		s.refreshMore = true
+		return
+	}
+	s.refreshing = true
+	r.out.Refresh = append(r.out.Refresh, s.id)
+}
+
+func (r *Replica) refreshed(in Refreshed) {
+	s := r.spaces[in.Space]
+	if s == nil || !s.refreshing {
+		return
+	}
+	if s.loading {
+		s.loading = false
+		r.loading--
+	}
+	s.refreshing = false
+	more := s.refreshMore
+	s.refreshMore = false
+	snapshot := in.Snapshot
+	switch {
+	case snapshot == nil:
+		s.problemOnce(wire.CodeStorageFailed, "the store could not be read")
+		r.statusChanged()
+		return // the next poll, hint or commit tries again
+	case r.leads && snapshot.Epoch != r.meta.Epoch:
+		r.out.StepDown = true
+		r.follow()
+	}
+	if snapshot.Version < s.version {
+		r.refresh(s)
+		return
+	}
+	if snapshot.Version > s.version || !s.loaded || s.feed.stale {
+		r.take(s, snapshot)
+	}
+	if more {
+		r.refresh(s)
+	}
+}
+
+// take replaces what memory holds of a space by what the store holds.
+func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
+	s.known = snapshot.Known
+	s.version = snapshot.Version
+	s.ahead = slices.DeleteFunc(s.ahead, func(v uint64) bool { return v <= s.version })
+	created := s.pending.setCreated
+	if snapshot.Known {
+		before := s.info
+		s.info = snapshot.Info
+		if created != nil {
+			s.info.Created = *created
+		}
+		if before.Position.Seq > s.info.Position.Seq {
+			s.info.Position = before.Position // the store never goes back; this is an older answer
+		}
+	}
+	old := s.byID
+	s.entries, s.byID, s.loaded = nil, nil, true
+	for i := range snapshot.Outbox {
+		e := &entry{Entry: snapshot.Outbox[i]}
+		if was := old[e.ID]; was != nil {
+			e.inFlight, e.settling = was.inFlight, was.settling
+			if was.State == Accepted && e.State != Accepted {
+				e.State, e.Position = was.State, was.Position // its mark is on the way
+			}
+			if e.Code == 0 {
+				e.Code, e.Reason = was.Code, was.Reason
+			}
+		}
+		s.add(e)
+	}
+	s.outboxCount = len(s.entries)
+	s.rejected = len(snapshot.Rejected)
+	r.resolve(s, snapshot)
+	for _, e := range s.entries {
+		if e.State == Withdrawn && r.leads && !e.inFlight {
+			r.sync.dropWithdrawn(r, s, e)
+		}
+	}
+	if r.leads {
+		switch {
+		case s.feed.stale, s.feed.asked && s.info.Position.Seq > s.feed.verified.Seq:
+			s.feed.stale = false
+			r.resubscribe(s)
+		case !s.feed.asked && s.info.Created:
+			r.subscribe([]*spaceState{s})
+		}
+		r.wantPush(s)
+	}
+	r.changed(s)
+	r.statusChanged()
+}
+
+// resolve tells the outcome of watched transactions that are not in the outbox any more.
+func (r *Replica) resolve(s *spaceState, snapshot *Snapshot) {
+	if len(s.watched) == 0 {
+		return
+	}
+	after, gone := uint64(never), 0
+	for i := range snapshot.Rejected {
+		row := &snapshot.Rejected[i]
+		r.decide(s, row.ID, Decided{Outcome: Refused, Code: row.Code, Reason: row.Reason})
+	}
+	for _, e := range s.entries {
+		if e.State == Accepted {
+			r.decide(s, e.ID, Decided{Outcome: Synced, Position: e.Position})
+		}
+	}
+	for id, seq := range s.watched {
+		if s.byID[id] == nil {
+			after = min(after, seq)
+			gone++
+		}
+	}
+	if gone > 0 && !s.reading {
+		s.reading = true
+		r.out.ReadIDs = append(r.out.ReadIDs, ReadIDsEffect{s.id, after})
+	}
+}
+
+// idsRead decides watched transactions that left the outbox: those with records are synced, the others were
+// discarded in another tab.
+func (r *Replica) idsRead(in IDsRead) {
+	s := r.spaces[in.Space]
+	if s == nil || !s.reading {
+		return
+	}
+	s.reading = false
+	if in.Err != nil {
+		return // the next refresh asks again
+	}
+	for _, id := range in.IDs {
+		r.decide(s, id, Decided{Outcome: Synced, Position: s.info.Position})
+	}
+	var discarded []space.ULID
+	for id := range s.watched {
+		if s.byID[id] == nil && s.commits == 0 && !s.refreshing {
+			discarded = append(discarded, id)
+		}
+	}
+	slices.SortFunc(discarded, space.ULID.Compare)
+	for _, id := range discarded {
+		r.decide(s, id, Decided{Outcome: Discarded, Code: wire.CodeDiscarded})
+	}
+}

@@ -1,0 +1,312 @@
+package replica
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"math"
+	"slices"
+
+	"skerry/shared/space"
+	"skerry/shared/wire"
+)
+
+const never = math.MaxUint64
+
+// defaultCredit is how many bytes of records may be under way to a replica unless configured.
+const defaultCredit = 4 << 20
+
+// Replica is the core of one tab. It is not safe for concurrent use: one loop owns it.
+type Replica struct {
+	config Config
+	meta   Meta
+	leads  bool
+	spaces map[space.ID]*spaceState
+
+	conn       connection
+	now        uint64
+	out        Effects
+	nextCommit uint64
+
+	appends appendLane
+	sync    syncLane
+
+	// The order in which spaces get their turn to push, or to be created at the server; those with transactions are
+	// created before empty ones. A space is in each list at most once. Delayed are those that wait for a time.
+	pushQueue, toCreate, toCreateEmpty, delayed []*spaceState
+	// toLoad holds spaces whose outbox must be read before they can push; a few are read at a time.
+	toLoad  []*spaceState
+	loading int
+
+	// Creating spaces is limited by the server for the whole identity: one denial holds all of them back.
+	generation       uint64 // of the connection: what one paid for is not paid back on another
+	creationRetryAt  uint64
+	creationInFlight int
+	lastSync         uint64 // when a verdict or record last came, by the clock of Step
+}
+
+// spaceState is what the core holds of one space.
+type spaceState struct {
+	id      space.ID
+	known   bool // the store has its row
+	info    SpaceInfo
+	version uint64
+	open    bool // somebody looks at it
+
+	// The outbox of the space. Until loaded, only its size is known.
+	loaded      bool
+	outboxCount int
+	entries     []*entry
+	byID        map[space.ULID]*entry
+	rejected    int
+	refreshing  bool
+	loading     bool // its refresh is one of the few at a time that Replica.loadSome makes
+	refreshMore bool // the store changed while a refresh was under way
+	reading     bool // ids of records are being read for watched transactions
+	// watched are transactions appended in this tab whose outcome was not told yet, with the position before which
+	// their records cannot be.
+	watched map[space.ULID]uint64
+
+	push    pushState
+	feed    feedState
+	pending pending
+
+	commits  int      // commits under way that touch this space
+	ahead    []uint64 // versions of this tab's own commits beyond version
+	outdated bool     // memory may be behind the store
+
+	// problem stops sync of this space until the next connection or for ever; reason is for people.
+	problem Code
+	reason  string
+}
+
+// Code is short for the protocol's codes.
+type Code = wire.Code
+
+type entry struct {
+	Entry
+	inFlight bool // pushed on this connection, no verdict yet
+	settling bool // a verdict is on its way to the store
+}
+
+// New returns the core of a tab that has just loaded its store. It does not lead.
+func New(config Config, loaded *Loaded) *Replica {
+	if config.Credit == 0 {
+		config.Credit = defaultCredit
+	}
+	r := &Replica{config: config, spaces: make(map[space.ID]*spaceState)}
+	r.conn.dialAt = never
+	r.sync.reset()
+	r.load(loaded)
+	return r
+}
+
+// load takes over what the store said; connection state of spaces begins anew.
+func (r *Replica) load(loaded *Loaded) {
+	r.meta = loaded.Meta
+	for i := range loaded.Spaces {
+		summary := &loaded.Spaces[i]
+		s := r.space(summary.Space)
+		s.known = true
+		if summary.Version >= s.version {
+			s.info, s.version, s.outboxCount = summary.Info, summary.Version, summary.Outbox
+			s.loaded = summary.Outbox == 0
+			if s.loaded {
+				s.entries, s.byID = nil, nil
+			}
+		}
+	}
+}
+
+// space returns the state of a space, made if need be.
+func (r *Replica) space(id space.ID) *spaceState {
+	s := r.spaces[id]
+	if s == nil {
+		s = &spaceState{id: id, info: SpaceInfo{Position: space.Start(id)}}
+		r.spaces[id] = s
+	}
+	return s
+}
+
+// Step takes one input at the time now, in milliseconds of a clock that never steps back, and returns what to do.
+// The effects belong to the caller until the next call.
+func (r *Replica) Step(now uint64, input Input) Effects {
+	r.now = max(now, r.now)
+	r.out = Effects{}
+	switch in := input.(type) {
+	case Led:
+		r.lead(in.Loaded)
+	case Following:
+		r.follow()
+	case Connected:
+		r.connected()
+	case Disconnected:
+		r.disconnected(in.Reason)
+	case Online:
+		r.online()
+	case Received:
+		r.received(in)
+	case Append:
+		r.append(appendOperation{ref: in.Ref, space: in.Space, insert: in.Insert, transaction: in.Transaction, at: in.AppendedAt})
+	case Retry:
+		r.append(appendOperation{ref: in.Ref, space: in.Space, retry: in.ID})
+	case Discard:
+		r.append(appendOperation{ref: in.Ref, space: in.Space, discard: in.ID})
+	case Open:
+		r.openSpace(in)
+	case Hint:
+		if s := r.spaces[in.Space]; s == nil || in.Version > s.version {
+			r.refresh(r.space(in.Space))
+		}
+	case Poll:
+		for _, s := range r.spaces {
+			if s.open || len(s.watched) > 0 || r.leads && s.outboxCount > 0 {
+				r.refresh(s)
+			}
+		}
+	case Committed:
+		r.committed(in)
+	case Refreshed:
+		r.refreshed(in)
+	case RowsRead:
+		r.rowsRead(in)
+	case IDsRead:
+		r.idsRead(in)
+	case Tick:
+	default:
+		panic("replica: unknown input")
+	}
+	r.advance()
+	return r.out
+}
+
+// advance does what is due: it runs after every input, so no handler needs to think of what it made possible.
+func (r *Replica) advance() {
+	r.advanceConnection()
+	r.loadSome()
+	r.advancePushes()
+	r.appends.advance(r)
+	r.sync.advance(r)
+	r.out.WakeAt = r.wakeAt()
+}
+
+func (r *Replica) wakeAt() uint64 {
+	wake := min(r.conn.wakeAt(r), r.sync.retryAt, r.pushWakeAt())
+	if wake == never {
+		return 0
+	}
+	return max(wake, r.now+1)
+}
+
+func (r *Replica) notify(n Notice) { r.out.Notices = append(r.out.Notices, n) }
+
+func (r *Replica) changed(s *spaceState) {
+	for _, n := range r.out.Notices {
+		if c, ok := n.(SpaceChanged); ok && c.Space == s.id {
+			return
+		}
+	}
+	r.notify(SpaceChanged{s.id})
+}
+
+func (r *Replica) statusChanged() {
+	if !slices.Contains(r.out.Notices, Notice(StatusChanged{})) {
+		r.notify(StatusChanged{})
+	}
+}
+
+func (r *Replica) send(f wire.Frame) {
+	r.out.Send = append(r.out.Send, wire.Append(nil, f))
+}
+
+func (r *Replica) commit(c *Commit) uint64 {
+	r.nextCommit++
+	r.out.Commits = append(r.out.Commits, CommitEffect{r.nextCommit, c})
+	return r.nextCommit
+}
+
+// lead begins to sync from what the store held when the epoch was raised.
+func (r *Replica) lead(loaded *Loaded) {
+	r.stopSync("reconnecting")
+	r.leads = true
+	r.load(loaded)
+	r.conn.dialAt = r.now
+	for _, s := range r.sorted() {
+		if !s.loaded || len(s.watched) > 0 {
+			r.toLoad = append(r.toLoad, s)
+		}
+	}
+}
+
+func (r *Replica) follow() {
+	r.stopSync("another tab syncs")
+	r.leads = false
+}
+
+// stopSync forgets everything that belongs to leading: the connection and what it had not stored yet.
+func (r *Replica) stopSync(reason string) {
+	r.hangup(reason)
+	r.conn = connection{dialAt: never}
+	r.generation++
+	if c := r.sync.inFlight; c != nil {
+		for _, s := range c.spaces {
+			s.commits-- // its outcome will show in the store
+		}
+	}
+	r.sync.reset()
+	r.toLoad = nil
+	r.clearQueues()
+	for _, s := range r.spaces {
+		s.pending = pending{}
+		s.resetConnection()
+	}
+	r.statusChanged()
+}
+
+// sorted returns the spaces in a fixed order: those with something to push first, then by ID.
+func (r *Replica) sorted() []*spaceState {
+	all := make([]*spaceState, 0, len(r.spaces))
+	for _, s := range r.spaces {
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b *spaceState) int {
+		if x, y := a.outboxCount > 0, b.outboxCount > 0; x != y {
+			if x {
+				return -1
+			}
+			return 1
+		}
+		return bytes.Compare(a.id[:], b.id[:])
+	})
+	return all
+}
+
+func (r *Replica) clearQueues() {
+	r.pushQueue, r.toCreate, r.toCreateEmpty, r.delayed = nil, nil, nil, nil
+	r.creationInFlight = 0
+}
+
+// resetConnection forgets what held for one connection only.
+func (s *spaceState) resetConnection() {
+	s.push = pushState{failures: s.push.failures, reading: s.push.reading}
+	s.feed = feedState{badAt: s.feed.badAt, bad: s.feed.bad}
+	if s.feed.bad < badLimit {
+		s.problem, s.reason = 0, "" // what the last connection refused, the next one may not
+	}
+	for _, e := range s.entries {
+		e.inFlight, e.settling = false, false
+	}
+}
+
+func sortIDs(ids []space.ID) {
+	slices.SortFunc(ids, func(a, b space.ID) int { return bytes.Compare(a[:], b[:]) })
+}
+
+// random returns a number below n, drawn from the configured source.
+func (r *Replica) random(n uint64) uint64 {
+	var b [8]byte
+	if _, err := io.ReadFull(r.config.Rand, b[:]); err != nil {
+		panic("replica: the source of randomness failed: " + err.Error())
+	}
+	return binary.LittleEndian.Uint64(b[:]) % n
+}

@@ -1,0 +1,143 @@
+package replica
+
+import (
+	"skerry/shared/space"
+	"skerry/shared/wire"
+)
+
+// The values of [Status.Connection].
+const (
+	ConnectionOff             = "off" // the replica never syncs
+	ConnectionOffline         = "offline"
+	ConnectionConnecting      = "connecting"
+	ConnectionOnline          = "online"
+	ConnectionAuthRequired    = "auth_required"
+	ConnectionServerChanged   = "server_changed"
+	ConnectionUpgradeRequired = "upgrade_required"
+	ConnectionFollowing       = "following" // another tab syncs
+)
+
+// Status is what a replica says of itself.
+type Status struct {
+	Connection    string
+	Leader        bool
+	Pending       int    // transactions in the outbox, accepted ones included until their records are here
+	PendingSpaces int    // spaces that the server does not have yet
+	Undurable     int    // transactions that are not on the disk yet
+	Rejected      int    // transactions in the rejected store, of the spaces loaded so far
+	CatchingUp    int    // spaces whose newest records are still to come
+	RetryAt       uint64 // when spaces may be created again, by the clock of Step; 0: now
+	LastSync      uint64 // when the server last said something of a space, by the clock of Step; 0: not yet
+	Code          Code   // why the connection ended last, or what the store failed with
+	Reason        string
+}
+
+// Status returns what the replica says of itself now. It looks at every space: call it for people, not in a loop.
+func (r *Replica) Status() Status {
+	status := Status{
+		Connection: r.connectionName(), Leader: r.leads, LastSync: r.lastSync,
+		Undurable: r.undurable(), Code: r.conn.code, Reason: r.conn.reason,
+	}
+	if r.creationRetryAt > r.now {
+		status.RetryAt = r.creationRetryAt
+	}
+	if r.sync.code != 0 {
+		status.Code, status.Reason = r.sync.code, r.sync.reason
+	}
+	for _, s := range r.spaces {
+		status.Pending += s.outboxCount
+		status.Rejected += s.rejected
+		if s.creates() {
+			status.PendingSpaces++
+		}
+		if s.feed.asked && !s.feed.caughtUp {
+			status.CatchingUp++
+		}
+	}
+	return status
+}
+
+func (r *Replica) undurable() int {
+	n := 0
+	for i := range r.appends.waiting {
+		if r.appends.waiting[i].transaction != nil {
+			n++
+		}
+	}
+	if c := r.appends.inFlight; c != nil {
+		n += c.undurable
+	}
+	return n
+}
+
+func (r *Replica) connectionName() string {
+	switch {
+	case !r.config.Sync:
+		return ConnectionOff
+	case !r.leads:
+		return ConnectionFollowing
+	case r.conn.phase == online:
+		return ConnectionOnline
+	case r.conn.code == wire.CodeServerChanged:
+		return ConnectionServerChanged
+	case r.conn.code == wire.CodeAPIUnsupported:
+		return ConnectionUpgradeRequired
+	case r.conn.code == wire.CodeAuthRequired, r.conn.code == wire.CodeBadCredentials:
+		return ConnectionAuthRequired
+	case r.conn.phase == offline:
+		return ConnectionOffline
+	}
+	return ConnectionConnecting
+}
+
+// SpaceStatus is what a replica says of one space.
+type SpaceStatus struct {
+	Space    space.ID
+	Known    bool
+	Info     SpaceInfo
+	Pending  int
+	Rejected int
+	CaughtUp bool   // nothing was behind when the server last said so
+	Code     Code   // why the space does not get on, zero if it does
+	Reason   string // for people
+	RetryAt  uint64 // when it tries again, by the clock of Step; 0: not waiting
+}
+
+// Space returns what the replica knows of a space.
+func (r *Replica) Space(id space.ID) SpaceStatus {
+	s := r.spaces[id]
+	if s == nil {
+		return SpaceStatus{Space: id, Info: SpaceInfo{Position: space.Start(id)}}
+	}
+	status := SpaceStatus{
+		Space: id, Known: s.known, Info: s.info, Pending: s.outboxCount, Rejected: s.rejected,
+		CaughtUp: s.feed.caughtUp, Code: s.problem, Reason: s.reason, RetryAt: s.push.retryAt,
+	}
+	if status.Code == 0 {
+		for _, e := range s.entries {
+			if e.State == Waiting && e.Code != 0 {
+				status.Code, status.Reason = e.Code, e.Reason
+				break
+			}
+		}
+	}
+	if s.creates() && r.creationRetryAt > r.now {
+		status.RetryAt = r.creationRetryAt
+	}
+	return status
+}
+
+// Spaces returns the IDs of all spaces that the store knows, ascending.
+func (r *Replica) Spaces() []space.ID {
+	var ids []space.ID
+	for _, s := range r.sorted() {
+		if s.known {
+			ids = append(ids, s.id)
+		}
+	}
+	sortIDs(ids)
+	return ids
+}
+
+// Meta returns what the store keeps once for the whole replica, as last seen.
+func (r *Replica) Meta() Meta { return r.meta }

@@ -1,0 +1,215 @@
+package replica
+
+import (
+	"io"
+
+	"skerry/shared/space"
+	"skerry/shared/wire"
+)
+
+// Config is what a [Replica] is made with.
+type Config struct {
+	// Sync is false for a replica that never connects.
+	Sync bool
+	// ClientVersion is the app's own version; it travels with every transaction authored here.
+	ClientVersion string
+	// Rand gives connection ids and jitter: secure randomness in a shell, a seeded source in a simulation.
+	Rand io.Reader
+	// Credit is how many bytes of records the server may have under way to this replica; 0 means 4 MiB.
+	Credit uint64
+}
+
+// Input is something that happened. The types of this file are all there are.
+type Input interface{ input() }
+
+// Led tells that this tab leads sync from now on: it holds the lock, and Loaded is what RaiseEpoch returned.
+type Led struct{ Loaded *Loaded }
+
+// Following tells that this tab does not lead sync any more.
+type Following struct{}
+
+// Connected tells that the socket asked for by Effects.Dial is open.
+type Connected struct{}
+
+// Disconnected tells that the socket failed to open or is gone.
+type Disconnected struct{ Reason string }
+
+// Online tells that trying to connect is worth it right now: the platform says that the network is back, or the
+// page became visible.
+type Online struct{}
+
+// Received tells that a message came. Size is its length in bytes, before parts.
+type Received struct {
+	Frame wire.Frame
+	Size  int
+}
+
+// Append asks to make a space (Insert), a transaction (Transaction), or both durable.
+type Append struct {
+	Ref         uint64 // comes back in [Durable] or [Failed]
+	Space       space.ID
+	Insert      *SpaceInfo
+	Transaction *space.Transaction
+	AppendedAt  uint64 // milliseconds since 1970
+}
+
+// Retry asks to move a rejected transaction to the end of the outbox.
+type Retry struct {
+	Ref   uint64
+	Space space.ID
+	ID    space.ULID
+}
+
+// Discard asks to give up a transaction, waiting or rejected.
+type Discard struct {
+	Ref   uint64
+	Space space.ID
+	ID    space.ULID
+}
+
+// Open tells that somebody looks at a space from now on. A space that the store does not know is added to it by
+// its ID alone, so that it is pulled.
+type Open struct {
+	Ref   uint64
+	Space space.ID
+}
+
+// Hint tells that another tab says that it changed a space.
+type Hint struct {
+	Space   space.ID
+	Version uint64
+}
+
+// Poll asks to look whether other tabs changed what this one holds, hint or no hint.
+type Poll struct{}
+
+// Committed answers one of Effects.Commits. Exactly one of Result and Err is set.
+type Committed struct {
+	ID     uint64
+	Result *CommitResult
+	Err    error
+	// Full tells that Err means a full device.
+	Full bool
+}
+
+// Refreshed answers one of Effects.Refresh. Snapshot is nil if reading failed.
+type Refreshed struct {
+	Space    space.ID
+	Snapshot *Snapshot
+}
+
+// RowsRead answers one of Effects.ReadRows.
+type RowsRead struct {
+	Space space.ID
+	After uint64
+	Rows  []OutboxRow
+	Err   error
+}
+
+// IDsRead answers one of Effects.ReadIDs: the ids of the records stored above After.
+type IDsRead struct {
+	Space space.ID
+	IDs   []space.ULID
+	Err   error
+}
+
+// Tick tells that time has passed; the shell sends it at Effects.WakeAt.
+type Tick struct{}
+
+func (Led) input()          {}
+func (Following) input()    {}
+func (Connected) input()    {}
+func (Disconnected) input() {}
+func (Online) input()       {}
+func (Received) input()     {}
+func (Append) input()       {}
+func (Retry) input()        {}
+func (Discard) input()      {}
+func (Open) input()         {}
+func (Hint) input()         {}
+func (Poll) input()         {}
+func (Committed) input()    {}
+func (Refreshed) input()    {}
+func (RowsRead) input()     {}
+func (IDsRead) input()      {}
+func (Tick) input()         {}
+
+// CommitEffect asks the shell to run a commit; [Committed] with the same ID answers. Those with different lanes may
+// run side by side; the core has at most one of each lane under way.
+type CommitEffect struct {
+	ID     uint64
+	Commit *Commit
+}
+
+// ReadRowsEffect asks for outbox rows with keys above After, about MaxBytes of them; [RowsRead] answers.
+type ReadRowsEffect struct {
+	Space    space.ID
+	After    uint64
+	MaxBytes int
+}
+
+// ReadIDsEffect asks for the ids of stored records with numbers above After; [IDsRead] answers.
+type ReadIDsEffect struct {
+	Space space.ID
+	After uint64
+}
+
+// Effects is what a shell does after a step. The order of fields is the order in which to begin.
+type Effects struct {
+	Commits  []CommitEffect
+	Refresh  []space.ID
+	ReadRows []ReadRowsEffect
+	ReadIDs  []ReadIDsEffect
+	Hangup   string   // close the socket, with this reason, if not empty; nothing of it is reported any more
+	Dial     bool     // open a socket
+	Send     [][]byte // messages, to be split into parts by the shell
+	StepDown bool     // another tab leads: release the lock, and ask for it again
+	Hints    []Hint   // tell other tabs
+	Notices  []Notice // tell the app
+	WakeAt   uint64   // send [Tick] then; 0: no need
+}
+
+// Notice is something that the app may want to know.
+type Notice interface{ notice() }
+
+// Durable tells that what [Append], [Retry], [Discard] or [Open] with this Ref asked for is stored.
+type Durable struct{ Ref uint64 }
+
+// Failed tells that it could not be stored, and nothing was.
+type Failed struct {
+	Ref    uint64
+	Code   wire.Code
+	Reason string
+}
+
+// Decided tells what became of a transaction that was appended in this tab.
+type Decided struct {
+	Space    space.ID
+	ID       space.ULID
+	Outcome  Outcome
+	Position space.Position // when synced, as far as it is known
+	Code     wire.Code
+	Reason   string
+}
+
+// Outcome is how a transaction ended.
+type Outcome uint8
+
+// The outcomes of a transaction.
+const (
+	Synced    Outcome = 1 // the server has it, durably
+	Refused   Outcome = 2 // it is in the rejected store
+	Discarded Outcome = 3 // it was given up
+)
+
+// SpaceChanged tells that something about a space changed: records, outbox, verdicts, or how it syncs.
+type SpaceChanged struct{ Space space.ID }
+
+// StatusChanged tells that [Replica.Status] changed.
+type StatusChanged struct{}
+
+func (Durable) notice()       {}
+func (Failed) notice()        {}
+func (Decided) notice()       {}
+func (SpaceChanged) notice()  {}
+func (StatusChanged) notice() {}

@@ -1,0 +1,329 @@
+package replica
+
+import (
+	"bytes"
+	"slices"
+
+	"skerry/shared/space"
+	"skerry/shared/wire"
+)
+
+const (
+	commitBytes  = 1 << 20 // of records in one commit, unless one frame alone is bigger
+	commitSpaces = 256
+)
+
+// syncLane makes durable what the server said: records, verdicts, the directory. Its commits are fenced by the
+// epoch, relaxed (the server can say it again), and one at a time; what comes meanwhile gathers for the next.
+type syncLane struct {
+	pin     *[32]byte // the server's key, waiting to be pinned
+	since   []byte    // the directory's cursor, to be stored once no insert is waiting
+	inserts int       // spaces with an insert waiting
+	queue   []*spaceState
+
+	inFlight *syncCommit
+	retryAt  uint64 // after a failure; never: none
+	failures int
+	code     Code
+	reason   string
+}
+
+// pending is what waits to be committed for one space, beside its feed's inbox.
+type pending struct {
+	queued        bool
+	insert        *SpaceInfo
+	setCreated    *bool
+	marks         []Mark
+	rejects       []Rejection
+	settle        []space.ULID
+	dropWithdrawn []space.ULID
+}
+
+// syncCommit is a commit under way, with what is needed to finish it.
+type syncCommit struct {
+	id         uint64
+	generation uint64
+	commit     *Commit
+	pinned     bool
+	spaces     []*spaceState // of commit.Spaces
+	sizes      []uint64      // credit that each part pays for
+}
+
+func (l *syncLane) reset() { *l = syncLane{retryAt: never} }
+
+// forgetFeeds drops what belonged to a connection that is gone.
+func (l *syncLane) forgetFeeds() { l.pin = nil }
+
+func (l *syncLane) idle() bool { return l.inFlight == nil && len(l.queue) == 0 }
+
+func (l *syncLane) dirty(r *Replica, s *spaceState) {
+	if r.leads && !s.pending.queued {
+		s.pending.queued = true
+		l.queue = append(l.queue, s)
+	}
+}
+
+func (l *syncLane) insert(r *Replica, s *spaceState, info *SpaceInfo) {
+	if s.pending.insert == nil {
+		l.inserts++
+	}
+	s.pending.insert = info
+	if !s.known {
+		s.known, s.info, s.loaded = true, *info, true
+	}
+	s.info.Created = true
+	if s.info.Genesis == nil {
+		s.info.Genesis, s.info.GenesisSignature = info.Genesis, info.GenesisSignature
+	}
+	l.dirty(r, s)
+}
+
+func (l *syncLane) setSince(since []byte) { l.since = bytes.Clone(since) }
+
+func (l *syncLane) setCreated(r *Replica, s *spaceState, created bool) {
+	if s.info.Created != created || s.pending.setCreated != nil {
+		s.info.Created = created
+		s.pending.setCreated = &created
+		l.dirty(r, s)
+	}
+}
+
+func (l *syncLane) mark(r *Replica, s *spaceState, e *entry) {
+	mark := Mark{ID: e.ID, State: e.State, Position: e.Position, Code: e.Code, Reason: e.Reason}
+	if i := slices.IndexFunc(s.pending.marks, func(m Mark) bool { return m.ID == e.ID }); i >= 0 && len(s.pending.marks) < 64 {
+		s.pending.marks[i] = mark
+	} else {
+		s.pending.marks = append(s.pending.marks, mark)
+	}
+	l.dirty(r, s)
+}
+
+func (l *syncLane) reject(r *Replica, s *spaceState, e *entry, code Code, reason string) {
+	e.settling = true
+	s.pending.rejects = append(s.pending.rejects, Rejection{ID: e.ID, Code: code, Reason: reason, By: "server"})
+	l.dirty(r, s)
+}
+
+func (l *syncLane) settle(r *Replica, s *spaceState, e *entry) {
+	e.settling = true
+	s.pending.settle = append(s.pending.settle, e.ID)
+	l.dirty(r, s)
+}
+
+func (l *syncLane) dropWithdrawn(r *Replica, s *spaceState, e *entry) {
+	if !e.settling {
+		e.settling = true
+		s.pending.dropWithdrawn = append(s.pending.dropWithdrawn, e.ID)
+		l.dirty(r, s)
+	}
+}
+
+func (l *syncLane) advance(r *Replica) {
+	if !r.leads || l.inFlight != nil && (l.retryAt == never || l.retryAt > r.now) {
+		return
+	}
+	if l.inFlight != nil { // it failed: the same again, which is safe because it is conditional
+		l.retryAt = never
+		l.inFlight.id = r.commit(l.inFlight.commit)
+		return
+	}
+	c := &syncCommit{generation: r.generation, commit: &Commit{Fenced: true, Epoch: r.meta.Epoch}}
+	if l.pin != nil {
+		c.commit.Server, c.commit.Strict, c.pinned = l.pin, true, true
+		l.pin = nil
+	} else {
+		l.gather(r, c)
+	}
+	if c.pinned || len(c.commit.Spaces) > 0 || c.commit.Since != nil {
+		c.id = r.commit(c.commit)
+		l.inFlight = c
+	}
+}
+
+// gather moves what waits into a commit, up to its bounds.
+func (l *syncLane) gather(r *Replica, c *syncCommit) {
+	total := 0
+	for len(l.queue) > 0 && len(c.spaces) < commitSpaces && total < commitBytes {
+		s := l.queue[0]
+		l.queue = l.queue[1:]
+		s.pending.queued = false
+		part, size, credit := l.part(s, commitBytes-total)
+		total += size
+		if part == nil {
+			continue
+		}
+		c.commit.Spaces = append(c.commit.Spaces, *part)
+		c.spaces = append(c.spaces, s)
+		c.sizes = append(c.sizes, credit)
+		s.commits++
+		if len(s.feed.inbox) > 0 {
+			l.dirty(r, s)
+		}
+	}
+	if l.since != nil && l.inserts == 0 {
+		c.commit.Since, l.since = l.since, nil
+	}
+}
+
+// part returns what waits for one space, its size, and the credit that its records pay for.
+func (l *syncLane) part(s *spaceState, room int) (*SpaceCommit, int, uint64) {
+	p := s.pending
+	s.pending = pending{}
+	if p.insert != nil {
+		l.inserts--
+	}
+	part := SpaceCommit{
+		Space: s.id, Insert: p.insert, SetCreated: p.setCreated,
+		DropWithdrawn: p.dropWithdrawn, Reject: p.rejects, Settle: p.settle,
+	}
+	var credit uint64
+	taken := 0
+	for ; taken < len(s.feed.inbox); taken++ {
+		b := &s.feed.inbox[taken]
+		if taken > 0 && len(part.Records)+len(b.records) > room {
+			break
+		}
+		if taken == 0 {
+			from := s.info.Position
+			part.Expect, part.First = &from, b.first
+			part.Records = b.records
+		} else {
+			part.Records = append(part.Records[:len(part.Records):len(part.Records)], b.records...)
+		}
+		position := b.position
+		part.Last, part.Position = b.last, &position
+		part.Settle = append(part.Settle, b.settle...)
+		credit += uint64(b.size)
+	}
+	s.feed.inbox = s.feed.inbox[taken:]
+	if len(s.feed.inbox) == 0 {
+		s.feed.inbox = nil
+	}
+	settled := make(map[space.ULID]bool, len(part.Settle))
+	for _, id := range part.Settle {
+		settled[id] = true
+	}
+	for _, m := range p.marks {
+		if !settled[m.ID] {
+			part.Mark = append(part.Mark, m)
+		}
+	}
+	if part.Insert == nil && part.SetCreated == nil && len(part.Records)+len(part.Settle)+len(part.Mark)+len(part.Reject)+len(part.DropWithdrawn) == 0 {
+		return nil, 0, 0
+	}
+	return &part, len(part.Records), credit
+}
+
+// finish takes the outcome of the lane's commit.
+func (l *syncLane) finish(r *Replica, in Committed) {
+	c := l.inFlight
+	if in.Err != nil {
+		l.retryAt = r.now + min(uint64(retryFloor)<<min(l.failures, 5), backoffCeiling)
+		l.failures++
+		l.code, l.reason = wire.CodeStorageFailed, in.Err.Error()
+		if in.Full {
+			l.code = wire.CodeQuota
+		}
+		r.statusChanged()
+		return
+	}
+	l.inFlight = nil
+	if l.failures > 0 {
+		l.failures, l.code, l.reason = 0, 0, ""
+		r.statusChanged()
+	}
+	for _, s := range c.spaces {
+		s.commits--
+	}
+	if c.generation == r.generation {
+		for _, size := range c.sizes {
+			r.conn.credit += size
+		}
+	}
+	if in.Result.Stale {
+		l.stale(r, c, in.Result.Epoch)
+		return
+	}
+	if c.pinned {
+		r.meta.Server = *c.commit.Server
+		if r.conn.phase == pinning && r.conn.server == r.meta.Server {
+			r.startSync()
+		}
+	}
+	if c.commit.Since != nil {
+		r.meta.Since = c.commit.Since
+	}
+	for i, s := range c.spaces {
+		l.applied(r, s, &c.commit.Spaces[i], in.Result.Versions[i])
+	}
+	r.statusChanged()
+}
+
+// applied brings memory to what a part of a commit made of the store.
+func (l *syncLane) applied(r *Replica, s *spaceState, part *SpaceCommit, version uint64) {
+	if part.Position != nil && part.Position.Seq > s.info.Position.Seq {
+		s.info.Position = *part.Position
+	}
+	s.known = true
+	for _, id := range part.Settle {
+		if e := s.byID[id]; e != nil {
+			s.remove(e)
+		}
+		r.decide(s, id, Decided{Outcome: Synced, Position: s.info.Position})
+	}
+	for _, rejection := range part.Reject {
+		if e := s.byID[rejection.ID]; e != nil {
+			s.remove(e)
+			s.rejected++
+		}
+		r.decide(s, rejection.ID, Decided{Outcome: Refused, Code: rejection.Code, Reason: rejection.Reason})
+	}
+	for _, id := range part.DropWithdrawn {
+		if e := s.byID[id]; e != nil {
+			s.remove(e)
+		}
+		r.decide(s, id, Decided{Outcome: Discarded, Code: wire.CodeDiscarded})
+	}
+	r.seen(s, version)
+	if len(s.feed.inbox) > 0 {
+		l.dirty(r, s)
+	}
+}
+
+// stale finds out what somebody else changed: who leads, or where a space stands.
+func (l *syncLane) stale(r *Replica, c *syncCommit, epoch uint64) {
+	if epoch != r.meta.Epoch {
+		r.out.StepDown = true
+		r.follow()
+		return
+	}
+	if c.pinned {
+		r.drop(wire.CodeServerChanged, "another tab pinned another server")
+		return
+	}
+	if c.commit.Since != nil {
+		l.since = c.commit.Since
+	}
+	for i, s := range c.spaces {
+		if part := &c.commit.Spaces[i]; part.Insert != nil {
+			l.insert(r, s, part.Insert)
+		}
+		// What this commit carried is lost to memory, not to the world: the records are asked for again, and pushing
+		// everything again brings the verdicts again.
+		s.feed.stale = true
+		s.push.rewind(1)
+		r.dropInbox(s)
+		for _, e := range s.entries {
+			e.settling = false
+		}
+		r.refresh(s)
+	}
+}
+
+func (s *spaceState) remove(e *entry) {
+	if i := slices.Index(s.entries, e); i >= 0 {
+		s.entries = slices.Delete(s.entries, i, i+1)
+	}
+	delete(s.byID, e.ID)
+	s.outboxCount = len(s.entries)
+}
