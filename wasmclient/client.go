@@ -1,0 +1,327 @@
+package wasmclient
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"skerry/shared/digest"
+	"skerry/shared/module"
+	"skerry/shared/replica"
+	"skerry/shared/space"
+	"skerry/shared/wire"
+)
+
+// Config says what a [Client] is made of. Store is all that it needs.
+type Config struct {
+	// Store is where everything is kept. The identity and session are the store's. The caller closes it after the
+	// client.
+	Store Store
+	// URL is the server's WebSocket address, for instance wss://example.org/sync. Empty means never to sync.
+	URL string
+	// Dialer opens sockets. Natively nil means WebSockets by coder/websocket.
+	Dialer Dialer
+	// ClientVersion is the app's own version, recorded with everything written here.
+	ClientVersion string
+	// Lead waits until this client may sync and returns how to let go of it. It is how tabs that share a store take
+	// turns: nil means that no other tab is there. lost is to be called when somebody took the lead away.
+	Lead func(ctx context.Context, lost func()) (release func(), err error)
+	// Hints carries word of changes between tabs that share a store. It may be nil.
+	Hints Hints
+	// Storage is what Status.Storage says while nothing is wrong; empty means "ok".
+	Storage string
+	// Log, if not nil, receives a line of text for what a developer may want to see. It must not block.
+	Log func(line string)
+}
+
+// Hints carries hints between tabs that share a store: that some space has some version now. They may be lost.
+type Hints interface {
+	Send(id space.ID, version uint64)
+	// Receive calls f for hints of other tabs until stop is called.
+	Receive(f func(id space.ID, version uint64)) (stop func())
+}
+
+// Conn is one socket. Read and Write carry one binary message each; Read has one caller, Write another.
+type Conn interface {
+	Read(ctx context.Context) ([]byte, error)
+	Write(ctx context.Context, message []byte) error
+	// Close ends the socket at once and makes a pending Read fail.
+	Close(reason string) error
+}
+
+// Dialer opens sockets that speak [wire.Subprotocol].
+type Dialer interface {
+	Dial(ctx context.Context, url string) (Conn, error)
+}
+
+// Client is a replica in use. Its methods are safe for concurrent use.
+type Client struct {
+	config   Config
+	identity string
+	began    time.Time
+
+	jobs    chan func()
+	ctx     context.Context // ends when the client closes
+	cancel  context.CancelFunc
+	stopped chan struct{} // the loop has ended
+	work    sync.WaitGroup
+
+	// Owned by the loop.
+	core      *replica.Replica
+	ids       *space.IDSource
+	socket    *socket
+	timer     *time.Timer
+	nextRef   uint64
+	waiting   map[uint64]func(error)                 // by Ref: a commit that somebody waits for
+	receipts  map[space.ID]map[space.ULID][]*Receipt // undecided ones
+	listeners map[int]func(Change)
+	nextID    int
+	release   func() // lets go of the lead; nil while not leading
+	closing   bool
+	opened    map[space.ID]bool
+}
+
+// Change tells what a listener may want to look at again.
+type Change struct {
+	Space  space.ID // the space that changed; zero if none did
+	Status bool     // [Client.Status] may say something else now
+}
+
+// Open loads the store and begins to sync. It does not wait for a network. The client lives until Close; ctx bounds
+// the loading only.
+func Open(ctx context.Context, config Config) (*Client, error) {
+	if config.Store == nil {
+		return nil, wire.Errorf(wire.CodeBadArgument, "open client: Config.Store is nil")
+	}
+	if config.Dialer == nil && config.URL != "" {
+		if config.Dialer = defaultDialer; config.Dialer == nil {
+			return nil, wire.Errorf(wire.CodeBadArgument, "open client: Config.Dialer is nil")
+		}
+	}
+	if limit := int(wire.DefaultLimits.ClientVersion); len(config.ClientVersion) > limit {
+		return nil, wire.Errorf(wire.CodeBadArgument, "open client: Config.ClientVersion has %d bytes, more than %d", len(config.ClientVersion), limit)
+	}
+	loaded, err := config.Store.Load(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("open client: load the store: %w", err)
+	}
+	c := &Client{
+		config: config, identity: loaded.Meta.Identity, began: time.Now(),
+		jobs: make(chan func(), 64), stopped: make(chan struct{}),
+		core: replica.New(replica.Config{
+			Sync: config.URL != "", ClientVersion: config.ClientVersion, Rand: rand.Reader,
+		}, loaded),
+		ids:     space.NewIDSource(rand.Reader),
+		waiting: make(map[uint64]func(error)), receipts: make(map[space.ID]map[space.ULID][]*Receipt),
+		listeners: make(map[int]func(Change)), opened: make(map[space.ID]bool),
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.timer = time.NewTimer(time.Hour)
+	c.timer.Stop()
+	go c.loop()
+	c.contend(0)
+	if config.Hints != nil {
+		stop := config.Hints.Receive(func(id space.ID, version uint64) {
+			c.post(func() { c.step(replica.Hint{Space: id, Version: version}) })
+		})
+		c.work.Go(func() { <-c.ctx.Done(); stop() })
+	}
+	return c, nil
+}
+
+// Identity returns whose replica this is.
+func (c *Client) Identity() string { return c.identity }
+
+// Poke tells the client that now is a good time: the page became visible, the network came back. It looks for
+// changes of other tabs and tries to connect at once.
+func (c *Client) Poke() {
+	c.post(func() {
+		c.step(replica.Poll{})
+		c.step(replica.Online{})
+	})
+}
+
+// OnChange calls f after changes until stop is called. f runs in the client's loop: it must return soon and must not
+// call the client's methods, but may start something that does.
+func (c *Client) OnChange(f func(Change)) (stop func()) {
+	var id int
+	err := c.call(context.Background(), func() {
+		id = c.nextID
+		c.nextID++
+		c.listeners[id] = f
+	})
+	if err != nil {
+		return func() {}
+	}
+	return func() { c.post(func() { delete(c.listeners, id) }) }
+}
+
+// SpaceOptions says what a new space is made from.
+type SpaceOptions struct {
+	Module digest.Digest // the module that judges it; zero means [module.Open]
+	Params []byte        // msgpack, given to the module
+}
+
+// CreateSpace makes a space of this identity and returns it once it is durable on this device. It needs no network:
+// the ID, the stamp and the creator are known at once, and the server learns of it when it can.
+func (c *Client) CreateSpace(ctx context.Context, options SpaceOptions) (*Space, error) {
+	if options.Module.IsZero() {
+		options.Module = module.Open
+	}
+	if limit := int(wire.DefaultLimits.Params); len(options.Params) > limit {
+		return nil, wire.Errorf(wire.CodeTooLarge, "create space: params have %d bytes, more than %d", len(options.Params), limit)
+	}
+	var id space.ID
+	finished := make(chan error, 1)
+	err := c.call(ctx, func() {
+		stamp, err := c.ids.New(wallClock())
+		if err != nil {
+			finished <- err
+			return
+		}
+		genesis := &space.Genesis{Stamp: stamp, Creator: c.identity, Module: options.Module, Params: options.Params}
+		id = genesis.ID()
+		c.opened[id] = true
+		ref := c.ref(func(err error) { finished <- err })
+		c.step(replica.Append{Ref: ref, Space: id, AppendedAt: wallClock(), Insert: &replica.SpaceInfo{
+			Genesis: genesis, Position: space.Start(id), Module: options.Module,
+		}})
+		c.step(replica.Open{Ref: c.ref(nil), Space: id})
+	})
+	if err == nil {
+		err = wait(ctx, finished)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("create space: %w", err)
+	}
+	return &Space{client: c, id: id}, nil
+}
+
+// Space returns the space with the given ID and begins to pull it, also where this replica has never seen it.
+func (c *Client) Space(id space.ID) *Space {
+	c.post(func() {
+		if !c.opened[id] {
+			c.opened[id] = true
+			c.step(replica.Open{Ref: c.ref(nil), Space: id})
+		}
+	})
+	return &Space{client: c, id: id}
+}
+
+// Spaces returns every space of the replica, ascending by ID. A closed client has none.
+func (c *Client) Spaces() []SpaceInfo {
+	var infos []SpaceInfo
+	c.call(context.Background(), func() {
+		for _, id := range c.core.Spaces() {
+			infos = append(infos, c.info(id))
+		}
+	})
+	return infos
+}
+
+// Close waits until what was appended is durable or has failed, or until ctx ends, and then stops the client.
+// Receipts that are not synced fail with the code closed; their transactions stay in the store.
+func (c *Client) Close(ctx context.Context) error {
+	drained := make(chan error, 1)
+	err := c.call(ctx, func() {
+		c.closing = true
+		c.drain(drained)
+	})
+	if err == nil {
+		err = wait(ctx, drained)
+	}
+	c.cancel()
+	<-c.stopped
+	c.work.Wait()
+	if errors.Is(err, errClosed) {
+		return nil
+	}
+	return err
+}
+
+// drain reports to done once nothing is waiting to become durable.
+func (c *Client) drain(done chan<- error) {
+	if c.core.Status().Undurable == 0 {
+		done <- nil
+		return
+	}
+	// Ask again behind the work that is queued now: every commit that ends queues some.
+	c.work.Go(func() {
+		select {
+		case c.jobs <- func() { c.drain(done) }:
+		case <-c.ctx.Done():
+		}
+	})
+}
+
+var errClosed error = &wire.CodeError{Code: wire.CodeClosed, Reason: "the client is closed"}
+
+// post hands work to the loop and reports whether the loop will do it.
+func (c *Client) post(job func()) bool {
+	select {
+	case c.jobs <- job:
+		return true
+	case <-c.ctx.Done():
+		return false
+	}
+}
+
+// call runs job in the loop and waits for it.
+func (c *Client) call(ctx context.Context, job func()) error {
+	done := make(chan struct{})
+	select {
+	case c.jobs <- func() { job(); close(done) }:
+	case <-c.ctx.Done():
+		return errClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-done:
+		return nil
+	case <-c.stopped:
+		return errClosed
+	}
+}
+
+// wait returns what comes from result, or ctx's error.
+func wait(ctx context.Context, result <-chan error) error {
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// ref makes a reference that the core gives back when what it was made for is stored or has failed.
+func (c *Client) ref(finished func(error)) uint64 {
+	c.nextRef++
+	if finished != nil {
+		c.waiting[c.nextRef] = finished
+	}
+	return c.nextRef
+}
+
+// now is the core's clock: milliseconds that never step back and are never zero.
+func (c *Client) now() uint64 { return uint64(time.Since(c.began)/time.Millisecond) + 1 }
+
+// wallClock is the time that people see: milliseconds since 1970.
+func wallClock() uint64 { return uint64(max(time.Now().UnixMilli(), 0)) }
+
+// wall turns a time of the core's clock into one that people see; 0 stays 0.
+func (c *Client) wall(at uint64) uint64 {
+	if at == 0 {
+		return 0
+	}
+	return wallClock() + at - c.now()
+}
+
+func (c *Client) log(line string) {
+	if c.config.Log != nil {
+		c.config.Log(line)
+	}
+}

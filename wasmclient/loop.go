@@ -1,0 +1,257 @@
+package wasmclient
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"skerry/shared/replica"
+	"skerry/shared/space"
+	"skerry/shared/wire"
+)
+
+// standBack is how long a client without a lock stands back when another one took the lead.
+const standBack = 30 * time.Second
+
+// loop owns the core until the client closes.
+func (c *Client) loop() {
+	defer close(c.stopped)
+	for {
+		select {
+		case job := <-c.jobs:
+			job()
+		case <-c.timer.C:
+			c.step(replica.Tick{})
+		case <-c.ctx.Done():
+			c.stop()
+			return
+		}
+	}
+}
+
+// stop lets go of everything that the loop owns.
+func (c *Client) stop() {
+	c.timer.Stop()
+	if c.socket != nil {
+		c.socket.close("the client closes")
+		c.socket = nil
+	}
+	if c.release != nil {
+		c.release()
+	}
+	for _, finished := range c.waiting {
+		finished(errClosed)
+	}
+	for _, byID := range c.receipts {
+		for _, receipts := range byID {
+			for _, receipt := range receipts {
+				receipt.decide(space.Position{}, errClosed)
+			}
+		}
+	}
+}
+
+// step gives the core one input and does what it says.
+func (c *Client) step(input replica.Input) {
+	effects := c.core.Step(c.now(), input)
+	for _, commit := range effects.Commits {
+		c.background(func(ctx context.Context) replica.Input {
+			result, err := c.config.Store.Commit(ctx, commit.Commit)
+			return replica.Committed{ID: commit.ID, Result: result, Err: err, Full: errors.Is(err, ErrFull)}
+		})
+	}
+	for _, id := range effects.Refresh {
+		c.background(func(ctx context.Context) replica.Input {
+			snapshot, err := c.config.Store.Refresh(ctx, id)
+			if err != nil {
+				c.log("refresh of " + id.String() + " failed: " + err.Error())
+			}
+			return replica.Refreshed{Space: id, Snapshot: snapshot}
+		})
+	}
+	for _, read := range effects.ReadRows {
+		c.background(func(ctx context.Context) replica.Input {
+			rows, err := c.config.Store.Outbox(ctx, read.Space, read.After, read.MaxBytes)
+			return replica.RowsRead{Space: read.Space, After: read.After, Rows: rows, Err: err}
+		})
+	}
+	for _, read := range effects.ReadIDs {
+		c.background(func(ctx context.Context) replica.Input {
+			ids, err := c.readIDs(ctx, read.Space, read.After)
+			return replica.IDsRead{Space: read.Space, IDs: ids, Err: err}
+		})
+	}
+	if effects.Hangup != "" && c.socket != nil {
+		c.socket.close(effects.Hangup)
+		c.socket = nil
+	}
+	if effects.Dial {
+		c.dial()
+	}
+	for _, message := range effects.Send {
+		if c.socket != nil {
+			c.socket.send(message)
+		}
+	}
+	if effects.StepDown {
+		c.stepDown()
+	}
+	if c.config.Hints != nil {
+		for _, hint := range effects.Hints {
+			c.config.Hints.Send(hint.Space, hint.Version)
+		}
+	}
+	c.notice(effects.Notices)
+	if effects.WakeAt == 0 {
+		c.timer.Stop()
+	} else {
+		c.timer.Reset(time.Duration(effects.WakeAt-min(c.now(), effects.WakeAt)) * time.Millisecond)
+	}
+}
+
+// background runs a store operation beside the loop and gives the core its outcome. The operation is not cancelled
+// when the client closes: what a user wrote is let through.
+func (c *Client) background(operation func(context.Context) replica.Input) {
+	c.work.Go(func() {
+		input := operation(context.Background())
+		c.post(func() { c.step(input) })
+	})
+}
+
+func (c *Client) readIDs(ctx context.Context, id space.ID, after uint64) ([]space.ULID, error) {
+	var ids []space.ULID
+	for {
+		records, err := c.config.Store.Read(ctx, id, after, 1000, 1<<20)
+		if err != nil || len(records) == 0 {
+			return ids, err
+		}
+		for i := range records {
+			ids = append(ids, records[i].ID)
+		}
+		after = records[len(records)-1].Seq
+	}
+}
+
+// contend waits for the lead, after a delay, and then begins to sync.
+func (c *Client) contend(after time.Duration) {
+	c.work.Go(func() {
+		if !sleep(c.ctx, after) {
+			return
+		}
+		release := func() {}
+		if c.config.Lead != nil {
+			var err error
+			release, err = c.config.Lead(c.ctx, func() { c.post(c.lost) })
+			if err != nil {
+				if c.ctx.Err() == nil {
+					c.log("waiting for the lead failed: " + err.Error())
+					c.contend(standBack)
+				}
+				return
+			}
+		}
+		loaded, err := c.config.Store.RaiseEpoch(c.ctx)
+		if err != nil {
+			release()
+			if c.ctx.Err() == nil {
+				c.log("raising the epoch failed: " + err.Error())
+				c.contend(time.Second)
+			}
+			return
+		}
+		posted := c.post(func() {
+			c.release = release
+			c.step(replica.Led{Loaded: loaded})
+		})
+		if !posted {
+			release()
+		}
+	})
+}
+
+// lost is called when another tab took the lead away.
+func (c *Client) lost() {
+	c.release = nil
+	c.step(replica.Following{})
+	c.contend(standBack)
+}
+
+// stepDown lets go of the lead because the store or the server says that another tab has it.
+func (c *Client) stepDown() {
+	if c.release != nil {
+		c.release()
+		c.release = nil
+	}
+	if c.socket != nil {
+		c.socket.close("another tab syncs")
+		c.socket = nil
+	}
+	if c.config.Lead == nil {
+		c.contend(standBack)
+		return
+	}
+	c.contend(time.Second)
+}
+
+// notice gives the core's notices to those who wait for them.
+func (c *Client) notice(notices []replica.Notice) {
+	status := false
+	for _, n := range notices {
+		switch n := n.(type) {
+		case replica.Durable:
+			c.finish(n.Ref, nil)
+		case replica.Failed:
+			c.finish(n.Ref, &wire.CodeError{Code: n.Code, Reason: n.Reason})
+		case replica.Decided:
+			c.decided(n)
+		case replica.SpaceChanged:
+			for _, f := range c.listeners {
+				f(Change{Space: n.Space})
+			}
+		case replica.StatusChanged:
+			status = true
+		}
+	}
+	if status {
+		for _, f := range c.listeners {
+			f(Change{Status: true})
+		}
+	}
+}
+
+func (c *Client) finish(ref uint64, err error) {
+	if finished := c.waiting[ref]; finished != nil {
+		delete(c.waiting, ref)
+		finished(err)
+	}
+}
+
+func (c *Client) decided(d replica.Decided) {
+	receipts := c.receipts[d.Space][d.ID]
+	delete(c.receipts[d.Space], d.ID)
+	if len(c.receipts[d.Space]) == 0 {
+		delete(c.receipts, d.Space)
+	}
+	var err error
+	if d.Outcome != replica.Synced {
+		err = &wire.CodeError{Code: d.Code, Reason: d.Reason}
+	}
+	for _, receipt := range receipts {
+		receipt.decide(d.Position, err)
+	}
+}
+
+// sleep waits for d and reports whether ctx let it.
+func sleep(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,66 @@
+package wasmclient
+
+import (
+	"context"
+
+	"skerry/shared/space"
+)
+
+// Receipt follows one transaction on its way. Its methods are safe for concurrent use.
+type Receipt struct {
+	id       space.ULID
+	durable  chan struct{} // closed when stored or failed
+	decided  chan struct{} // closed when synced, refused or discarded
+	failure  error         // set before durable is closed
+	position space.Position
+	refusal  error // set before decided is closed
+}
+
+func newReceipt() *Receipt {
+	return &Receipt{durable: make(chan struct{}), decided: make(chan struct{})}
+}
+
+// ID returns the transaction's name: the id of its first event.
+func (r *Receipt) ID() space.ULID { return r.id }
+
+// Durable waits until the transaction is on this device for good. Its error has a code: quota, storage_failed,
+// closed.
+func (r *Receipt) Durable(ctx context.Context) error {
+	select {
+	case <-r.durable:
+		return r.failure
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Synced waits until the server has the transaction, durably, and returns a position at or past it. Its error has a
+// code: that of the server's refusal, discarded, closed, or that of Durable.
+func (r *Receipt) Synced(ctx context.Context) (space.Position, error) {
+	select {
+	case <-r.decided:
+		return r.position, r.refusal
+	case <-ctx.Done():
+		return space.Position{}, ctx.Err()
+	}
+}
+
+// stored is called once by the loop.
+func (r *Receipt) stored(err error) {
+	r.failure = err
+	close(r.durable)
+	if err != nil {
+		r.decide(space.Position{}, err)
+	}
+}
+
+// decide is called by the loop; only the first call counts.
+func (r *Receipt) decide(position space.Position, err error) {
+	select {
+	case <-r.decided:
+		return
+	default:
+	}
+	r.position, r.refusal = position, err
+	close(r.decided)
+}

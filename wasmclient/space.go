@@ -1,0 +1,289 @@
+package wasmclient
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+	"unicode/utf8"
+
+	"skerry/shared/digest"
+	"skerry/shared/replica"
+	"skerry/shared/space"
+	"skerry/shared/wire"
+)
+
+// Space is one space of a client's replica. It is a handle: copies and further ones for the same ID are equal. Its
+// methods are safe for concurrent use.
+type Space struct {
+	client *Client
+	id     space.ID
+}
+
+// SpaceInfo is what a replica knows of a space.
+type SpaceInfo struct {
+	ID       space.ID
+	Genesis  *space.Genesis // nil while only the ID is known
+	Created  bool           // the server has it
+	Module   digest.Digest  // the module that judges now; zero while unknown
+	Position space.Position // how far the replica has it
+	CaughtUp bool           // nothing was behind when the server last said so
+	Pending  int            // transactions in the outbox
+	Rejected int            // transactions in the rejected store, once they were read
+	RetryAt  uint64         // when a deferred space tries again, milliseconds since 1970; 0: not waiting
+	Code     wire.Code      // why it does not get on; zero if it does
+	Reason   string         // for people
+}
+
+// ID returns the space's ID.
+func (s *Space) ID() space.ID { return s.id }
+
+// Info returns what the replica knows of the space now.
+func (s *Space) Info() SpaceInfo {
+	info := SpaceInfo{ID: s.id}
+	s.client.call(context.Background(), func() { info = s.client.info(s.id) })
+	return info
+}
+
+func (c *Client) info(id space.ID) SpaceInfo {
+	status := c.core.Space(id)
+	info := SpaceInfo{
+		ID: id, Genesis: status.Info.Genesis, Created: status.Info.Created, Module: status.Info.Module,
+		Position: status.Info.Position, CaughtUp: status.CaughtUp, Pending: status.Pending, Rejected: status.Rejected,
+		RetryAt: c.wall(status.RetryAt), Code: status.Code, Reason: status.Reason,
+	}
+	if info.Module.IsZero() && info.Genesis != nil {
+		info.Module = info.Genesis.Module
+	}
+	return info
+}
+
+// AppendEvents appends one transaction of events whose payloads are encoded already. Events without an id get one;
+// ids that the caller made are kept, and appending the same transaction again is harmless. It returns as soon as the
+// transaction is on its way to the store; the receipt tells the rest. The order of calls is the order of the log.
+func (s *Space) AppendEvents(ctx context.Context, events []space.Event) (*Receipt, error) {
+	receipt := newReceipt()
+	result := make(chan error, 1)
+	err := s.client.call(ctx, func() { result <- s.client.append(s.id, events, receipt) })
+	if err == nil {
+		err = wait(ctx, result)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("append: %w", err)
+	}
+	return receipt, nil
+}
+
+// append gives a transaction to the core.
+func (c *Client) append(id space.ID, events []space.Event, receipt *Receipt) error {
+	if c.closing {
+		return errClosed
+	}
+	transaction := &space.Transaction{
+		Author: c.identity, API: wire.APIHigh, ClientVersion: c.config.ClientVersion, Events: make([]space.Event, len(events)),
+	}
+	now := wallClock()
+	for i := range events {
+		transaction.Events[i] = events[i]
+		if events[i].ID == (space.ULID{}) {
+			minted, err := c.ids.New(now)
+			if err != nil {
+				return err
+			}
+			transaction.Events[i].ID = minted
+		}
+	}
+	if err := checkTransaction(transaction); err != nil {
+		return err
+	}
+	receipt.id = transaction.ID()
+	if c.receipts[id] == nil {
+		c.receipts[id] = make(map[space.ULID][]*Receipt)
+	}
+	c.receipts[id][receipt.id] = append(c.receipts[id][receipt.id], receipt)
+	ref := c.ref(func(err error) {
+		receipt.stored(err)
+		if err != nil {
+			c.forget(id, receipt)
+		}
+	})
+	c.step(replica.Append{Ref: ref, Space: id, Transaction: transaction, AppendedAt: now})
+	return nil
+}
+
+// forget drops a receipt that will not be decided.
+func (c *Client) forget(id space.ID, receipt *Receipt) {
+	rest := c.receipts[id][receipt.id][:0]
+	for _, other := range c.receipts[id][receipt.id] {
+		if other != receipt {
+			rest = append(rest, other)
+		}
+	}
+	if c.receipts[id][receipt.id] = rest; len(rest) == 0 {
+		delete(c.receipts[id], receipt.id)
+	}
+}
+
+// checkTransaction refuses what no server would take, so that it never enters the outbox.
+func checkTransaction(t *space.Transaction) error {
+	limits := &wire.DefaultLimits
+	if len(t.Events) == 0 {
+		return wire.Errorf(wire.CodeBadTransaction, "a transaction has at least one event")
+	}
+	if n := uint64(len(t.Events)); n > limits.TransactionEvents {
+		return wire.Errorf(wire.CodeTooLarge, "a transaction of %d events is over the limit of %d", n, limits.TransactionEvents)
+	}
+	if n := uint64(t.Size()); n > limits.TransactionBytes {
+		return wire.Errorf(wire.CodeTooLarge, "a transaction of %d bytes is over the limit of %d", n, limits.TransactionBytes)
+	}
+	seen := make(map[space.ULID]bool, len(t.Events))
+	for i := range t.Events {
+		e := &t.Events[i]
+		switch {
+		case e.Type == "" || !utf8.ValidString(e.Type):
+			return wire.Errorf(wire.CodeBadTransaction, "event %d has no type, or one that is not UTF-8", i)
+		case e.Type[0] == '$':
+			return wire.Errorf(wire.CodeReservedType, "types beginning with $ are the server's: %q", e.Type)
+		case uint64(len(e.Type)) > limits.Type:
+			return wire.Errorf(wire.CodeTooLarge, "a type of %d bytes is over the limit of %d", len(e.Type), limits.Type)
+		case uint64(len(e.Payload)) > limits.Payload:
+			return wire.Errorf(wire.CodeTooLarge, "a payload of %d bytes is over the limit of %d", len(e.Payload), limits.Payload)
+		case seen[e.ID]:
+			return wire.Errorf(wire.CodeBadTransaction, "two events of one transaction have the id %s", e.ID)
+		}
+		seen[e.ID] = true
+	}
+	return nil
+}
+
+// Read returns committed records with numbers above after: up to limit of them and about maxBytes bytes.
+func (s *Space) Read(ctx context.Context, after uint64, limit, maxBytes int) ([]space.Record, error) {
+	return s.client.config.Store.Read(ctx, s.id, after, limit, maxBytes)
+}
+
+// ReadBefore returns the newest committed records with numbers below before, ascending.
+func (s *Space) ReadBefore(ctx context.Context, before uint64, limit, maxBytes int) ([]space.Record, error) {
+	return s.client.config.Store.ReadBefore(ctx, s.id, before, limit, maxBytes)
+}
+
+// EventsOptions selects what [Space.Events] yields.
+type EventsOptions struct {
+	After uint64 // records with numbers above this
+	Limit int    // at most so many; 0: all
+	Live  bool   // wait for more at the end instead of stopping
+}
+
+// Events yields committed records in order, each once. With Live it ends when ctx does or the client closes. An
+// error is yielded once, at the end.
+func (s *Space) Events(ctx context.Context, options EventsOptions) iter.Seq2[space.Record, error] {
+	return func(yield func(space.Record, error) bool) {
+		changed := make(chan struct{}, 1)
+		if options.Live {
+			stop := s.client.OnChange(func(change Change) {
+				if change.Space == s.id {
+					select {
+					case changed <- struct{}{}:
+					default:
+					}
+				}
+			})
+			defer stop()
+		}
+		after, left := options.After, options.Limit
+		for {
+			records, err := s.Read(ctx, after, 256, 256<<10)
+			if err != nil {
+				yield(space.Record{}, fmt.Errorf("read events: %w", err))
+				return
+			}
+			for i := range records {
+				if !yield(records[i], nil) {
+					return
+				}
+				after = records[i].Seq
+				if left--; left == 0 {
+					return
+				}
+			}
+			if len(records) > 0 {
+				continue
+			}
+			if !options.Live {
+				return
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return
+			case <-s.client.ctx.Done():
+				yield(space.Record{}, errClosed)
+				return
+			}
+		}
+	}
+}
+
+// Pending returns the transactions in the outbox, in the order in which they were appended.
+func (s *Space) Pending(ctx context.Context) ([]replica.OutboxRow, error) {
+	var rows []replica.OutboxRow
+	var after uint64
+	for {
+		page, err := s.client.config.Store.Outbox(ctx, s.id, after, 1<<20)
+		if err != nil {
+			return nil, fmt.Errorf("read the outbox: %w", err)
+		}
+		if len(page) == 0 {
+			return rows, nil
+		}
+		after = page[len(page)-1].Key
+		for _, row := range page {
+			if row.State != replica.Withdrawn {
+				rows = append(rows, row)
+			}
+		}
+	}
+}
+
+// Rejected returns the transactions that were refused, oldest first.
+func (s *Space) Rejected(ctx context.Context) ([]replica.RejectedRow, error) {
+	rows, err := s.client.config.Store.Rejected(ctx, s.id)
+	if err != nil {
+		return nil, fmt.Errorf("read rejected transactions: %w", err)
+	}
+	return rows, nil
+}
+
+// Retry sends a rejected transaction again, same bytes and ids, after everything that waits now.
+func (s *Space) Retry(ctx context.Context, id space.ULID) error {
+	rows, err := s.Rejected(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		if bytes.Equal(rows[i].ID[:], id[:]) {
+			return s.do(ctx, "retry", func(ref uint64) replica.Input { return replica.Retry{Ref: ref, Space: s.id, ID: id} })
+		}
+	}
+	return fmt.Errorf("retry: %w", wire.Errorf(wire.CodeNotFound, "no rejected transaction %s", id))
+}
+
+// Discard gives up a transaction that waits or was rejected. One that the server has already cannot be taken back:
+// its records come, and its receipt says synced.
+func (s *Space) Discard(ctx context.Context, id space.ULID) error {
+	return s.do(ctx, "discard", func(ref uint64) replica.Input { return replica.Discard{Ref: ref, Space: s.id, ID: id} })
+}
+
+// do gives the core an input and waits until what it asks for is stored.
+func (s *Space) do(ctx context.Context, verb string, input func(ref uint64) replica.Input) error {
+	finished := make(chan error, 1)
+	err := s.client.call(ctx, func() {
+		s.client.step(input(s.client.ref(func(err error) { finished <- err })))
+	})
+	if err == nil {
+		err = wait(ctx, finished)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", verb, err)
+	}
+	return nil
+}

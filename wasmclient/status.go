@@ -1,0 +1,46 @@
+package wasmclient
+
+import (
+	"context"
+
+	"skerry/shared/wire"
+)
+
+// Status is what a client says of itself.
+type Status struct {
+	// Connection is one of off, offline, connecting, online, following (another tab syncs), auth_required,
+	// server_changed, upgrade_required.
+	Connection    string
+	Leader        bool      // this tab syncs
+	Pending       int       // transactions whose records are not here yet
+	PendingSpaces int       // spaces that the server does not have yet
+	Undurable     int       // transactions that are not on this device's disk yet
+	Rejected      int       // refused transactions of the spaces loaded so far
+	CatchingUp    int       // spaces whose newest records are still to come
+	RetryAt       uint64    // when the server lets spaces be created again, milliseconds since 1970; 0: now
+	LastSync      uint64    // when the server last said something of a space, milliseconds since 1970; 0: not yet
+	Storage       string    // ok, degraded, memory
+	Code          wire.Code // why the connection ended last, or what the store failed with
+	Reason        string    // for people
+}
+
+// Status returns what the client says of itself now.
+func (c *Client) Status() Status {
+	status := Status{Connection: "offline", Storage: c.config.Storage}
+	c.call(context.Background(), func() {
+		s := c.core.Status()
+		status = Status{
+			Connection: s.Connection, Leader: s.Leader, Pending: s.Pending, PendingSpaces: s.PendingSpaces,
+			Undurable: s.Undurable, Rejected: s.Rejected, CatchingUp: s.CatchingUp,
+			RetryAt: c.wall(s.RetryAt), LastSync: c.wall(s.LastSync),
+			Storage: c.config.Storage, Code: s.Code, Reason: s.Reason,
+		}
+		if s.Code == wire.CodeQuota || s.Code == wire.CodeStorageFailed {
+			status.Storage = "degraded"
+		}
+	})
+	if status.Storage == "" {
+		status.Storage = "ok"
+	}
+	return status
+}
