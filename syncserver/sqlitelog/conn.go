@@ -1,6 +1,7 @@
 package sqlitelog
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"time"
@@ -15,7 +16,7 @@ type conn struct {
 }
 
 const (
-	writerPragmas = `PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 8000;
+	writerPragmas = `PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = %d;
 		PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY`
 	readerPragmas = `PRAGMA query_only = ON; PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY`
 )
@@ -117,6 +118,12 @@ func (c *conn) close() error {
 	}
 	clear(c.prepared)
 	return c.Conn.Close()
+}
+
+// sqliteFailed reports whether err comes from SQLite.
+func sqliteFailed(err error) bool {
+	var code sqlite3.ErrorCode
+	return errors.As(err, &code)
 }
 
 // blob returns a copy of a column that is never nil.

@@ -36,7 +36,11 @@ type Config struct {
 	Logger  *slog.Logger // discards if nil
 	Readers int          // connections for reading at a time; 0 for as many as there are processors, at least 4
 
-	vfs string // the file system that SQLite uses, in tests; they bring a Dir of their own all the same
+	// In tests: the file system that SQLite uses (Dir is locked all the same), what makes the names in a directory
+	// durable there, and after how many pages the write-ahead log is copied back.
+	vfs        string
+	syncDir    func(dir string) error
+	checkpoint int
 }
 
 func (c *Config) validate() error {
@@ -48,6 +52,12 @@ func (c *Config) validate() error {
 	}
 	if c.Readers == 0 {
 		c.Readers = max(4, runtime.GOMAXPROCS(0))
+	}
+	if c.syncDir == nil {
+		c.syncDir = syncDir
+	}
+	if c.checkpoint == 0 {
+		c.checkpoint = 8000
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -154,6 +164,9 @@ func (l *Log) openWriter() (*writer, error) {
 	}
 	err := checkSQLite(w.conn)
 	if err == nil {
+		err = checkFormat(w.conn, l.config.Dir, true)
+	}
+	if err == nil {
 		err = createSchema(w.conn)
 	}
 	if err != nil {
@@ -168,8 +181,8 @@ func (l *Log) peek() error {
 		found, err := vfs.Find(l.config.vfs).Access(l.path+suffix, vfs.ACCESS_EXISTS)
 		return err == nil && found
 	}
-	if !exists("") {
-		return nil
+	if !exists("") || exists("-journal") {
+		return nil // the journal is left of a database that was being made, which a reader could not open
 	}
 	query := l.uri("mode", "ro")
 	if !exists("-wal") {

@@ -56,8 +56,7 @@ func (l *Log) read(ctx context.Context, do func(*reader) error) error {
 		return err
 	}
 	err = do(r)
-	var failed *sqlite3.Error
-	if errors.As(err, &failed) {
+	if sqliteFailed(err) {
 		l.config.Logger.Error("a read failed", "error", err)
 		if closeErr := r.conn.close(); closeErr != nil {
 			l.config.Logger.Error("closing a reader's connection failed", "error", closeErr)

@@ -90,7 +90,8 @@ const maxCached = 1 << 16
 
 // open opens the connection for writing.
 func (w *writer) open() error {
-	c, err := connect(w.log.path, sqlite3.OPEN_READWRITE|sqlite3.OPEN_CREATE, w.log.uri(), writerPragmas)
+	pragmas := fmt.Sprintf(writerPragmas, w.log.config.checkpoint)
+	c, err := connect(w.log.path, sqlite3.OPEN_READWRITE|sqlite3.OPEN_CREATE, w.log.uri(), pragmas)
 	if err != nil {
 		return err
 	}
@@ -99,11 +100,14 @@ func (w *writer) open() error {
 	if err == nil && mode != "wal" {
 		err = fmt.Errorf("open %s: the journal mode is %q, not wal", w.log.path, mode)
 	}
-	if err == nil { // makes the write-ahead log, whose name must then survive a loss of power
+	if err == nil { // makes the write-ahead log if there is none
 		_, err = c.row("SELECT count(*) FROM sqlite_schema", func(*sqlite3.Stmt) {})
 	}
-	if dir := w.log.config.Dir; err == nil && w.log.config.vfs == "" {
-		err = errors.Join(syncDir(dir), syncDir(filepath.Dir(dir)))
+	if err == nil {
+		// SQLite leaves two names to chance: that of the write-ahead log, and that of the rollback journal with
+		// which the database was made. Should the journal come back after a loss of power, it would undo it all.
+		dir := w.log.config.Dir
+		err = errors.Join(w.log.config.syncDir(dir), w.log.config.syncDir(filepath.Dir(dir)))
 	}
 	if err != nil {
 		return errors.Join(err, c.close())
