@@ -1,0 +1,122 @@
+// Builds dist: the library, its worker and WebAssembly, the demo page and its service worker, all of one build.
+// Names of what is loaded by the library carry a hash, so that pages of two builds never mix. Beside each file lie
+// its compressed forms, which are cached by content because brotli at its best takes seconds.
+//
+// The client's WebAssembly is built by the go command, whose own cache makes that quick.
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
+import * as esbuild from "esbuild";
+
+const web = join(import.meta.dirname ?? new URL(".", import.meta.url).pathname, "..");
+const dist = join(web, "dist");
+const cache = join(web, "node_modules", ".cache", "skerry");
+const go = (args, env = {}) =>
+  execFileSync("go", args, { cwd: join(web, ".."), env: { ...process.env, ...env }, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
+const hash = (...parts) => {
+  const sum = createHash("sha256");
+  for (const part of parts) sum.update(part);
+  return sum.digest("hex").slice(0, 12);
+};
+const list = (dir) =>
+  readdirSync(dir, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
+    .sort();
+
+mkdirSync(cache, { recursive: true });
+rmSync(dist, { recursive: true, force: true });
+mkdirSync(join(dist, "demo"), { recursive: true });
+
+// The client's WebAssembly, and Go's own script that starts it.
+const built = join(cache, "client.wasm");
+go(["build", "-trimpath", "-ldflags=-s -w", "-o", built, "./wasmclient/cmd/client"], { GOOS: "js", GOARCH: "wasm" });
+const wasm = readFileSync(built);
+const wasmName = `client-${hash(wasm)}.wasm`;
+writeFileSync(join(dist, wasmName), wasm);
+const wasmExec = join(go(["env", "GOROOT"]).trim(), "lib", "wasm", "wasm_exec.js");
+
+const sources = [...list(join(web, "src")), ...list(join(web, "demo")), wasmExec, join(web, "package.json")];
+const build = hash(wasm, ...sources.map((name) => readFileSync(name)));
+const common = {
+  bundle: true,
+  minify: true,
+  target: "es2022",
+  charset: "utf8",
+  legalComments: "none",
+  logLevel: "warning",
+  define: { __BUILD__: JSON.stringify(build) },
+};
+
+await esbuild.build({
+  ...common,
+  entryPoints: [join(web, "src", "worker.ts")],
+  outfile: join(dist, "worker.js"),
+  format: "iife",
+  plugins: [
+    {
+      name: "wasm_exec",
+      setup: (b) => b.onResolve({ filter: /^wasm_exec$/ }, () => ({ path: wasmExec, sideEffects: true })),
+    },
+  ],
+});
+const workerName = `worker-${hash(readFileSync(join(dist, "worker.js")))}.js`;
+renameSync(join(dist, "worker.js"), join(dist, workerName));
+
+await esbuild.build({
+  ...common,
+  entryPoints: [join(web, "src", "index.ts")],
+  outfile: join(dist, "skerry.js"),
+  format: "esm",
+  define: { ...common.define, __WORKER__: JSON.stringify(workerName), __WASM__: JSON.stringify(wasmName) },
+});
+
+await esbuild.build({
+  ...common,
+  entryPoints: [join(web, "demo", "main.ts"), join(web, "demo", "style.css")],
+  outdir: join(dist, "demo"),
+  format: "esm",
+  plugins: [
+    {
+      name: "skerry", // the page imports the library as everybody does: the same file
+      setup: (b) => b.onResolve({ filter: /^skerry$/ }, () => ({ path: "../skerry.js", external: true })),
+    },
+  ],
+});
+for (const name of ["index.html", "icon.svg"]) cpSync(join(web, "demo", name), join(dist, name));
+
+const files = list(dist)
+  .map((name) => name.slice(dist.length + 1).replaceAll("\\", "/"))
+  .map((name) => (name === "index.html" ? "./" : name));
+await esbuild.build({
+  ...common,
+  entryPoints: [join(web, "demo", "sw.ts")],
+  outfile: join(dist, "sw.js"),
+  format: "iife",
+  define: { ...common.define, __FILES__: JSON.stringify(files) },
+});
+
+execFileSync(process.execPath, [join(web, "node_modules", "typescript", "bin", "tsc"), "-p", join(web, "tsconfig.types.json")], {
+  stdio: "inherit",
+});
+
+for (const name of list(dist)) {
+  if (!/\.(js|wasm|css|html|svg)$/.test(name)) continue;
+  const bytes = readFileSync(name);
+  writeFileSync(`${name}.br`, cached(bytes, "br", brotli));
+  writeFileSync(`${name}.gz`, cached(bytes, "gz", (b) => gzipSync(b, { level: 9 })));
+}
+writeFileSync(join(dist, "build.json"), JSON.stringify({ build, wasm: wasmName, worker: workerName }) + "\n");
+
+function brotli(bytes) {
+  const params = { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length };
+  return brotliCompressSync(bytes, { params });
+}
+
+function cached(bytes, suffix, compress) {
+  const name = join(cache, `${createHash("sha256").update(bytes).digest("hex")}.${suffix}`);
+  if (!existsSync(name)) writeFileSync(name, compress(bytes));
+  return readFileSync(name);
+}

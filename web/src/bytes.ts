@@ -1,0 +1,16 @@
+import { SkerryError } from "./error.js";
+
+/** Returns bytes as lower-case hexadecimal digits. */
+export function toHex(bytes: Uint8Array): string {
+  let text = "";
+  for (const byte of bytes) text += (byte < 16 ? "0" : "") + byte.toString(16);
+  return text;
+}
+
+/** Returns a space's ID or a module's hash in its one form: 64 lower-case hexadecimal digits. */
+export function checkDigest(text: string, what: string): string {
+  if (typeof text !== "string" || !/^[0-9a-fA-F]{64}$/.test(text)) {
+    throw new SkerryError("bad_argument", `${what} is 64 hexadecimal digits`);
+  }
+  return text.toLowerCase();
+}

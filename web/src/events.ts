@@ -1,0 +1,139 @@
+import { SkerryError } from "./error.js";
+import { type EventRecord, fromPosition, type Position } from "./wire.js";
+
+/** Which events {@link Space.events} gives, and in what order. */
+export interface EventsOptions {
+  /** Only events after this place. */
+  readonly after?: Position;
+  /** Only events before the one at this place. */
+  readonly before?: Position;
+  /** At most so many. */
+  readonly limit?: number;
+  /** The newest first. */
+  readonly reverse?: boolean;
+  /** Wait for more at the end, for ever. */
+  readonly live?: boolean;
+  /** Ends the iteration. */
+  readonly signal?: AbortSignal;
+}
+
+/** What an iteration reads from. */
+export interface Source {
+  /** Reads records ascending: those after a number, or the newest before one. */
+  read(direction: "after" | "before", seq: number, limit: number): Promise<EventRecord[]>;
+  /** Calls f when the space may have changed, until the returned function is called. */
+  watch(f: () => void): () => void;
+}
+
+const batch = 256;
+const end = 2 ** 32;
+
+/** Iterates over records, a batch at a time: the next one is read when the last one was used up. */
+export class EventIterator implements AsyncIterableIterator<EventRecord> {
+  readonly #source: Source;
+  readonly #after: number;
+  readonly #before: number;
+  readonly #reverse: boolean;
+  readonly #live: boolean;
+  readonly #signal: AbortSignal | undefined;
+  readonly #abort = () => this.#close();
+  #left: number;
+  #cursor: number;
+  #buffer: EventRecord[] = [];
+  #turn: Promise<unknown> = Promise.resolve();
+  #closed = false;
+  #changed = true;
+  #wake: (() => void) | undefined;
+  #unwatch: (() => void) | undefined;
+
+  constructor(source: Source, options: EventsOptions) {
+    if (options.live && (options.reverse || options.before !== undefined)) {
+      throw new SkerryError("bad_argument", "live goes forward and has no end");
+    }
+    this.#source = source;
+    this.#after = options.after === undefined ? 0 : fromPosition(options.after);
+    this.#before = options.before === undefined ? end : fromPosition(options.before);
+    this.#reverse = options.reverse ?? false;
+    this.#live = options.live ?? false;
+    this.#left = options.limit ?? Infinity;
+    this.#cursor = this.#reverse ? this.#before : this.#after;
+    this.#signal = options.signal;
+    if (this.#signal?.aborted) this.#closed = true;
+    this.#signal?.addEventListener("abort", this.#abort);
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  /** Returns the next record. Calls that come while one waits are answered in their order. */
+  next(): Promise<IteratorResult<EventRecord>> {
+    const result = this.#turn.then(() => this.#next());
+    this.#turn = result.catch(() => this.#close());
+    return result;
+  }
+
+  /** Ends the iteration, also while a call of next waits. */
+  return(): Promise<IteratorResult<EventRecord>> {
+    this.#close();
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  async #next(): Promise<IteratorResult<EventRecord>> {
+    while (!this.#closed && this.#left > 0) {
+      const record = this.#buffer.shift();
+      if (record) {
+        this.#left--;
+        return { done: false, value: record };
+      }
+      if (await this.#fill()) continue;
+      if (!this.#live) break;
+      await this.#wait();
+    }
+    this.#close();
+    return { done: true, value: undefined };
+  }
+
+  /** Reads the next batch; false if there is none now. */
+  async #fill(): Promise<boolean> {
+    if (this.#live && !this.#unwatch) {
+      this.#unwatch = this.#source.watch(() => {
+        this.#changed = true;
+        this.#wake?.();
+      });
+    }
+    this.#changed = false; // before reading: what changes from now on is looked at again
+    const limit = Math.min(batch, this.#left);
+    let records: EventRecord[];
+    if (this.#reverse) {
+      records = (await this.#source.read("before", this.#cursor, limit)).reverse();
+      records = records.filter((record) => record.seq > this.#after);
+    } else {
+      records = await this.#source.read("after", this.#cursor, limit);
+      records = records.filter((record) => record.seq < this.#before);
+    }
+    if (records.length === 0) return false;
+    this.#cursor = records[records.length - 1]!.seq;
+    this.#buffer = records;
+    return true;
+  }
+
+  #wait(): Promise<void> {
+    if (this.#changed || this.#closed) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#wake = () => {
+        this.#wake = undefined;
+        resolve();
+      };
+    });
+  }
+
+  #close(): void {
+    this.#closed = true;
+    this.#buffer = [];
+    this.#signal?.removeEventListener("abort", this.#abort);
+    this.#unwatch?.();
+    this.#unwatch = undefined;
+    this.#wake?.();
+  }
+}

@@ -1,0 +1,6 @@
+// What the build puts in place of these names.
+declare const __BUILD__: string;
+declare const __WORKER__: string;
+declare const __WASM__: string;
+declare const __FILES__: string[];
+declare module "wasm_exec" {}

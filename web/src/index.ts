@@ -1,0 +1,35 @@
+/**
+ * Skerry in a page: spaces that are made and written offline and sync through one server, in one order, exactly once.
+ *
+ * ```ts
+ * import { open } from "skerry";
+ * const client = await open();
+ * const space = await client.createSpace({ module: "open", params: { name: "notes" } });
+ * const receipt = space.append("note", { text: "written with no network" });
+ * await receipt.durable; // survives the browser
+ * for await (const event of space.events({ live: true })) console.log(event.seq, event.payload);
+ * ```
+ *
+ * Start with {@link open}. Everything that fails does so with a {@link SkerryError}, whose `code` is stable. Importing
+ * this module touches nothing.
+ *
+ * @packageDocumentation
+ */
+export { open, type Client, type SpaceOptions } from "./client.js";
+export { codes, type Code } from "./codes.js";
+export { SkerryError } from "./error.js";
+export type { EventIterator, EventsOptions } from "./events.js";
+export type { WorkerLike } from "./link.js";
+export type { OpenOptions } from "./options.js";
+export type { Receipt, Synced } from "./receipt.js";
+export type { Space } from "./space.js";
+export type {
+  Connection,
+  EventRecord,
+  NewEvent,
+  PendingTransaction,
+  Position,
+  RejectedTransaction,
+  SpaceInfo,
+  Status,
+} from "./wire.js";

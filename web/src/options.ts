@@ -1,0 +1,86 @@
+import { SkerryError } from "./error.js";
+import type { WorkerLike } from "./link.js";
+
+/** What {@link open} takes. Everything is optional. */
+export interface OpenOptions {
+  /**
+   * The server's WebSocket address, `wss://host/sync`; `https:` is taken too, and a path alone is the page's own
+   * server. Without it: `/sync` there. `null`: never sync.
+   */
+  readonly url?: string | URL | null;
+  /** Names one of several replicas of a page; `default` without it. */
+  readonly name?: string;
+  /** Who writes. Without it a name is made for this browser and kept. */
+  readonly identity?: string;
+  /** The version of your app, kept with each transaction. */
+  readonly clientVersion?: string;
+  /** Gives up opening. */
+  readonly signal?: AbortSignal;
+  /** Where the worker's script is, or a function that starts it. */
+  readonly worker?: string | URL | (() => WorkerLike);
+  /** Where the client's WebAssembly is. */
+  readonly wasmUrl?: string | URL;
+  /** Takes lines about what the client does, for finding faults. */
+  readonly log?: (line: string) => void;
+}
+
+/** What the worker is told. */
+export interface Config {
+  readonly url: string;
+  readonly database: string;
+  readonly identity: string;
+  readonly clientVersion: string;
+  readonly log: boolean;
+}
+
+/** Checks options and fills them in. */
+export function toConfig(options: OpenOptions): Config {
+  const url = toSocketURL(options.url);
+  const name = options.name ?? "default";
+  const server = url ? new URL(url).host : "local";
+  const identity = options.identity ?? ownIdentity(`skerry/${server}/${name}`);
+  const bytes = new TextEncoder().encode(identity).length;
+  if (bytes === 0 || bytes > 256) throw new SkerryError("bad_argument", "an identity has 1 to 256 bytes");
+  return {
+    url,
+    database: ["skerry", server, name, identity].map(encodeURIComponent).join("/"),
+    identity,
+    clientVersion: options.clientVersion ?? "",
+    log: options.log !== undefined,
+  };
+}
+
+function toSocketURL(given: OpenOptions["url"]): string {
+  if (given === null) return "";
+  const base = globalThis.location?.href;
+  let url: URL;
+  try {
+    url = new URL(given ?? "/sync", base);
+  } catch {
+    throw new SkerryError("bad_argument", `not a server's address: ${String(given)}`);
+  }
+  if (url.protocol === "http:") url.protocol = "ws:";
+  if (url.protocol === "https:") url.protocol = "wss:";
+  if (url.protocol !== "ws:" && url.protocol !== "wss:") {
+    throw new SkerryError("bad_argument", `a server's address begins with wss: or https:, not ${url.protocol}`);
+  }
+  url.hash = "";
+  return url.href;
+}
+
+const manners = ["amber", "brisk", "calm", "eager", "fond", "gentle", "hardy", "keen", "lucid", "merry", "noble", "quiet"];
+const birds = ["auk", "dunlin", "eider", "fulmar", "gannet", "heron", "kittiwake", "plover", "puffin", "skua", "tern", "wren"];
+
+/** Returns the name that was made for this browser, or makes it. */
+function ownIdentity(key: string): string {
+  const [a, b, c] = crypto.getRandomValues(new Uint32Array(3)) as unknown as [number, number, number];
+  const fresh = `${manners[a % manners.length]}-${birds[b % birds.length]}-${c.toString(36).padStart(7, "0")}`;
+  try {
+    const kept = localStorage.getItem(`${key}/identity`);
+    if (kept) return kept;
+    localStorage.setItem(`${key}/identity`, fresh);
+    return localStorage.getItem(`${key}/identity`) ?? fresh; // another tab may have been first
+  } catch {
+    return fresh; // storage is blocked: a name for this page
+  }
+}

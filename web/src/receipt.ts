@@ -1,0 +1,91 @@
+import type { SkerryError } from "./error.js";
+import type { Position } from "./wire.js";
+
+/** Something that happens once or fails. The promise is made when it is first asked for, and never unhandled. */
+export class Moment<T> {
+  #promise: Promise<T> | undefined;
+  #settle: { resolve(value: T): void; reject(error: SkerryError): void } | undefined;
+  #outcome: { value: T } | { error: SkerryError } | undefined;
+
+  get promise(): Promise<T> {
+    if (!this.#promise) {
+      this.#promise = new Promise<T>((resolve, reject) => (this.#settle = { resolve, reject }));
+      this.#promise.catch(() => {}); // a failure reaches whoever awaits, and the client's status, but is never unhandled
+      if (this.#outcome) this.#tell(this.#outcome);
+    }
+    return this.#promise;
+  }
+
+  get settled(): boolean {
+    return this.#outcome !== undefined;
+  }
+
+  resolve(value: T): void {
+    this.#set({ value });
+  }
+
+  reject(error: SkerryError): void {
+    this.#set({ error });
+  }
+
+  #set(outcome: { value: T } | { error: SkerryError }): void {
+    if (this.#outcome) return;
+    this.#outcome = outcome;
+    this.#tell(outcome);
+  }
+
+  #tell(outcome: { value: T } | { error: SkerryError }): void {
+    if ("error" in outcome) this.#settle?.reject(outcome.error);
+    else this.#settle?.resolve(outcome.value);
+    this.#settle = undefined;
+  }
+}
+
+/** Where the server put a transaction. */
+export interface Synced {
+  /** The number of its last event, for show. */
+  readonly seq: number;
+  /** The place after its last event. */
+  readonly position: Position;
+}
+
+/**
+ * What becomes of one transaction, in three moments. Each is a promise that may be awaited or left alone: one that
+ * fails while nobody looks is no unhandled rejection.
+ */
+export class Receipt {
+  /** The transaction's name: the id of its first event. */
+  readonly id: string;
+  /** The ids of all its events. */
+  readonly ids: readonly string[];
+  /** @internal */
+  readonly moments = { applied: new Moment<void>(), durable: new Moment<void>(), synced: new Moment<Synced>() };
+
+  /** @internal */
+  constructor(ids: readonly string[]) {
+    this.id = ids[0]!;
+    this.ids = ids;
+  }
+
+  /** This tab has taken it up. Provisional: it may be lost with the tab. */
+  get applied(): Promise<void> {
+    return this.moments.applied.promise;
+  }
+
+  /** It is stored on this device and survives the browser. */
+  get durable(): Promise<void> {
+    return this.moments.durable.promise;
+  }
+
+  /** The server has it in its log. Rejects with the server's code if it was refused. */
+  get synced(): Promise<Synced> {
+    return this.moments.synced.promise;
+  }
+
+  /** @internal */
+  fail(error: SkerryError): void {
+    this.moments.applied.reject(error);
+    this.moments.durable.reject(error);
+    this.moments.synced.reject(error);
+  }
+}

@@ -1,0 +1,129 @@
+import type { Client } from "./client.js";
+import { SkerryError } from "./error.js";
+import { EventIterator, type EventsOptions } from "./events.js";
+import { Receipt } from "./receipt.js";
+import { formatULID, parseULID } from "./ulid.js";
+import {
+  decodePending,
+  decodeRecords,
+  decodeRejected,
+  decodeSeq,
+  encodePayload,
+  encodeTransaction,
+  type EventRecord,
+  type NewEvent,
+  type PendingTransaction,
+  type RejectedTransaction,
+  type SpaceInfo,
+  toPosition,
+} from "./wire.js";
+
+const batchBytes = 256 << 10;
+
+/** One append-only log with one module. */
+export class Space {
+  /** The space's ID, 64 hexadecimal digits, known before any server is. */
+  readonly id: string;
+  readonly #client: Client;
+
+  /** @internal */
+  constructor(client: Client, id: string) {
+    this.#client = client;
+    this.id = id;
+  }
+
+  /** The ULID that its maker gave it; `undefined` while only the ID is known. */
+  get stamp(): string | undefined {
+    return this.info().stamp;
+  }
+
+  /** Who made it; `undefined` while only the ID is known. */
+  get creator(): string | undefined {
+    return this.info().creator;
+  }
+
+  /** What is known of the space now. The object is replaced when something changes, so it can be compared. */
+  info(): SpaceInfo {
+    return this.#client.infoOf(this.id);
+  }
+
+  /** Calls `onChange` when the space may have changed, until the returned function is called. */
+  subscribe(onChange: () => void): () => void {
+    return this.#client.watch(this.id, onChange);
+  }
+
+  /** Writes one event, a transaction of its own. Works offline. */
+  append(type: string, payload?: unknown): Receipt {
+    return this.transact([{ type, payload }]);
+  }
+
+  /** Writes events that are accepted or refused together, in this order. Works offline. */
+  transact(events: readonly NewEvent[]): Receipt {
+    if (events.length === 0) throw new SkerryError("bad_argument", "a transaction has at least one event");
+    const packed = events.map((event) => {
+      if (typeof event.type !== "string" || event.type === "") {
+        throw new SkerryError("bad_argument", "an event has a type");
+      }
+      return { type: event.type, payload: encodePayload(event.payload) };
+    });
+    const made = packed.map((event) => ({ id: this.#client.ids.next(), ...event }));
+    const receipt = new Receipt(made.map((event) => formatULID(event.id)));
+    this.#client.append(this.id, encodeTransaction(made), receipt);
+    return receipt;
+  }
+
+  /**
+   * Iterates over committed events, from this device's own copy. It reads ahead no more than 256 events or 256 KiB;
+   * leaving the loop or the signal frees it. With `live` it goes on as events arrive.
+   */
+  events(options: EventsOptions = {}): EventIterator {
+    const client = this.#client;
+    return new EventIterator(
+      {
+        read: async (direction, seq, limit): Promise<EventRecord[]> => {
+          const method = direction === "after" ? "read" : "readBefore";
+          const bytes = await client.call(method, this.id, seq, limit, batchBytes);
+          return bytes ? decodeRecords(bytes) : [];
+        },
+        watch: (f) => client.watch(this.id, f),
+      },
+      options,
+    );
+  }
+
+  /** Returns what was written here and is not in the log's copy here yet, in the order it was written. */
+  async pending(): Promise<PendingTransaction[]> {
+    const bytes = await this.#client.call("pending", this.id);
+    return bytes ? decodePending(bytes) : [];
+  }
+
+  /** Returns what was refused and is kept until it is retried or discarded. */
+  async rejected(): Promise<RejectedTransaction[]> {
+    const bytes = await this.#client.call("rejected", this.id);
+    return bytes ? decodeRejected(bytes) : [];
+  }
+
+  /** Sends a refused transaction again, unchanged, after everything that waits. */
+  async retry(id: string): Promise<void> {
+    await this.#client.call("retry", this.id, formatULID(parseULID(id)));
+  }
+
+  /** Drops a refused transaction, or takes a waiting one back unless the server has it already. */
+  async discard(id: string): Promise<void> {
+    await this.#client.call("discard", this.id, formatULID(parseULID(id)));
+  }
+}
+
+/** Tells a receipt what the worker answers: applied, durable, synced, one after the other. */
+export function settle(receipt: Receipt): (error: SkerryError | undefined, result: Uint8Array | undefined) => void {
+  const { applied, durable, synced } = receipt.moments;
+  return (error, result) => {
+    if (error) receipt.fail(error);
+    else if (!applied.settled) applied.resolve();
+    else if (!durable.settled) durable.resolve();
+    else if (result) {
+      const seq = decodeSeq(result);
+      synced.resolve({ seq, position: toPosition(seq) });
+    }
+  };
+}

@@ -1,0 +1,86 @@
+import { SkerryError } from "./error.js";
+
+const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+const maxTime = 2 ** 48 - 1;
+
+/** Makes ULIDs that rise within one page, also when the clock stands still or steps back. */
+export class ULIDSource {
+  readonly #fill: (bytes: Uint8Array) => void;
+  readonly #now: () => number;
+  readonly #random = new Uint8Array(10);
+  #last = -1;
+
+  constructor(
+    fill: (bytes: Uint8Array) => void = (bytes) => void crypto.getRandomValues(bytes),
+    now: () => number = Date.now,
+  ) {
+    this.#fill = fill;
+    this.#now = now;
+  }
+
+  /** Returns the next ULID as its 16 bytes. */
+  next(): Uint8Array {
+    const now = Math.min(Math.max(Math.floor(this.#now()), 0), maxTime);
+    if (now > this.#last) {
+      this.#last = now;
+      this.#fill(this.#random);
+    } else if (!this.#increment()) {
+      // The random part of this millisecond is used up: move on rather than fail.
+      if (this.#last === maxTime) throw new SkerryError("bad_argument", "the clock is at the end of time");
+      this.#last++;
+      this.#fill(this.#random);
+    }
+    const id = new Uint8Array(16);
+    const view = new DataView(id.buffer);
+    view.setUint16(0, Math.floor(this.#last / 2 ** 32));
+    view.setUint32(2, this.#last % 2 ** 32);
+    id.set(this.#random, 6);
+    return id;
+  }
+
+  /** Adds a random step to the random part, so that the next id cannot be guessed; false on overflow. */
+  #increment(): boolean {
+    const step = new Uint8Array(4);
+    this.#fill(step);
+    let carry = new DataView(step.buffer).getUint32(0) + 1;
+    for (let i = this.#random.length - 1; i >= 0 && carry > 0; i--) {
+      const sum = this.#random[i]! + (carry % 256);
+      this.#random[i] = sum % 256;
+      carry = Math.floor(carry / 256) + (sum > 255 ? 1 : 0);
+    }
+    return carry === 0;
+  }
+}
+
+/** Returns the 26 characters of a ULID. */
+export function formatULID(id: Uint8Array): string {
+  let rest = 0n;
+  for (const byte of id) rest = (rest << 8n) | BigInt(byte);
+  let text = "";
+  for (let i = 0; i < 26; i++) {
+    text = alphabet[Number(rest & 31n)] + text;
+    rest >>= 5n;
+  }
+  return text;
+}
+
+/** Reads the 26 characters of a ULID, of either case. */
+export function parseULID(text: string): Uint8Array {
+  if (typeof text !== "string" || !/^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$/.test(text)) {
+    throw new SkerryError("bad_argument", "a ULID is 26 characters, the first at most 7");
+  }
+  let value = 0n;
+  for (const character of text.toUpperCase()) value = (value << 5n) | BigInt(alphabet.indexOf(character));
+  const id = new Uint8Array(16);
+  for (let i = 15; i >= 0; i--) {
+    id[i] = Number(value & 255n);
+    value >>= 8n;
+  }
+  return id;
+}
+
+/** Returns the milliseconds since 1970 that a ULID carries. */
+export function ulidTime(id: Uint8Array): number {
+  const view = new DataView(id.buffer, id.byteOffset, id.byteLength);
+  return view.getUint16(0) * 2 ** 32 + view.getUint32(2);
+}

@@ -1,0 +1,382 @@
+// What crosses between page and worker, as bytes. Records and transactions are as on the wire; the rest is arrays
+// that pack_js.go writes.
+import { decode, decodeMulti, encode } from "@msgpack/msgpack";
+import { type Code, codeName } from "./codes.js";
+import { SkerryError } from "./error.js";
+import { toHex } from "./bytes.js";
+import { formatULID, ulidTime } from "./ulid.js";
+
+/** A place in a space's log, opaque: keep it, pass it back as `after` or `before`. */
+export type Position = string;
+
+/** A committed event. */
+export interface EventRecord {
+  /** The event's ULID, made by its author. It identifies; it does not order. */
+  readonly id: string;
+  /** The event's number in its space, for show. Resume by `position`. */
+  readonly seq: number;
+  /** The identity that wrote it. */
+  readonly author: string;
+  /** What kind of event it is. */
+  readonly type: string;
+  /** What the author passed; `undefined` if it is not msgpack. */
+  readonly payload: unknown;
+  /** The payload's bytes as they are in the log. */
+  readonly bytes: Uint8Array;
+  /** The place after this event. */
+  readonly position: Position;
+  /** When it was written, in milliseconds since 1970, and never later than the server received it. */
+  readonly time: number;
+  /** When the server took it into the log. */
+  readonly receivedAt: number;
+  /** Its place among the events of its transaction, from 0. */
+  readonly index: number;
+  /** How many events its transaction has. */
+  readonly count: number;
+  /** The version of the wire contract that it was written under. */
+  readonly api: string;
+  /** The version of the app that wrote it. */
+  readonly clientVersion: string;
+  /** The start of the digest of the type's declaration, in hexadecimal; zeros if the type is undeclared. */
+  readonly schema: string;
+}
+
+/** What is known of a space. */
+export interface SpaceInfo {
+  /** The space's ID: the BLAKE3 of stamp, creator, module and params. */
+  readonly id: string;
+  /** The ULID that its maker gave it; `undefined` while only the ID is known. */
+  readonly stamp: string | undefined;
+  /** Who made it. */
+  readonly creator: string | undefined;
+  /** The module that judges it now, by its hash. */
+  readonly module: string | undefined;
+  /** The module that it was made with. */
+  readonly genesisModule: string | undefined;
+  /** What its maker passed. */
+  readonly params: unknown;
+  /** Whether the server has it. */
+  readonly created: boolean;
+  /** The newest event that this replica has. */
+  readonly seq: number;
+  /** The hash over all history up to `seq`: equal values mean equal logs. */
+  readonly chain: string;
+  /** Where this replica stands. */
+  readonly position: Position;
+  /** Whether nothing was missing here when the server last said so. */
+  readonly caughtUp: boolean;
+  /** How many transactions made here wait for the server or its echo. */
+  readonly pending: number;
+  /** How many were refused, as far as that was looked at. */
+  readonly rejected: number;
+  /** When it is tried again, if the server put it off; milliseconds since 1970. */
+  readonly retryAt: number | undefined;
+  /** Why it does not sync, if it does not. */
+  readonly code: Code | undefined;
+  /** The same for people. */
+  readonly reason: string;
+}
+
+/**
+ * How the replica stands to its server: `off` if it was opened without one, `following` if another tab syncs.
+ */
+export type Connection =
+  | "off"
+  | "offline"
+  | "connecting"
+  | "online"
+  | "following"
+  | "setup_required"
+  | "auth_required"
+  | "server_changed"
+  | "upgrade_required";
+
+/** What is known of the replica as a whole. It is replaced, never changed. */
+export interface Status {
+  readonly connection: Connection;
+  /** Whether this tab syncs for all tabs of the replica. */
+  readonly leader: boolean;
+  /** Transactions that wait for the server. */
+  readonly pending: number;
+  /** Spaces made here that the server does not have yet. */
+  readonly pendingSpaces: number;
+  /** Transactions that are not durable on this device yet. */
+  readonly undurable: number;
+  /** Transactions that were refused and wait for `retry` or `discard`. */
+  readonly rejected: number;
+  /** Spaces whose newest events are still to come. */
+  readonly catchingUp: number;
+  /** When the next space may be made at the server, while that is limited; milliseconds since 1970. */
+  readonly retryAt: number | undefined;
+  /** The last refusal. */
+  readonly code: Code | undefined;
+  /** The same for people. */
+  readonly reason: string;
+  /** When the server last told of a space; milliseconds since 1970. */
+  readonly lastSync: number | undefined;
+  /** The device's storage. */
+  readonly storage: "ok" | "blocked" | "degraded" | "memory";
+}
+
+/** An event as it is written. */
+export interface NewEvent {
+  /** What kind of event it is; types that begin with `$` are the server's. */
+  readonly type: string;
+  /** Anything that msgpack can carry. */
+  readonly payload?: unknown;
+}
+
+/** A transaction that the server has not put into the log, or whose records have not come back yet. */
+export interface PendingTransaction {
+  /** The transaction's name: the id of its first event. */
+  readonly id: string;
+  readonly author: string;
+  readonly events: readonly { readonly id: string; readonly type: string; readonly payload: unknown }[];
+  /** `waiting` for a verdict, `accepted` but not here as records yet, or `withdrawn` while it may be under way. */
+  readonly state: "waiting" | "accepted" | "withdrawn";
+  readonly appendedAt: number;
+  /** The last deferral. */
+  readonly code: Code | undefined;
+  readonly reason: string;
+  /** When it is tried again, in milliseconds since 1970; `undefined`: as soon as possible. */
+  readonly retryAt: number | undefined;
+}
+
+/** A transaction that was refused. It stays until it is retried or discarded. */
+export interface RejectedTransaction {
+  readonly id: string;
+  readonly author: string;
+  readonly events: PendingTransaction["events"];
+  readonly appendedAt: number;
+  readonly code: Code;
+  readonly reason: string;
+  /** Who refused it. */
+  readonly by: string;
+}
+
+const noSchema = new Uint8Array(8);
+
+/** Returns a payload as the bytes that the log keeps. */
+export function encodePayload(value: unknown): Uint8Array {
+  try {
+    return encode(value === undefined ? null : value, { ignoreUndefined: true });
+  } catch (error) {
+    throw new SkerryError("bad_argument", `the payload cannot be written as msgpack: ${String(error)}`);
+  }
+}
+
+/** Returns what a payload's bytes hold; `undefined` if they are not msgpack. */
+export function decodePayload(bytes: Uint8Array): unknown {
+  try {
+    return decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Returns a transaction in wire encoding. The worker fills in author, api and client version. */
+export function encodeTransaction(events: readonly { id: Uint8Array; type: string; payload: Uint8Array }[]): Uint8Array {
+  return encode(["", "", "", events.map((event) => [event.id, event.type, noSchema, event.payload])]);
+}
+
+type RecordFields = [
+  id: Uint8Array,
+  seq: number,
+  receivedAt: number,
+  index: number,
+  count: number,
+  author: string,
+  type: string,
+  schema: Uint8Array,
+  payload: Uint8Array,
+  api: string,
+  clientVersion: string,
+];
+
+/** Reads records that follow one another in wire encoding. Payloads are decoded when they are looked at. */
+export function decodeRecords(bytes: Uint8Array): EventRecord[] {
+  const records: EventRecord[] = [];
+  for (const fields of decodeMulti(bytes)) records.push(toRecord(fields as RecordFields));
+  return records;
+}
+
+function toRecord(fields: RecordFields): EventRecord {
+  const [id, seq, receivedAt, index, count, author, type, schema, bytes, api, clientVersion] = fields;
+  let payload: { value: unknown } | undefined;
+  return {
+    id: formatULID(id),
+    seq,
+    author,
+    type,
+    get payload() {
+      payload ??= { value: decodePayload(bytes) };
+      return payload.value;
+    },
+    bytes,
+    position: toPosition(seq),
+    time: Math.min(ulidTime(id), receivedAt),
+    receivedAt,
+    index,
+    count,
+    api,
+    clientVersion,
+    schema: toHex(schema),
+  };
+}
+
+type PackedInfo = [
+  id: Uint8Array,
+  genesis: [Uint8Array, string, Uint8Array, Uint8Array] | null,
+  created: boolean,
+  module: Uint8Array,
+  seq: number,
+  chain: Uint8Array,
+  caughtUp: boolean,
+  pending: number,
+  rejected: number,
+  retryAt: number,
+  code: number,
+  reason: string,
+];
+
+type PackedStatus = [
+  connection: Connection,
+  leader: boolean,
+  pending: number,
+  pendingSpaces: number,
+  undurable: number,
+  rejected: number,
+  catchingUp: number,
+  retryAt: number,
+  code: number,
+  reason: string,
+  lastSync: number,
+  storage: Status["storage"],
+];
+
+type PackedTransaction = [author: string, api: string, version: string, events: [Uint8Array, string, Uint8Array, Uint8Array][]];
+
+function unpackInfo(packed: PackedInfo): SpaceInfo {
+  const [id, genesis, created, module, seq, chain, caughtUp, pending, rejected, retryAt, code, reason] = packed;
+  const current = toHex(module);
+  const made = genesis ? toHex(genesis[2]) : undefined;
+  return Object.freeze({
+    id: toHex(id),
+    stamp: genesis ? formatULID(genesis[0]) : undefined,
+    creator: genesis?.[1],
+    module: /^0*$/.test(current) ? made : current,
+    genesisModule: made,
+    params: genesis && genesis[3].length > 0 ? decodePayload(genesis[3]) : undefined,
+    created,
+    seq,
+    chain: toHex(chain),
+    position: toPosition(seq),
+    caughtUp,
+    pending,
+    rejected,
+    retryAt: retryAt || undefined,
+    code: code ? codeName(code) : undefined,
+    reason,
+  });
+}
+
+/** What is known of a space of which nothing is known. */
+export function emptyInfo(id: string): SpaceInfo {
+  return Object.freeze({
+    id,
+    stamp: undefined,
+    creator: undefined,
+    module: undefined,
+    genesisModule: undefined,
+    params: undefined,
+    created: false,
+    seq: 0,
+    chain: id,
+    position: toPosition(0),
+    caughtUp: false,
+    pending: 0,
+    rejected: 0,
+    retryAt: undefined,
+    code: undefined,
+    reason: "",
+  });
+}
+
+function unpackStatus(packed: PackedStatus): Status {
+  const [connection, leader, pending, pendingSpaces, undurable, rejected, catchingUp] = packed;
+  const [retryAt, code, reason, lastSync, storage] = packed.slice(7) as [number, number, string, number, Status["storage"]];
+  return Object.freeze({
+    connection,
+    leader,
+    pending,
+    pendingSpaces,
+    undurable,
+    rejected,
+    catchingUp,
+    retryAt: retryAt || undefined,
+    code: code ? codeName(code) : undefined,
+    reason,
+    lastSync: lastSync || undefined,
+    storage,
+  });
+}
+
+function unpackEvents(transaction: PackedTransaction): PendingTransaction["events"] {
+  return transaction[3].map(([id, type, , payload]) => ({ id: formatULID(id), type, payload: decodePayload(payload) }));
+}
+
+export function decodeInfo(bytes: Uint8Array): SpaceInfo {
+  return unpackInfo(decode(bytes) as PackedInfo);
+}
+
+export function decodeOpened(bytes: Uint8Array): { identity: string; status: Status; infos: SpaceInfo[] } {
+  const [identity, status, infos] = decode(bytes) as [string, PackedStatus, PackedInfo[]];
+  return { identity, status: unpackStatus(status), infos: infos.map(unpackInfo) };
+}
+
+export function decodeChange(bytes: Uint8Array): { status: Status; infos: SpaceInfo[] } {
+  const [status, infos] = decode(bytes) as [PackedStatus, PackedInfo[]];
+  return { status: unpackStatus(status), infos: infos.map(unpackInfo) };
+}
+
+export function decodePending(bytes: Uint8Array): PendingTransaction[] {
+  type Row = [Uint8Array, PackedTransaction, number, number, number, number, string, number];
+  return (decode(bytes) as Row[]).map(([id, transaction, state, appendedAt, , code, reason, retryAt]) => ({
+    id: formatULID(id),
+    author: transaction[0],
+    events: unpackEvents(transaction),
+    state: (["waiting", "accepted", "withdrawn"] as const)[state] ?? "waiting",
+    appendedAt,
+    code: code ? codeName(code) : undefined,
+    reason,
+    retryAt: retryAt || undefined,
+  }));
+}
+
+export function decodeRejected(bytes: Uint8Array): RejectedTransaction[] {
+  type Row = [Uint8Array, PackedTransaction, number, number, string, string];
+  return (decode(bytes) as Row[]).map(([id, transaction, appendedAt, code, reason, by]) => ({
+    id: formatULID(id),
+    author: transaction[0],
+    events: unpackEvents(transaction),
+    appendedAt,
+    code: codeName(code),
+    reason,
+    by,
+  }));
+}
+
+export function decodeSeq(bytes: Uint8Array): number {
+  return (decode(bytes) as [number])[0];
+}
+
+export function toPosition(seq: number): Position {
+  return `p${seq}`;
+}
+
+/** Returns the number of the event that a position names. */
+export function fromPosition(position: Position): number {
+  const match = /^p(\d{1,10})$/.exec(String(position));
+  if (!match) throw new SkerryError("bad_argument", "a position comes from a record, a receipt or a space's info");
+  return Number(match[1]);
+}

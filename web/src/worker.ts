@@ -1,0 +1,60 @@
+// The script of the dedicated worker: it loads the client's WebAssembly and keeps messages until that listens.
+import "wasm_exec";
+
+declare class Go {
+  readonly importObject: WebAssembly.Imports;
+  exit: (code: number) => void;
+  run(instance: WebAssembly.Instance): Promise<void>;
+}
+
+interface Scope {
+  onmessage: ((event: MessageEvent) => void) | null;
+  postMessage(message: unknown, transfer?: Transferable[]): void;
+  skerryWorker: unknown;
+}
+
+const scope = globalThis as unknown as Scope;
+const waiting: unknown[] = [];
+let listening = false;
+
+const program = {
+  deliver: (_message: unknown): void => {},
+  ready() {
+    listening = true;
+    for (const message of waiting.splice(0)) this.deliver(message);
+  },
+  send(ref: number, first: unknown, second: unknown, transfer?: Transferable[]) {
+    scope.postMessage([ref, first, second], transfer ?? []);
+  },
+};
+scope.skerryWorker = program;
+
+scope.onmessage = ({ data }) => {
+  if (data[1] === "start") void start(data[2], data[3]);
+  else if (listening) program.deliver(data);
+  else waiting.push(data);
+};
+
+async function start(build: string, wasm: string): Promise<void> {
+  if (build !== __BUILD__) {
+    program.send(0, "failed", ["build_mismatch", `the page is of build ${build}, the worker of ${__BUILD__}`]);
+    return;
+  }
+  try {
+    const go = new Go();
+    const { instance } = await instantiate(wasm, go.importObject);
+    go.exit = (code) => program.send(0, "exit", code);
+    await go.run(instance);
+  } catch (error) {
+    program.send(0, "failed", ["internal", `the client could not be started: ${String(error)}`]);
+  }
+}
+
+async function instantiate(wasm: string, imports: WebAssembly.Imports): Promise<WebAssembly.WebAssemblyInstantiatedSource> {
+  const response = await fetch(wasm);
+  if (!response.ok) throw new Error(`${wasm}: ${response.status}`);
+  if (response.headers.get("Content-Type")?.startsWith("application/wasm")) {
+    return WebAssembly.instantiateStreaming(response, imports);
+  }
+  return WebAssembly.instantiate(await response.arrayBuffer(), imports);
+}
