@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/vfs"
@@ -82,6 +83,11 @@ type Log struct {
 	// numbersMu guards numbers, which maps committed spaces to their numbers. They never change.
 	numbersMu sync.RWMutex
 	numbers   map[space.ID]int64
+
+	// openMu guards what the last failure to open a connection was, and when to try again.
+	openMu  sync.Mutex
+	openErr error
+	openAt  time.Time
 
 	// watchesMu guards watches.
 	watchesMu sync.Mutex
@@ -197,6 +203,21 @@ func (l *Log) peek() error {
 		os.Remove(l.path + "-shm") // it was ours, and there may be none
 	}
 	return err
+}
+
+// connect opens a connection to the log's database. After a failure it fails for a while without trying: requests
+// come faster than disks recover, and each failed attempt costs the library memory that it never gives back.
+func (l *Log) connect(flags sqlite3.OpenFlag, query url.Values, pragmas string) (*conn, error) {
+	l.openMu.Lock()
+	defer l.openMu.Unlock()
+	if time.Now().Before(l.openAt) {
+		return nil, l.openErr
+	}
+	c, err := connect(l.path, flags, query, pragmas)
+	if err != nil {
+		l.openErr, l.openAt = err, time.Now().Add(time.Second)
+	}
+	return c, err
 }
 
 // uri returns the parameters to open the database with.

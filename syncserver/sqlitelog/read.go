@@ -32,7 +32,7 @@ func (l *Log) acquire(ctx context.Context) (*reader, error) {
 		return nil, ctx.Err()
 	}
 	if r == nil {
-		c, err := connect(l.path, sqlite3.OPEN_READONLY, l.uri("mode", "ro"), readerPragmas)
+		c, err := l.connect(sqlite3.OPEN_READONLY, l.uri("mode", "ro"), readerPragmas)
 		if err != nil {
 			l.readers <- nil
 			return nil, err

@@ -91,7 +91,7 @@ const maxCached = 1 << 16
 // open opens the connection for writing.
 func (w *writer) open() error {
 	pragmas := fmt.Sprintf(writerPragmas, w.log.config.checkpoint)
-	c, err := connect(w.log.path, sqlite3.OPEN_READWRITE|sqlite3.OPEN_CREATE, w.log.uri(), pragmas)
+	c, err := w.log.connect(sqlite3.OPEN_READWRITE|sqlite3.OPEN_CREATE, w.log.uri(), pragmas)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,228 @@
+package sqlitelog
+
+import (
+	"bytes"
+	"errors"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"skerry/shared/space"
+	"skerry/syncserver"
+	"skerry/syncserver/logtest"
+)
+
+// alter runs SQL on a database that nobody serves.
+func alter(t *testing.T, dir, sql string) {
+	t.Helper()
+	db, err := sqlite3.Open(filepath.Join(dir, FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.Exec(sql); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// files returns what is in a directory.
+func files(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := map[string]string{}
+	for _, entry := range entries {
+		b, err := os.ReadFile(filepath.Join(dir, entry.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		content[entry.Name()] = string(b)
+	}
+	return content
+}
+
+// filled returns a directory with a closed log in it, and a space there with its records.
+func filled(t *testing.T) (dir string, id space.ID, head space.Head) {
+	t.Helper()
+	log := open(t, Config{})
+	rng := rand.New(rand.NewPCG(1, 1))
+	genesis := logtest.NewGenesis(rng)
+	id = genesis.ID()
+	if _, err := log.Create(t.Context(), &genesis, nil); err != nil {
+		t.Fatal(err)
+	}
+	records, head := logtest.Batch(rng, space.Head{Chain: id}, 3, 2)
+	if err := log.Append(t.Context(), id, space.Head{Chain: id}, records, head); err != nil {
+		t.Fatal(err)
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return log.config.Dir, id, head
+}
+
+func TestNewerData(t *testing.T) {
+	for name, test := range map[string]struct {
+		sql   string
+		write bool // whether only writing is refused
+	}{
+		"reader": {"UPDATE format SET version = 9, min_reader = 2001003, min_writer = 2001003", false},
+		"writer": {"UPDATE format SET version = 9, min_writer = 2001003", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, id, head := filled(t)
+			alter(t, dir, test.sql)
+			before := files(t, dir)
+			_, err := Open(t.Context(), Config{Dir: dir})
+			var format *FormatError
+			if !errors.As(err, &format) || format.Needs != 2001003 || format.Writer != test.write || !strings.Contains(err.Error(), "2.1.3") {
+				t.Fatalf("Open = %v", err)
+			}
+			if !maps.Equal(files(t, dir), before) {
+				t.Fatal("a refused open changed the directory")
+			}
+			log, err := OpenReadOnly(t.Context(), Config{Dir: dir})
+			if !test.write {
+				if !errors.As(err, &format) {
+					t.Fatalf("OpenReadOnly = %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer log.Close()
+			if got, err := log.Head(t.Context(), id); err != nil || got != head {
+				t.Fatalf("Head = %+v, %v", got, err)
+			}
+		})
+	}
+}
+
+// TestNewerDataAfterCrash is the same with a write-ahead log that was left behind.
+func TestNewerDataAfterCrash(t *testing.T) {
+	dir, _, _ := filled(t)
+	db, err := sqlite3.Open(filepath.Join(dir, FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Exec("UPDATE format SET min_reader = 2001003, min_writer = 2001003"); err != nil {
+		t.Fatal(err)
+	}
+	crashed := t.TempDir()
+	for name, content := range files(t, dir) {
+		if err := os.WriteFile(filepath.Join(crashed, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db.Close()
+	if err := os.Remove(filepath.Join(crashed, FileName+"-shm")); err != nil {
+		t.Fatal(err)
+	}
+	before := files(t, crashed)
+	var format *FormatError
+	if _, err := Open(t.Context(), Config{Dir: crashed}); !errors.As(err, &format) {
+		t.Fatalf("Open = %v", err)
+	}
+	if !maps.Equal(files(t, crashed), before) {
+		t.Fatal("a refused open changed the directory")
+	}
+}
+
+// TestOlderData: what an older or interrupted build did not make is added, and nothing is lost.
+func TestOlderData(t *testing.T) {
+	for _, sql := range []string{
+		"DROP TABLE limits; DROP TABLE keys; DROP TABLE blobs",
+		"DROP TABLE format",
+		"DELETE FROM format",
+		"PRAGMA journal_mode = DELETE",
+	} {
+		dir, id, head := filled(t)
+		alter(t, dir, sql)
+		log := open(t, Config{Dir: dir})
+		if got, err := log.Head(t.Context(), id); err != nil || got != head {
+			t.Fatalf("after %q: Head = %+v, %v", sql, got, err)
+		}
+		logtest.CheckSpace(t.Context(), t, log, id)
+		if ok, err := log.CompareAndSet(t.Context(), "a", nil, []byte("b")); err != nil || !ok {
+			t.Fatalf("after %q: CompareAndSet = %v, %v", sql, ok, err)
+		}
+		if err := log.PutBlob(t.Context(), [32]byte{1}, []byte("c")); err != nil {
+			t.Fatalf("after %q: PutBlob = %v", sql, err)
+		}
+		if _, err := log.Limit(t.Context(), time.Unix(1, 0), []syncserver.Charge{{Key: "d", Interval: 1, Burst: 1, Cost: 1}}); err != nil {
+			t.Fatalf("after %q: Limit = %v", sql, err)
+		}
+	}
+	// A file that was only begun.
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, FileName), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	open(t, Config{Dir: dir})
+}
+
+func TestForeignData(t *testing.T) {
+	dir := t.TempDir()
+	alter(t, dir, "CREATE TABLE theirs(x)")
+	before := files(t, dir)
+	if _, err := Open(t.Context(), Config{Dir: dir}); err == nil || !strings.Contains(err.Error(), "not Skerry's") {
+		t.Fatalf("Open = %v", err)
+	}
+	if !maps.Equal(files(t, dir), before) {
+		t.Fatal("a refused open changed the directory")
+	}
+	garbage := t.TempDir()
+	if err := os.WriteFile(filepath.Join(garbage, FileName), bytes.Repeat([]byte("garbage "), 1024), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), Config{Dir: garbage}); !errors.Is(err, sqlite3.NOTADB) {
+		t.Fatalf("Open = %v", err)
+	}
+}
+
+func TestDirectoryIsLocked(t *testing.T) {
+	log := open(t, Config{})
+	if _, err := Open(t.Context(), log.config); !errors.Is(err, ErrLocked) {
+		t.Fatalf("a second Open = %v", err)
+	}
+	reader, err := OpenReadOnly(t.Context(), log.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reader.Create(t.Context(), &space.Genesis{}, nil); !errors.Is(err, ErrReadOnly) {
+		t.Fatalf("Create on a reader = %v", err)
+	}
+	if err := reader.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := log.Head(t.Context(), space.ID{}); !errors.Is(err, ErrClosed) {
+		t.Fatalf("Head after Close = %v", err)
+	}
+	open(t, Config{Dir: log.config.Dir})
+}
+
+// TestSpaceNumbersAreNotReused: a number that a deleted space had would find that space's rows.
+func TestSpaceNumbersAreNotReused(t *testing.T) {
+	dir, id, _ := filled(t)
+	alter(t, dir, "DELETE FROM heads; DELETE FROM spaces")
+	log := open(t, Config{Dir: dir})
+	genesis := logtest.NewGenesis(rand.New(rand.NewPCG(2, 2)))
+	if _, err := log.Create(t.Context(), &genesis, nil); err != nil {
+		t.Fatal(err)
+	}
+	if records := logtest.CheckSpace(t.Context(), t, log, genesis.ID()); len(records) != 0 || genesis.ID() == id {
+		t.Fatalf("a new space has %d records", len(records))
+	}
+}
