@@ -41,11 +41,11 @@ const (
 	CodeRecovering    Code = 49 // the server lost its newest records and waits for a replica that holds them
 
 	// Rejections: the final word on these bytes.
-	CodeIDReused       Code = 80 // an event id is known already with other bytes or in another transaction
+	CodeIDReused       Code = 80 // an event id is known with other bytes or in another transaction, or comes twice
 	CodeForbidden      Code = 81 // the identity may not do this
 	CodeReservedType   Code = 82 // types beginning with $ are the server's
 	CodeTooLarge       Code = 83 // over a limit on size or count
-	CodeBadTransaction Code = 84 // no events, an event without id or type, or an id twice
+	CodeBadTransaction Code = 84 // no events, or an event without id or type
 	CodeBadGenesis     Code = 85 // the genesis does not hash to the space's ID, or its signature is wrong
 	CodeSpaceFull      Code = 86 // the space has given its last sequence number
 	CodeBadModule      Code = 87 // the module cannot judge spaces on this server
