@@ -1,0 +1,140 @@
+package sim
+
+import (
+	"fmt"
+
+	"skerry/shared/replica"
+	"skerry/shared/space"
+)
+
+// isQuiet reports whether nothing is under way any more.
+func (w *World) isQuiet() bool { return w.restless() == "" }
+
+// restless says what is under way still, or nothing.
+func (w *World) restless() string {
+	for _, d := range w.devices {
+		for _, t := range d.tabs {
+			if t.core == nil || t.frozen {
+				return t.String() + " does not run"
+			}
+			if n := t.core.Status().Undurable; n > 0 || len(t.waiting) > 0 {
+				return fmt.Sprintf("%s has %d transactions and %d requests that are not durable", t, n, len(t.waiting))
+			}
+		}
+		loaded := d.store.Load()
+		for i := range loaded.Spaces {
+			s := &loaded.Spaces[i]
+			st := w.server.stored[s.Space]
+			switch {
+			case s.Outbox > 0 && (st != nil || s.Info.Genesis != nil):
+				return fmt.Sprintf("%s has %d rows in the outbox of %s", d.name, s.Outbox, short(s.Space))
+			case st == nil && s.Info.Genesis != nil:
+				return fmt.Sprintf("%s knows %s, the server does not", d.name, short(s.Space))
+			case st != nil && s.Info.Position.Seq != st.head.Seq:
+				return fmt.Sprintf("%s is at %d of %d in %s", d.name, s.Info.Position.Seq, st.head.Seq, short(s.Space))
+			case st != nil && s.Info.Genesis == nil:
+				return fmt.Sprintf("%s does not know what %s was made from", d.name, short(s.Space))
+			}
+		}
+	}
+	return ""
+}
+
+// checkQuiet checks every promise once all is quiet.
+func (w *World) checkQuiet() {
+	w.checkLog()
+	for _, d := range w.devices {
+		w.checkDevice(d)
+	}
+	for _, id := range sortedIDs(w.durable) {
+		for event, p := range w.durable[id] {
+			w.checkPromise(id, event, p)
+		}
+	}
+}
+
+// checkLog checks that every log has no hole and no id twice, whole transactions, and hashes to its head.
+func (w *World) checkLog() {
+	for id, st := range w.server.stored {
+		chain, seen := id, make(map[space.ULID]bool)
+		for i := range st.records {
+			r := &st.records[i]
+			if r.Seq != uint64(i+1) || seen[r.ID] {
+				w.failf("%s: record %d is %s", short(id), i+1, r.ID)
+			}
+			seen[r.ID] = true
+			if r.Index > 0 && (st.records[i-1].Index+1 != r.Index || st.records[i-1].Count != r.Count || st.records[i-1].Author != r.Author) {
+				w.failf("%s: a transaction is torn at %d", short(id), r.Seq)
+			}
+			chain = space.Chain(chain, r)
+		}
+		if chain != st.head.Chain {
+			w.failf("%s: the log does not hash to its head", short(id))
+		}
+		if made := w.made[id]; made.ID() != st.genesis.ID() {
+			w.failf("%s: made from something else", short(id))
+		}
+	}
+}
+
+// checkDevice checks that a replica holds what the server holds, and that its transactions kept their order.
+func (w *World) checkDevice(d *device) {
+	loaded := d.store.Load()
+	for i := range loaded.Spaces {
+		s := &loaded.Spaces[i]
+		st := w.server.stored[s.Space]
+		if st == nil {
+			continue
+		}
+		records := d.store.Read(s.Space, 0, 1<<30, 1<<30)
+		if len(records) != len(st.records) || space.Fold(s.Space, records) != st.head.Chain || s.Info.Position.Chain != st.head.Chain {
+			w.failf("%s: %s has %d records, the server %d, or they differ", d.name, short(s.Space), len(records), len(st.records))
+		}
+		if s.Info.Genesis.ID() != s.Space || s.Info.Genesis.Stamp != w.made[s.Space].Stamp {
+			w.failf("%s: knows %s by another genesis", d.name, short(s.Space))
+		}
+		last := uint64(0)
+		for j := range st.records {
+			r := &st.records[j]
+			key, ok := d.keys[s.Space][r.ID]
+			if !ok || d.again[s.Space][r.ID] {
+				continue
+			}
+			if key < last {
+				w.failf("%s: %s is in the log of %s before what was appended earlier", d.name, r.ID, short(s.Space))
+			}
+			last = key
+		}
+	}
+}
+
+// checkPromise checks what became of one transaction whose author was told that it is durable.
+func (w *World) checkPromise(id space.ID, event space.ULID, p *promise) {
+	st := w.server.stored[id]
+	if st != nil {
+		if at, ok := st.known[event]; ok {
+			if int(st.records[at].Count) != p.events || st.records[at].Index != 0 {
+				w.failf("%s: %s is in the log with %d events, not %d", short(id), event, st.records[at].Count, p.events)
+			}
+			return
+		}
+	}
+	if p.synced {
+		w.failf("%s: %s was reported synced and is not in the log", short(id), event)
+	}
+	for _, row := range p.device.store.Rejected(id) {
+		if row.ID == event {
+			return
+		}
+	}
+	if st == nil {
+		for _, row := range p.device.store.Outbox(id, 0, 1<<30) {
+			if row.ID == event && row.State == replica.Waiting {
+				return // nobody who knows the genesis is left
+			}
+		}
+	}
+	if !p.discarded && !w.asked[event] {
+		w.failf("%s: %s was reported durable by %s and is lost", short(id), event, p.device.name)
+	}
+}

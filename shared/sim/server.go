@@ -1,0 +1,509 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+
+	"skerry/shared/digest"
+	"skerry/shared/hub"
+	"skerry/shared/module"
+	"skerry/shared/space"
+	"skerry/shared/wire"
+)
+
+// storedSpace is what the server's log holds of one space. All of it is durable.
+type storedSpace struct {
+	genesis   space.Genesis
+	signature []byte
+	records   []space.Record
+	ends      []space.Position // where each append ended
+	head      space.Head
+	known     map[space.ULID]int // index in records
+}
+
+// server is the shell around the hub's cores, and the log.
+type server struct {
+	world  *World
+	config *hub.Config
+	secret [32]byte
+	stored map[space.ID]*storedSpace
+	listed map[string][]space.ID // directory, by identity
+
+	up       bool
+	life     int // counts restarts: what an earlier life asked for is not answered to a later one
+	spaces   map[space.ID]*hotSpace
+	conns    map[hub.ConnID]*serverConn
+	leaving  map[hub.ConnID]*serverConn // closed, but not out of every space
+	nextConn hub.ConnID
+	sessions map[wire.SessionID]*serverConn
+	skew     int64
+	tat      uint64 // of the limiter of creations
+}
+
+type hotSpace struct {
+	core     *hub.Space
+	watchers []*serverConn
+	wake     uint64
+}
+
+type serverConn struct {
+	id       hub.ConnID
+	core     *hub.Conn
+	link     *link
+	register *hub.Register
+	leaving  map[space.ID]bool // spaces in which something of it is left still
+	onLeft   []func()
+	closed   bool
+	wake     uint64
+}
+
+func newServer(w *World) *server {
+	s := &server{world: w, stored: make(map[space.ID]*storedSpace), listed: make(map[string][]space.ID)}
+	copy(s.secret[:], "the simulated server's own secret")
+	s.config = hub.Config{
+		Server: digest.Of([]byte("server")), InsecureIdentities: true,
+		Seal: func(id space.ID, seq uint64, chain digest.Digest) digest.Digest {
+			return space.Seal(s.secret, id, seq, chain)
+		},
+		CheckSeal: func(id space.ID, p *space.Position) bool {
+			return p.Seal == space.Seal(s.secret, id, p.Seq, p.Chain)
+		},
+		AppendRecords: 1 + w.random.IntN(20), ReadRecords: 1 + w.random.IntN(20), ReadBytes: 1 + w.random.IntN(3000),
+	}.Complete()
+	return s
+}
+
+func (s *server) start() {
+	s.up = true
+	s.life++
+	s.spaces = make(map[space.ID]*hotSpace)
+	s.conns = make(map[hub.ConnID]*serverConn)
+	s.leaving = make(map[hub.ConnID]*serverConn)
+	s.sessions = make(map[wire.SessionID]*serverConn)
+	s.skew = int64(s.world.random.IntN(3_600_000)) - 1_800_000 // the clock of the machine is set anew
+	s.world.logf("server starts")
+}
+
+// kill ends the process: what is not in the log is gone.
+func (s *server) kill() {
+	s.world.logf("server is killed")
+	s.up = false
+	s.life++
+	for _, id := range sortedConns(s.conns) {
+		s.conns[id].closed = true
+		s.conns[id].link.cut()
+	}
+	s.spaces, s.conns, s.leaving, s.sessions = nil, nil, nil, nil
+}
+
+func sortedConns(conns map[hub.ConnID]*serverConn) []hub.ConnID {
+	var ids []hub.ConnID
+	for id := range conns {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// clock is the server's wall clock, which is wrong and may step back between lives.
+func (s *server) clock() uint64 { return uint64(int64(s.world.now) + 1_800_000_000_000 + s.skew) }
+
+// later answers a request of a core, unless the server was killed meanwhile.
+func (s *server) later(do func()) {
+	life := s.life
+	s.world.after(s.world.random.Uint64N(30), func() {
+		if s.life == life {
+			do()
+		}
+	})
+}
+
+// accept takes a socket.
+func (s *server) accept(l *link) {
+	s.nextConn++
+	c := &serverConn{id: s.nextConn, core: hub.NewConn(s.config, s.nextConn, "address"), link: l, leaving: make(map[space.ID]bool)}
+	l.server, s.conns[c.id] = c, c
+	var nonce [32]byte
+	seeded{s.world.random}.Read(nonce[:])
+	s.stepConn(c, hub.Begin{Nonce: nonce})
+}
+
+func (s *server) stepConn(c *serverConn, in hub.ConnInput) {
+	if c.closed {
+		return
+	}
+	effects := c.core.Step(s.clock(), in)
+	for _, id := range effects.Watch {
+		h := s.space(id)
+		h.watchers = append(h.watchers, c)
+	}
+	for _, id := range effects.Unwatch {
+		h := s.space(id)
+		h.watchers = slices.DeleteFunc(h.watchers, func(other *serverConn) bool { return other == c })
+	}
+	for _, message := range effects.Send {
+		size := len(message)
+		c.link.toClient(message, func() { s.stepConn(c, hub.Written{Bytes: size}) })
+	}
+	if effects.Register != nil {
+		s.register(c, effects.Register)
+	}
+	for _, f := range effects.Directory {
+		s.later(func() { s.stepConn(c, hub.DirectoryRead{Spaces: s.directory(c, f)}) })
+	}
+	for _, offer := range effects.Push {
+		c.leaving[offer.Push.Space] = true
+		s.stepSpace(offer.Push.Space, offer)
+	}
+	for _, check := range effects.Check {
+		s.check(c, check)
+	}
+	for _, ahead := range effects.Ahead {
+		s.stepSpace(ahead.Space, hub.Ahead{Position: ahead.Position})
+	}
+	if read := effects.Read; read != nil {
+		r := *read
+		s.later(func() { s.read(c, r) })
+	}
+	if effects.Page != nil || effects.Blob != nil {
+		panic("sim: nobody asks for pages or blobs")
+	}
+	if effects.Close {
+		s.gone(c, effects.Leave)
+		return
+	}
+	s.wakeConn(c, effects.WakeAt)
+}
+
+func (s *server) wakeConn(c *serverConn, at uint64) {
+	if at == 0 || c.wake != 0 && c.wake <= at {
+		return
+	}
+	c.wake = at
+	life := s.life
+	s.world.after(at-min(at, s.clock()), func() {
+		if s.life == life && !c.closed {
+			c.wake = 0
+			s.stepConn(c, hub.Tick{})
+		}
+	})
+}
+
+// gone ends a connection on the server's side.
+func (s *server) gone(c *serverConn, leave []space.ID) {
+	c.closed = true
+	delete(s.conns, c.id)
+	s.leaving[c.id] = c
+	c.link.cut()
+	for _, id := range sortedIDs(s.spaces) {
+		h := s.spaces[id]
+		h.watchers = slices.DeleteFunc(h.watchers, func(other *serverConn) bool { return other == c })
+	}
+	c.leaving = make(map[space.ID]bool)
+	for _, id := range leave {
+		c.leaving[id] = true
+	}
+	leave = slices.Clone(leave)
+	for _, id := range leave {
+		s.stepSpace(id, hub.Disconnected{Conn: c.id})
+	}
+	s.left(c)
+}
+
+func (s *server) left(c *serverConn) {
+	if c.closed && len(c.leaving) == 0 {
+		delete(s.leaving, c.id)
+		waiting := c.onLeft
+		c.onLeft = nil
+		for _, do := range waiting {
+			do()
+		}
+	}
+}
+
+func sortedIDs[T any](m map[space.ID]T) []space.ID {
+	var ids []space.ID
+	for id := range m {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, func(a, b space.ID) int { return slices.Compare(a[:], b[:]) })
+	return ids
+}
+
+func (s *server) register(c *serverConn, r *hub.Register) {
+	ask := *r
+	c.register = &ask
+	old := s.sessions[ask.Session]
+	if old != nil && !old.closed && old != c {
+		if old.register.Epoch > ask.Epoch {
+			s.later(func() { s.stepConn(c, hub.Registered{Code: wire.CodeSuperseded, Reason: "a newer epoch is connected"}) })
+			return
+		}
+		s.stepConn(old, hub.Fail{Code: wire.CodeSuperseded})
+	}
+	s.sessions[ask.Session] = c
+	welcome := func() { s.later(func() { s.stepConn(c, hub.Registered{}) }) }
+	if old != nil && old != c && len(old.leaving) > 0 {
+		old.onLeft = append(old.onLeft, welcome)
+		return
+	}
+	welcome()
+}
+
+func (s *server) directory(c *serverConn, f *wire.Directory) *wire.Spaces {
+	spaces := &wire.Spaces{Ref: f.Ref, Full: len(f.Since) == 0}
+	var all []space.ID
+	for _, identity := range c.core.Caller().Identities {
+		all = append(all, s.listed[identity]...)
+	}
+	from := 0
+	if len(f.Since) > 0 {
+		fmt.Sscan(string(f.Since), &from)
+	}
+	from = min(from, len(all))
+	to := min(len(all), from+3)
+	for _, id := range all[from:to] {
+		spaces.Rows = append(spaces.Rows, *s.row(id))
+	}
+	spaces.Since, spaces.More = []byte(fmt.Sprint(to)), to < len(all)
+	return spaces
+}
+
+func (s *server) row(id space.ID) *wire.SpaceRow {
+	st := s.stored[id]
+	return &wire.SpaceRow{Genesis: st.genesis, GenesisSignature: st.signature, Module: st.genesis.Module, Head: st.head.Seq}
+}
+
+func (s *server) check(c *serverConn, check hub.CheckPosition) {
+	s.later(func() {
+		checked := hub.Checked{Space: check.Space, Ref: check.Ref}
+		if st := s.stored[check.Space]; st != nil {
+			checked.Exists, checked.MayRead, checked.Head = true, true, st.head
+			if check.Seq <= st.head.Seq {
+				chain, err := hub.ChainAt(st.source(), check.Seq)
+				if err != nil {
+					panic(err)
+				}
+				checked.Chain = chain
+			}
+			if check.NeedRow {
+				checked.Row = s.row(check.Space)
+			}
+		}
+		s.stepConn(c, checked)
+	})
+}
+
+func (s *server) read(c *serverConn, r hub.ReadEvents) {
+	st := s.stored[r.Space]
+	records, err := st.source().Read(r.After, r.MaxRecords, r.MaxBytes)
+	if err != nil {
+		panic(err)
+	}
+	message, position := hub.EventsMessage(s.config, r.Space, r.Chain, records)
+	s.stepConn(c, hub.EventsRead{Space: r.Space, Ref: r.Ref, Message: message, Position: position, Head: st.head.Seq})
+}
+
+func (s *server) space(id space.ID) *hotSpace {
+	h := s.spaces[id]
+	if h == nil {
+		h = &hotSpace{core: hub.NewSpace(s.config, id)}
+		s.spaces[id] = h
+	}
+	return h
+}
+
+func (s *server) stepSpace(id space.ID, in hub.Input) {
+	h := s.space(id)
+	effects := h.core.Step(s.clock(), in)
+	if effects.Open != nil {
+		ref := effects.Open.Ref
+		s.later(func() {
+			opened := hub.Opened{Ref: ref}
+			if st := s.stored[id]; st != nil {
+				opened.Instance, opened.Head = s.instance(st), st.head
+			}
+			s.stepSpace(id, opened)
+		})
+	}
+	if effects.Create != nil {
+		create := *effects.Create
+		s.later(func() { s.create(id, create) })
+	}
+	if effects.Lookup != nil {
+		lookup := *effects.Lookup
+		ids := slices.Clone(lookup.IDs)
+		s.later(func() {
+			found := hub.Found{Ref: lookup.Ref, Known: make([]hub.Known, len(ids))}
+			for i, event := range ids {
+				if at, ok := s.stored[id].known[event]; ok {
+					r := &s.stored[id].records[at]
+					found.Known[i] = hub.Known{Seq: r.Seq, Index: r.Index, Count: r.Count, Author: r.Author}
+				}
+			}
+			s.stepSpace(id, found)
+		})
+	}
+	if effects.Read != nil {
+		ask := *effects.Read
+		s.later(func() { s.stepSpace(id, hub.ReadHistory(s.stored[id].source(), &ask)) })
+	}
+	if effects.Append != nil {
+		s.append(id, *effects.Append)
+	}
+	if effects.LoadHead != nil {
+		ref := effects.LoadHead.Ref
+		s.later(func() { s.stepSpace(id, hub.HeadRead{Ref: ref, Head: s.stored[id].head}) })
+	}
+	replies, answers, closing, finished := slices.Clone(effects.Replies), slices.Clone(effects.Answers), slices.Clone(effects.Close), slices.Clone(effects.Finished)
+	moved, head, wake := effects.Moved, effects.Head, effects.WakeAt
+	for _, reply := range replies {
+		if c := s.conns[reply.Conn]; c != nil {
+			s.stepConn(c, hub.Verdicts{Reply: reply})
+		}
+	}
+	if len(answers) > 0 {
+		panic("sim: nobody asks a space")
+	}
+	for _, end := range closing {
+		if c := s.conns[end.Conn]; c != nil {
+			s.world.failf("the server closes a connection for %s: %s", end.Code, end.Reason)
+			s.stepConn(c, hub.Fail{Code: end.Code, Reason: end.Reason})
+		}
+	}
+	for _, conn := range finished {
+		if c := s.leaving[conn]; c != nil {
+			delete(c.leaving, id)
+			s.left(c)
+		}
+	}
+	if moved {
+		for _, c := range slices.Clone(h.watchers) {
+			s.stepConn(c, hub.Woken{Space: id, Seq: head.Seq})
+		}
+	}
+	if wake != 0 && (h.wake == 0 || wake < h.wake) {
+		h.wake = wake
+		life := s.life
+		s.world.after(wake-min(wake, s.clock()), func() {
+			if s.life == life {
+				h.wake = 0
+				s.stepSpace(id, hub.Tick{})
+			}
+		})
+	}
+}
+
+func (s *server) instance(st *storedSpace) module.Instance {
+	instance, err := module.Native.New(&st.genesis)
+	if err != nil {
+		panic(err)
+	}
+	return instance
+}
+
+// create creates a space, within a limit by GCRA on everyone together.
+func (s *server) create(id space.ID, ask hub.CreateSpace) {
+	opened := hub.Opened{Ref: ask.Ref}
+	st := s.stored[id]
+	if st == nil {
+		const interval, burst = 2_000, 3
+		tat := max(s.tat, s.world.now) + interval
+		if wait := int64(tat) - int64(s.world.now) - interval*burst; wait > 0 {
+			opened.Code, opened.RetryAfterMS = wire.CodeRateLimited, uint64(wait)
+			s.stepSpace(id, opened)
+			return
+		}
+		s.tat = tat
+		st = &storedSpace{genesis: *ask.Genesis, signature: ask.Signature, head: space.Head{Chain: id}, known: make(map[space.ULID]int)}
+		s.stored[id] = st
+		s.listed[st.genesis.Creator] = append(s.listed[st.genesis.Creator], id)
+		opened.Created = true
+		s.world.logf("server creates %s", short(id))
+	}
+	opened.Instance, opened.Head = s.instance(st), st.head
+	s.stepSpace(id, opened)
+}
+
+// append appends to the log: the records become durable at one moment, the answer comes later, and the server may be
+// killed before, between and after.
+func (s *server) append(id space.ID, ask hub.Append) {
+	life := s.life
+	ask.Records = slices.Clone(ask.Records)
+	s.world.after(s.world.random.Uint64N(20), func() {
+		if s.life != life && s.world.chance(2) {
+			return // killed before the disk had it
+		}
+		outcome := s.stored[id].append(s.world, id, &ask)
+		if outcome == hub.Stored && s.world.chance(40) && !s.world.calm {
+			outcome = hub.Unclear
+		}
+		s.world.after(s.world.random.Uint64N(20), func() {
+			if s.life == life {
+				s.stepSpace(id, hub.Appended{Outcome: outcome})
+			}
+		})
+	})
+}
+
+func (st *storedSpace) append(w *World, id space.ID, ask *hub.Append) hub.Outcome {
+	if st.head != ask.Previous {
+		return hub.Stale
+	}
+	for i := range ask.Records {
+		if _, ok := st.known[ask.Records[i].ID]; ok {
+			w.failf("%s: the hub appends the id %s again", short(id), ask.Records[i].ID)
+			return hub.Stale
+		}
+	}
+	chain := st.head.Chain
+	for i := range ask.Records {
+		r := &ask.Records[i]
+		if r.Seq != st.head.Seq+1+uint64(i) || r.ReceivedAt < st.head.ReceivedAt {
+			w.failf("%s: record %d follows on %d, received at %d after %d", short(id), r.Seq, st.head.Seq, r.ReceivedAt, st.head.ReceivedAt)
+		}
+		chain = space.Chain(chain, r)
+		st.known[r.ID] = len(st.records)
+		st.records = append(st.records, *r)
+	}
+	if chain != ask.Next.Chain || ask.Next.Seq != st.head.Seq+uint64(len(ask.Records)) {
+		w.failf("%s: the hub proposes a head that its records do not lead to", short(id))
+	}
+	st.head = ask.Next
+	st.ends = append(st.ends, st.head.Position())
+	w.logf("log %s: %d records to %d", short(id), len(ask.Records), st.head.Seq)
+	return hub.Stored
+}
+
+// source reads the stored records as the hub's helpers want it.
+func (st *storedSpace) source() storedSource { return storedSource{st} }
+
+type storedSource struct{ *storedSpace }
+
+func (s storedSource) Read(after uint64, maxRecords, maxBytes int) ([]space.Record, error) {
+	bytes, to := 0, int(after)
+	for i := int(after); i < len(s.records); {
+		count := int(s.records[i].Count)
+		for j := i; j < i+count; j++ {
+			bytes += s.records[j].Size()
+		}
+		if i > int(after) && (i+count-int(after) > maxRecords || bytes > maxBytes) {
+			break
+		}
+		i += count
+		to = i
+	}
+	return s.records[after:to], nil
+}
+
+func (s storedSource) ChainBefore(seq uint64) (space.Position, error) {
+	best := space.Position{Chain: s.genesis.ID()}
+	for _, end := range s.ends {
+		if end.Seq <= seq {
+			best = end
+		}
+	}
+	return best, nil
+}
+
+func short(id space.ID) string { return id.String()[:6] }
