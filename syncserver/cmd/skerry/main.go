@@ -1,0 +1,119 @@
+// Command skerry is Skerry's server and its tools, in one static binary.
+//
+//	skerry serve --data DIR --web DIR     run the server
+//	skerry space id|ls|info|create|append|log
+//	skerry version
+//
+// Every command takes --json where it prints, and --help. A failure is one line on standard error and a non-zero
+// exit: 2 for a command line that cannot be, 1 for everything else.
+//
+// Settings come from flags, then from the environment (SKERRY_LISTEN for --listen), then from the file that
+// --config names, whose lines are "listen = 127.0.0.1:8080"; # begins a comment.
+//
+// Stable: the commands, their flags, the fields of --json, and the exit codes.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// console is what a command reads and writes.
+type console struct {
+	in       io.Reader
+	out, err io.Writer
+	json     bool
+}
+
+// command is one command of the line. It returns a [usageError] for a line that cannot be.
+type command struct {
+	name, line, help string
+	run              func(ctx context.Context, c *console, args []string) error
+}
+
+var commands = []command{
+	{"serve", "serve [flags]", "run the server", serve},
+	{"space id", "space id --stamp ULID --creator TEXT --module HEX [--params-hex HEX]", "print the ID of a space, offline", spaceID},
+	{"space ls", "space ls (--data DIR | --url URL --identity NAME)", "list spaces", spaceList},
+	{"space info", "space info (--data DIR | --url URL --identity NAME) ID", "print what a space is made from", spaceInfo},
+	{"space create", "space create --url URL --identity NAME", "create a space", spaceCreate},
+	{"space append", "space append --url URL --identity NAME --type TYPE ID [JSON]", "append one event; its payload is the JSON, or standard input", spaceAppend},
+	{"space log", "space log (--data DIR | --url URL) ID", "print the records of a space", spaceLog},
+	{"version", "version", "print the version", version},
+}
+
+// usageError is about the command line itself.
+type usageError struct{ message string }
+
+func (e usageError) Error() string { return e.message }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
+
+// run does one command line and returns the exit code.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	c := &console{in: stdin, out: stdout, err: stderr}
+	if len(args) == 0 || args[0] == "help" || args[0] == "--help" || args[0] == "-h" {
+		usage(stdout)
+		if len(args) == 0 {
+			return 2
+		}
+		return 0
+	}
+	name, rest := args[0], args[1:]
+	if name == "space" && len(rest) > 0 {
+		name, rest = name+" "+rest[0], rest[1:]
+	}
+	for _, command := range commands {
+		if command.name != name {
+			continue
+		}
+		err := command.run(ctx, c, rest)
+		var usage usageError
+		switch {
+		case err == nil, errors.Is(err, flag.ErrHelp):
+			return 0
+		case errors.As(err, &usage):
+			fmt.Fprintf(stderr, "skerry %s: %v\n", name, err)
+			return 2
+		}
+		fmt.Fprintf(stderr, "skerry %s: %v\n", name, err)
+		return 1
+	}
+	fmt.Fprintf(stderr, "skerry: no command %q; skerry help lists them\n", name)
+	return 2
+}
+
+func usage(w io.Writer) {
+	fmt.Fprintln(w, "usage: skerry COMMAND [flags]")
+	for _, command := range commands {
+		fmt.Fprintf(w, "  %s\n        %s\n", command.line, command.help)
+	}
+}
+
+// print prints one value: as a line of JSON, or as text.
+func (c *console) print(value any, format string, args ...any) error {
+	if c.json {
+		line, err := json.Marshal(value)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(c.out, "%s\n", line)
+		return err
+	}
+	_, err := fmt.Fprintf(c.out, format+"\n", args...)
+	return err
+}

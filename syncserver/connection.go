@@ -1,0 +1,429 @@
+package syncserver
+
+import (
+	"context"
+	"errors"
+	"io"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"skerry/shared/hub"
+	"skerry/shared/space"
+	"skerry/shared/wire"
+)
+
+// A connection's reader rests while more than this waits to be written, so that a client that only sends cannot make
+// the server queue its answers without end.
+const outRoom = 1 << 20
+
+// connection is one socket: a thin shell around hub.Conn. A goroutine reads for as long as the socket lives; one
+// that writes exists while there is something to write. Everybody else (spaces, reads that finished, timers) only
+// calls step, which never waits for anything but other steps.
+type connection struct {
+	server *Server
+	socket *websocket.Conn
+	id     hub.ConnID
+	left   chan struct{} // closed when nothing of it is left in any space
+
+	mu       sync.Mutex
+	hub      *hub.Conn
+	inbox    []hub.ConnInput // what happened during a step
+	stepping bool
+	over     bool // the hub closed it, or failed
+	code     wire.Code
+
+	out      [][]byte // whole messages to write
+	outBytes int
+	room     sync.Cond // out became shorter, or over
+	writing  bool      // the writer exists
+	closed   bool      // the socket was told to close
+
+	timer  *time.Timer
+	wakeAt uint64
+
+	identities []string // proven
+	watching   map[space.ID]*hotSpace
+	pushed     map[space.ID]struct{} // where pushes went to
+	leaving    map[space.ID]struct{} // where something of it may be left, once over
+
+	// What the registry of sessions knows it by; guarded by Server.mu.
+	session     sessionKey
+	name        wire.ConnectionID
+	epoch       uint64
+	predecessor *connection
+
+	rows directoryReader
+}
+
+// step gives the hub one input and does what it asks for.
+func (c *connection) step(in hub.ConnInput) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stepLocked(in)
+}
+
+func (c *connection) stepLocked(in hub.ConnInput) {
+	c.inbox = append(c.inbox, in)
+	if c.stepping {
+		return
+	}
+	c.stepping = true
+	defer func() {
+		c.stepping = false
+		if failure := recover(); failure != nil {
+			c.inbox = nil
+			c.panicked(failure)
+			c.overLocked(wire.CodeInternal, nil)
+		}
+	}()
+	for i := 0; i < len(c.inbox); i++ {
+		in := c.inbox[i]
+		c.inbox[i] = nil
+		if !c.over {
+			effects := c.hub.Step(c.server.elapsed(), in)
+			c.applyLocked(&effects)
+		}
+	}
+	c.inbox = c.inbox[:0]
+}
+
+func (c *connection) panicked(failure any) {
+	c.server.metrics.panics.Inc()
+	c.server.logger.Error("panic in a connection, which is closed", "connection", c.id, "panic", failure, "stack", string(debug.Stack()))
+}
+
+// applyLocked does what a step asked for. Nothing in it waits.
+func (c *connection) applyLocked(effects *hub.ConnEffects) {
+	s := c.server
+	for _, id := range effects.Watch {
+		if c.watching == nil {
+			c.watching = map[space.ID]*hotSpace{}
+		}
+		c.watching[id] = s.watch(id, c)
+	}
+	for _, id := range effects.Unwatch {
+		c.unwatchLocked(id)
+	}
+	for _, message := range effects.Send {
+		c.sendLocked(message)
+	}
+	if effects.Register != nil {
+		c.identities = effects.Register.Identities
+		s.register(c, effects.Register)
+	}
+	for _, request := range effects.Directory {
+		c.rows.requestLocked(c, request)
+	}
+	for _, offer := range effects.Push {
+		if c.pushed == nil {
+			c.pushed = map[space.ID]struct{}{}
+		}
+		c.pushed[offer.Push.Space] = struct{}{}
+		s.post(offer.Push.Space, offer)
+	}
+	for _, check := range effects.Check {
+		s.check(c, check)
+	}
+	for _, ahead := range effects.Ahead {
+		s.post(ahead.Space, hub.Ahead{Position: ahead.Position})
+	}
+	if effects.Read != nil {
+		s.readEvents(c, *effects.Read)
+	}
+	if effects.Page != nil {
+		s.readPage(c, effects.Page)
+	}
+	if effects.Blob != nil {
+		s.readBlob(c, *effects.Blob)
+	}
+	if effects.Close {
+		c.overLocked(effects.Code, effects.Leave)
+		return
+	}
+	if effects.WakeAt != 0 {
+		c.wakeLocked(effects.WakeAt)
+	}
+}
+
+func (c *connection) unwatchLocked(id space.ID) {
+	if h := c.watching[id]; h != nil {
+		delete(c.watching, id)
+		c.server.unwatch(h, c)
+	}
+}
+
+// wakeLocked sees that a tick comes at a time, at the latest.
+func (c *connection) wakeLocked(at uint64) {
+	if c.wakeAt != 0 && c.wakeAt <= at {
+		return
+	}
+	c.wakeAt = at
+	wait := time.Duration(max(int64(at-c.server.elapsed()), 1)) * time.Millisecond
+	if c.timer == nil {
+		c.timer = time.AfterFunc(wait, c.tick)
+	} else {
+		c.timer.Reset(wait)
+	}
+}
+
+func (c *connection) tick() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wakeAt = 0
+	c.stepLocked(hub.Tick{})
+}
+
+// sendLocked queues a message and sees that there is a writer.
+func (c *connection) sendLocked(message []byte) {
+	c.out = append(c.out, message)
+	c.outBytes += len(message)
+	c.kickLocked()
+}
+
+func (c *connection) kickLocked() {
+	if c.writing || c.closed {
+		return
+	}
+	c.writing = c.server.spawn(c.write)
+}
+
+// overLocked ends the connection: what is queued is written, then the socket is closed. Every space that pushes
+// went to is told, and says when nothing is left there.
+func (c *connection) overLocked(code wire.Code, leave []space.ID) {
+	if c.over {
+		return
+	}
+	c.over, c.code = true, code
+	c.server.metrics.closed.WithLabelValues(code.String()).Inc()
+	c.server.logger.Debug("connection ends", "connection", c.id, "code", code)
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	for id := range c.watching {
+		c.unwatchLocked(id)
+	}
+	c.leaving = c.pushed
+	c.pushed = nil
+	for _, id := range leave {
+		if c.leaving == nil {
+			c.leaving = map[space.ID]struct{}{}
+		}
+		c.leaving[id] = struct{}{}
+	}
+	if len(c.leaving) == 0 {
+		c.goneLocked()
+	}
+	for id := range c.leaving {
+		c.server.post(id, hub.Disconnected{Conn: c.id})
+	}
+	c.room.Broadcast()
+	c.kickLocked()
+}
+
+// finishedIn tells that nothing of the connection is left in a space.
+func (c *connection) finishedIn(id space.ID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.leaving[id]; !c.over || !ok {
+		return
+	}
+	if delete(c.leaving, id); len(c.leaving) == 0 {
+		c.goneLocked()
+	}
+}
+
+func (c *connection) goneLocked() {
+	close(c.left)
+	c.server.forget(c)
+}
+
+// abort closes the socket at once.
+func (c *connection) abort() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.socket.CloseNow()
+}
+
+// read takes messages from the socket until it is closed.
+func (c *connection) read() {
+	s := c.server
+	defer s.metrics.connections.Dec()
+	defer c.abort()
+	defer c.step(hub.Gone{})
+	defer func() {
+		if failure := recover(); failure != nil {
+			c.panicked(failure)
+			c.step(hub.Fail{Code: wire.CodeInternal, Reason: "the server failed"})
+		}
+	}()
+	joiner := wire.Joiner{Limit: int(s.config.Limits.Message)}
+	for {
+		kind, r, err := c.socket.Reader(context.Background())
+		if err != nil {
+			return
+		}
+		if !c.waitForRoom() { // the connection is over: only the end of the socket is of interest
+			if _, err := io.Copy(io.Discard, r); err != nil {
+				return
+			}
+			continue
+		}
+		piece, err := readPiece(r, joiner.Limit)
+		s.metrics.received.Add(float64(len(piece)))
+		if err != nil && wire.CodeOf(err) == wire.CodeUnknown {
+			return
+		}
+		if err == nil && kind != websocket.MessageBinary {
+			err = wire.Errorf(wire.CodeBadFrame, "messages are binary")
+		}
+		var message []byte
+		if err == nil {
+			message, err = joiner.Add(piece)
+		}
+		var frame wire.Frame
+		if err == nil && message != nil {
+			frame, err = wire.Decode(message)
+		}
+		switch {
+		case err != nil:
+			c.step(hub.Malformed{Err: err})
+		case message == nil:
+			c.step(hub.Alive{})
+		default:
+			c.step(hub.Received{Frame: frame, Size: len(message)})
+		}
+	}
+}
+
+// readPiece reads one WebSocket message into memory of its own. More than limit bytes are message_too_big.
+func readPiece(r io.Reader, limit int) ([]byte, error) {
+	piece := make([]byte, 0, 512)
+	for {
+		n, err := r.Read(piece[len(piece):cap(piece)])
+		piece = piece[:len(piece)+n]
+		if err == io.EOF {
+			return piece, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(piece) > limit {
+			return piece, wire.Errorf(wire.CodeMessageTooBig, "a message is over the limit of %d bytes", limit)
+		}
+		if len(piece) == cap(piece) {
+			piece = slices.Grow(piece, len(piece))
+		}
+	}
+}
+
+// waitForRoom waits until the queue to the client is short, and reports whether the connection goes on.
+func (c *connection) waitForRoom() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.outBytes > outRoom && !c.over {
+		c.room.Wait()
+	}
+	return !c.over
+}
+
+// write writes what is queued. When there is nothing more it ends, and closes the socket if the connection is over.
+func (c *connection) write() {
+	defer func() {
+		if failure := recover(); failure != nil {
+			c.panicked(failure)
+			c.abort()
+		}
+	}()
+	for {
+		c.mu.Lock()
+		if len(c.out) == 0 || c.closed {
+			c.writing = false
+			c.out = nil
+			closing := c.over && !c.closed
+			c.closed = c.closed || closing
+			code := c.code
+			c.rows.kickLocked(c)
+			c.mu.Unlock()
+			if closing {
+				c.socket.Close(closeStatus(code), code.String())
+			}
+			return
+		}
+		message := c.out[0]
+		c.out[0] = nil
+		c.out = c.out[1:]
+		c.mu.Unlock()
+
+		err := c.writeMessage(message)
+
+		c.mu.Lock()
+		c.outBytes -= len(message)
+		c.room.Broadcast()
+		if err != nil {
+			c.closed = true
+			if errors.Is(err, context.DeadlineExceeded) {
+				c.overLocked(wire.CodeSlowReader, nil)
+			}
+		} else if !c.over {
+			c.stepLocked(hub.Written{Bytes: len(message)})
+		}
+		c.mu.Unlock()
+		if err != nil {
+			c.socket.CloseNow()
+		}
+	}
+}
+
+// partOverhead is more than a part's frame takes beside its bytes.
+const partOverhead = 16
+
+// writeMessage writes a message, in parts if it is bigger than a frame.
+func (c *connection) writeMessage(message []byte) error {
+	c.server.metrics.sent.Add(float64(len(message)))
+	limit := int(c.server.config.Limits.Frame)
+	if len(message) <= limit {
+		return c.writePiece(message)
+	}
+	var part []byte
+	for rest := message; len(rest) > 0; {
+		n := min(limit-partOverhead, len(rest))
+		part = wire.Append(part[:0], &wire.Part{Total: uint64(len(message)), Bytes: rest[:n]})
+		if err := c.writePiece(part); err != nil {
+			return err
+		}
+		rest = rest[n:]
+	}
+	return nil
+}
+
+func (c *connection) writePiece(piece []byte) error {
+	ctx, cancel := context.WithTimeout(context.Background(), c.server.config.WriteTimeout)
+	defer cancel()
+	err := c.socket.Write(ctx, websocket.MessageBinary, piece)
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// closeStatus returns the WebSocket status that goes with a code, for whoever does not read frames.
+func closeStatus(code wire.Code) websocket.StatusCode {
+	switch code {
+	case wire.CodeUnknown:
+		return websocket.StatusNormalClosure
+	case wire.CodeShutdown:
+		return websocket.StatusServiceRestart
+	case wire.CodeTooMany, wire.CodeOverloaded:
+		return websocket.StatusTryAgainLater
+	case wire.CodeInternal:
+		return websocket.StatusInternalError
+	case wire.CodeMessageTooBig:
+		return websocket.StatusMessageTooBig
+	}
+	return websocket.StatusPolicyViolation
+}

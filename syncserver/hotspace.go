@@ -1,0 +1,348 @@
+package syncserver
+
+import (
+	"maps"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"skerry/shared/hub"
+	"skerry/shared/space"
+	"skerry/shared/wire"
+)
+
+// spaceTable holds the spaces that somebody pushes to or reads. Locks are taken in the order connection, table,
+// space, tail; nobody steps a connection while holding one of the others.
+type spaceTable struct {
+	mu  sync.Mutex
+	hot map[space.ID]*hotSpace
+}
+
+// hotSpace is one loaded space: a thin shell around hub.Space, what it remembers for readers, and who is to be
+// woken. Its goroutine, the pipeline, exists while there is input; calls to the log run beside it and report back
+// as input, so that the next batch is judged while one commits.
+type hotSpace struct {
+	server *Server
+	id     space.ID
+
+	mu       sync.Mutex
+	inbox    []hub.Input
+	running  bool                        // the pipeline exists
+	watchers map[hub.ConnID]*connection  // to be woken
+	asks     map[uint64]func(hub.Answer) // what waits for an answer of the hub
+	lastAsk  uint64
+	head     uint64 // durable, as the hub tells it
+	waking   bool   // a goroutine wakes the watchers
+	woken    uint64 // the head that they were told, or are being told
+	timer    *time.Timer
+	wakeAt   uint64
+
+	// The pipeline's own.
+	hub      *hub.Space
+	peers    map[hub.ConnID]struct{} // that pushed and did not finish
+	pending  int                     // calls to the log under way
+	broken   bool                    // a panic happened: wait until pending is 0, then begin anew
+	listedBy map[string]struct{}     // identities known to have the space in their directory
+	listed   sync.Mutex              // guards listedBy: calls to the log use it too
+
+	readers readCache
+}
+
+// locked runs f with a space loaded and locked.
+func (s *Server) locked(id space.ID, f func(h *hotSpace)) *hotSpace {
+	s.spaces.mu.Lock()
+	defer s.spaces.mu.Unlock()
+	h := s.spaces.hot[id]
+	if h == nil {
+		h = &hotSpace{server: s, id: id, hub: hub.NewSpace(s.hub, id)}
+		s.spaces.hot[id] = h
+		s.metrics.hot.Inc()
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f(h)
+	return h
+}
+
+// post gives a space one input. It never waits.
+func (s *Server) post(id space.ID, in hub.Input) {
+	s.locked(id, func(h *hotSpace) { h.postLocked(in) })
+}
+
+func (h *hotSpace) postLocked(in hub.Input) {
+	h.inbox = append(h.inbox, in)
+	if !h.running {
+		h.running = h.server.spawn(h.run)
+	}
+}
+
+// answered posts the answer to a request of the hub. A space with a request under way is never dropped.
+func (h *hotSpace) answered(in hub.Input) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.postLocked(in)
+}
+
+// ask asks the hub whether identities may read the space, and calls then with the answer, on the pipeline.
+func (s *Server) ask(id space.ID, conn hub.ConnID, identities []string, then func(hub.Answer)) {
+	s.locked(id, func(h *hotSpace) {
+		h.lastAsk++
+		if h.asks == nil {
+			h.asks = map[uint64]func(hub.Answer){}
+		}
+		h.asks[h.lastAsk] = then
+		h.postLocked(hub.Ask{Conn: conn, Ref: h.lastAsk, Identities: identities})
+	})
+}
+
+// watch registers a connection to be woken.
+func (s *Server) watch(id space.ID, c *connection) *hotSpace {
+	return s.locked(id, func(h *hotSpace) {
+		if h.watchers == nil {
+			h.watchers = map[hub.ConnID]*connection{}
+		}
+		h.watchers[c.id] = c
+	})
+}
+
+func (s *Server) unwatch(h *hotSpace, c *connection) {
+	s.spaces.mu.Lock()
+	defer s.spaces.mu.Unlock()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.watchers, c.id)
+	h.dropLocked()
+}
+
+// dropLocked forgets a space that nobody needs. The table is locked too.
+func (h *hotSpace) dropLocked() {
+	if h.running || len(h.inbox) > 0 || len(h.watchers) > 0 || h.pending > 0 || len(h.asks) > 0 || h.broken || !h.hub.Idle() {
+		return
+	}
+	if h.server.spaces.hot[h.id] != h {
+		return
+	}
+	if h.timer != nil {
+		h.timer.Stop()
+	}
+	h.hub.Close()
+	delete(h.server.spaces.hot, h.id)
+	h.server.metrics.hot.Dec()
+}
+
+// run is the pipeline: it steps the hub through the inbox, and ends when that is empty.
+func (h *hotSpace) run() {
+	s := h.server
+	for {
+		h.mu.Lock()
+		inbox := h.inbox
+		h.inbox = nil
+		h.mu.Unlock()
+		for _, in := range inbox {
+			h.step(in)
+		}
+		s.spaces.mu.Lock()
+		h.mu.Lock()
+		if len(h.inbox) == 0 {
+			h.running = false
+			h.dropLocked()
+			h.mu.Unlock()
+			s.spaces.mu.Unlock()
+			return
+		}
+		h.mu.Unlock()
+		s.spaces.mu.Unlock()
+	}
+}
+
+// step gives the hub one input and does what it asks for.
+func (h *hotSpace) step(in hub.Input) {
+	defer func() {
+		if failure := recover(); failure != nil {
+			h.panicked(failure)
+		}
+		h.restart()
+	}()
+	switch in := in.(type) {
+	case answer:
+		h.pending--
+		if h.broken || in.of != h.hub {
+			if opened, ok := in.Input.(hub.Opened); ok && opened.Instance != nil {
+				opened.Instance.Close()
+			}
+			return
+		}
+		h.apply(h.hub.Step(h.server.wall(), in.Input))
+		return
+	case hub.Offer:
+		if h.broken {
+			h.fail(in.Caller.Conn)
+			return
+		}
+		if h.peers == nil {
+			h.peers = map[hub.ConnID]struct{}{}
+		}
+		h.peers[in.Caller.Conn] = struct{}{}
+	case hub.Disconnected:
+		if h.broken { // restart tells that it is finished
+			if h.peers == nil {
+				h.peers = map[hub.ConnID]struct{}{}
+			}
+			h.peers[in.Conn] = struct{}{}
+			return
+		}
+	case hub.Ask:
+		if h.broken {
+			h.answer(hub.Answer{Conn: in.Conn, Ref: in.Ref, Exists: true, Code: wire.CodeOverloaded})
+			return
+		}
+	case hub.Tick:
+		h.mu.Lock()
+		h.wakeAt = 0
+		h.mu.Unlock()
+	}
+	if !h.broken {
+		h.apply(h.hub.Step(h.server.wall(), in))
+	}
+}
+
+// answer is an input that answers a request of one hub.Space.
+type answer struct {
+	hub.Input
+	of *hub.Space
+}
+
+// apply does what a step asked for. Nothing in it waits for the log.
+func (h *hotSpace) apply(effects hub.Effects) {
+	s := h.server
+	h.request(&effects)
+	for _, reply := range effects.Replies {
+		for i := range reply.Pushed.Verdicts {
+			s.metrics.verdict(&reply.Pushed.Verdicts[i])
+		}
+		if c := s.connection(reply.Conn); c != nil {
+			c.step(hub.Verdicts{Reply: reply})
+		}
+	}
+	for _, answer := range effects.Answers {
+		h.answer(answer)
+	}
+	for _, closing := range effects.Close {
+		if c := s.connection(closing.Conn); c != nil {
+			c.step(hub.Fail{Code: closing.Code, Reason: closing.Reason})
+		}
+	}
+	for _, conn := range effects.Finished {
+		delete(h.peers, conn)
+		if c := s.connection(conn); c != nil {
+			c.finishedIn(h.id)
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.head = effects.Head.Seq
+	if effects.Moved {
+		h.wakeLocked()
+	}
+	if effects.WakeAt != 0 {
+		h.wakeAtLocked(effects.WakeAt)
+	}
+}
+
+func (h *hotSpace) answer(answer hub.Answer) {
+	h.mu.Lock()
+	then := h.asks[answer.Ref]
+	delete(h.asks, answer.Ref)
+	h.mu.Unlock()
+	if then != nil {
+		then(answer)
+	}
+}
+
+// wakeLocked sees that the watchers are told of the head. However often it moves meanwhile, one goroutine does it.
+func (h *hotSpace) wakeLocked() {
+	if h.waking || len(h.watchers) == 0 {
+		return
+	}
+	h.waking = h.server.spawn(h.wake)
+}
+
+func (h *hotSpace) wake() {
+	var watchers []*connection
+	for {
+		h.mu.Lock()
+		if h.woken == h.head {
+			h.waking = false
+			h.mu.Unlock()
+			return
+		}
+		h.woken = h.head
+		head := h.head
+		watchers = watchers[:0]
+		for c := range maps.Values(h.watchers) {
+			watchers = append(watchers, c)
+		}
+		h.mu.Unlock()
+		for _, c := range watchers {
+			c.step(hub.Woken{Space: h.id, Seq: head})
+		}
+	}
+}
+
+func (h *hotSpace) wakeAtLocked(at uint64) {
+	if h.wakeAt != 0 && h.wakeAt <= at {
+		return
+	}
+	h.wakeAt = at
+	wait := time.Duration(max(int64(at-h.server.wall()), 1)) * time.Millisecond
+	if h.timer == nil {
+		h.timer = time.AfterFunc(wait, func() { h.server.post(h.id, hub.Tick{}) })
+	} else {
+		h.timer.Reset(wait)
+	}
+}
+
+// fail closes a connection whose pushes the space lost: it comes back and sends them again.
+func (h *hotSpace) fail(conn hub.ConnID) {
+	if c := h.server.connection(conn); c != nil {
+		c.step(hub.Fail{Code: wire.CodeInternal, Reason: "the server failed to judge a push"})
+	}
+}
+
+// panicked takes the space out of service after a bug. Nothing of it is believed any more: the connections that
+// pushed are closed, and when no call to the log is under way everything is loaded anew.
+func (h *hotSpace) panicked(failure any) {
+	h.server.metrics.panics.Inc()
+	h.server.logger.Error("panic in a space, which is loaded anew", "space", h.id, "panic", failure, "stack", string(debug.Stack()))
+	if h.broken {
+		return
+	}
+	h.broken = true
+	for conn := range h.peers {
+		h.fail(conn)
+	}
+	h.mu.Lock()
+	asks := h.asks
+	h.asks = nil
+	h.mu.Unlock()
+	for ref, then := range asks {
+		then(hub.Answer{Ref: ref, Exists: true, Code: wire.CodeOverloaded})
+	}
+}
+
+// restart begins anew after a panic, once nothing of the failed hub is under way.
+func (h *hotSpace) restart() {
+	if !h.broken || h.pending > 0 {
+		return
+	}
+	h.hub = hub.NewSpace(h.server.hub, h.id)
+	h.broken = false
+	h.readers.reset()
+	peers := h.peers
+	h.peers = nil
+	for conn := range peers {
+		if c := h.server.connection(conn); c != nil {
+			c.finishedIn(h.id)
+		}
+	}
+}

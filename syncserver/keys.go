@@ -1,0 +1,59 @@
+package syncserver
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"fmt"
+
+	"skerry/shared/digest"
+)
+
+// The keys of the log under which a server keeps who it is. They are in every backup.
+const (
+	keyServer = "server/key"  // the seed of its Ed25519 key
+	keySeal   = "server/seal" // the secret under which positions are sealed
+)
+
+// secrets is who a server is, made once with its log.
+type secrets struct {
+	public [32]byte
+	seal   [digest.Size]byte
+}
+
+// loadSecrets reads the secrets, or makes them. Servers that start on one log at once agree, since only one of
+// them sets each key.
+func loadSecrets(ctx context.Context, log Log) (secrets, error) {
+	var s secrets
+	seed, err := secret(ctx, log, keyServer)
+	if err != nil {
+		return s, err
+	}
+	copy(s.public[:], ed25519.NewKeyFromSeed(seed).Public().(ed25519.PublicKey))
+	seal, err := secret(ctx, log, keySeal)
+	if err != nil {
+		return s, err
+	}
+	copy(s.seal[:], seal)
+	return s, nil
+}
+
+func secret(ctx context.Context, log Log, key string) ([]byte, error) {
+	for {
+		value, err := log.Key(ctx, key)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", key, err)
+		}
+		if value != nil {
+			if len(value) != 32 {
+				return nil, fmt.Errorf("%s has %d bytes instead of 32", key, len(value))
+			}
+			return value, nil
+		}
+		made := make([]byte, 32)
+		rand.Read(made)
+		if _, err := log.CompareAndSet(ctx, key, nil, made); err != nil {
+			return nil, fmt.Errorf("write %s: %w", key, err)
+		}
+	}
+}

@@ -1,0 +1,90 @@
+package syncserver
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"skerry/shared/wire"
+)
+
+// metrics is what /metrics tells. The names are stable; labels hold codes and frame kinds, never identities,
+// spaces or anything else that a client chooses.
+type metrics struct {
+	registry *prometheus.Registry
+
+	connections  prometheus.Gauge
+	opened       prometheus.Counter
+	closed       *prometheus.CounterVec // by code
+	accepted     prometheus.Counter     // records
+	duplicates   prometheus.Counter     // transactions
+	rejections   *prometheus.CounterVec // transactions, by code
+	deferrals    *prometheus.CounterVec // transactions, by code
+	created      prometheus.Counter
+	appends      prometheus.Histogram // seconds
+	batch        prometheus.Histogram // records
+	appendErrors prometheus.Counter
+	fanout       prometheus.Counter // records sent to subscribers
+	tailFrames   prometheus.Counter // frames taken ready from the hot tail
+	hot          prometheus.Gauge
+	received     prometheus.Counter // bytes
+	sent         prometheus.Counter // bytes
+	panics       prometheus.Counter
+}
+
+func newMetrics() *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: "skerry_" + name, Help: help})
+	}
+	counters := func(name, help string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "skerry_" + name, Help: help}, []string{"code"})
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: "skerry_" + name, Help: help})
+	}
+	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
+		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: "skerry_" + name, Help: help, Buckets: buckets})
+	}
+	m := &metrics{
+		registry:     prometheus.NewRegistry(),
+		connections:  gauge("connections", "Sockets that are open."),
+		opened:       counter("connections_opened_total", "Sockets that were accepted."),
+		closed:       counters("connections_closed_total", "Sockets that were closed, by the code the client was told."),
+		accepted:     counter("records_accepted_total", "Records that were made durable."),
+		duplicates:   counter("transactions_duplicate_total", "Transactions that were known already."),
+		rejections:   counters("transactions_rejected_total", "Transactions that were rejected, by code."),
+		deferrals:    counters("transactions_deferred_total", "Transactions that were deferred, by code."),
+		created:      counter("spaces_created_total", "Spaces that were created."),
+		appends:      histogram("append_seconds", "Time from handing a batch to the log until it was durable.", prometheus.ExponentialBuckets(0.0001, 2, 16)),
+		batch:        histogram("append_records", "Records in one batch of one space.", prometheus.ExponentialBuckets(1, 4, 8)),
+		appendErrors: counter("append_errors_total", "Batches that the log did not take."),
+		fanout:       counter("records_sent_total", "Records that were sent to subscribers."),
+		tailFrames:   counter("tail_frames_total", "Frames for subscribers that were taken ready-made from memory."),
+		hot:          gauge("spaces_hot", "Spaces that are loaded."),
+		received:     counter("received_bytes_total", "Bytes of messages from clients."),
+		sent:         counter("sent_bytes_total", "Bytes of messages to clients."),
+		panics:       counter("panics_total", "Panics that ended one connection or one space's batch."),
+	}
+	m.registry.MustRegister(m.connections, m.opened, m.closed, m.accepted, m.duplicates, m.rejections, m.deferrals, m.created,
+		m.appends, m.batch, m.appendErrors, m.fanout, m.tailFrames, m.hot, m.received, m.sent, m.panics,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
+}
+
+// verdict counts one verdict on a transaction. Accepted records are counted where they become durable.
+func (m *metrics) verdict(v *wire.Verdict) {
+	switch v.Kind {
+	case wire.Duplicate:
+		m.duplicates.Inc()
+	case wire.Rejected:
+		m.rejections.WithLabelValues(v.Code.String()).Inc()
+	case wire.Deferred:
+		m.deferrals.WithLabelValues(v.Code.String()).Inc()
+	}
+}

@@ -1,0 +1,292 @@
+package syncserver
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"skerry/shared/digest"
+	"skerry/shared/hub"
+	"skerry/shared/module"
+	"skerry/shared/space"
+	"skerry/shared/wire"
+)
+
+// readRows is the most records in one message of events or one page.
+const readRows = 500
+
+// readCache is what a hot space remembers for its readers: its newest records, and reads that others wait for too.
+type readCache struct {
+	mu      sync.Mutex
+	tail    *tail
+	flights map[uint64][]*flight // reads of the log under way, by where they begin
+}
+
+// flight is one read of the log with everybody who wants its result.
+type flight struct {
+	read    hub.ReadEvents
+	started bool // the log is being read
+	waiting []waiting
+}
+
+// waiting is one connection that waits for a flight, with the reference of its own request. One that came late, after
+// the log was read perhaps, may know of newer records: to it, that there are none is no answer.
+type waiting struct {
+	c    *connection
+	ref  uint64
+	late bool
+}
+
+func (r *readCache) reset() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tail = nil
+}
+
+// committed adds a durable batch to the tail, if anybody watches the space.
+func (r *readCache) committed(s *Server, h *hotSpace, batch *hub.Append) {
+	h.mu.Lock()
+	watched := len(h.watchers) > 0
+	h.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !watched {
+		r.tail = nil
+		return
+	}
+	if r.tail == nil || !r.tail.endsAt(batch.Previous) {
+		r.tail = newTail(batch.Previous.Position())
+	}
+	r.tail.add(batch.Records)
+}
+
+// readEvents answers a subscriber's request for the records after its place: at once if they are in memory. The
+// connection is locked.
+func (s *Server) readEvents(c *connection, read hub.ReadEvents) {
+	h := c.watching[read.Space]
+	if h == nil {
+		c.stepLocked(hub.EventsRead{Space: read.Space, Ref: read.Ref, Code: wire.CodeInternal})
+		return
+	}
+	r := &h.readers
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.tail != nil {
+		if result, ok := r.tail.read(s.hub, &read); ok {
+			if len(result.Message) > 0 {
+				s.metrics.tailFrames.Inc()
+				s.metrics.fanout.Add(float64(result.Position.Seq - read.After))
+			}
+			c.stepLocked(result)
+			return
+		}
+	}
+	for _, f := range r.flights[read.After] {
+		if f.read.Chain == read.Chain && f.read.MaxBytes == read.MaxBytes && f.read.MaxRecords == read.MaxRecords {
+			f.waiting = append(f.waiting, waiting{c, read.Ref, f.started})
+			return
+		}
+	}
+	s.takeOffLocked(r, &flight{read: read, waiting: []waiting{{c: c, ref: read.Ref}}})
+}
+
+func (s *Server) takeOffLocked(r *readCache, f *flight) {
+	if s.spawn(func() { s.fly(r, f) }) {
+		if r.flights == nil {
+			r.flights = map[uint64][]*flight{}
+		}
+		r.flights[f.read.After] = append(r.flights[f.read.After], f)
+	}
+}
+
+// fly reads the log and gives the result to everybody who waits for it.
+func (s *Server) fly(r *readCache, f *flight) {
+	r.mu.Lock()
+	f.started = true
+	r.mu.Unlock()
+	result := hub.EventsRead{Space: f.read.Space, Code: wire.CodeOverloaded}
+	defer func() {
+		if failure := recover(); failure != nil {
+			s.metrics.panics.Inc()
+			s.logger.Error("panic in a read", "space", f.read.Space, "panic", failure)
+		}
+		for _, w := range s.land(r, f, &result) {
+			answer := result
+			answer.Ref = w.ref
+			if len(result.Message) > 0 {
+				s.metrics.fanout.Add(float64(result.Position.Seq - f.read.After))
+			}
+			w.c.step(answer)
+		}
+	}()
+	read, err := s.readAfter(s.work, &f.read)
+	if err != nil {
+		s.logger.Error("cannot read a space", "space", f.read.Space, "error", err)
+		return
+	}
+	result = read
+}
+
+// land ends a flight and returns whom its result answers. The others fly again.
+func (s *Server) land(r *readCache, f *flight, result *hub.EventsRead) []waiting {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	flights := slices.DeleteFunc(r.flights[f.read.After], func(other *flight) bool { return other == f })
+	if r.flights[f.read.After] = flights; len(flights) == 0 {
+		delete(r.flights, f.read.After)
+	}
+	if result.Code != 0 || len(result.Message) > 0 {
+		return f.waiting
+	}
+	again := &flight{read: f.read}
+	var answered []waiting
+	for _, w := range f.waiting {
+		if w.late {
+			again.waiting = append(again.waiting, waiting{c: w.c, ref: w.ref})
+		} else {
+			answered = append(answered, w)
+		}
+	}
+	if len(again.waiting) > 0 {
+		s.takeOffLocked(r, again)
+	}
+	return answered
+}
+
+// readAfter reads the records after a place from the log and makes them a message.
+func (s *Server) readAfter(ctx context.Context, read *hub.ReadEvents) (hub.EventsRead, error) {
+	result := hub.EventsRead{Space: read.Space}
+	records, err := s.log.Read(ctx, read.Space, read.After, read.MaxRecords, read.MaxBytes)
+	if err != nil {
+		return result, err
+	}
+	head, err := s.log.Head(ctx, read.Space)
+	if err != nil {
+		return result, err
+	}
+	result.Head = head.Seq
+	result.Message, result.Position = hub.EventsMessage(s.hub, read.Space, read.Chain, records)
+	return result, nil
+}
+
+// source is the log of one space as the hub reads it.
+type source struct {
+	ctx context.Context
+	log Log
+	id  space.ID
+}
+
+func (s *Server) source(ctx context.Context, id space.ID) source { return source{ctx, s.log, id} }
+
+// Read implements [hub.Source].
+func (s source) Read(after uint64, maxRecords, maxBytes int) ([]space.Record, error) {
+	return s.log.Read(s.ctx, s.id, after, maxRecords, maxBytes)
+}
+
+// ChainBefore implements [hub.Source].
+func (s source) ChainBefore(seq uint64) (space.Position, error) {
+	return s.log.ChainBefore(s.ctx, s.id, seq)
+}
+
+// check answers whether a connection may read a space from a position on. The connection is locked.
+func (s *Server) check(c *connection, check hub.CheckPosition) {
+	s.ask(check.Space, c.id, c.identities, func(answer hub.Answer) {
+		checked := hub.Checked{
+			Space: check.Space, Ref: check.Ref, Exists: answer.Exists, MayRead: answer.MayRead, Code: answer.Code,
+		}
+		if answer.Code != 0 || !answer.Exists || !answer.MayRead {
+			c.step(checked)
+			return
+		}
+		s.spawn(func() {
+			if err := s.checkLog(s.work, check, &checked); err != nil {
+				s.logger.Error("cannot read a space", "space", check.Space, "error", err)
+				checked.Code = wire.CodeOverloaded
+			}
+			c.step(checked)
+		})
+	})
+}
+
+func (s *Server) checkLog(ctx context.Context, check hub.CheckPosition, checked *hub.Checked) (err error) {
+	if checked.Head, err = s.log.Head(ctx, check.Space); err != nil {
+		return err
+	}
+	switch {
+	case check.Seq == checked.Head.Seq:
+		checked.Chain = checked.Head.Chain
+	case check.Seq < checked.Head.Seq:
+		if checked.Chain, err = hub.ChainAt(s.source(ctx, check.Space), check.Seq); err != nil {
+			return err
+		}
+	}
+	if check.NeedRow {
+		row, err := s.dir.row(ctx, check.Space, wire.SpacePresent)
+		if err != nil {
+			return err
+		}
+		checked.Row = &row
+	}
+	return nil
+}
+
+// readPage answers a request for a page, if the connection may read the space. The connection is locked.
+func (s *Server) readPage(c *connection, fetch *wire.Fetch) {
+	s.ask(fetch.Space, c.id, c.identities, func(answer hub.Answer) {
+		refused := hub.PageRead{Ref: fetch.Ref, Code: answer.Code}
+		switch {
+		case answer.Code != 0:
+		case !answer.Exists:
+			refused.Code, refused.Reason = wire.CodeUnknownSpace, "the server has no such space"
+		case !answer.MayRead:
+			refused.Code = wire.CodeForbidden
+		default:
+			s.spawn(func() {
+				var message []byte
+				head, err := s.log.Head(s.work, fetch.Space)
+				if err == nil {
+					message, err = hub.PageMessage(s.hub, s.source(s.work, fetch.Space), head.Seq, fetch)
+				}
+				if err != nil {
+					s.logger.Error("cannot read a page", "space", fetch.Space, "error", err)
+					c.step(hub.PageRead{Ref: fetch.Ref, Code: wire.CodeOverloaded})
+					return
+				}
+				c.step(hub.PageRead{Ref: fetch.Ref, Message: message})
+			})
+			return
+		}
+		c.step(refused)
+	})
+}
+
+// readBlob answers a request for a part of a blob. The connection is locked.
+func (s *Server) readBlob(c *connection, read hub.ReadBlob) {
+	s.spawn(func() {
+		result := hub.BlobRead{Ref: read.Ref, Offset: read.Offset}
+		content, err := s.blob(s.work, read.Digest)
+		switch {
+		case errors.Is(err, ErrNoBlob):
+			result.Code, result.Reason = wire.CodeNotFound, "the server does not have these bytes"
+		case err != nil:
+			s.logger.Error("cannot read a blob", "digest", read.Digest, "error", err)
+			result.Code = wire.CodeOverloaded
+		case read.Offset > uint64(len(content)):
+			result.Code, result.Reason = wire.CodeNotFound, "the offset is past the end"
+		default:
+			result.Total = uint64(len(content))
+			rest := content[read.Offset:]
+			result.Bytes = rest[:min(len(rest), max(read.MaxBytes, 1))]
+		}
+		c.step(result)
+	})
+}
+
+// blob returns bytes by their digest: a module that is part of this build, or what the log has.
+func (s *Server) blob(ctx context.Context, name digest.Digest) ([]byte, error) {
+	if name == module.Open {
+		return module.OpenBytes, nil
+	}
+	return s.log.Blob(ctx, name)
+}

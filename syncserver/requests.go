@@ -1,0 +1,271 @@
+package syncserver
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"time"
+
+	"skerry/shared/hub"
+	"skerry/shared/module"
+	"skerry/shared/space"
+	"skerry/shared/wire"
+)
+
+// retryFailed is how long after the log failed a client is told to try again.
+const retryFailed = time.Second
+
+// request begins the calls to the log that a step asked for. Each runs beside the pipeline and ends in one input.
+func (h *hotSpace) request(effects *hub.Effects) {
+	if r := effects.Open; r != nil {
+		h.begin(func(ctx context.Context) hub.Input { return h.open(ctx, *r) }, hub.Opened{Ref: r.Ref, Code: wire.CodeOverloaded})
+	}
+	if r := effects.Create; r != nil {
+		h.begin(func(ctx context.Context) hub.Input { return h.create(ctx, r) }, hub.Opened{Ref: r.Ref, Code: wire.CodeOverloaded})
+	}
+	if r := effects.Lookup; r != nil {
+		h.begin(func(ctx context.Context) hub.Input { return h.lookup(ctx, r) }, hub.Found{Ref: r.Ref, Code: wire.CodeOverloaded})
+	}
+	if r := effects.Read; r != nil {
+		h.begin(func(ctx context.Context) hub.Input { return h.history(ctx, *r) }, hub.History{Ref: r.Ref, Code: wire.CodeOverloaded})
+	}
+	if r := effects.Append; r != nil {
+		h.begin(func(ctx context.Context) hub.Input { return h.append(ctx, r) }, hub.Appended{Outcome: hub.Unclear})
+	}
+	if r := effects.LoadHead; r != nil {
+		h.begin(func(ctx context.Context) hub.Input { return h.loadHead(ctx, *r) }, hub.HeadRead{Ref: r.Ref, Code: wire.CodeOverloaded})
+	}
+}
+
+// begin runs a call beside the pipeline and posts its answer; if it panics, failed.
+func (h *hotSpace) begin(call func(context.Context) hub.Input, failed hub.Input) {
+	of := h.hub
+	h.pending++
+	run := func() {
+		in := failed
+		defer func() {
+			if failure := recover(); failure != nil {
+				h.server.metrics.panics.Inc()
+				h.server.logger.Error("panic in a call to the log", "space", h.id, "panic", failure, "stack", string(debug.Stack()))
+			}
+			h.answered(answer{in, of})
+		}()
+		in = call(h.server.work)
+	}
+	if !h.server.spawn(run) {
+		h.pending--
+	}
+}
+
+// open loads a space that exists.
+func (h *hotSpace) open(ctx context.Context, r hub.OpenSpace) hub.Input {
+	s := h.server
+	opened := hub.Opened{Ref: r.Ref}
+	genesis, _, err := s.log.Genesis(ctx, h.id)
+	if errors.Is(err, ErrNoSpace) {
+		opened.Code = wire.CodeUnknownSpace
+		return opened
+	}
+	if err == nil {
+		opened.Instance, opened.Head, err = h.load(ctx, &genesis)
+	}
+	if err != nil {
+		h.failed(&opened, "open", err)
+	}
+	return opened
+}
+
+// load returns a space's module and where its log ends.
+func (h *hotSpace) load(ctx context.Context, genesis *space.Genesis) (module.Instance, space.Head, error) {
+	head, err := h.server.log.Head(ctx, h.id)
+	if err != nil {
+		return nil, head, err
+	}
+	instance, err := h.server.engine.New(genesis)
+	return instance, head, err
+}
+
+// create creates a space, unless it exists, and lists it for its creator before anybody is told.
+func (h *hotSpace) create(ctx context.Context, r *hub.CreateSpace) hub.Input {
+	s := h.server
+	opened := hub.Opened{Ref: r.Ref}
+	instance, err := s.engine.New(r.Genesis)
+	if err != nil {
+		h.failed(&opened, "load the module of", err)
+		return opened
+	}
+	_, err = s.log.Head(ctx, h.id)
+	if errors.Is(err, ErrNoSpace) {
+		var wait time.Duration
+		if wait, err = s.admit(ctx, r.Charges); err == nil && wait > 0 {
+			instance.Close()
+			opened.Code, opened.Reason = wire.CodeRateLimited, "spaces are created too fast"
+			opened.RetryAfterMS = milliseconds(wait)
+			return opened
+		}
+		if err == nil {
+			opened.Created, err = s.log.Create(ctx, r.Genesis, r.Signature)
+		}
+	}
+	if err == nil {
+		opened.Head, err = s.log.Head(ctx, h.id)
+	}
+	if err != nil {
+		instance.Close()
+		opened.Created = false
+		h.failed(&opened, "create", err)
+		return opened
+	}
+	if opened.Created {
+		s.metrics.created.Inc()
+	}
+	h.list(ctx, r.Genesis.Creator)
+	opened.Instance = instance
+	return opened
+}
+
+// milliseconds returns a wait in full milliseconds, so that who waits for it does not come a moment too early.
+func milliseconds(wait time.Duration) uint64 {
+	return uint64((wait - 1).Milliseconds()) + 1
+}
+
+// failed says why a space could not be opened or created.
+func (h *hotSpace) failed(opened *hub.Opened, what string, err error) {
+	opened.Instance = nil
+	switch code := wire.CodeOf(err); {
+	case code != wire.CodeUnknown:
+		opened.Code, opened.Reason = code, err.Error()
+		return
+	case errors.Is(err, module.ErrMissing):
+		opened.Code, opened.Reason = wire.CodeModuleMissing, "the server does not have the module"
+		return
+	case errors.Is(err, ErrFull):
+		opened.Code, opened.Reason = wire.CodeServerFull, "the server's storage is full"
+		opened.RetryAfterMS = milliseconds(5 * retryFailed)
+	default:
+		opened.Code, opened.RetryAfterMS = wire.CodeOverloaded, milliseconds(retryFailed)
+	}
+	h.server.logger.Error("cannot "+what+" a space", "space", h.id, "error", err)
+}
+
+// lookup asks what the log holds under event ids. Authors of what is there are listed, in case a crash came between
+// their append and their directory.
+func (h *hotSpace) lookup(ctx context.Context, r *hub.Lookup) hub.Input {
+	found := hub.Found{Ref: r.Ref}
+	known, err := h.server.log.Known(ctx, h.id, r.IDs)
+	if err != nil {
+		h.server.logger.Error("cannot look up events", "space", h.id, "error", err)
+		found.Code = wire.CodeOverloaded
+		return found
+	}
+	found.Known = make([]hub.Known, len(known))
+	author := ""
+	for i := range known {
+		k := &known[i]
+		found.Known[i] = hub.Known{Seq: k.Seq, Index: k.Index, Count: k.Count, Author: k.Author}
+		if k.Seq != 0 && k.Author != author {
+			author = k.Author
+			h.list(ctx, author)
+		}
+	}
+	return found
+}
+
+func (h *hotSpace) history(ctx context.Context, r hub.ReadSpan) hub.Input {
+	history := hub.ReadHistory(h.server.source(ctx, h.id), &r)
+	if history.Code != 0 {
+		h.server.logger.Error("cannot read a space", "space", h.id, "from", r.From, "to", r.To)
+	}
+	return history
+}
+
+// append makes a batch durable. Its authors are listed before the hub learns of it, and so before any verdict.
+func (h *hotSpace) append(ctx context.Context, r *hub.Append) hub.Input {
+	s := h.server
+	begin := time.Now()
+	err := s.log.Append(ctx, h.id, r.Previous, r.Records, r.Next)
+	var head *HeadError
+	if errors.As(err, &head) && head.Actual == r.Next {
+		err = nil // an earlier call of the same did it
+	}
+	if err == nil {
+		s.metrics.appends.Observe(time.Since(begin).Seconds())
+		s.metrics.batch.Observe(float64(len(r.Records)))
+		s.metrics.accepted.Add(float64(len(r.Records)))
+		h.readers.committed(s, h, r)
+		author := ""
+		for i := range r.Records {
+			if name := r.Records[i].Author; name != author {
+				author = name
+				h.list(ctx, author)
+			}
+		}
+		return hub.Appended{Outcome: hub.Stored}
+	}
+	s.metrics.appendErrors.Inc()
+	var known *KnownError
+	switch {
+	case head != nil, errors.As(err, &known):
+		s.logger.Warn("a batch is judged again", "space", h.id, "error", err)
+		return hub.Appended{Outcome: hub.Stale}
+	case errors.Is(err, ErrFull):
+		s.logger.Error("the log is full", "space", h.id)
+		return hub.Appended{Outcome: hub.Full}
+	}
+	s.logger.Error("cannot append", "space", h.id, "error", err)
+	return hub.Appended{Outcome: hub.Unclear}
+}
+
+func (h *hotSpace) loadHead(ctx context.Context, r hub.LoadHead) hub.Input {
+	head, err := h.server.log.Head(ctx, h.id)
+	if err != nil {
+		h.server.logger.Error("cannot read the head of a space", "space", h.id, "error", err)
+		return hub.HeadRead{Ref: r.Ref, Code: wire.CodeOverloaded}
+	}
+	return hub.HeadRead{Ref: r.Ref, Head: head}
+}
+
+// listedBy is forgotten when it has so many entries.
+const maxListedBy = 4096
+
+// list sees that the space is in an identity's directory. If the log does not take the row, it is tried again
+// later; the records that it belongs to are there already.
+func (h *hotSpace) list(ctx context.Context, identity string) {
+	h.listed.Lock()
+	_, ok := h.listedBy[identity]
+	h.listed.Unlock()
+	if ok {
+		return
+	}
+	if err := h.server.dir.register(ctx, identity, h.id); err != nil {
+		h.server.logger.Error("cannot list a space", "space", h.id, "error", err)
+		h.server.mu.Lock()
+		h.server.unlisted[unlisted{identity, h.id}] = struct{}{}
+		h.server.mu.Unlock()
+		return
+	}
+	h.listed.Lock()
+	defer h.listed.Unlock()
+	if h.listedBy == nil || len(h.listedBy) >= maxListedBy {
+		h.listedBy = map[string]struct{}{}
+	}
+	h.listedBy[identity] = struct{}{}
+}
+
+// relist tries again to write directory rows that the log did not take.
+func (s *Server) relist() {
+	s.mu.Lock()
+	rows := make([]unlisted, 0, len(s.unlisted))
+	for row := range s.unlisted {
+		rows = append(rows, row)
+	}
+	s.mu.Unlock()
+	for _, row := range rows {
+		if err := s.dir.register(s.work, row.identity, row.id); err != nil {
+			return
+		}
+		s.mu.Lock()
+		delete(s.unlisted, row)
+		s.mu.Unlock()
+	}
+}

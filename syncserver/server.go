@@ -1,0 +1,348 @@
+package syncserver
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"skerry/shared/digest"
+	"skerry/shared/hub"
+	"skerry/shared/module"
+	"skerry/shared/space"
+	"skerry/shared/wire"
+)
+
+// Time that [Server.Run] gives to what is under way when it is told to stop: first politely, then by force.
+const (
+	drainTime = 7 * time.Second
+	forceTime = 2 * time.Second
+)
+
+// Server is Skerry's server. Make one with [New].
+type Server struct {
+	config  Config
+	log     Log
+	logger  *slog.Logger
+	hub     *hub.Config
+	engine  module.Engine
+	secrets secrets
+	metrics *metrics
+	mux     *http.ServeMux
+	dir     *directory
+	start   time.Time
+	began   uint64 // start by the configured clock
+
+	running chan struct{} // closed when Run begins
+	stop    chan struct{} // closed by Close
+	done    chan struct{} // closed when Run has returned
+
+	// work is the context of calls to the log: it ends when the server must not wait any longer.
+	work   context.Context
+	cancel context.CancelFunc
+
+	mu       sync.Mutex
+	state    serverState
+	jobs     int           // goroutines
+	quiet    chan struct{} // closed when jobs falls to zero while draining; nil before
+	lastConn hub.ConnID
+	conns    map[hub.ConnID]*connection // until nothing of them is left in any space
+	sessions map[sessionKey]*connection
+	named    map[wire.ConnectionID]*connection
+	owners   map[string]map[*connection]struct{} // by identity, those with a live directory
+	unlisted map[unlisted]struct{}               // directory rows that could not be written yet
+
+	spaces spaceTable
+}
+
+// serverState is where a server is in its life.
+type serverState int
+
+const (
+	stateNew serverState = iota
+	stateRunning
+	stateDraining
+	stateStopped
+)
+
+// unlisted is a directory row that the log did not take.
+type unlisted struct {
+	identity string
+	id       space.ID
+}
+
+// New returns a server for config. It reads who the server is from the log, or makes it. Nothing runs before
+// [Server.Run].
+func New(config Config) (*Server, error) {
+	config = config.withDefaults()
+	if err := config.validate(); err != nil {
+		return nil, err
+	}
+	work, cancel := context.WithCancel(context.Background())
+	secrets, err := loadSecrets(work, config.Log)
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("syncserver: %w", err)
+	}
+	s := &Server{
+		config: config, log: config.Log, logger: config.Logger, engine: module.Native, secrets: secrets,
+		metrics: newMetrics(), mux: http.NewServeMux(), start: time.Now(),
+		running: make(chan struct{}), stop: make(chan struct{}), done: make(chan struct{}),
+		work: work, cancel: cancel,
+		conns: map[hub.ConnID]*connection{}, sessions: map[sessionKey]*connection{},
+		named: map[wire.ConnectionID]*connection{}, owners: map[string]map[*connection]struct{}{},
+		unlisted: map[unlisted]struct{}{},
+	}
+	s.spaces.hot = map[space.ID]*hotSpace{}
+	s.began = s.wall()
+	s.dir = newDirectory(config.Log, secrets.public, s.directoryChanged)
+	s.hub = hub.Config{
+		Server: secrets.public, Limits: config.Limits,
+		Seal:               s.seal,
+		CheckSeal:          func(id space.ID, p *space.Position) bool { return s.seal(id, p.Seq, p.Chain) == p.Seal },
+		InsecureIdentities: config.InsecureIdentities,
+		ReadRecords:        readRows,
+		HandshakeTimeout:   uint64(config.HandshakeTimeout.Milliseconds()),
+		IdleTimeout:        uint64(config.IdleTimeout.Milliseconds()),
+	}.Complete()
+	s.mux.HandleFunc("/sync", s.serveSync)
+	s.mux.HandleFunc("GET /healthz", s.serveHealth)
+	s.mux.HandleFunc("GET /readyz", s.serveReady)
+	s.mux.Handle("GET /metrics", s.metrics.handler())
+	s.mux.Handle("/", newWeb(config.Web))
+	return s, nil
+}
+
+// Key returns the server's Ed25519 public key, which clients pin.
+func (s *Server) Key() [32]byte { return s.secrets.public }
+
+// ServeHTTP implements [http.Handler].
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
+// Run serves connections until ctx ends or Close is called, then drains: no new connections, bye to every client,
+// an end to appends under way. It returns nil when that took less than ten seconds, and can be called once.
+func (s *Server) Run(ctx context.Context) error {
+	s.mu.Lock()
+	if s.state != stateNew {
+		s.mu.Unlock()
+		return errors.New("syncserver: the server has run already")
+	}
+	s.state = stateRunning
+	s.mu.Unlock()
+	close(s.running)
+	defer close(s.done)
+	defer s.cancel()
+
+	repair := time.NewTicker(5 * time.Second)
+	defer repair.Stop()
+	for running := true; running; {
+		select {
+		case <-repair.C:
+			s.relist()
+		case <-ctx.Done():
+			running = false
+		case <-s.stop:
+			running = false
+		}
+	}
+	return s.drain()
+}
+
+// drain tells every client to come back later and waits for what is under way.
+func (s *Server) drain() error {
+	s.logger.Info("draining")
+	s.mu.Lock()
+	s.state = stateDraining
+	s.quiet = make(chan struct{})
+	if s.jobs == 0 {
+		close(s.quiet)
+	}
+	conns := make([]*connection, 0, len(s.conns))
+	for _, c := range s.conns {
+		conns = append(conns, c)
+	}
+	s.mu.Unlock()
+	for _, c := range conns {
+		c.step(hub.Shutdown{RetryAfterMS: uint64(s.config.RetryAfter.Milliseconds())})
+	}
+	if s.wait(drainTime) {
+		s.logger.Info("stopped", "connections", len(conns))
+		return nil
+	}
+	s.cancel()
+	for _, c := range conns {
+		c.abort()
+	}
+	if s.wait(forceTime) {
+		s.logger.Warn("stopped by force", "connections", len(conns))
+		return nil
+	}
+	return errors.New("syncserver: some work did not end when the server stopped")
+}
+
+// wait waits for all goroutines of the server, and reports whether they ended.
+func (s *Server) wait(limit time.Duration) bool {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-s.quiet:
+		s.mu.Lock()
+		s.state = stateStopped
+		s.mu.Unlock()
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// Close stops a running server as the end of Run's context does, and waits until Run has returned. It does not
+// close the log. It may be called more than once.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.stop:
+	default:
+		close(s.stop)
+	}
+	if s.state == stateNew {
+		s.state = stateStopped
+		s.cancel()
+		return nil
+	}
+	s.mu.Unlock()
+	<-s.done
+	s.mu.Lock()
+	return nil
+}
+
+// spawn runs f in a goroutine that Run waits for. While the server drains that is still allowed, since what is
+// under way may need it; once everything has ended it is not.
+func (s *Server) spawn(f func()) bool {
+	s.mu.Lock()
+	if s.state == stateStopped {
+		s.mu.Unlock()
+		return false
+	}
+	s.jobs++
+	s.mu.Unlock()
+	go func() {
+		defer s.finished()
+		f()
+	}()
+	return true
+}
+
+func (s *Server) finished() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.jobs--; s.jobs == 0 && s.state == stateDraining {
+		s.state = stateStopped
+		close(s.quiet)
+	}
+}
+
+// wall returns the time in milliseconds since 1970: what records carry.
+func (s *Server) wall() uint64 { return uint64(max(s.config.Now().UnixMilli(), 0)) }
+
+// seal makes the seal of a durable position.
+func (s *Server) seal(id space.ID, seq uint64, chain digest.Digest) digest.Digest {
+	return space.Seal(s.secrets.seal, id, seq, chain)
+}
+
+func (s *Server) serveHealth(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", contentTypes[".txt"])
+	w.Write([]byte("ok\n"))
+}
+
+// serveReady answers 200 when clients can be served: the server runs, is not stopping, and its log can be read.
+func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	state := s.state
+	s.mu.Unlock()
+	reason := ""
+	if state != stateRunning {
+		reason = "not running"
+	} else if _, err := s.log.Key(r.Context(), keyServer); err != nil {
+		reason = "the log cannot be read"
+		s.logger.Error("not ready", "error", err)
+	}
+	w.Header().Set("Content-Type", contentTypes[".txt"])
+	if reason != "" {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		fmt.Fprintln(w, reason)
+		return
+	}
+	fmt.Fprintln(w, "ready")
+}
+
+// serveSync makes a WebSocket of a request and hands it to goroutines of its own.
+func (s *Server) serveSync(w http.ResponseWriter, r *http.Request) {
+	select {
+	case <-s.running:
+	case <-s.stop:
+	case <-r.Context().Done():
+		return
+	}
+	s.mu.Lock()
+	running := s.state == stateRunning
+	s.mu.Unlock()
+	if !running {
+		w.Header().Set("Retry-After", strconv.Itoa(int(max(s.config.RetryAfter/time.Second, 1))))
+		http.Error(w, "the server is stopping", http.StatusServiceUnavailable)
+		return
+	}
+	socket, err := websocket.Accept(w, r, &websocket.AcceptOptions{
+		Subprotocols: []string{wire.Subprotocol}, OriginPatterns: s.config.AllowedOrigins,
+		CompressionMode: websocket.CompressionDisabled,
+	})
+	if err != nil {
+		s.logger.Info("refused a socket", "error", err)
+		return // Accept has answered
+	}
+	if socket.Subprotocol() != wire.Subprotocol {
+		s.spawn(func() { socket.Close(websocket.StatusPolicyViolation, "subprotocol "+wire.Subprotocol+" is needed") })
+		return
+	}
+	s.serve(socket, s.addressOf(r))
+}
+
+// serve begins a connection over a socket.
+func (s *Server) serve(socket *websocket.Conn, address string) {
+	c := &connection{
+		server: s, socket: socket, left: make(chan struct{}),
+	}
+	c.room.L = &c.mu
+	s.mu.Lock()
+	s.lastConn++
+	c.id = s.lastConn
+	running := s.state == stateRunning
+	if running {
+		s.conns[c.id] = c
+	}
+	s.mu.Unlock()
+	c.hub = hub.NewConn(s.hub, c.id, address)
+	s.metrics.connections.Inc()
+	s.metrics.opened.Inc()
+	var begin hub.Begin
+	rand.Read(begin.Nonce[:])
+	if !running || !s.spawn(c.read) {
+		s.metrics.connections.Dec()
+		socket.CloseNow()
+		return
+	}
+	c.step(begin)
+}
+
+// elapsed returns the time for timeouts, in milliseconds since 1970: the clock when the server was made and what
+// has passed since, so that a clock that is set meanwhile ends no connection.
+func (s *Server) elapsed() uint64 {
+	return s.began + uint64(time.Since(s.start).Milliseconds())
+}
