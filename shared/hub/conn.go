@@ -22,7 +22,6 @@ type Conn struct {
 	caller *Caller
 	stage  stage
 	api    string
-	nonce  [32]byte
 
 	deadline uint64 // for the hello; 0 once it came
 	heard    uint64 // when bytes came last
@@ -137,6 +136,9 @@ func reasonOf(err error) string {
 
 // wakeAt returns when silence has lasted too long.
 func (c *Conn) wakeAt() uint64 {
+	if c.stage == fresh {
+		return 0
+	}
 	idle := c.heard + c.config.IdleTimeout
 	if c.deadline != 0 {
 		return min(c.deadline, idle)
@@ -146,6 +148,7 @@ func (c *Conn) wakeAt() uint64 {
 
 func (c *Conn) tick(now uint64) {
 	switch {
+	case c.stage == fresh:
 	case c.deadline != 0 && now >= c.deadline:
 		c.fail(wire.CodeIdle, "no hello within the time for the handshake")
 	case now >= c.heard+c.config.IdleTimeout:

@@ -94,8 +94,9 @@ type BlobRead struct {
 	Reason string
 }
 
-// DirectoryRead answers [ConnEffects.Directory], Spaces.Ref being the request's, or a code to refuse with.
+// DirectoryRead answers [ConnEffects.Directory] with rows, or a code to refuse with.
 type DirectoryRead struct {
+	Ref    uint64
 	Spaces *wire.Spaces
 	Code   wire.Code
 	Reason string

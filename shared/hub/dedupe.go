@@ -110,12 +110,12 @@ const furthestSpan = 4096
 // furthest extends a read over the transactions behind the one in hand, as long as they follow on it in the log
 // too: a replica that comes back sends its outbox again in order, and one read serves a run of it.
 func furthest(p *push, to uint64) uint64 {
-	from := to
+	most := to + furthestSpan
 	rest := p.known
 	for i := len(p.verdicts); i < len(p.frame.Transactions); i++ {
 		n := len(p.frame.Transactions[i].Events)
 		if i > len(p.verdicts) {
-			if n == 0 || rest[0].Seq <= to || rest[0].Seq > to+64 || rest[0].Seq+uint64(n) > from+furthestSpan ||
+			if n == 0 || rest[0].Seq <= to || rest[0].Seq > to+64 || rest[0].Seq+uint64(n) > most ||
 				!whole(rest[:n]) {
 				break
 			}

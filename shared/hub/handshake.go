@@ -18,7 +18,6 @@ func (c *Conn) begin(now uint64, nonce [32]byte) {
 		return
 	}
 	c.stage = challenged
-	c.nonce = nonce
 	c.heard = now
 	c.deadline = now + c.config.HandshakeTimeout
 	c.send(&wire.Challenge{Nonce: nonce, Server: c.config.Server, APILow: wire.APILow, APIHigh: wire.APIHigh, Time: now})

@@ -28,15 +28,19 @@ func (c *Conn) schedule() {
 		Space: cur.space, Ref: cur.ref, After: cur.position.Seq, Chain: cur.position.Chain,
 		MaxRecords: c.config.ReadRecords, MaxBytes: c.config.ReadBytes,
 	}
+}
+
+// ring returns the ring that a cursor belongs in, or is in.
+func (c *Conn) ring(cur *cursor) *ring {
 	if cur.caughtUp && !cur.lagging {
-		c.live.pop()
-	} else {
-		c.backlog.pop()
+		return &c.live
 	}
+	return &c.backlog
 }
 
 // next returns the subscription whose turn it is, at the front of its ring: live ones before the backlog, each
-// with an equal share of the bytes. Who was sent more than its share waits until the others had theirs.
+// with an equal share of the bytes. It stays in front until its share is used up or there is nothing to read; who
+// was sent more than its share waits while the others have theirs.
 func (c *Conn) next() *cursor {
 	ring := &c.live
 	if ring.front() == nil {
@@ -124,9 +128,10 @@ func (c *Conn) directoryRead(in DirectoryRead) {
 	}
 	c.listing--
 	if in.Code != 0 {
-		c.refuse(in.Spaces.Ref, in.Code, in.Reason)
+		c.refuse(in.Ref, in.Code, in.Reason)
 		return
 	}
+	in.Spaces.Ref = in.Ref
 	c.sendRows(in.Spaces)
 }
 

@@ -17,7 +17,7 @@ type cursor struct {
 	checked  bool   // the position was found good: it may be read from
 	caughtUp bool   // it was at the head once
 	queued   bool   // it is in a ring
-	lagging  bool   // its last message was full and did not reach the head: back to the backlog
+	lagging  bool   // its last message was big and did not reach the head: back to the backlog
 	share    int    // bytes that it may still be sent in this turn; negative after a big message
 	removed  bool
 }
@@ -166,11 +166,7 @@ func (c *Conn) ready(cur *cursor) {
 		return
 	}
 	cur.queued = true
-	if cur.caughtUp && !cur.lagging {
-		c.live.push(cur)
-	} else {
-		c.backlog.push(cur)
-	}
+	c.ring(cur).push(cur)
 }
 
 func (c *Conn) woken(in Woken) {
@@ -187,21 +183,33 @@ func (c *Conn) eventsRead(in EventsRead) {
 	if cur == nil {
 		return
 	}
-	cur.queued = false
-	if in.Code != 0 {
+	switch {
+	case in.Code != 0:
 		c.end(cur, in.Code, "")
 		return
-	}
-	if in.Head < cur.head && len(in.Message) == 0 {
-		cur.head = in.Head // the wake-up was wrong, or the log lost what it told of
-	}
-	cur.head = max(cur.head, in.Head)
-	if len(in.Message) > 0 {
+	case in.Head < cur.position.Seq: // the log lost what this connection was sent, or what its position proved
+		cur.position.Seal = c.config.Seal(cur.space, cur.position.Seq, cur.position.Chain)
+		c.out.Ahead = append(c.out.Ahead, AheadOf{Space: cur.space, Position: cur.position})
+		c.end(cur, wire.CodeRecovering, "this server has lost records that it once stored")
+		return
+	case len(in.Message) == 0:
+		cur.head = in.Head // a wake-up was wrong
+	default:
+		cur.head = max(cur.head, in.Head)
 		cur.position = in.Position
 		cur.share -= len(in.Message)
 		c.credit -= int64(len(in.Message))
 		c.sendMessage(in.Message)
+		if c.stage == over {
+			return
+		}
 	}
-	cur.lagging = cur.position.Seq < cur.head && (cur.lagging || len(in.Message) >= c.config.ReadBytes/2)
+	ring, more := c.ring(cur), cur.position.Seq < cur.head
+	cur.lagging = more && (cur.lagging || len(in.Message) >= c.config.ReadBytes/2)
+	if more && cur.share > 0 && ring == c.ring(cur) {
+		return // its turn goes on
+	}
+	ring.pop() // the cursor: it stays in front while it is read for
+	cur.queued = false
 	c.ready(cur)
 }
