@@ -19,13 +19,13 @@ type IDSource struct {
 }
 
 // NewIDSource returns a source that draws from entropy: the platform's secure randomness, or a seeded source in
-// a simulation.
+// a simulation. Entropy that repeats one byte is none: with it New may never return.
 func NewIDSource(entropy io.Reader) *IDSource {
 	return &IDSource{entropy: ulid.Monotonic(entropy, 0)}
 }
 
 // New returns the next ULID. now is in milliseconds since 1970; a clock that stepped back is held at the last
-// time used, so that ids keep rising. It fails only if the entropy does.
+// time used, so that ids keep rising. It fails only if the entropy does, or when no greater ULID is left.
 func (s *IDSource) New(now uint64) (ULID, error) {
 	now = min(max(now, s.last), maxULIDTime)
 	id, err := ulid.New(now, s.entropy)

@@ -118,7 +118,8 @@ func AppendRecord(b []byte, r *space.Record) []byte {
 	return appendString(b, r.ClientVersion)
 }
 
-// DecodeRecords reads records that [AppendRecord] wrote one after the other, to the end of b. Payloads alias b.
+// DecodeRecords reads records that [AppendRecord] wrote one after the other, to the end of b; none from no bytes.
+// Payloads alias b. Its error is [ErrMalformed], as that of the other functions that read structures.
 func DecodeRecords(b []byte) ([]space.Record, error) {
 	n, err := countRecords(b)
 	if n == 0 || err != nil {
@@ -347,7 +348,7 @@ func decodePosition(r *reader, p *space.Position) {
 // AppendPosition appends a position's array to b: opaque bytes for pages and programs to keep.
 func AppendPosition(b []byte, p *space.Position) []byte { return appendPosition(b, p) }
 
-// DecodePosition reads what [AppendPosition] wrote.
+// DecodePosition reads what [AppendPosition] wrote. Its error is [ErrMalformed].
 func DecodePosition(b []byte) (space.Position, error) {
 	r := reader{rest: b}
 	var p space.Position

@@ -9,7 +9,8 @@ import (
 // used again. Zero is unknown.
 type Code uint64
 
-// The codes that a server sends. Those that only a client uses for its own errors are from 200 on.
+// The codes that a server sends. Those of a client's own errors are from 200 on; a server sends of them only
+// CodeNotFound, for a blob that it does not have.
 const (
 	CodeUnknown Code = 0
 

@@ -20,8 +20,9 @@ func Split(message []byte, frame int) [][]byte {
 	return pieces
 }
 
-// Joiner puts messages together again that travelled as parts. Limit is the largest message it takes. The zero
-// Joiner takes none; it is not safe for concurrent use.
+// Joiner puts messages together again that travelled as parts. Limit is the largest message it takes, in bytes: what
+// it allocates grows with the parts that come, never with the total they claim. The zero Joiner takes none; it is not
+// safe for concurrent use.
 type Joiner struct {
 	Limit   int
 	message []byte
@@ -29,7 +30,8 @@ type Joiner struct {
 }
 
 // Add takes what came in one WebSocket message and returns the whole message once it is there, nil while parts
-// are missing. The result may alias piece. Its errors are [*CodeError] values and end the connection.
+// are missing. The whole message is never a part itself, and may alias piece. Errors are [*CodeError] values and end
+// the connection: the joiner is of no use after one.
 func (j *Joiner) Add(piece []byte) ([]byte, error) {
 	if len(piece) > j.Limit {
 		return nil, Errorf(CodeMessageTooBig, "a message of %d bytes is over the limit of %d", len(piece), j.Limit)
