@@ -252,7 +252,7 @@ func crashUnder(t *testing.T, config Config, witnesses []*witness) {
 // TestFailedSync has single syncs fail while the power stays on. A failed commit says so, the log goes on without
 // being opened again, and after a crash all that was acknowledged is there, before the failure and after it.
 func TestFailedSync(t *testing.T) {
-	seed, rounds := seeded(t, 20, 1000)
+	seed, rounds := seeded(t, 8, 1000)
 	for round := range rounds {
 		rng := rand.New(rand.NewPCG(seed, uint64(round)))
 		fs, config := newFS(t)
