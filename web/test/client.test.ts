@@ -1,0 +1,242 @@
+// The library over a worker that is played here, so that each answer comes when the test says.
+import { encode } from "@msgpack/msgpack";
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { open, SkerryError, type WorkerLike } from "../src/index.js";
+
+const id = "ab".repeat(32);
+const status = (connection = "offline") => [connection, false, 0, 0, 0, 0, 0, 0, 0, "", 0, "ok"];
+const info = (seq = 0) => {
+  const bytes = new Uint8Array(32).fill(0xab);
+  return [bytes, [new Uint8Array(16), "alice", new Uint8Array(32), new Uint8Array()], false, bytes, seq, bytes, false, 0, 0, 0, 0, ""];
+};
+const record = (seq: number) => [new Uint8Array(16), seq, 5, 0, 1, "alice", "note", new Uint8Array(8), encode({ seq }), "1.0.0", ""];
+
+class FakeWorker implements WorkerLike {
+  onmessage: WorkerLike["onmessage"] = null;
+  onerror: WorkerLike["onerror"] = null;
+  onmessageerror: WorkerLike["onmessageerror"] = null;
+  terminated = false;
+  head = 0;
+  readonly sent: [number, string, ...unknown[]][] = [];
+
+  postMessage(message: unknown): void {
+    const [ref, method, ...args] = message as [number, string, ...unknown[]];
+    this.sent.push([ref, method, ...args]);
+    if (method === "open") this.answer(ref, encode(["alice", status(), [info()]]));
+    if (method === "space") this.answer(ref, encode(info()));
+    if (method === "close") this.answer(ref);
+    if (method === "read") {
+      const [, after, limit] = args as [string, number, number];
+      const records: Uint8Array[] = [];
+      for (let seq = after + 1; seq <= this.head && records.length < limit; seq++) records.push(encode(record(seq)));
+      this.answer(ref, Buffer.concat(records));
+    }
+    if (method === "readBefore") {
+      const [, before, limit] = args as [string, number, number];
+      const last = Math.min(this.head, before - 1);
+      const records: Uint8Array[] = [];
+      for (let seq = Math.max(1, last - limit + 1); seq <= last; seq++) records.push(encode(record(seq)));
+      this.answer(ref, Buffer.concat(records));
+    }
+  }
+  terminate(): void {
+    this.terminated = true;
+  }
+  answer(ref: number, result: Uint8Array | null = null, error: [string, string] | null = null): void {
+    queueMicrotask(() => this.tell([ref, error, result && new Uint8Array(result)]));
+  }
+  change(head = this.head): void {
+    this.head = head;
+    this.tell([0, "change", encode([status("online"), [info(head)]])]);
+  }
+  tell(data: unknown): void {
+    this.onmessage?.({ data } as MessageEvent);
+  }
+  ref(method: string): number {
+    return this.sent.findLast((message) => message[1] === method)![0];
+  }
+}
+
+async function opened() {
+  const worker = new FakeWorker();
+  const client = await open({ url: "ws://127.0.0.1:1/sync", identity: "alice", worker: () => worker, wasmUrl: "client.wasm" });
+  return { worker, client, space: client.space(id) };
+}
+
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+process.on("unhandledRejection", (error) => {
+  throw error;
+});
+
+test("a replica has one database for server, name and identity", async () => {
+  const { worker } = await opened();
+  const config = worker.sent.find((message) => message[1] === "open")![2] as { database: string; url: string };
+  assert.equal(config.database, "skerry/127.0.0.1%3A1/default/alice");
+  assert.equal(config.url, "ws://127.0.0.1:1/sync");
+});
+
+test("url null never syncs; what is no server's address is refused", async () => {
+  const worker = new FakeWorker();
+  await open({ url: null, identity: "a/b", worker: () => worker, wasmUrl: "x" });
+  const config = worker.sent.find((message) => message[1] === "open")![2] as { database: string; url: string };
+  assert.deepEqual([config.url, config.database], ["", "skerry/local/default/a%2Fb"]);
+  await assert.rejects(open({ url: "ftp://host", worker: () => worker }), { code: "bad_argument" });
+  await assert.rejects(open({ url: null, identity: "", worker: () => worker }), { code: "bad_argument" });
+});
+
+test("a receipt has three moments", async () => {
+  const { worker, space } = await opened();
+  const receipt = space.append("note", { text: "hi" });
+  const ref = worker.ref("append");
+  const seen: string[] = [];
+  void receipt.applied.then(() => seen.push("applied"));
+  void receipt.durable.then(() => seen.push("durable"));
+  void receipt.synced.then((at) => seen.push(`synced ${at.seq}`));
+  for (const [result, want] of [[null, "applied"], [null, "durable"], [encode([7]), "synced 7"]] as const) {
+    worker.answer(ref, result);
+    await settled();
+    assert.equal(seen.at(-1), want);
+  }
+  assert.equal(seen.length, 3);
+});
+
+test("a promise that is asked for late still tells, and a refusal nobody looks at is no unhandled rejection", async () => {
+  const { worker, space } = await opened();
+  const receipt = space.append("note");
+  const ref = worker.ref("append");
+  worker.answer(ref);
+  worker.answer(ref);
+  worker.answer(ref, null, ["forbidden", "not here"]);
+  await settled();
+  await receipt.durable;
+  const error = await receipt.synced.then(() => undefined, (e: unknown) => e);
+  assert.ok(error instanceof SkerryError);
+  assert.deepEqual([error.code, error.reason], ["forbidden", "not here"]);
+  space.append("note");
+  worker.answer(worker.ref("append"), null, ["too_large", ""]);
+  await settled();
+});
+
+test("what cannot be written is refused at once", async () => {
+  const { space } = await opened();
+  assert.throws(() => space.transact([]), { code: "bad_argument" });
+  assert.throws(() => space.append(""), { code: "bad_argument" });
+  assert.throws(() => space.append("note", () => 1), { code: "bad_argument" });
+});
+
+test("events come in batches, forwards and backwards, within bounds", async () => {
+  const { worker, space } = await opened();
+  worker.head = 600;
+  const forwards: number[] = [];
+  for await (const event of space.events()) forwards.push(event.seq);
+  assert.deepEqual(forwards, Array.from({ length: 600 }, (_, i) => i + 1));
+  assert.equal(worker.sent.filter((message) => message[1] === "read").length, 4);
+  const some: unknown[] = [];
+  for await (const event of space.events({ after: "p10", before: "p14" })) some.push(event.payload);
+  assert.deepEqual(some, [{ seq: 11 }, { seq: 12 }, { seq: 13 }]);
+  const backwards: number[] = [];
+  for await (const event of space.events({ reverse: true, after: "p300", limit: 299 })) backwards.push(event.seq);
+  assert.deepEqual(backwards, Array.from({ length: 299 }, (_, i) => 600 - i));
+  assert.throws(() => space.events({ live: true, reverse: true }), { code: "bad_argument" });
+  assert.throws(() => space.events({ after: "7" }), { code: "bad_argument" });
+});
+
+test("live iteration waits for changes and loses none that come while it reads", async () => {
+  const { worker, space } = await opened();
+  worker.head = 2;
+  const seen: number[] = [];
+  const abort = new AbortController();
+  const done = (async () => {
+    for await (const event of space.events({ live: true, signal: abort.signal })) {
+      seen.push(event.seq);
+      if (event.seq === 3) worker.change(4); // while the batch of 3 is being looked at
+    }
+  })();
+  await settled();
+  assert.deepEqual(seen, [1, 2]);
+  worker.change(3);
+  await settled();
+  await settled();
+  assert.deepEqual(seen, [1, 2, 3, 4]);
+  abort.abort();
+  await done;
+});
+
+test("return ends an iteration that waits", async () => {
+  const { space } = await opened();
+  const events = space.events({ live: true });
+  const next = events.next();
+  await settled();
+  await events.return();
+  assert.equal((await next).done, true);
+});
+
+test("status and infos are replaced, never changed, and listeners are told", async () => {
+  const { worker, client, space } = await opened();
+  const before = { status: client.status, spaces: client.spaces(), info: space.info() };
+  let told = 0;
+  const stop = client.subscribe(() => told++);
+  worker.change(3);
+  assert.equal(told, 1);
+  assert.notEqual(client.status, before.status);
+  assert.equal(client.status.connection, "online");
+  assert.notEqual(client.spaces(), before.spaces);
+  assert.equal(before.info.seq, 0);
+  assert.equal(space.info().seq, 3);
+  assert.equal(client.spaces(), client.spaces());
+  stop();
+  worker.change(4);
+  assert.equal(told, 1);
+});
+
+test("close waits for what is not durable and rejects what is not synced", async () => {
+  const { worker, client, space } = await opened();
+  const receipt = space.append("note");
+  const ref = worker.ref("append");
+  worker.answer(ref);
+  const closing = client.close();
+  await settled();
+  assert.ok(!worker.terminated);
+  worker.answer(ref);
+  await closing;
+  assert.ok(worker.terminated);
+  await receipt.durable;
+  await assert.rejects(receipt.synced, { code: "closed" });
+  await assert.rejects(space.pending(), { code: "closed" });
+  await assert.rejects(space.append("note").applied, { code: "closed" });
+});
+
+test("a worker that fails takes everything that waits for it along, and status says so", async () => {
+  const { worker, client, space } = await opened();
+  const receipt = space.append("note");
+  const pending = space.pending();
+  const events = space.events({ live: true }).next();
+  await settled();
+  worker.onerror?.({ message: "out of memory" } as ErrorEvent);
+  await assert.rejects(receipt.applied, { code: "internal" });
+  await assert.rejects(pending, { code: "internal" });
+  await assert.rejects(events, { code: "internal" });
+  assert.equal(client.status.code, "internal");
+  assert.equal(client.status.connection, "offline");
+});
+
+test("a worker of another build is not talked to", async () => {
+  const worker = new FakeWorker();
+  worker.postMessage = function (this: FakeWorker, message: unknown) {
+    if ((message as unknown[])[1] === "start") queueMicrotask(() => this.tell([0, "failed", ["build_mismatch", "other"]]));
+  };
+  await assert.rejects(open({ url: null, identity: "a", worker: () => worker, wasmUrl: "x" }), { code: "build_mismatch" });
+  assert.ok(worker.terminated);
+});
+
+test("a signal gives up opening", async () => {
+  const worker = new FakeWorker();
+  worker.postMessage = () => {};
+  const abort = new AbortController();
+  const opening = open({ url: null, identity: "a", worker: () => worker, wasmUrl: "x", signal: abort.signal });
+  abort.abort();
+  await assert.rejects(opening, { code: "closed" });
+  assert.ok(worker.terminated);
+});
