@@ -130,6 +130,9 @@ func (l *fakeLog) known(ids []space.ULID) []hub.Known {
 
 func (l *fakeLog) Read(after uint64, maxRecords, maxBytes int) ([]space.Record, error) {
 	end := after
+	if after >= uint64(len(l.records)) {
+		return nil, nil
+	}
 	for end < uint64(len(l.records)) && (int(end-after) < maxRecords || l.records[end].Index > 0) {
 		tx, size := end, 0
 		for ok := true; ok; ok = !l.records[tx-1].Last() {
@@ -172,6 +175,7 @@ type world struct {
 	open     *hub.OpenSpace
 	create   *hub.CreateSpace
 	lookup   *hub.Lookup
+	asked    []hub.Known // what the log held when the lookup was made
 	read     *hub.ReadSpan
 	append   *hub.Append
 	loadHead *hub.LoadHead
@@ -212,7 +216,7 @@ func (w *world) step(in hub.Input) {
 	take(w.t, &w.append, e.Append)
 	take(w.t, &w.loadHead, e.LoadHead)
 	if e.Lookup != nil {
-		w.lookup = e.Lookup
+		w.lookup, w.asked = e.Lookup, w.log.known(e.Lookup.IDs)
 	}
 	if e.Read != nil {
 		w.read = e.Read
