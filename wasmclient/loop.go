@@ -60,6 +60,15 @@ func (c *Client) step(input replica.Input) {
 			return replica.Committed{ID: commit.ID, Result: result, Err: err, Full: errors.Is(err, ErrFull)}
 		})
 	}
+	if effects.Survey {
+		c.background(func(ctx context.Context) replica.Input {
+			loaded, err := c.config.Store.Load(ctx)
+			if err != nil {
+				c.log("looking for changes of other tabs failed: " + err.Error())
+			}
+			return replica.Surveyed{Loaded: loaded}
+		})
+	}
 	for _, id := range effects.Refresh {
 		c.background(func(ctx context.Context) replica.Input {
 			snapshot, err := c.config.Store.Refresh(ctx, id)

@@ -161,6 +161,9 @@ func (l *appendLane) applied(r *Replica, part *SpaceCommit, operations []appendO
 		older = false
 		r.subscribe([]*spaceState{s})
 	}
+	if version > s.version+1 && !older {
+		s.unsure = true
+	}
 	next := 0
 	for i := range operations {
 		o := &operations[i]
@@ -209,7 +212,7 @@ func (s *spaceState) appended(r *Replica, key uint64, o *appendOperation) {
 	p := &s.push
 	// The bytes are at hand: if all rows before this one are read ahead or pushed, this one is next, and no read needed.
 	contiguous := !s.hasRows() || len(p.rows) > 0 && p.rows[len(p.rows)-1].Key == s.entries[len(s.entries)-1].Key
-	if contiguous && !p.reading && p.bytes < rowBytes && r.conn.phase == online {
+	if contiguous && !s.unsure && !p.reading && p.bytes < rowBytes && r.conn.phase == online {
 		p.rows = append(p.rows, OutboxRow{Entry: e.Entry, Transaction: *t})
 		p.bytes += e.Size
 	}

@@ -76,6 +76,19 @@ func (r *Replica) dropInbox(s *spaceState) {
 	s.feed.inbox = nil
 }
 
+// trimInbox drops what another tab has stored meanwhile. If what is left does not follow on what is stored, it is
+// asked for again.
+func (r *Replica) trimInbox(s *spaceState) {
+	stored := s.info.Position.Seq
+	for len(s.feed.inbox) > 0 && s.feed.inbox[0].last <= stored {
+		r.conn.credit += uint64(s.feed.inbox[0].size)
+		s.feed.inbox = s.feed.inbox[1:]
+	}
+	if len(s.feed.inbox) > 0 && s.feed.inbox[0].first != stored+1 {
+		r.resubscribe(s)
+	}
+}
+
 // events takes the records of one frame, if they follow on what is held and hash to the position that came along.
 func (r *Replica) events(f *wire.Events, size int) {
 	s := r.spaces[f.Space]

@@ -99,7 +99,7 @@ func (s *spaceState) hasRows() bool {
 func (r *Replica) mayPush(s *spaceState) bool {
 	p := &s.push
 	switch {
-	case !s.loaded, s.problem != 0, p.blocked, p.genesis, p.retryAt > r.now:
+	case !s.loaded, s.unsure, s.problem != 0, p.blocked, p.genesis, p.retryAt > r.now:
 		return false
 	case p.resume && len(p.inFlight) > 0:
 		return false // their answers are behind; what they carried is pushed again with what was deferred
@@ -292,10 +292,12 @@ func (r *Replica) rowsRead(in RowsRead) {
 		return
 	}
 	for i := range in.Rows {
-		if in.Rows[i].Key > p.after {
-			p.rows = append(p.rows, in.Rows[i])
-			p.bytes += in.Rows[i].Size
+		row := &in.Rows[i]
+		if s.byID[row.ID] == nil && (len(s.entries) == 0 || row.Key > s.entries[len(s.entries)-1].Key) {
+			s.add(&entry{Entry: row.Entry}) // another tab appended it: to pass over it would break the order
 		}
+		p.rows = append(p.rows, *row)
+		p.bytes += row.Size
 	}
 	r.wantPush(s)
 }

@@ -35,7 +35,11 @@ func (r *Replica) seen(s *spaceState, version uint64) {
 		s.version++
 		s.ahead = slices.Delete(s.ahead, i, i+1)
 	}
-	if len(s.ahead) > 0 && s.commits == 0 {
+	switch {
+	case len(s.ahead) == 0 && s.unsure:
+		s.unsure = false
+		r.wantPush(s)
+	case len(s.ahead) > 0 && s.commits == 0:
 		r.refresh(s)
 	}
 	r.out.Hints = append(r.out.Hints, Hint{s.id, version})
@@ -78,9 +82,7 @@ func (r *Replica) refreshed(in Refreshed) {
 		r.refresh(s)
 		return
 	}
-	if snapshot.Version > s.version || !s.loaded || s.feed.stale {
-		r.take(s, snapshot)
-	}
+	r.take(s, snapshot)
 	if more {
 		r.refresh(s)
 	}
@@ -102,6 +104,7 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 			s.info.Position = before.Position // the store never goes back; this is an older answer
 		}
 	}
+	s.unsure = len(s.ahead) > 0
 	old := s.byID
 	s.entries, s.byID, s.loaded = nil, nil, true
 	for i := range snapshot.Outbox {
@@ -189,5 +192,24 @@ func (r *Replica) idsRead(in IDsRead) {
 	slices.SortFunc(discarded, space.ULID.Compare)
 	for _, id := range discarded {
 		r.decide(s, id, Decided{Outcome: Discarded, Code: wire.CodeDiscarded})
+	}
+}
+
+// surveyed refreshes every space that the store has a newer version of.
+func (r *Replica) surveyed(loaded *Loaded) {
+	if loaded == nil {
+		return
+	}
+	if r.leads && loaded.Meta.Epoch != r.meta.Epoch {
+		r.out.StepDown = true
+		r.follow()
+	}
+	for i := range loaded.Spaces {
+		summary := &loaded.Spaces[i]
+		s := r.space(summary.Space)
+		if summary.Version > s.version && len(s.ahead) == 0 {
+			s.known = true
+			r.refresh(s)
+		}
 	}
 }

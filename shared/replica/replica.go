@@ -74,6 +74,7 @@ type spaceState struct {
 	commits  int      // commits under way that touch this space
 	ahead    []uint64 // versions of this tab's own commits beyond version
 	outdated bool     // memory may be behind the store
+	unsure   bool     // another tab may have appended before what this one did: push nothing until that is known
 
 	// problem stops sync of this space until the next connection or for ever; reason is for people.
 	problem Code
@@ -159,11 +160,9 @@ func (r *Replica) Step(now uint64, input Input) Effects {
 			r.refresh(r.space(in.Space))
 		}
 	case Poll:
-		for _, s := range r.spaces {
-			if s.open || len(s.watched) > 0 || r.leads && s.outboxCount > 0 {
-				r.refresh(s)
-			}
-		}
+		r.out.Survey = true
+	case Surveyed:
+		r.surveyed(in.Loaded)
 	case Committed:
 		r.committed(in)
 	case Refreshed:

@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"fmt"
+
 	"skerry/shared/space"
 	"skerry/shared/wire"
 )
@@ -141,3 +143,20 @@ func (r *Replica) Spaces() []space.ID {
 
 // Meta returns what the store keeps once for the whole replica, as last seen.
 func (r *Replica) Meta() Meta { return r.meta }
+
+// Explain returns what the core holds of a space, for a developer who wonders why nothing happens. Its form may
+// change at any time.
+func (r *Replica) Explain(id space.ID) string {
+	s := r.spaces[id]
+	if s == nil {
+		return "unknown"
+	}
+	text := fmt.Sprintf("leads %v phase %d dialAt %d; known %v created %v genesis %v seq %d version %d ahead %v commits %d loaded %v refreshing %v unsure %v problem %s %q; push n %d after %d rows %d reading %v inFlight %d resume %v retryAt %d blocked %v genesis %v queued %v creating %v; feed asked %v answered %v caughtUp %v verified %d inbox %d stale %v; unanswered %d",
+		r.leads, r.conn.phase, r.conn.dialAt, s.known, s.info.Created, s.info.Genesis != nil, s.info.Position.Seq, s.version, s.ahead, s.commits, s.loaded, s.refreshing, s.unsure, s.problem, s.reason,
+		s.push.n, s.push.after, len(s.push.rows), s.push.reading, len(s.push.inFlight), s.push.resume, s.push.retryAt, s.push.blocked, s.push.genesis, s.push.queued, s.push.creating,
+		s.feed.asked, s.feed.answered, s.feed.caughtUp, s.feed.verified.Seq, len(s.feed.inbox), s.feed.stale, r.conn.unanswered)
+	for _, e := range s.entries {
+		text += fmt.Sprintf("; row %d %s state %d inFlight %v settling %v at %d %s", e.Key, e.ID, e.State, e.inFlight, e.settling, e.Position.Seq, e.Code)
+	}
+	return text
+}

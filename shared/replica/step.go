@@ -83,6 +83,9 @@ type Hint struct {
 // Poll asks to look whether other tabs changed what this one holds, hint or no hint.
 type Poll struct{}
 
+// Surveyed answers Effects.Survey. Loaded is nil if reading failed.
+type Surveyed struct{ Loaded *Loaded }
+
 // Committed answers one of Effects.Commits. Exactly one of Result and Err is set.
 type Committed struct {
 	ID     uint64
@@ -128,6 +131,7 @@ func (Discard) input()      {}
 func (Open) input()         {}
 func (Hint) input()         {}
 func (Poll) input()         {}
+func (Surveyed) input()     {}
 func (Committed) input()    {}
 func (Refreshed) input()    {}
 func (RowsRead) input()     {}
@@ -157,6 +161,7 @@ type ReadIDsEffect struct {
 // Effects is what a shell does after a step. The order of fields is the order in which to begin.
 type Effects struct {
 	Commits  []CommitEffect
+	Survey   bool // load the store's summaries; Surveyed answers
 	Refresh  []space.ID
 	ReadRows []ReadRowsEffect
 	ReadIDs  []ReadIDsEffect

@@ -147,6 +147,7 @@ func (l *syncLane) gather(r *Replica, c *syncCommit) {
 		s := l.queue[0]
 		l.queue = l.queue[1:]
 		s.pending.queued = false
+		r.trimInbox(s)
 		part, size, credit := l.part(s, commitBytes-total)
 		total += size
 		if part == nil {

@@ -27,11 +27,11 @@ func (w *World) restless() string {
 			st := w.server.stored[s.Space]
 			switch {
 			case s.Outbox > 0 && (st != nil || s.Info.Genesis != nil):
-				return fmt.Sprintf("%s has %d rows in the outbox of %s", d.name, s.Outbox, short(s.Space))
+				return fmt.Sprintf("%s has %d rows in the outbox of %s%s", d.name, s.Outbox, short(s.Space), d.explain(s.Space))
 			case st == nil && s.Info.Genesis != nil:
 				return fmt.Sprintf("%s knows %s, the server does not", d.name, short(s.Space))
 			case st != nil && s.Info.Position.Seq != st.head.Seq:
-				return fmt.Sprintf("%s is at %d of %d in %s", d.name, s.Info.Position.Seq, st.head.Seq, short(s.Space))
+				return fmt.Sprintf("%s is at %d of %d in %s%s", d.name, s.Info.Position.Seq, st.head.Seq, short(s.Space), d.explain(s.Space))
 			case st != nil && s.Info.Genesis == nil:
 				return fmt.Sprintf("%s does not know what %s was made from", d.name, short(s.Space))
 			}
@@ -101,7 +101,7 @@ func (w *World) checkDevice(d *device) {
 				continue
 			}
 			if key < last {
-				w.failf("%s: %s is in the log of %s before what was appended earlier", d.name, r.ID, short(s.Space))
+				w.failf("%s: %s with outbox key %d is in the log of %s at %d, behind key %d", d.name, r.ID, key, short(s.Space), r.Seq, last)
 			}
 			last = key
 		}
@@ -137,4 +137,15 @@ func (w *World) checkPromise(id space.ID, event space.ULID, p *promise) {
 	if !p.discarded && !w.asked[event] {
 		w.failf("%s: %s was reported durable by %s and is lost", short(id), event, p.device.name)
 	}
+}
+
+// explain says what every tab holds of a space.
+func (d *device) explain(id space.ID) string {
+	text := ""
+	for _, t := range d.tabs {
+		if t.core != nil {
+			text += fmt.Sprintf("\n  %s: link %v %s", t, t.link != nil, t.core.Explain(id))
+		}
+	}
+	return text
 }

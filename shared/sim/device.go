@@ -274,6 +274,9 @@ func (t *tab) step(in replica.Input) {
 	for _, commit := range effects.Commits {
 		w.after(w.random.Uint64N(40), func() { t.runCommit(life, commit) })
 	}
+	if effects.Survey {
+		later(func() { t.step(replica.Surveyed{Loaded: t.device.store.Load()}) })
+	}
 	for _, id := range effects.Refresh {
 		later(func() { t.step(replica.Refreshed{Space: id, Snapshot: t.device.store.Refresh(id)}) })
 	}
@@ -451,7 +454,7 @@ func (w *World) promise(t *tab, a *pendingAppend) {
 			device: t.device, space: a.space, events: len(a.transaction.Events), refused: a.transaction.Events[0].Type[0] == '$',
 		}
 	}
-	w.logf("%s durable %s %s", t, short(a.space), id)
+	w.logf("%s durable %s %s key %d", t, short(a.space), id, t.device.keys[a.space][id])
 }
 
 func (t *tab) ref(a *pendingAppend) uint64 {
