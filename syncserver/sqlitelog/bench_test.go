@@ -96,7 +96,7 @@ func benchmarkFloor(b *testing.B, writers, batch int) {
 		loads[i] = newLoad(b, nil, i, batch)
 	}
 	w.origins[origin{}] = 1
-	s, err := w.conn.stmt(insertOne)
+	s, err := w.conn.stmt(insertEvent)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func benchmarkFloor(b *testing.B, writers, batch int) {
 			for j := range l.records {
 				r := l.records[j]
 				r.Author, r.API, r.ClientVersion = "", "", ""
-				if err := w.bindEvent(s, 0, int64(no+1), &r, head); err != nil {
+				if err := w.bindEvent(s, int64(no+1), &r, head); err != nil {
 					b.Fatal(err)
 				}
 				if err := s.Exec(); err != nil {
