@@ -11,6 +11,7 @@ type batch struct {
 	previous, next space.Head
 	records        []space.Record
 	bytes          int
+	made           []proposal // what propose hands out next; proposals are made many at a time
 }
 
 // proposal is one judged transaction on its way to the log.
@@ -33,11 +34,16 @@ func (s *Space) room(t *space.Transaction) *batch {
 			return b
 		}
 	}
-	waiting := 0
+	events, transactions := 0, 0
 	for _, p := range s.queue[s.judged:s.looked] {
-		waiting += p.ids()
+		events += p.ids()
+		transactions += len(p.frame.Transactions) - len(p.verdicts)
 	}
-	b := &batch{previous: s.tip, next: s.tip, records: make([]space.Record, 0, min(max(waiting, len(t.Events)), s.config.AppendRecords))}
+	b := &batch{
+		previous: s.tip, next: s.tip,
+		records: make([]space.Record, 0, min(max(events, len(t.Events)), s.config.AppendRecords)),
+		made:    make([]proposal, 0, min(max(transactions, 1), s.config.AppendRecords)),
+	}
 	s.batches = append(s.batches, b)
 	return b
 }
@@ -66,7 +72,11 @@ func (s *Space) propose(b *batch, records []space.Record) space.Position {
 	last := &records[len(records)-1]
 	s.tip = space.Head{Seq: last.Seq, Chain: space.Fold(s.tip.Chain, records), ReceivedAt: last.ReceivedAt}
 	b.next = s.tip
-	made := &proposal{records: records, position: s.tip.Position()}
+	if len(b.made) == cap(b.made) {
+		b.made = make([]proposal, 0, 64)
+	}
+	b.made = append(b.made, proposal{records: records, position: s.tip.Position()})
+	made := &b.made[len(b.made)-1]
 	for i := range records {
 		b.bytes += records[i].Size()
 		s.proposed[records[i].ID] = made

@@ -316,6 +316,18 @@ func TestPushesThatAreNone(t *testing.T) {
 	l.fails(wire.CodeTooMany)
 }
 
+func TestPushesToTooManySpaces(t *testing.T) {
+	l := welcomedLine(t, 0, func(c *hub.Config) { c.Limits = wire.DefaultLimits; c.Limits.Subscriptions = 2 })
+	for _, id := range []byte{1, 2, 1} {
+		l.receive(&wire.Push{Space: space.ID{id}, Genesis: &genesis})
+	}
+	if l.closed {
+		t.Fatal("closed at the limit")
+	}
+	l.receive(&wire.Push{Space: space.ID{3}, Genesis: &genesis})
+	l.fails(wire.CodeTooMany)
+}
+
 func TestACloseLeavesEverything(t *testing.T) {
 	l := welcomedLine(t, 0)
 	l.receive(&wire.Push{Space: spaceID, Transactions: []space.Transaction{tx(1)}})

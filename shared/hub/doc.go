@@ -1,2 +1,70 @@
-// Package hub is the server half of the protocol.
+// Package hub is the server half of the protocol: what a server does with a space ([Space]) and with a connection
+// ([Conn]). Both are pure. They have no goroutine, clock, disk, socket or randomness: the shell gives Step one
+// input and the time, and does what the effects say. It answers every request among the effects with one input,
+// whatever happens, and may do so in any order.
+//
+//	config := hub.Config{Seal: ..., CheckSeal: ..., InsecureIdentities: true}.Complete() // one for the server
+//	s := hub.NewSpace(config, id)                                                      // one for each space in use
+//	c := hub.NewConn(config, connID, address)                                          // one for each socket
+//	effects := c.Step(now, hub.Begin{Nonce: nonce})
+//
+// Neither type is safe for concurrent use; a shell gives each its own goroutine or lock. A Step never waits.
+//
+// # What the shell owns
+//
+// The shell owns sockets and their deadlines, the Log, the modules' engine, the registry of sessions, directories, the
+// table of who watches which space, and the cache of what was read. It decodes frames and puts parts together
+// before [Received] ([wire.Joiner], limited by Limits.Message), and takes whole messages from [ConnEffects.Send],
+// which it splits by Limits.Frame ([wire.Split]); between, credit and windows count whole messages. A socket whose
+// client takes no bytes for 30 s is the shell's to close. [ReadHistory], [ChainAt], [EventsMessage] and
+// [PageMessage] make the answers to requests that read the log.
+//
+// Bytes of frames alias the message they were read from, and records keep them until they are answered. So one
+// message is one buffer, which nobody reuses.
+//
+// # What a space promises
+//
+// A push is judged in the order of its arrival: dedupe, limits, authorize, apply, append. While one append is being
+// made durable the next transactions are judged on top of it and gather for the next. Numbers and times are
+// proposals until their append is stored; nothing proposed leaves Step in a reply, an answer or [Effects.Moved]. Every
+// verdict waits for all that was proposed before it, a rejection and a duplicate too, since they may rest on it.
+//
+// An append that is stale or unclear is found out by reading the head. If the head is the append's own, it was
+// stored. Otherwise it is discarded with everything judged on top, the instance is brought to the head by records
+// that others appended, and the same pushes are looked up and judged again in the same order. Verdicts that are
+// on durable ground stay. The log's compare-and-set is the only thing that makes this safe; owning a space is not.
+//
+// Event ids are looked up in the log for every push, one [Effects.Lookup] for all that wait. The answer may be as
+// old as the question: ids that were committed since are still known here.
+//
+// One push is told several codes only as far as its transactions differ. Where it is deferred as a whole (behind,
+// recovering, unknown_space, module_missing) each of its transactions carries that code; where one transaction is
+// deferred, those after it are behind. After a deferral the connection is behind for this space until resume.
+//
+// When a connection is gone ([Disconnected]), what it pushed and was not begun is dropped, and [Effects.Finished]
+// tells when the rest is durable or discarded. A new connection of the same session is welcomed only then.
+//
+// A [Space] may be forgotten when it is [Space.Idle]. One that has begun to wait for a lost tail never is, because
+// that wait begins only once in a process; it ends after Config.RecoveryWindow.
+//
+// # What a connection promises
+//
+// The handshake is challenge, hello, welcome, with the registry of sessions asked before welcome. Frames out of order
+// or unknown end the connection with an error; requests that cannot be met are refused and it goes on.
+//
+// There is no queue for a subscription, only a cursor. The connection is registered to be woken, then the position
+// is checked against a head read after that, then it is read from there, and woken again ([Woken]) it reads on;
+// so nothing is missed and nothing sent twice, however late or often it is woken. One read of the log, for events, a
+// page or a blob, is under way for a connection at a time, and only while it has credit and the transport has taken
+// nearly everything: a slow reader lags and costs one message. Subscriptions that have reached the head go before
+// those that have not, and share bytes evenly among themselves; a live one that falls behind by big messages
+// joins the backlog until it is at the head again. Fetches and blobs take turns with subscriptions.
+//
+// A blob is sent in parts from the offset to its end, each paid by credit. A spaces frame with ref 0 and the row of
+// a space precedes the first events of one that no directory row was sent for; its since is empty and changes
+// nothing. Ephemeral bytes are accepted and dropped.
+//
+// # Stable
+//
+// What is seen on the wire. The inputs and effects grow with what a server does; those of today keep their meaning.
 package hub

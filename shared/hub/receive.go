@@ -72,6 +72,10 @@ func (c *Conn) push(p *wire.Push, size int) {
 		c.fail(wire.CodeTooMany, fmt.Sprintf("%d transactions in a push, at most %d", len(p.Transactions), maxTransactions))
 		return
 	}
+	if _, known := c.pushed[p.Space]; !known && uint64(len(c.pushed)) >= c.config.Limits.Subscriptions {
+		c.fail(wire.CodeTooMany, fmt.Sprintf("pushes to more than %d spaces", c.config.Limits.Subscriptions))
+		return
+	}
 	c.unanswered += uint64(size)
 	c.pushed[p.Space] = struct{}{}
 	c.out.Push = append(c.out.Push, Offer{Caller: c.caller, Push: p, Size: size})

@@ -78,8 +78,8 @@ func NewSpace(config *Config, id space.ID) *Space {
 	return &Space{config: config, id: id, peers: make(map[ConnID]*peer), proposed: make(map[space.ULID]*proposal)}
 }
 
-// Idle reports that the shell may forget the space after [Space.Close]: no connection, request or recovery
-// depends on it.
+// Idle reports that the shell may forget the space after [Space.Close]: no connection that pushed here is left, and no
+// request or recovery is under way.
 func (s *Space) Idle() bool {
 	return len(s.peers) == 0 && len(s.queue) == 0 && len(s.asks) == 0 && !s.inFlight && !s.recovered &&
 		(s.phase == closed || s.phase == ready)

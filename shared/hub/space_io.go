@@ -147,7 +147,8 @@ type ReadSpan struct {
 	From, To uint64
 }
 
-// Append asks to append records and make Next the log's head if it is Previous; answered by [Appended].
+// Append asks to append records and make Next the log's head if it is Previous; answered by [Appended]. The records
+// are never changed, so once they are stored the shell may keep them for readers.
 type Append struct {
 	Previous space.Head
 	Records  []space.Record
