@@ -292,6 +292,7 @@ func (c *connection) read() {
 		switch {
 		case err != nil:
 			c.step(hub.Malformed{Err: err})
+			io.Copy(io.Discard, r) // the rest of it, if there is any
 		case message == nil:
 			c.step(hub.Alive{})
 		default:

@@ -328,6 +328,7 @@ func (s *Server) serve(socket *websocket.Conn, address string) {
 		s.conns[c.id] = c
 	}
 	s.mu.Unlock()
+	socket.SetReadLimit(-1) // the reader has its own limit, and says so in a frame
 	c.hub = hub.NewConn(s.hub, c.id, address)
 	s.metrics.connections.Inc()
 	s.metrics.opened.Inc()

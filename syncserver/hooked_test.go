@@ -1,0 +1,65 @@
+package syncserver_test
+
+import (
+	"context"
+	"sync"
+
+	"skerry/shared/space"
+	"skerry/syncserver"
+)
+
+// hooked is a log whose appends a test can hold up and make fail, before they are stored or after.
+type hooked struct {
+	syncserver.Log
+
+	mu         sync.Mutex
+	hookBefore func(space.ID) error
+	hookAfter  func(space.ID) error
+	hookKeys   func(key string) error
+}
+
+func (h *hooked) before(f func(space.ID) error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hookBefore = f
+}
+
+func (h *hooked) after(f func(space.ID) error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hookAfter = f
+}
+
+func (h *hooked) keys(f func(key string) error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hookKeys = f
+}
+
+func (h *hooked) Append(ctx context.Context, id space.ID, previous space.Head, records []space.Record, next space.Head) error {
+	h.mu.Lock()
+	before, after := h.hookBefore, h.hookAfter
+	h.mu.Unlock()
+	if before != nil {
+		if err := before(id); err != nil {
+			return err
+		}
+	}
+	err := h.Log.Append(ctx, id, previous, records, next)
+	if err == nil && after != nil {
+		err = after(id)
+	}
+	return err
+}
+
+func (h *hooked) CompareAndSet(ctx context.Context, key string, old, value []byte) (bool, error) {
+	h.mu.Lock()
+	hook := h.hookKeys
+	h.mu.Unlock()
+	if hook != nil {
+		if err := hook(key); err != nil {
+			return false, err
+		}
+	}
+	return h.Log.CompareAndSet(ctx, key, old, value)
+}
