@@ -1,0 +1,394 @@
+package idbstore
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"syscall/js"
+
+	"github.com/hack-pad/go-indexeddb/idb"
+
+	"skerry/shared/digest"
+	"skerry/shared/replica"
+	"skerry/shared/space"
+	"skerry/wasmclient"
+	"skerry/wasmclient/internal/jsbind"
+)
+
+// Commit implements wasmclient.Store: one IndexedDB transaction of two turns, or three when segments are merged.
+func (s *Store) Commit(ctx context.Context, c *replica.Commit) (*replica.CommitResult, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	var result *replica.CommitResult
+	err := s.run(ctx, func(conn *connection) (err error) {
+		result, err = s.commit(conn, c)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return result, nil
+}
+
+// part is a SpaceCommit while it is applied.
+type part struct {
+	*replica.SpaceCommit
+	key     js.Value // the SpaceID's bytes
+	ids     []space.ULID
+	want    map[space.ULID]wanted
+	row     reply
+	version reply
+	keys    map[space.ULID]reply
+	rows    map[space.ULID]reply
+	refused map[space.ULID]reply
+
+	known   spaceRow
+	changes rowChanges
+	counter uint64
+	added   map[*rowState]reply
+
+	run    segment // its records
+	merged []segment
+	tail   []segment
+	old    rawRequest // values of merged
+}
+
+func (s *Store) commit(conn *connection, c *replica.Commit) (*replica.CommitResult, error) {
+	durability := idb.DurabilityRelaxed
+	if c.Strict {
+		durability = idb.DurabilityStrict
+	}
+	t, err := conn.begin(idb.TransactionReadWrite, durability, touched(c)...)
+	if err != nil {
+		return nil, err
+	}
+	result, err := s.apply(t, c)
+	if err != nil {
+		t.abort()
+		return nil, err
+	}
+	return result, nil
+}
+
+// touched returns the stores that c needs. Every write needs meta, which puts them all in one order.
+func touched(c *replica.Commit) []string {
+	stores := []string{storeMeta}
+	add := func(name string) {
+		if !slices.Contains(stores, name) {
+			stores = append(stores, name)
+		}
+	}
+	for i := range c.Spaces {
+		sc := &c.Spaces[i]
+		add(storeSpaces)
+		if len(sc.Append)+len(sc.Retry)+len(sc.Withdraw)+len(sc.DropWithdrawn)+len(sc.Mark)+len(sc.Reject)+len(sc.Settle) > 0 {
+			add(storeOutbox)
+		}
+		if len(sc.Retry)+len(sc.Reject)+len(sc.Discard) > 0 {
+			add(storeRejected)
+		}
+		if len(sc.Records) > 0 {
+			add(storeSegments)
+		}
+	}
+	return stores
+}
+
+// apply reads, checks and writes. The transaction is complete when it returns neither an error nor stale.
+func (s *Store) apply(t *transaction, c *replica.Commit) (*replica.CommitResult, error) {
+	reader, writer, epochReply, server := t.getMeta(metaMinReader), t.getMeta(metaMinWriter), t.getMeta(metaEpoch), t.getMeta(metaServer)
+	parts := make([]*part, len(c.Spaces))
+	for i := range c.Spaces {
+		parts[i] = t.ask(&c.Spaces[i])
+	}
+	if err := t.turn(); err != nil {
+		return nil, err
+	}
+	if err := tooOld(reader); err != nil {
+		return nil, err
+	}
+	if err := tooOld(writer); err != nil {
+		return nil, err
+	}
+	epoch, err := decodeNumber(epochReply.bytes())
+	if err != nil {
+		return nil, err
+	}
+	pinned, err := decodeText(server.bytes())
+	if err != nil {
+		return nil, err
+	}
+	stale := c.Fenced && c.Epoch != epoch || c.Server != nil && pinned != nil && !bytes.Equal(pinned, c.Server[:])
+	for _, p := range parts {
+		if err := p.read(); err != nil {
+			return nil, err
+		}
+		at := p.known.info.Position
+		stale = stale || p.Expect != nil && (p.Expect.Seq != at.Seq || p.Expect.Chain != at.Chain)
+	}
+	if stale {
+		t.abort()
+		return &replica.CommitResult{Stale: true, Epoch: epoch}, nil
+	}
+
+	merging := false
+	for _, p := range parts {
+		merging = p.plan(t) || merging
+	}
+	if merging {
+		if err := t.turn(); err != nil {
+			return nil, err
+		}
+	}
+	if c.Server != nil && pinned == nil {
+		t.putMeta(metaServer, appendText(c.Server[:]))
+	}
+	if c.Since != nil {
+		t.putMeta(metaSince, appendText(c.Since))
+	}
+	for _, p := range parts {
+		if err := p.write(t); err != nil {
+			return nil, err
+		}
+	}
+	if err := t.removeAdded(parts); err != nil {
+		return nil, err
+	}
+	if s.beforeCommit != nil {
+		if err := s.beforeCommit(t); err != nil {
+			return nil, err
+		}
+	}
+	if err := t.commit(); err != nil {
+		return nil, err
+	}
+	result := &replica.CommitResult{Epoch: epoch}
+	for _, p := range parts {
+		result.Versions = append(result.Versions, p.counter)
+		for _, row := range p.changes.keys {
+			key := uint64(0)
+			if row != nil {
+				key = p.added[row].key()
+			}
+			result.Keys = append(result.Keys, key)
+		}
+	}
+	return result, nil
+}
+
+// ask issues what must be read before a part can be judged and applied.
+func (t *transaction) ask(sc *replica.SpaceCommit) *part {
+	p := &part{
+		SpaceCommit: sc, key: jsbind.FromBytes(sc.Space[:]),
+		keys: map[space.ULID]reply{}, rows: map[space.ULID]reply{}, refused: map[space.ULID]reply{},
+		added: map[*rowState]reply{},
+	}
+	p.ids, p.want = wants(sc)
+	for _, id := range p.ids {
+		name := rowKey{p.key, id}
+		if p.want[id]&wantRejected != 0 {
+			p.refused[id] = t.get(storeRejected, name.array())
+		}
+		p.keys[id] = t.find(name, false)
+		if p.want[id]&wantRow != 0 {
+			p.rows[id] = t.find(name, true)
+		}
+	}
+	p.version = t.getMeta(versionName(sc.Space))
+	p.row = t.get(storeSpaces, p.key)
+	return p
+}
+
+// read takes what was asked for.
+func (p *part) read() error {
+	version, err := decodeNumber(p.version.bytes())
+	if err != nil {
+		return err
+	}
+	p.counter = version + 1
+	if row := p.row.bytes(); row != nil {
+		if p.known, err = decodeSpaceRow(row); err != nil {
+			return fmt.Errorf("read space %v: %w", p.Space, err)
+		}
+	} else {
+		p.known = spaceRow{info: replica.SpaceInfo{Position: space.Start(p.Space)}}
+	}
+	p.changes = rowChanges{
+		rows: map[space.ULID]*rowState{}, rejected: map[space.ULID]*replica.RejectedRow{}, write: map[space.ULID]bool{},
+	}
+	for _, id := range p.ids {
+		if key := p.keys[id].key(); key != 0 {
+			state := &rowState{id: id, key: key, present: true}
+			if request, ok := p.rows[id]; ok {
+				if state.row, err = decodeOutboxRow(jsbind.ToBytes(request.value().Get("row")), key); err != nil {
+					return fmt.Errorf("read row %v: %w", id, err)
+				}
+			}
+			p.changes.rows[id] = state
+		}
+		if b := p.refused[id].bytes(); b != nil {
+			row, err := decodeRejectedRow(b)
+			if err != nil {
+				return fmt.Errorf("read rejected row %v: %w", id, err)
+			}
+			p.changes.rejected[id] = &row
+		}
+	}
+	return nil
+}
+
+// plan decides where the records go and reports whether segments must be read for that.
+func (p *part) plan(t *transaction) (merging bool) {
+	p.tail = p.known.tail
+	if len(p.Records) == 0 {
+		return false
+	}
+	p.run = segment{first: p.First, last: p.Last, bytes: len(p.Records)}
+	merged, after := plan(p.known.tail, p.run)
+	p.merged, p.tail = p.known.tail[len(p.known.tail)-merged:], after
+	if merged == 0 {
+		return false
+	}
+	first := float64(p.merged[0].first)
+	p.old = t.getAll(storeSegments, between([]any{p.key, first}, []any{p.key, float64(p.First)}, false, true), 0)
+	return true
+}
+
+// write issues everything that the part changes.
+func (p *part) write(t *transaction) error {
+	if p.Insert != nil {
+		if p.row.value().IsUndefined() {
+			p.known.info = replica.InsertedInfo(p.Space, p.Insert)
+		} else {
+			p.known.info.Merge(p.Insert)
+		}
+	}
+	if p.SetCreated != nil {
+		p.known.info.Created = *p.SetCreated
+	}
+	if !p.SetModule.IsZero() {
+		p.known.info.Module = p.SetModule
+	}
+	p.changes.apply(p.SpaceCommit)
+	if len(p.Records) > 0 {
+		if err := p.writeRecords(t); err != nil {
+			return err
+		}
+	}
+	if p.Position != nil {
+		p.known.info.Position = *p.Position
+	}
+	p.known.tail = p.tail
+	t.put(storeSpaces, p.key, appendSpaceRow(nil, &p.known))
+	t.putMeta(versionName(p.Space), appendNumber(p.counter))
+
+	for id, there := range p.changes.write {
+		key := rowKey{p.key, id}.array()
+		if row := p.changes.rejected[id]; there && row != nil {
+			t.put(storeRejected, key, appendRejectedRow(nil, row))
+		} else {
+			t.delete(storeRejected, key)
+		}
+	}
+	for _, id := range p.ids { // in an order that is always the same
+		switch row := p.changes.rows[id]; {
+		case row == nil || row.key == 0:
+		case !row.present:
+			t.delete(storeOutbox, js.ValueOf(float64(row.key)))
+		case row.changed:
+			t.putRow(row.key, rowKey{p.key, id}, appendOutboxRow(nil, &row.row))
+		}
+	}
+	for _, row := range p.changes.added {
+		p.added[row] = t.putRow(0, rowKey{p.key, row.id}, appendOutboxRow(nil, &row.row))
+	}
+	return nil
+}
+
+// writeRecords adds the segment of the part's records, in which those of merged are put too.
+func (p *part) writeRecords(t *transaction) error {
+	chain, first := p.Expect.Chain, p.First
+	var records []byte
+	if len(p.merged) > 0 {
+		first = p.merged[0].first
+		var err error
+		if chain, records, err = p.takeMerged(); err != nil {
+			return err
+		}
+		lower, upper := []any{p.key, float64(first)}, []any{p.key, float64(p.First)}
+		t.delete(storeSegments, between(lower, upper, false, true))
+	}
+	value := appendSegment(make([]byte, 0, segmentHeader+len(records)+len(p.Records)), chain, records)
+	key := js.ValueOf([]any{p.key, float64(first), float64(p.Last)})
+	t.put(storeSegments, key, append(value, p.Records...))
+	return nil
+}
+
+// takeMerged returns the records of the segments that are merged, and the chain before the first.
+func (p *part) takeMerged() (chain digest.Digest, records []byte, err error) {
+	values := p.old.result()
+	if values.Length() != len(p.merged) {
+		return chain, nil, fmt.Errorf("merge segments of space %v: %d are there, want %d: %w", p.Space, values.Length(), len(p.merged), errCorrupt)
+	}
+	for i := range p.merged {
+		before, encoded, err := decodeSegment(jsbind.ToBytes(values.Index(i)))
+		if err != nil {
+			return chain, nil, err
+		}
+		if i == 0 {
+			chain = before
+		}
+		records = append(records, encoded...)
+	}
+	return chain, records, nil
+}
+
+// removeAdded takes rows out again that one commit appends and removes: their keys were given, and count.
+func (t *transaction) removeAdded(parts []*part) error {
+	waited := false
+	for _, p := range parts {
+		for _, row := range p.changes.added {
+			if row.present {
+				continue
+			}
+			if !waited {
+				if err := t.turn(); err != nil {
+					return err
+				}
+				waited = true
+			}
+			t.delete(storeOutbox, js.ValueOf(float64(p.added[row].key())))
+		}
+	}
+	return nil
+}
+
+// RaiseEpoch implements wasmclient.Store. Its transaction is over all stores, so it runs after everything that
+// the tab that led before has begun.
+func (s *Store) RaiseEpoch(ctx context.Context) (*replica.Loaded, error) {
+	var loaded *replica.Loaded
+	err := s.run(ctx, func(conn *connection) error {
+		t, err := conn.begin(idb.TransactionReadWrite, idb.DurabilityStrict, allStores...)
+		if err != nil {
+			return err
+		}
+		all, err := t.load()
+		if err == nil && all.newer {
+			err = wasmclient.ErrNewerStore
+		}
+		if err != nil {
+			t.abort()
+			return err
+		}
+		loaded = &all.Loaded
+		loaded.Meta.Epoch++
+		t.putMeta(metaEpoch, appendNumber(loaded.Meta.Epoch))
+		return t.commit()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return loaded, nil
+}

@@ -1,0 +1,34 @@
+// Package idbstore keeps a replica in a browser's IndexedDB.
+//
+// [Open] opens the database of one replica, making it if there is none; the [Store] that it returns implements
+// wasmclient.Store and passes storetest. Any number of tabs may have the same database open and write to it: every
+// commit is one IndexedDB transaction that reads the epoch and the positions it depends on before it writes.
+//
+// # The database
+//
+// Its version is 1 for ever, because a frozen tab can block an upgrade for ever. What changes is inside the
+// values, each of which begins with a format byte, and in meta's min_reader and min_writer: a Skerry that is too
+// old for them writes nothing.
+//
+//	meta        name -> value; version/<space> -> counter
+//	spaces      SpaceID -> genesis, signature, created, position, module, the newest segments
+//	outbox      generated key, which is outbox order -> {space, id, row}; unique index by [space, id]
+//	rejected    [SpaceID, id] -> row, code, reason, by
+//	lost        the same
+//	segments    [SpaceID, first, last] -> chain before the first record, records in wire encoding
+//	checkpoints [SpaceID, seq] -> digest, pages
+//	modules     digest -> bytes
+//
+// There is no row per record, since IndexedDB's costs are per row. A commit adds its records as one segment; when
+// the newest segments are many or large, the next commit puts them together (see merge.go).
+//
+// # Transactions
+//
+// A transaction issues its reads in one turn of the event loop and its writes in a second one, and then calls
+// commit: a tab that is frozen inside a readwrite transaction blocks every other tab. Nothing in between waits for
+// anything but the transaction's own requests. go-indexeddb gives typed access to transactions, stores and
+// requests; what it lacks or does wrong (its waiting reports a transaction that was aborted without an error as a
+// success) is in platform_js.go. A connection that the browser closed is opened again and what ran is run again.
+//
+// Stable: the database's layout and formats. The package is internal.
+package idbstore

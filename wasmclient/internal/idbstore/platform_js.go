@@ -1,0 +1,341 @@
+package idbstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall/js"
+
+	"github.com/hack-pad/go-indexeddb/idb"
+
+	"skerry/wasmclient/internal/jsbind"
+)
+
+// This file is what go-indexeddb does not have: opening with blocked, versionchange and close events, getAll and
+// key cursors that skip, and the end of a transaction told without doubt.
+
+// The object stores, in the order in which they are made.
+const (
+	storeMeta        = "meta"
+	storeSpaces      = "spaces"
+	storeOutbox      = "outbox"
+	storeRejected    = "rejected"
+	storeLost        = "lost"
+	storeSegments    = "segments"
+	storeCheckpoints = "checkpoints"
+	storeModules     = "modules"
+
+	indexBySpace = "space_id" // of the outbox
+)
+
+var allStores = []string{
+	storeMeta, storeSpaces, storeOutbox, storeRejected, storeLost, storeSegments, storeCheckpoints, storeModules,
+}
+
+// errConnectionLost tells that the browser closed the connection. What ran may be run again on a new one.
+var errConnectionLost = errors.New("idbstore: the browser closed the database")
+
+// connection is an open database. It belongs to one tab and serves any number of transactions.
+type connection struct {
+	object js.Value      // IDBDatabase
+	typed  *idb.Database // the same
+	last   js.Value      // the IDBTransaction begun last
+	failed error         // why the last one could not be begun
+	lost   bool          // closed by the browser, or by us
+	remove []func()
+}
+
+// events is what a connection tells of itself. They are called on a goroutine that must not block.
+type events struct {
+	blocked func() // another tab keeps the database from being opened
+	lost    func() // the browser closed the connection
+	deleted func() // another tab deletes the database, and the connection was closed for it
+}
+
+// connect opens the database and makes its stores if they are not there.
+func connect(ctx context.Context, name string, on events) (*connection, error) {
+	factory := js.Global().Get("indexedDB")
+	if factory.IsUndefined() || factory.IsNull() {
+		return nil, errors.New("idbstore: there is no indexedDB here")
+	}
+	request, err := jsbind.Call(factory, "open", name, 1)
+	if err != nil {
+		return nil, err
+	}
+	done := make(chan error, 1)
+	remove := []func(){
+		jsbind.Listen(request, "upgradeneeded", func(js.Value) {
+			if err := makeStores(request.Get("result")); err != nil {
+				request.Get("transaction").Call("abort")
+			}
+		}),
+		jsbind.Listen(request, "blocked", func(js.Value) { on.blocked() }),
+		jsbind.Listen(request, "success", func(js.Value) { done <- nil }),
+		jsbind.Listen(request, "error", func(event js.Value) {
+			event.Call("preventDefault")
+			done <- jsbind.AsError(request.Get("error"))
+		}),
+	}
+	removeAll := func() {
+		for _, f := range remove {
+			f()
+		}
+	}
+	select {
+	case err = <-done:
+		removeAll()
+	case <-ctx.Done():
+		go func() { // whenever it opens after all, close it
+			if <-done == nil {
+				request.Get("result").Call("close")
+			}
+			removeAll()
+		}()
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	return wrap(request, on)
+}
+
+// makeStores makes what version 1 has. Everything after it is a matter of the values.
+func makeStores(db js.Value) error {
+	return jsbind.Try(func() {
+		for _, name := range allStores {
+			if name != storeOutbox {
+				db.Call("createObjectStore", name)
+				continue
+			}
+			store := db.Call("createObjectStore", name, map[string]any{"autoIncrement": true})
+			store.Call("createIndex", indexBySpace, []any{"space", "id"}, map[string]any{"unique": true})
+		}
+	})
+}
+
+// wrap makes a connection of an open request that has succeeded.
+func wrap(request js.Value, on events) (*connection, error) {
+	c := &connection{object: request.Get("result")}
+
+	// The library hides its transactions' objects, whose events are needed here. A property of the database itself
+	// comes before its prototype's and sees them.
+	begin := js.FuncOf(func(_ js.Value, args []js.Value) any {
+		method := js.Global().Get("IDBDatabase").Get("prototype").Get("transaction")
+		values := make([]any, len(args)+1)
+		values[0] = c.object
+		for i, arg := range args {
+			values[i+1] = arg
+		}
+		// A throw in here would be a panic of the program and not an exception: hand it over as a value.
+		c.last = js.Undefined()
+		c.failed = jsbind.Try(func() { c.last = method.Call("call", values...) })
+		return c.last
+	})
+	c.object.Set("transaction", begin)
+
+	// The library makes its Database of nothing but a factory's request: give it the one that is done.
+	reply := js.FuncOf(func(js.Value, []js.Value) any { return request })
+	defer reply.Release()
+	factory, err := idb.WrapFactory(js.ValueOf(map[string]any{"open": reply}))
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel() // its listeners wait for events that have been
+	opened, err := factory.Open(ctx, "", 1, func(*idb.Database, uint, uint) error { return nil })
+	if err != nil {
+		return nil, err
+	}
+	if c.typed, err = opened.Result(); err != nil {
+		return nil, err
+	}
+	c.remove = []func(){
+		jsbind.Listen(c.object, "close", func(js.Value) {
+			if !c.lost {
+				c.lost = true
+				on.lost()
+			}
+		}),
+		jsbind.Listen(c.object, "versionchange", func(js.Value) {
+			c.close()
+			on.deleted()
+		}),
+		func() {
+			c.object.Delete("transaction")
+			begin.Release()
+		},
+	}
+	return c, nil
+}
+
+// close closes the connection. Transactions that run come to their end.
+func (c *connection) close() {
+	if c.lost && c.remove == nil {
+		return
+	}
+	c.lost = true
+	c.object.Call("close")
+	for _, f := range c.remove {
+		f()
+	}
+	c.remove = nil
+}
+
+// transaction is one IDBTransaction. It lives on one goroutine, which waits for nothing but its requests.
+type transaction struct {
+	c     *connection
+	typed *idb.Transaction
+	js    js.Value
+	ended chan error // gets nil when it is complete, else why it aborted
+	reads listener   // the last request of this turn
+	err   error      // the first failure to issue a request
+}
+
+// begin begins a transaction over stores.
+func (c *connection) begin(mode idb.TransactionMode, durability idb.TransactionDurability, stores ...string) (*transaction, error) {
+	if c.lost {
+		return nil, errConnectionLost
+	}
+	typed, err := c.typed.TransactionWithOptions(idb.TransactionOptions{Mode: mode, Durability: durability}, stores[0], stores[1:]...)
+	if err != nil {
+		return nil, err
+	}
+	if c.failed != nil { // mostly InvalidStateError: closed underneath, whether or not an event said so
+		return nil, fmt.Errorf("%w: %w", errConnectionLost, c.failed)
+	}
+	t := &transaction{c: c, typed: typed, js: c.last, ended: make(chan error, 1)}
+	var onEnd js.Func
+	onEnd = js.FuncOf(func(_ js.Value, args []js.Value) any {
+		onEnd.Release()
+		if args[0].Get("type").String() == "complete" {
+			t.ended <- nil
+			return nil
+		}
+		err := jsbind.AsError(t.js.Get("error")) // quota errors arrive here and nowhere else
+		if err == nil {
+			err = &jsbind.Error{Name: "AbortError", Message: "the transaction was aborted"}
+		}
+		t.ended <- err
+		return nil
+	})
+	t.js.Set("oncomplete", onEnd)
+	t.js.Set("onabort", onEnd)
+	return t, nil
+}
+
+// listener is a request that can be waited for: go-indexeddb's or ours.
+type listener interface {
+	Listen(ctx context.Context, success, failed func()) error
+}
+
+// rawRequest is an IDBRequest that the library has no method for.
+type rawRequest struct{ object js.Value }
+
+// Listen calls success or failed once.
+func (r rawRequest) Listen(_ context.Context, success, failed func()) error {
+	var onSuccess, onError js.Func
+	release := func() { onSuccess.Release(); onError.Release() }
+	onSuccess = js.FuncOf(func(js.Value, []js.Value) any { release(); success(); return nil })
+	onError = js.FuncOf(func(js.Value, []js.Value) any { release(); failed(); return nil })
+	r.object.Set("onsuccess", onSuccess)
+	r.object.Set("onerror", onError)
+	return nil
+}
+
+func (r rawRequest) result() js.Value { return r.object.Get("result") }
+
+// turn waits until all requests issued so far have succeeded, which they do in order: it listens to the last one.
+// The goroutine that it wakes runs before control goes back to JavaScript, while the transaction is active.
+func (t *transaction) turn() error {
+	if t.err != nil {
+		t.abort()
+		return t.err
+	}
+	if t.reads == nil {
+		return nil
+	}
+	succeeded := make(chan bool, 1)
+	err := t.reads.Listen(context.Background(), func() { succeeded <- true }, func() { succeeded <- false })
+	if err != nil {
+		return err
+	}
+	t.reads = nil
+	if <-succeeded {
+		return nil
+	}
+	if err = <-t.ended; err == nil { // a request that fails aborts its transaction; that error is the cause
+		err = &jsbind.Error{Name: "AbortError", Message: "a request failed"}
+	}
+	return t.lossOr(err)
+}
+
+// abort undoes everything. Nothing need be waited for.
+func (t *transaction) abort() {
+	_ = jsbind.Try(func() { t.js.Call("abort") }) // throws if it has ended, which is as good
+}
+
+// commit ends the transaction and waits until it is complete.
+func (t *transaction) commit() error {
+	if t.err != nil {
+		t.abort()
+		return t.err
+	}
+	if err := t.typed.Commit(); err != nil {
+		t.abort()
+		return err
+	}
+	return t.lossOr(<-t.ended)
+}
+
+// lossOr returns errConnectionLost if err came from losing the connection.
+func (t *transaction) lossOr(err error) error {
+	if err != nil && (t.c.lost || jsbind.IsNamed(err, "InvalidStateError")) {
+		return fmt.Errorf("%w: %w", errConnectionLost, err)
+	}
+	return err
+}
+
+// raw issues a request of a method that the library lacks, on a store or on the outbox's index.
+func (t *transaction) raw(index bool, store, method string, args ...any) rawRequest {
+	if t.err != nil {
+		return rawRequest{}
+	}
+	var request rawRequest
+	t.err = jsbind.Try(func() {
+		source := t.js.Call("objectStore", store)
+		if index {
+			source = source.Call("index", indexBySpace)
+		}
+		request.object = source.Call(method, args...)
+	})
+	t.reads = request
+	return request
+}
+
+// getAll asks for the values in a range of a store, at most count if that is not zero.
+func (t *transaction) getAll(store string, keys js.Value, count int) rawRequest {
+	return t.raw(false, store, "getAll", limited(keys, count)...)
+}
+
+// getAllKeys asks for the keys in a range of a store.
+func (t *transaction) getAllKeys(store string, keys js.Value, count int) rawRequest {
+	return t.raw(false, store, "getAllKeys", limited(keys, count)...)
+}
+
+func limited(keys js.Value, count int) []any {
+	if count > 0 {
+		return []any{keys, count}
+	}
+	return []any{keys}
+}
+
+// within is the range of all keys that are arrays and begin as prefix does: an empty array is above every number,
+// string and binary key.
+func within(prefix ...any) js.Value {
+	upper := append(append([]any{}, prefix...), []any{})
+	return between(prefix, upper, false, true)
+}
+
+func between(lower, upper any, lowerOpen, upperOpen bool) js.Value {
+	return js.Global().Get("IDBKeyRange").Call("bound", lower, upper, lowerOpen, upperOpen)
+}

@@ -1,0 +1,312 @@
+package idbstore
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"syscall/js"
+
+	"github.com/hack-pad/go-indexeddb/idb"
+
+	"skerry/shared/replica"
+	"skerry/shared/space"
+	"skerry/wasmclient"
+	"skerry/wasmclient/internal/jsbind"
+)
+
+// rowsPerTurn is how many outbox rows are read in one request, so that a long outbox is never in memory as a whole.
+const rowsPerTurn = 512
+
+// view runs f in a read-only transaction.
+func (s *Store) view(ctx context.Context, f func(*transaction) error, stores ...string) error {
+	return s.run(ctx, func(conn *connection) error {
+		t, err := conn.begin(idb.TransactionReadOnly, idb.DurabilityDefault, stores...)
+		if err != nil {
+			return err
+		}
+		if err := f(t); err != nil {
+			t.abort()
+			return err
+		}
+		return t.commit()
+	})
+}
+
+// Load implements wasmclient.Store.
+func (s *Store) Load(ctx context.Context) (*replica.Loaded, error) {
+	var loaded *replica.Loaded
+	err := s.view(ctx, func(t *transaction) error {
+		all, err := t.load()
+		if err == nil {
+			loaded = &all.Loaded
+		}
+		return err
+	}, storeMeta, storeSpaces, storeOutbox)
+	return loaded, err
+}
+
+// loadedMeta is what is read at a start.
+type loadedMeta struct {
+	replica.Loaded
+	newer bool // this version may read but not write
+}
+
+func (t *transaction) load() (*loadedMeta, error) {
+	any := js.Undefined()
+	names, values := t.getAllKeys(storeMeta, any, 0), t.getAll(storeMeta, any, 0)
+	ids, rows := t.getAllKeys(storeSpaces, any, 0), t.getAll(storeSpaces, any, 0)
+	cursor := t.raw(true, storeOutbox, "openKeyCursor")
+	if err := t.turn(); err != nil {
+		return nil, err
+	}
+	counts, err := t.countOutbox(cursor)
+	if err != nil {
+		return nil, err
+	}
+	loaded := new(loadedMeta)
+	versions := map[space.ID]uint64{}
+	name, value := names.result(), values.result()
+	for i := range name.Length() {
+		if err := loaded.take(name.Index(i).String(), jsbind.ToBytes(value.Index(i)), versions); err != nil {
+			return nil, err
+		}
+	}
+	keys, spaces := ids.result(), rows.result()
+	loaded.Spaces = make([]replica.Summary, keys.Length())
+	for i := range loaded.Spaces {
+		summary := &loaded.Spaces[i]
+		copy(summary.Space[:], jsbind.ToBytes(keys.Index(i)))
+		row, err := decodeSpaceRow(jsbind.ToBytes(spaces.Index(i)))
+		if err != nil {
+			return nil, fmt.Errorf("read space %v: %w", summary.Space, err)
+		}
+		summary.Info = row.info
+		summary.Version, summary.Outbox = versions[summary.Space], counts[summary.Space]
+	}
+	return loaded, nil
+}
+
+// take takes one value of meta.
+func (l *loadedMeta) take(name string, value []byte, versions map[space.ID]uint64) (err error) {
+	var text []byte
+	switch name {
+	case metaEpoch:
+		l.Meta.Epoch, err = decodeNumber(value)
+	case metaIdentity:
+		text, err = decodeText(value)
+		l.Meta.Identity = string(text)
+	case metaSession:
+		text, err = decodeText(value)
+		copy(l.Meta.Session[:], text)
+	case metaServer:
+		text, err = decodeText(value)
+		copy(l.Meta.Server[:], text)
+	case metaSince:
+		if text, err = decodeText(value); len(text) > 0 {
+			l.Meta.Since = text
+		}
+	case metaMinReader, metaMinWriter:
+		var least uint64
+		least, err = decodeNumber(value)
+		l.newer = l.newer || least > version
+		if name == metaMinReader && least > version {
+			err = wasmclient.ErrNewerStore
+		}
+	default:
+		if id, ok := spaceOfVersion(name); ok {
+			versions[id], err = decodeNumber(value)
+		}
+	}
+	return err
+}
+
+// countOutbox counts the rows of each space that has any: two steps for each, however many rows there are.
+func (t *transaction) countOutbox(request rawRequest) (map[space.ID]int, error) {
+	counts := map[space.ID]int{}
+	for {
+		cursor := request.result()
+		if cursor.IsNull() {
+			return counts, nil
+		}
+		key := cursor.Get("key").Index(0)
+		count := t.raw(true, storeOutbox, "count", within(key))
+		if err := jsbind.Try(func() { cursor.Call("continue", []any{key, []any{}}) }); err != nil {
+			return nil, err
+		}
+		t.reads = request // at the next space's first row, which comes after the count
+		if err := t.turn(); err != nil {
+			return nil, err
+		}
+		var id space.ID
+		copy(id[:], jsbind.ToBytes(key))
+		counts[id] = count.result().Int()
+	}
+}
+
+// Refresh implements wasmclient.Store.
+func (s *Store) Refresh(ctx context.Context, id space.ID) (*replica.Snapshot, error) {
+	var snapshot *replica.Snapshot
+	err := s.view(ctx, func(t *transaction) error {
+		snapshot = &replica.Snapshot{Space: id, Info: replica.SpaceInfo{Position: space.Start(id)}}
+		key := jsbind.FromBytes(id[:])
+		epoch, counter, row := t.getMeta(metaEpoch), t.getMeta(versionName(id)), t.get(storeSpaces, key)
+		refused := t.getAll(storeRejected, within(key), 0)
+		var err error
+		if snapshot.Outbox, err = t.entries(key); err != nil { // waits for what was asked above too
+			return err
+		}
+		if snapshot.Rejected, err = rejectedRows(refused.result()); err != nil {
+			return err
+		}
+		if snapshot.Epoch, err = decodeNumber(epoch.bytes()); err != nil {
+			return err
+		}
+		if snapshot.Version, err = decodeNumber(counter.bytes()); err != nil {
+			return err
+		}
+		if b := row.bytes(); b != nil {
+			known, err := decodeSpaceRow(b)
+			if err != nil {
+				return fmt.Errorf("read space %v: %w", id, err)
+			}
+			snapshot.Known, snapshot.Info = true, known.info
+		}
+		return nil
+	}, storeMeta, storeSpaces, storeOutbox, storeRejected)
+	if err != nil {
+		return nil, err
+	}
+	return snapshot, nil
+}
+
+// entries reads the outbox of a space without keeping its transactions. The index is in the order of ids.
+func (t *transaction) entries(key js.Value) ([]replica.Entry, error) {
+	var entries []replica.Entry
+	upper := []any{key, []any{}}
+	for lower := []any{key}; ; {
+		page := between(lower, upper, true, true)
+		keys := t.raw(true, storeOutbox, "getAllKeys", page, rowsPerTurn)
+		values := t.raw(true, storeOutbox, "getAll", page, rowsPerTurn)
+		if err := t.turn(); err != nil {
+			return nil, err
+		}
+		found, rows := keys.result(), values.result()
+		n := found.Length()
+		for i := range n {
+			row, err := decodeOutboxRow(jsbind.ToBytes(rows.Index(i).Get("row")), uint64(found.Index(i).Float()))
+			if err != nil {
+				return nil, err
+			}
+			entries = append(entries, row.Entry)
+		}
+		if n < rowsPerTurn {
+			slices.SortFunc(entries, func(a, b replica.Entry) int { return cmp.Compare(a.Key, b.Key) })
+			return entries, nil
+		}
+		lower = []any{key, rows.Index(n - 1).Get("id")}
+	}
+}
+
+// Outbox implements wasmclient.Store.
+func (s *Store) Outbox(ctx context.Context, id space.ID, after uint64, maxBytes int) ([]replica.OutboxRow, error) {
+	var rows []replica.OutboxRow
+	err := s.view(ctx, func(t *transaction) (err error) {
+		rows, err = t.outbox(id, after, maxBytes)
+		return err
+	}, storeOutbox)
+	return rows, err
+}
+
+func (t *transaction) outbox(id space.ID, after uint64, maxBytes int) ([]replica.OutboxRow, error) {
+	space := jsbind.FromBytes(id[:])
+	request := t.raw(true, storeOutbox, "getAllKeys", within(space))
+	if err := t.turn(); err != nil {
+		return nil, err
+	}
+	found := request.result()
+	keys := make([]uint64, 0, found.Length())
+	for i := range cap(keys) {
+		if key := uint64(found.Index(i).Float()); key > after {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	var rows []replica.OutboxRow
+	for n := 1; len(keys) > 0; n = min(2*n, rowsPerTurn) { // a first page of one finds out how large rows are
+		page := keys[:min(n, len(keys))]
+		keys = keys[len(page):]
+		values, err := t.outboxPage(id, page)
+		if err != nil {
+			return nil, err
+		}
+		for i, value := range values {
+			row, err := decodeOutboxRow(jsbind.ToBytes(value.Get("row")), page[i])
+			if err != nil {
+				return nil, err
+			}
+			if maxBytes -= row.Size; maxBytes < 0 && len(rows) > 0 {
+				return rows, nil
+			}
+			rows = append(rows, row)
+		}
+	}
+	return rows, nil
+}
+
+// outboxPage reads the rows with these keys, by one request where few others are between them.
+func (t *transaction) outboxPage(id space.ID, keys []uint64) ([]js.Value, error) {
+	first, last := keys[0], keys[len(keys)-1]
+	values := make([]js.Value, 0, len(keys))
+	if last-first < uint64(2*len(keys)) {
+		page := between(float64(first), float64(last), false, false)
+		found, rows := t.getAllKeys(storeOutbox, page, 0), t.getAll(storeOutbox, page, 0)
+		if err := t.turn(); err != nil {
+			return nil, err
+		}
+		for i := range found.result().Length() {
+			if key := uint64(found.result().Index(i).Float()); len(values) < len(keys) && key == keys[len(values)] {
+				values = append(values, rows.result().Index(i))
+			}
+		}
+		return values, nil
+	}
+	replies := make([]reply, len(keys))
+	for i, key := range keys {
+		replies[i] = t.get(storeOutbox, js.ValueOf(float64(key)))
+	}
+	if err := t.turn(); err != nil {
+		return nil, err
+	}
+	for _, r := range replies {
+		values = append(values, r.value())
+	}
+	return values, nil
+}
+
+// Rejected implements wasmclient.Store.
+func (s *Store) Rejected(ctx context.Context, id space.ID) ([]replica.RejectedRow, error) {
+	var rows []replica.RejectedRow
+	err := s.view(ctx, func(t *transaction) (err error) {
+		request := t.getAll(storeRejected, within(jsbind.FromBytes(id[:])), 0)
+		if err := t.turn(); err != nil {
+			return err
+		}
+		rows, err = rejectedRows(request.result())
+		return err
+	}, storeRejected)
+	return rows, err
+}
+
+func rejectedRows(values js.Value) ([]replica.RejectedRow, error) {
+	rows := make([]replica.RejectedRow, values.Length())
+	for i := range rows {
+		row, err := decodeRejectedRow(jsbind.ToBytes(values.Index(i)))
+		if err != nil {
+			return nil, fmt.Errorf("read rejected rows: %w", err)
+		}
+		rows[i] = row
+	}
+	return rows, nil
+}
+

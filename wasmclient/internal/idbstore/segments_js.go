@@ -1,0 +1,220 @@
+package idbstore
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"syscall/js"
+
+	"skerry/shared/replica"
+	"skerry/shared/space"
+	"skerry/shared/wire"
+	"skerry/wasmclient/internal/jsbind"
+)
+
+// Readers hold numbers and never segments, which merges replace under them: every read finds its segments anew, in
+// one transaction.
+
+const (
+	segmentsFirst  = 4    // asked for in a first request, since it is not known how large they are
+	segmentsPerAsk = 64   // asked for in later ones
+	keysWindow     = 4096 // numbers of records, whose segments' keys are asked for at once when reading backwards
+)
+
+// Read implements wasmclient.Store.
+func (s *Store) Read(ctx context.Context, id space.ID, after uint64, limit, maxBytes int) ([]space.Record, error) {
+	var records []space.Record
+	err := s.view(ctx, func(t *transaction) (err error) {
+		records, err = t.readForward(id, after, limit, maxBytes)
+		return err
+	}, storeSegments)
+	return records, err
+}
+
+func (t *transaction) readForward(id space.ID, after uint64, limit, maxBytes int) ([]space.Record, error) {
+	key := jsbind.FromBytes(id[:])
+	// The segment that has the record after, or else the first one behind it.
+	cursor := t.raw(false, storeSegments, "openKeyCursor", between([]any{key}, []any{key, float64(after) + 1, []any{}}, false, true), "prev")
+	if err := t.turn(); err != nil {
+		return nil, err
+	}
+	from := []any{key}
+	if at := cursor.result(); !at.IsNull() {
+		from = append(from, at.Get("key").Index(1))
+	}
+	var records []space.Record
+	upper := []any{key, []any{}}
+	for n := segmentsFirst; ; n = segmentsPerAsk {
+		request := t.getAll(storeSegments, between(from, upper, false, true), n)
+		if err := t.turn(); err != nil {
+			return nil, err
+		}
+		values := request.result()
+		got := values.Length()
+		next := uint64(0)
+		for i := range got {
+			found, err := decodeRecords(id, values.Index(i))
+			if err != nil {
+				return nil, err
+			}
+			next = found[len(found)-1].Seq + 1
+			for len(found) > 0 && found[0].Seq <= after {
+				found = found[1:]
+			}
+			if len(found) == 0 {
+				continue
+			}
+			if len(records) > 0 && found[0].Seq != records[len(records)-1].Seq+1 {
+				return records, nil // a hole
+			}
+			taken := takeRecords(found, limit-len(records), maxBytes, len(records) == 0, replica.TakeFirst)
+			records = append(records, taken...)
+			for i := range taken {
+				maxBytes -= taken[i].Size()
+			}
+			if len(taken) < len(found) || len(records) >= limit || maxBytes <= 0 {
+				return records, nil
+			}
+		}
+		if got < n {
+			return records, nil
+		}
+		from = []any{key, float64(next)}
+	}
+}
+
+// takeRecords cuts the records of one segment to what is wanted of them. Only the first of a result comes for sure.
+func takeRecords(found []space.Record, limit, maxBytes int, first bool, take func([]space.Record, int, int) []space.Record) []space.Record {
+	taken := take(found, limit, maxBytes)
+	if !first && len(taken) == 1 && (limit < 1 || taken[0].Size() > maxBytes) {
+		return nil
+	}
+	if len(taken) <= len(found)/2 { // a few records must not hold the memory of a whole segment
+		for i := range taken {
+			taken[i].Payload = bytes.Clone(taken[i].Payload)
+		}
+	}
+	return taken
+}
+
+// ReadBefore implements wasmclient.Store.
+func (s *Store) ReadBefore(ctx context.Context, id space.ID, before uint64, limit, maxBytes int) ([]space.Record, error) {
+	var records []space.Record
+	err := s.view(ctx, func(t *transaction) (err error) {
+		records, err = t.readBackward(id, before, limit, maxBytes)
+		return err
+	}, storeSegments)
+	return records, err
+}
+
+func (t *transaction) readBackward(id space.ID, before uint64, limit, maxBytes int) ([]space.Record, error) {
+	key := jsbind.FromBytes(id[:])
+	var parts [][]space.Record // the last first
+	count := 0
+	for upper := before; ; {
+		extents, err := t.extentsBefore(key, upper)
+		if err != nil || len(extents) == 0 {
+			return joinBackward(parts), err
+		}
+		for len(extents) > 0 {
+			ask := 0 // from the end, as many as have enough records
+			for have := uint64(0); ask < len(extents) && ask < segmentsFirst<<min(len(parts), 4) && (ask == 0 || have < uint64(max(limit-count, 1))); ask++ {
+				e := extents[len(extents)-1-ask]
+				have += min(e.last+1, upper) - e.first
+			}
+			page := extents[len(extents)-ask:]
+			extents = extents[:len(extents)-ask]
+			lower, last := []any{key, float64(page[0].first)}, []any{key, float64(page[ask-1].first), []any{}}
+			request := t.getAll(storeSegments, between(lower, last, false, true), 0)
+			if err := t.turn(); err != nil {
+				return nil, err
+			}
+			for i := ask - 1; i >= 0; i-- {
+				found, err := decodeRecords(id, request.result().Index(i))
+				if err != nil {
+					return nil, err
+				}
+				for len(found) > 0 && found[len(found)-1].Seq >= before {
+					found = found[:len(found)-1]
+				}
+				if len(found) == 0 {
+					continue
+				}
+				if count > 0 && found[len(found)-1].Seq+1 != parts[len(parts)-1][0].Seq {
+					return joinBackward(parts), nil // a hole
+				}
+				taken := takeRecords(found, limit-count, maxBytes, count == 0, replica.TakeLast)
+				if len(taken) > 0 {
+					parts = append(parts, taken)
+				}
+				count += len(taken)
+				for i := range taken {
+					maxBytes -= taken[i].Size()
+				}
+				if len(taken) < len(found) || count >= limit || maxBytes <= 0 {
+					return joinBackward(parts), nil
+				}
+			}
+			upper = page[0].first
+		}
+	}
+}
+
+func joinBackward(parts [][]space.Record) []space.Record {
+	if len(parts) == 1 {
+		return parts[0]
+	}
+	var records []space.Record
+	for i := len(parts) - 1; i >= 0; i-- {
+		records = append(records, parts[i]...)
+	}
+	return records
+}
+
+// extentsBefore returns where segments are that begin below a number: those of a window of numbers, and where that
+// has none, the last one.
+func (t *transaction) extentsBefore(key js.Value, below uint64) ([]segment, error) {
+	low := uint64(0)
+	if below > keysWindow {
+		low = below - keysWindow
+	}
+	window := t.getAllKeys(storeSegments, between([]any{key, float64(low)}, []any{key, float64(below)}, false, true), 0)
+	if err := t.turn(); err != nil {
+		return nil, err
+	}
+	keys := window.result()
+	if keys.Length() == 0 && low > 0 {
+		cursor := t.raw(false, storeSegments, "openKeyCursor", between([]any{key}, []any{key, float64(low)}, false, true), "prev")
+		if err := t.turn(); err != nil {
+			return nil, err
+		}
+		if at := cursor.result(); !at.IsNull() {
+			return []segment{extent(at.Get("key"))}, nil
+		}
+	}
+	extents := make([]segment, keys.Length())
+	for i := range extents {
+		extents[i] = extent(keys.Index(i))
+	}
+	return extents, nil
+}
+
+func extent(key js.Value) segment {
+	return segment{first: uint64(key.Index(1).Float()), last: uint64(key.Index(2).Float())}
+}
+
+// decodeRecords reads the records of a segment, of which there is at least one.
+func decodeRecords(id space.ID, value js.Value) ([]space.Record, error) {
+	_, encoded, err := decodeSegment(jsbind.ToBytes(value))
+	if err != nil {
+		return nil, fmt.Errorf("read a segment of space %v: %w", id, err)
+	}
+	records, err := wire.DecodeRecords(encoded)
+	if err == nil && len(records) == 0 {
+		err = errCorrupt
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read a segment of space %v: %w", id, err)
+	}
+	return records, nil
+}

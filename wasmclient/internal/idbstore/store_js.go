@@ -1,0 +1,246 @@
+package idbstore
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hack-pad/go-indexeddb/idb"
+
+	"skerry/shared/wire"
+	"skerry/wasmclient"
+	"skerry/wasmclient/internal/jsbind"
+)
+
+// blockedAfter is how long a call may wait for the database before OnBlocked is told.
+const blockedAfter = 3 * time.Second
+
+// attempts is how often a call is run on a new connection after the browser closed the old one.
+const attempts = 4
+
+// Config says which database to open.
+type Config struct {
+	// Name is the database's name: one for each server, name and identity.
+	Name string
+	// Identity is written when the database is made. Where another tab was first, the one it wrote counts: Load
+	// tells.
+	Identity string
+
+	// OnBlocked, when not nil, is called with true when a call has waited three seconds for the database, and with
+	// false when that call is done.
+	OnBlocked func(blocked bool)
+	// OnClosed, when not nil, is called when another tab deleted the database: the store is closed.
+	OnClosed func()
+}
+
+// Store is a handle on a database. It implements wasmclient.Store.
+type Store struct {
+	config Config
+
+	opening chan struct{} // holds one token: taken to open a connection
+
+	mu     sync.Mutex // never held while waiting
+	conn   *connection
+	closed bool
+
+	// beforeCommit, when not nil, is called when all of a commit's writes are issued; its error takes them back.
+	beforeCommit func(*transaction) error
+}
+
+var _ wasmclient.Store = (*Store)(nil)
+
+// Open opens the database, making it if there is none.
+func Open(ctx context.Context, config Config) (*Store, error) {
+	s := &Store{config: config, opening: make(chan struct{}, 1)}
+	if err := s.run(ctx, func(*connection) error { return nil }); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close implements wasmclient.Store. Transactions that run come to their end.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	conn := s.conn
+	s.conn, s.closed = nil, true
+	s.mu.Unlock()
+	if conn != nil {
+		conn.close()
+	}
+	return nil
+}
+
+// run calls f with an open connection, again with a new one if the browser closed it meanwhile.
+func (s *Store) run(ctx context.Context, f func(*connection) error) error {
+	defer s.watch()()
+	var err error
+	for range attempts {
+		var conn *connection
+		if conn, err = s.connection(ctx); err != nil {
+			return storeError(err)
+		}
+		if err = f(conn); !errors.Is(err, errConnectionLost) {
+			return storeError(err)
+		}
+		s.drop(conn)
+	}
+	return err
+}
+
+// watch begins to count the time that a call waits; the function returned ends that.
+func (s *Store) watch() (done func()) {
+	if s.config.OnBlocked == nil {
+		return func() {}
+	}
+	told := make(chan struct{})
+	timer := time.AfterFunc(blockedAfter, func() {
+		s.config.OnBlocked(true)
+		close(told)
+	})
+	return func() {
+		if !timer.Stop() {
+			<-told
+			s.config.OnBlocked(false)
+		}
+	}
+}
+
+// connection returns the open connection, and opens one if there is none.
+func (s *Store) connection(ctx context.Context) (*connection, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if conn, err := s.current(); conn != nil || err != nil {
+		return conn, err
+	}
+	select {
+	case s.opening <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-s.opening }()
+	if conn, err := s.current(); conn != nil || err != nil {
+		return conn, err // somebody else opened it while this one waited
+	}
+	conn, err := connect(ctx, s.config.Name, events{
+		blocked: func() {
+			if s.config.OnBlocked != nil {
+				go s.config.OnBlocked(true)
+			}
+		},
+		lost: func() {},
+		deleted: func() {
+			s.mu.Lock()
+			already := s.closed
+			s.conn, s.closed = nil, true
+			s.mu.Unlock()
+			if !already && s.config.OnClosed != nil {
+				go s.config.OnClosed()
+			}
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.introduce(conn); err != nil {
+		conn.close()
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		conn.close()
+		return nil, wasmclient.ErrStoreClosed
+	}
+	s.conn = conn
+	return conn, nil
+}
+
+func (s *Store) current() (*connection, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, wasmclient.ErrStoreClosed
+	}
+	if s.conn != nil && s.conn.lost {
+		s.conn = nil
+	}
+	return s.conn, nil
+}
+
+// drop forgets a connection that was lost.
+func (s *Store) drop(conn *connection) {
+	conn.close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn == conn {
+		s.conn = nil
+	}
+}
+
+// introduce writes what a new database is given: whose it is, under which session the server will know it, and
+// which versions may touch it. In a database that has them it only reads.
+func (s *Store) introduce(conn *connection) error {
+	t, err := conn.begin(idb.TransactionReadOnly, idb.DurabilityDefault, storeMeta)
+	if err != nil {
+		return err
+	}
+	identity, reader := t.getMeta(metaIdentity), t.getMeta(metaMinReader)
+	if err := t.turn(); err != nil {
+		return err
+	}
+	there, err := identity.bytes() != nil, tooOld(reader)
+	if there || err != nil {
+		t.abort()
+		return err
+	}
+	if err := t.commit(); err != nil {
+		return err
+	}
+
+	if t, err = conn.begin(idb.TransactionReadWrite, idb.DurabilityStrict, storeMeta); err != nil {
+		return err
+	}
+	identity = t.getMeta(metaIdentity)
+	if err := t.turn(); err != nil {
+		return err
+	}
+	if identity.bytes() != nil { // another tab was first
+		t.abort()
+		return nil
+	}
+	var session wire.SessionID
+	rand.Read(session[:])
+	t.addMeta(metaIdentity, appendText([]byte(s.config.Identity)))
+	t.addMeta(metaSession, appendText(session[:]))
+	t.addMeta(metaMinReader, appendNumber(version))
+	t.addMeta(metaMinWriter, appendNumber(version))
+	return t.commit()
+}
+
+// tooOld returns ErrNewerStore if a version that is read or written at least is above this one.
+func tooOld(least reply) error {
+	n, err := decodeNumber(least.bytes())
+	if err != nil {
+		return err
+	}
+	if n > version {
+		return wasmclient.ErrNewerStore
+	}
+	return nil
+}
+
+// storeError gives the errors of the platform that callers tell apart their names.
+func storeError(err error) error {
+	if err == nil {
+		return nil
+	}
+	if jsbind.IsNamed(err, "QuotaExceededError") || errors.Is(err, idb.NewDOMException("QuotaExceededError")) {
+		return fmt.Errorf("%w: %w", wasmclient.ErrFull, err)
+	}
+	return err
+}
