@@ -1,6 +1,7 @@
 package hub_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -261,6 +262,14 @@ func TestFramesThatAreAnswered(t *testing.T) {
 	_, err := wire.Decode([]byte{0x91, 99})
 	l.step(hub.Malformed{Err: err})
 	l.fails(wire.CodeUnknownFrame)
+
+	l = welcomedLine(t, 0)
+	l.step(hub.Malformed{Err: errors.New("anything")})
+	l.fails(wire.CodeBadFrame)
+
+	l = welcomedLine(t, 0)
+	l.step(hub.Fail{Code: wire.CodeSuperseded, Reason: "newer"})
+	l.fails(wire.CodeSuperseded)
 
 	l = welcomedLine(t, 0)
 	l.step(hub.Shutdown{RetryAfterMS: 7})

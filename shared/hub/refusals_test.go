@@ -308,6 +308,8 @@ func TestRefusedGenesis(t *testing.T) {
 	other := genesis
 	other.Stamp = space.ULID{2}
 	config := func(c *hub.Config) { c.Limits = limits }
+	long := genesis
+	long.Creator = strings.Repeat("x", 257)
 	for name, c := range map[string]struct {
 		genesis space.Genesis
 		change  func(*hub.Config)
@@ -315,6 +317,7 @@ func TestRefusedGenesis(t *testing.T) {
 	}{
 		"other":    {other, config, "bad_genesis"},
 		"stranger": {stranger, config, "auth_required"},
+		"creator":  {long, config, "too_large"},
 		"large":    {large, config, "too_large"},
 		"signature": {genesis, func(c *hub.Config) {
 			c.VerifyGenesis = func(space.ID, *space.Genesis, []byte) error { return errors.New("wrong") }
@@ -345,6 +348,15 @@ func TestAGenesisOfAnotherSpaceForOneThatExists(t *testing.T) {
 	w.offer(1, p)
 	w.settle()
 	w.wants("1/1: genesis bad_genesis; unknown_space")
+
+	w.push(2, tx(1)) // and judged again, because of what it rests on
+	w.found()
+	p.Resume = true
+	w.offer(1, p)
+	w.found()
+	w.log.other(tx(9))
+	w.settle()
+	w.wants("2/1: accepted@2", "1/2: genesis bad_genesis; unknown_space")
 }
 
 func TestCreateIsDenied(t *testing.T) {

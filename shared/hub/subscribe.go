@@ -94,12 +94,6 @@ func (c *Conn) unsubscribe(f *wire.Unsubscribe) {
 func (c *Conn) remove(cur *cursor) {
 	cur.removed = true
 	delete(c.cursors, cur.space)
-	for i, id := range c.out.Watch { // both in one Step: Watch comes first, so this would leave it watched
-		if id == cur.space {
-			c.out.Watch = append(c.out.Watch[:i], c.out.Watch[i+1:]...)
-			return
-		}
-	}
 	c.out.Unwatch = append(c.out.Unwatch, cur.space)
 }
 
