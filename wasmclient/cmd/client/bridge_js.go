@@ -28,11 +28,13 @@ type bridge struct {
 	script js.Value // the loading script: send, and deliver which we set
 	inbox  chan struct{}
 	client *wasmclient.Client
+	store  wasmclient.Store
 
 	mu      sync.Mutex
 	queue   []js.Value
 	spaces  map[space.ID]*wasmclient.Space
 	changed map[space.ID]struct{}
+	blocked bool          // the database lets nobody in, since another tab holds it
 	wake    chan struct{} // has a token when changed or the status may have changed
 }
 
@@ -105,7 +107,7 @@ func (b *bridge) close() error {
 	if b.client == nil {
 		return nil
 	}
-	return b.client.Close(b.ctx)
+	return errors.Join(b.client.Close(b.ctx), b.store.Close())
 }
 
 // handle answers one message. The page is of the same build, so arguments are what they should be; values that come
@@ -117,6 +119,11 @@ func (b *bridge) handle(ref int, method string, message js.Value) {
 	}
 	if b.client == nil {
 		b.reply(ref, wire.Errorf(wire.CodeClosed, "the client is not open"), nil)
+		return
+	}
+	if method == "poke" { // the page became visible, or the network came back
+		b.client.Poke()
+		b.reply(ref, nil, nil)
 		return
 	}
 	if method == "create" { // module, params -> info
@@ -184,11 +191,11 @@ func (b *bridge) handle(ref int, method string, message js.Value) {
 
 // open opens the replica: config is {url, database, identity, clientVersion, log}.
 func (b *bridge) open(config js.Value) ([]byte, error) {
-	client, err := openClient(b.ctx, b, config)
+	client, store, err := openClient(b.ctx, b, config)
 	if err != nil {
 		return nil, err
 	}
-	b.client = client
+	b.client, b.store = client, store
 	client.OnChange(func(change wasmclient.Change) {
 		if change.Space != (space.ID{}) {
 			b.mu.Lock()
@@ -200,8 +207,7 @@ func (b *bridge) open(config js.Value) ([]byte, error) {
 	go b.tellChanges()
 	packed := appendArray(nil, 3)
 	packed = appendText(packed, client.Identity())
-	status := client.Status()
-	packed = appendStatus(packed, &status)
+	packed = b.appendStatus(packed)
 	infos := client.Spaces()
 	packed = appendArray(packed, len(infos))
 	for i := range infos {
@@ -223,8 +229,7 @@ func (b *bridge) tellChanges() {
 		changed := b.changed
 		b.changed = map[space.ID]struct{}{}
 		b.mu.Unlock()
-		status := b.client.Status()
-		packed := appendStatus(appendArray(nil, 2), &status)
+		packed := b.appendStatus(appendArray(nil, 2))
 		infos := b.infos(changed)
 		packed = appendArray(packed, len(infos))
 		for i := range infos {
@@ -233,6 +238,24 @@ func (b *bridge) tellChanges() {
 		b.push("change", toJS(packed))
 		time.Sleep(changeInterval)
 	}
+}
+
+// setBlocked notes what the store says of its database.
+func (b *bridge) setBlocked(blocked bool) {
+	b.mu.Lock()
+	b.blocked = blocked
+	b.mu.Unlock()
+	signal(b.wake)
+}
+
+func (b *bridge) appendStatus(packed []byte) []byte {
+	status := b.client.Status()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.blocked {
+		status.Storage = "blocked"
+	}
+	return appendStatus(packed, &status)
 }
 
 // infos returns the rows of some spaces without opening those that the page has not.

@@ -21,17 +21,16 @@ func main() {
 
 // openClient puts the client together for the browser. One name serves database, lock and channel, so that the tabs
 // of a replica find each other and nobody else.
-func openClient(ctx context.Context, b *bridge, config js.Value) (*wasmclient.Client, error) {
+func openClient(ctx context.Context, b *bridge, config js.Value) (*wasmclient.Client, wasmclient.Store, error) {
 	name, identity := config.Get("database").String(), config.Get("identity").String()
-	store, err := idbstore.Open(ctx, name, identity)
+	store, err := idbstore.Open(ctx, idbstore.Config{Name: name, Identity: identity, OnBlocked: b.setBlocked})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	c := wasmclient.Config{
 		Store:         store,
 		URL:           config.Get("url").String(),
 		Dialer:        dialer{},
-		Identity:      identity,
 		ClientVersion: config.Get("clientVersion").String(),
 		Lead:          jsplatform.Lead(name),
 	}
@@ -44,9 +43,9 @@ func openClient(ctx context.Context, b *bridge, config js.Value) (*wasmclient.Cl
 	client, err := wasmclient.Open(ctx, c)
 	if err != nil {
 		store.Close()
-		return nil, err
+		return nil, nil, err
 	}
-	return client, nil
+	return client, store, nil
 }
 
 // dialer opens sockets by the browser.

@@ -45,16 +45,17 @@ func appendBool(b []byte, v bool) []byte {
 
 func appendNil(b []byte) []byte { return append(b, 0xc0) }
 
-// appendStatus: [connection, leader, pending, pendingSpaces, undurable, rejected, retryAt, code, reason, lastSync,
-// storage].
+// appendStatus: [connection, leader, pending, pendingSpaces, undurable, rejected, catchingUp, retryAt, code, reason,
+// lastSync, storage].
 func appendStatus(b []byte, s *wasmclient.Status) []byte {
-	b = appendArray(b, 11)
+	b = appendArray(b, 12)
 	b = appendText(b, s.Connection)
 	b = appendBool(b, s.Leader)
 	b = appendUint(b, uint64(s.Pending))
 	b = appendUint(b, uint64(s.PendingSpaces))
 	b = appendUint(b, uint64(s.Undurable))
 	b = appendUint(b, uint64(s.Rejected))
+	b = appendUint(b, uint64(s.CatchingUp))
 	b = appendUint(b, s.RetryAt)
 	b = appendUint(b, uint64(s.Code))
 	b = appendText(b, s.Reason)
@@ -62,10 +63,10 @@ func appendStatus(b []byte, s *wasmclient.Status) []byte {
 	return appendText(b, s.Storage)
 }
 
-// appendInfo: [id, genesis or nil, created, module, head, seq, chain, pending, code, reason], genesis being [stamp,
-// creator, module, params].
+// appendInfo: [id, genesis or nil, created, module, seq, chain, caughtUp, pending, rejected, retryAt, code, reason],
+// genesis being [stamp, creator, module, params].
 func appendInfo(b []byte, s *wasmclient.SpaceInfo) []byte {
-	b = appendArray(b, 10)
+	b = appendArray(b, 12)
 	b = appendBytes(b, s.ID[:])
 	if s.Genesis == nil {
 		b = appendNil(b)
@@ -74,10 +75,12 @@ func appendInfo(b []byte, s *wasmclient.SpaceInfo) []byte {
 	}
 	b = appendBool(b, s.Created)
 	b = appendBytes(b, s.Module[:])
-	b = appendUint(b, s.Head)
 	b = appendUint(b, s.Position.Seq)
 	b = appendBytes(b, s.Position.Chain[:])
+	b = appendBool(b, s.CaughtUp)
 	b = appendUint(b, uint64(s.Pending))
+	b = appendUint(b, uint64(s.Rejected))
+	b = appendUint(b, s.RetryAt)
 	b = appendUint(b, uint64(s.Code))
 	return appendText(b, s.Reason)
 }

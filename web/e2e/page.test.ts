@@ -1,0 +1,33 @@
+// The page itself: what it shows, that it needs no server once installed, and what it is allowed to do.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { World } from "./world.js";
+
+test("a space made and written on the page reaches another device", { timeout: 60_000 }, () =>
+  World.run([], async (world) => {
+    const ada = await world.replica("ada");
+    await ada.page.fill("#name", "harbour");
+    await ada.page.click("#create button");
+    await ada.page.waitForSelector("h2:text('harbour')");
+    await ada.page.fill("#text", "low tide at six");
+    await ada.page.press("#text", "Enter");
+    await ada.page.waitForSelector("#messages li.mine .mark.synced");
+    const id = new URL(ada.page.url()).hash.slice(1);
+    const bob = await world.replica("bob");
+    await bob.page.fill("#id", `${ada.wire.origin}/#${id}`);
+    await bob.page.click("#open button");
+    await bob.page.waitForSelector("#messages li:has-text('low tide at six')");
+    await bob.page.waitForSelector("h2:text('harbour')");
+    await bob.page.fill("#text", "thanks");
+    await bob.page.press("#text", "Enter");
+    await ada.page.waitForSelector("#messages li:has-text('thanks')");
+    assert.match(await ada.page.innerText("#status"), /online/);
+    // On a phone the list and a space take turns.
+    await ada.page.setViewportSize({ width: 360, height: 640 });
+    assert.ok(await ada.page.isVisible("#text"));
+    assert.ok(!(await ada.page.isVisible("nav")));
+    await ada.page.click("#back");
+    assert.ok(await ada.page.isVisible("nav"));
+    assert.ok(await ada.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth));
+  }),
+);

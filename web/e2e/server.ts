@@ -1,0 +1,102 @@
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { root } from "../test/root.js";
+import { freePort } from "./net.js";
+
+const binary = join(root, "build", "skerry");
+
+/** A record as `skerry space log --json` prints it. */
+export interface LoggedRecord {
+  readonly seq: number;
+  readonly id: string;
+  readonly chain: string;
+  readonly received_at: number;
+  readonly index: number;
+  readonly count: number;
+  readonly author: string;
+  readonly type: string;
+  readonly api: string;
+  readonly client_version: string;
+  readonly payload: unknown;
+}
+
+/** The real server, on one port and one data directory however often it is started. */
+export class TestServer {
+  readonly port: number;
+  readonly data: string;
+  readonly #flags: string[];
+  readonly output: string[] = [];
+  #process: ChildProcess | undefined;
+  #exited: Promise<void> = Promise.resolve();
+
+  private constructor(port: number, data: string, flags: string[]) {
+    this.port = port;
+    this.data = data;
+    this.#flags = flags;
+  }
+
+  static async make(dir: string, flags: string[] = []): Promise<TestServer> {
+    if (!existsSync(binary)) throw new Error(`${binary} is not there: make bin`);
+    return new TestServer(await freePort(), join(dir, "data"), flags);
+  }
+
+  get running(): boolean {
+    return this.#process !== undefined;
+  }
+
+  async start(): Promise<void> {
+    const args = ["serve", "--listen", `127.0.0.1:${this.port}`, "--data", this.data, "--web", join(root, "web", "dist")];
+    const child = spawn(binary, [...args, "--insecure-identities", ...this.#flags], { stdio: ["ignore", "pipe", "pipe"] });
+    this.#process = child;
+    for (const stream of [child.stdout!, child.stderr!]) {
+      stream.setEncoding("utf8").on("data", (text: string) => this.output.push(text));
+    }
+    let over = false;
+    this.#exited = new Promise((resolve) =>
+      child.once("exit", () => {
+        over = true;
+        this.#process = undefined;
+        resolve();
+      }),
+    );
+    for (;;) {
+      if (over) throw new Error(`the server did not start:\n${this.output.join("")}`);
+      if (await this.#ready()) return;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  async #ready(): Promise<boolean> {
+    try {
+      return (await fetch(`http://127.0.0.1:${this.port}/readyz`)).ok;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Ends the process as a power cut would. */
+  async kill(): Promise<void> {
+    this.#process?.kill("SIGKILL");
+    await this.#exited;
+  }
+
+  /** Ends the process as an administrator would. */
+  async stop(): Promise<void> {
+    this.#process?.kill("SIGTERM");
+    await this.#exited;
+  }
+
+  /** Runs the command line against the data directory, while the server does not run, and returns what it printed. */
+  async cli<T>(...args: string[]): Promise<T[]> {
+    const stdout = await new Promise<string>((resolve, reject) => {
+      execFile(binary, args, { maxBuffer: 1 << 28 }, (error, out, err) => (error ? reject(new Error(`${error.message}\n${err}`)) : resolve(out)));
+    });
+    return stdout.split("\n").filter(Boolean).map((line) => JSON.parse(line) as T);
+  }
+
+  /** Returns a space's log as the server has it on disk. */
+  log(id: string): Promise<LoggedRecord[]> {
+    return this.cli("space", "log", "--data", this.data, "--json", id);
+  }
+}
