@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
@@ -105,7 +106,7 @@ func Open(ctx context.Context, config Config) (*Log, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(config.Dir, 0o700); err != nil {
+	if err := makeDir(config.Dir); err != nil {
 		return nil, fmt.Errorf("make data directory: %w", err)
 	}
 	unlock, err := lockDir(config.Dir)
@@ -123,6 +124,21 @@ func Open(ctx context.Context, config Config) (*Log, error) {
 	l.writerDone = make(chan error, 1)
 	go func() { l.writerDone <- w.run() }()
 	return l, nil
+}
+
+// makeDir makes a directory that survives a loss of power, if there is none.
+func makeDir(dir string) error {
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	parent := filepath.Dir(filepath.Clean(dir))
+	if err := makeDir(parent); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(parent)
 }
 
 // OpenReadOnly opens the log in config.Dir for reading, also while a server runs. Its changing methods return

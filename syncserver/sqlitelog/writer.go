@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"sync/atomic"
 	"syscall"
 
@@ -106,8 +105,7 @@ func (w *writer) open() error {
 	if err == nil {
 		// SQLite leaves two names to chance: that of the write-ahead log, and that of the rollback journal with
 		// which the database was made. Should the journal come back after a loss of power, it would undo it all.
-		dir := w.log.config.Dir
-		err = errors.Join(w.log.config.syncDir(dir), w.log.config.syncDir(filepath.Dir(dir)))
+		err = w.log.config.syncDir(w.log.config.Dir)
 	}
 	if err != nil {
 		return errors.Join(err, c.close())
