@@ -4,7 +4,7 @@ import (
 	"skerry/shared/space"
 )
 
-// page is what Read must return from all, by the words of the interface and as slowly as can be.
+// page is what Read must return from all, by the words of the interface.
 func page(all []space.Record, after uint64, maxRecords, maxBytes int) []space.Record {
 	var rest []space.Record
 	for _, r := range all {
@@ -12,16 +12,10 @@ func page(all []space.Record, after uint64, maxRecords, maxBytes int) []space.Re
 			rest = append(rest, r)
 		}
 	}
-	best := 0
-	for end := 1; end <= len(rest); end++ {
-		if !rest[end-1].Last() {
-			continue
-		}
-		size := 0
-		for i := range rest[:end] {
-			size += rest[i].Size()
-		}
-		if best == 0 || end <= maxRecords && size <= maxBytes {
+	best, size := 0, 0
+	for i := range rest {
+		size += rest[i].Size()
+		if end := i + 1; rest[i].Last() && (best == 0 || end <= maxRecords && size <= maxBytes) {
 			best = end
 		}
 	}
@@ -68,8 +62,8 @@ func testPaging(s *suite) {
 		long = append(long, s.append(b, size)...)
 	}
 	all, a = long, b
-	for _, after := range []uint64{0, 1, 498, 499, 500, 501, 1000, 1001, 2000} {
-		for _, maxRecords := range []int{1, 499, 500, 501, 502, 1000, 1001, 2600, 10_000} {
+	for _, after := range []uint64{0, 1, 499, 500, 1001} {
+		for _, maxRecords := range []int{1, 499, 500, 501, 1001, 10_000} {
 			read(after, maxRecords, 1<<30)
 		}
 	}
