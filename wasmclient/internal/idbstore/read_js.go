@@ -309,4 +309,3 @@ func rejectedRows(values js.Value) ([]replica.RejectedRow, error) {
 	}
 	return rows, nil
 }
-

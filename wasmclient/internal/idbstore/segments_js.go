@@ -174,6 +174,9 @@ func joinBackward(parts [][]space.Record) []space.Record {
 // extentsBefore returns where segments are that begin below a number: those of a window of numbers, and where that
 // has none, the last one.
 func (t *transaction) extentsBefore(key js.Value, below uint64) ([]segment, error) {
+	if below == 0 {
+		return nil, nil
+	}
 	low := uint64(0)
 	if below > keysWindow {
 		low = below - keysWindow
