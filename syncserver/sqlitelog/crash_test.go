@@ -71,7 +71,6 @@ type witness struct {
 
 	counter, tryingCounter int
 	blobs                  [][]byte
-	charged                int
 }
 
 func newWitness(rng *rand.Rand) *witness {
