@@ -87,7 +87,7 @@ func (c *Client) step(input replica.Input) {
 	for _, read := range effects.ReadIDs {
 		c.background(func(ctx context.Context) replica.Input {
 			ids, err := c.readIDs(ctx, read.Space, read.After)
-			return replica.IDsRead{Space: read.Space, IDs: ids, Err: err}
+			return replica.IDsRead{Space: read.Space, After: read.After, IDs: ids, Err: err}
 		})
 	}
 	if effects.Hangup != "" && c.socket != nil {

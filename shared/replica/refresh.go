@@ -183,14 +183,21 @@ func (r *Replica) idsRead(in IDsRead) {
 	for _, id := range in.IDs {
 		r.decide(s, id, Decided{Outcome: Synced, Position: s.info.Position})
 	}
-	var discarded []space.ULID
+	var gone []space.ULID
 	for id := range s.watched {
 		if s.byID[id] == nil && s.commits == 0 && !s.refreshing {
-			discarded = append(discarded, id)
+			gone = append(gone, id)
 		}
 	}
-	slices.SortFunc(discarded, space.ULID.Compare)
-	for _, id := range discarded {
+	if len(gone) > 0 && in.After > 0 {
+		// One that was appended again after it had been committed has its records further down: look at all of them
+		// before saying that it is nowhere.
+		s.reading = true
+		r.out.ReadIDs = append(r.out.ReadIDs, ReadIDsEffect{s.id, 0})
+		return
+	}
+	slices.SortFunc(gone, space.ULID.Compare)
+	for _, id := range gone {
 		r.decide(s, id, Decided{Outcome: Discarded, Code: wire.CodeDiscarded})
 	}
 }

@@ -112,6 +112,7 @@ type RowsRead struct {
 // IDsRead answers one of Effects.ReadIDs: the ids of the records stored above After.
 type IDsRead struct {
 	Space space.ID
+	After uint64
 	IDs   []space.ULID
 	Err   error
 }

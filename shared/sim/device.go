@@ -292,7 +292,7 @@ func (t *tab) step(in replica.Input) {
 			for _, r := range t.device.store.Read(read.Space, read.After, 1<<30, 1<<30) {
 				ids = append(ids, r.ID)
 			}
-			t.step(replica.IDsRead{Space: read.Space, IDs: ids})
+			t.step(replica.IDsRead{Space: read.Space, After: read.After, IDs: ids})
 		})
 	}
 	if effects.Hangup != "" && t.link != nil {
