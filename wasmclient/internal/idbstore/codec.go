@@ -63,7 +63,7 @@ func decodeText(b []byte) ([]byte, error) {
 	if b == nil {
 		return nil, nil
 	}
-	if b[0] != format {
+	if len(b) == 0 || b[0] != format {
 		return nil, errCorrupt
 	}
 	return b[1:], nil
@@ -106,7 +106,12 @@ func decodeSpaceRow(b []byte) (spaceRow, error) {
 	}
 	position := r.field()
 	copy(row.info.Module[:], r.bytes(digest.Size))
-	if n := r.uint(); n > 0 && n <= uint64(len(r.rest)) {
+	n := r.uint()
+	if n > uint64(len(r.rest)) {
+		r.fail()
+		n = 0
+	}
+	if n > 0 {
 		row.tail = make([]segment, n)
 		for i := range row.tail {
 			s := &row.tail[i]

@@ -249,7 +249,7 @@ func (r rawRequest) result() js.Value { return r.object.Get("result") }
 func (t *transaction) turn() error {
 	if t.err != nil {
 		t.abort()
-		return t.err
+		return t.lossOr(t.err)
 	}
 	if t.reads == nil {
 		return nil
@@ -278,11 +278,10 @@ func (t *transaction) abort() {
 func (t *transaction) commit() error {
 	if t.err != nil {
 		t.abort()
-		return t.err
+		return t.lossOr(t.err)
 	}
 	if err := t.typed.Commit(); err != nil {
-		t.abort()
-		return err
+		t.abort() // it had ended before, for a reason of its own
 	}
 	return t.lossOr(<-t.ended)
 }

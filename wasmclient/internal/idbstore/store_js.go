@@ -40,7 +40,8 @@ type Config struct {
 type Store struct {
 	config Config
 
-	opening chan struct{} // holds one token: taken to open a connection
+	opening  chan struct{} // room for one token: who puts it in opens a connection
+	patience time.Duration // blockedAfter, but in tests
 
 	mu     sync.Mutex // never held while waiting
 	conn   *connection
@@ -54,7 +55,7 @@ var _ wasmclient.Store = (*Store)(nil)
 
 // Open opens the database, making it if there is none.
 func Open(ctx context.Context, config Config) (*Store, error) {
-	s := &Store{config: config, opening: make(chan struct{}, 1)}
+	s := &Store{config: config, opening: make(chan struct{}, 1), patience: blockedAfter}
 	if err := s.run(ctx, func(*connection) error { return nil }); err != nil {
 		s.Close()
 		return nil, err
@@ -97,7 +98,7 @@ func (s *Store) watch() (done func()) {
 		return func() {}
 	}
 	told := make(chan struct{})
-	timer := time.AfterFunc(blockedAfter, func() {
+	timer := time.AfterFunc(s.patience, func() {
 		s.config.OnBlocked(true)
 		close(told)
 	})

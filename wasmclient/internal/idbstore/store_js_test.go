@@ -2,13 +2,18 @@ package idbstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"syscall/js"
 	"testing"
+	"time"
 
 	"github.com/hack-pad/go-indexeddb/idb"
 
 	"skerry/shared/replica"
+	"skerry/shared/space"
+	"skerry/shared/wire"
 	"skerry/wasmclient"
 	"skerry/wasmclient/internal/jsbind"
 	"skerry/wasmclient/storetest"
@@ -88,4 +93,239 @@ func mustCommit(t testing.TB, s *Store, c *replica.Commit) *replica.CommitResult
 		t.Fatalf("commit: %v", err)
 	}
 	return result
+}
+
+var testSpace = space.ID{1}
+
+func testAppend(n byte) *replica.Commit {
+	t := space.Transaction{Author: testIdentity, Events: []space.Event{{ID: space.ULID{0, n}, Type: "t", Payload: []byte{n}}}}
+	return &replica.Commit{Spaces: []replica.SpaceCommit{{Space: testSpace, Append: []replica.OutboxRow{{Entry: replica.Entry{ID: t.ID()}, Transaction: t}}}}}
+}
+
+// TestDurability checks that strict is really asked for, where and only where it should be.
+func TestDurability(t *testing.T) {
+	s := openTest(t, freshName(t))
+	var asked []string
+	s.beforeCommit = func(tx *transaction) error {
+		asked = append(asked, tx.js.Get("durability").String()+" "+tx.js.Get("mode").String())
+		return nil
+	}
+	strict := testAppend(1)
+	strict.Strict = true
+	mustCommit(t, s, strict)
+	mustCommit(t, s, testAppend(2))
+	if want := []string{"strict readwrite", "relaxed readwrite"}; !slices.Equal(asked, want) {
+		t.Fatalf("asked for %q, want %q", asked, want)
+	}
+	if _, err := s.RaiseEpoch(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.conn.last.Get("durability").String(); got != "strict" {
+		t.Fatalf("raising the epoch asked for %q durability", got)
+	}
+	if n := s.conn.last.Get("objectStoreNames").Length(); n != len(allStores) {
+		t.Fatalf("raising the epoch is over %d stores, want all %d", n, len(allStores))
+	}
+}
+
+// TestConnectionLost closes the connection under the store, with and without the event that says so, before and in
+// the middle of a commit.
+func TestConnectionLost(t *testing.T) {
+	s := openTest(t, freshName(t))
+	mustCommit(t, s, testAppend(1))
+
+	s.conn.object.Call("close") // the next transaction is an InvalidStateError
+	mustCommit(t, s, testAppend(2))
+
+	old := s.conn
+	old.object.Call("close")
+	old.object.Call("dispatchEvent", js.Global().Get("Event").New("close"))
+	mustCommit(t, s, testAppend(3))
+	if s.conn == old {
+		t.Fatal("the connection that was closed is still in use")
+	}
+
+	s.beforeCommit = func(tx *transaction) error { // the browser aborts what runs, and says so
+		s.beforeCommit = nil
+		tx.c.object.Call("dispatchEvent", js.Global().Get("Event").New("close"))
+		tx.abort()
+		return nil
+	}
+	result := mustCommit(t, s, testAppend(4))
+	if len(result.Keys) != 1 || result.Keys[0] == 0 {
+		t.Fatalf("the commit that was run again gives %+v", result)
+	}
+	rows, err := s.Outbox(t.Context(), testSpace, 0, 1<<20)
+	if err != nil || len(rows) != 4 {
+		t.Fatalf("the outbox has %d rows, want 4: %v", len(rows), err)
+	}
+	for i := range rows {
+		if rows[i].ID != (space.ULID{0, byte(i + 1)}) {
+			t.Fatalf("row %d is %v", i, rows[i].ID)
+		}
+	}
+}
+
+// TestDeleted lets another tab delete the database: the store must not stand in the way.
+func TestDeleted(t *testing.T) {
+	closed := make(chan bool, 1)
+	name := freshName(t)
+	s, err := Open(t.Context(), Config{Name: name, Identity: testIdentity, OnClosed: func() { closed <- true }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustCommit(t, s, testAppend(1))
+	deleted := make(chan string, 2)
+	request := js.Global().Get("indexedDB").Call("deleteDatabase", name)
+	for _, event := range []string{"success", "blocked"} {
+		defer jsbind.Listen(request, event, func(js.Value) { deleted <- event })()
+	}
+	if event := <-deleted; event != "success" {
+		t.Fatalf("deleting the database: %s", event)
+	}
+	<-closed
+	if _, err := s.Commit(t.Context(), testAppend(2)); !errors.Is(err, wasmclient.ErrStoreClosed) {
+		t.Fatalf("commit to a deleted store: %v", err)
+	}
+}
+
+// TestBlocked keeps the database busy, as a tab frozen in a transaction does.
+func TestBlocked(t *testing.T) {
+	told := make(chan bool, 2)
+	name := freshName(t)
+	s, err := Open(t.Context(), Config{Name: name, Identity: testIdentity, OnBlocked: func(blocked bool) { told <- blocked }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	s.patience = 50 * time.Millisecond
+
+	// A transaction of another tab that asks for something again and again, and so does not end.
+	other := openTest(t, name)
+	tx, err := other.conn.begin(idb.TransactionReadWrite, idb.DurabilityRelaxed, allStores...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := s.Commit(context.Background(), testAppend(1))
+		done <- err
+	}()
+	for blocked := false; !blocked; {
+		tx.getMeta(metaEpoch)
+		if err := tx.turn(); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case blocked = <-told:
+			if !blocked {
+				t.Fatal("told that the store is free before it was blocked")
+			}
+		case err := <-done:
+			t.Fatalf("the commit did not wait: %v", err)
+		default:
+		}
+	}
+	if err := tx.commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if <-told {
+		t.Fatal("not told that the store is free again")
+	}
+}
+
+// TestNewerReader leaves a database that this version must not even read.
+func TestNewerReader(t *testing.T) {
+	name := freshName(t)
+	s := openTest(t, name)
+	makeNewer(t, s, metaMinReader)
+	if _, err := s.Commit(t.Context(), testAppend(1)); !errors.Is(err, wasmclient.ErrNewerStore) {
+		t.Fatalf("commit: %v", err)
+	}
+	if _, err := s.Load(t.Context()); !errors.Is(err, wasmclient.ErrNewerStore) {
+		t.Fatalf("load: %v", err)
+	}
+	if _, err := Open(t.Context(), Config{Name: name}); !errors.Is(err, wasmclient.ErrNewerStore) {
+		t.Fatalf("open: %v", err)
+	}
+}
+
+// TestFirstIdentityCounts opens one new database twice at once, for different identities.
+func TestFirstIdentityCounts(t *testing.T) {
+	name := freshName(t)
+	type opened struct {
+		*replica.Loaded
+		err error
+	}
+	results := make(chan opened, 2)
+	for _, identity := range []string{"did:key:one", "did:key:two"} {
+		go func() {
+			s, err := Open(context.Background(), Config{Name: name, Identity: identity})
+			if err != nil {
+				results <- opened{nil, err}
+				return
+			}
+			defer s.Close()
+			loaded, err := s.Load(context.Background())
+			results <- opened{loaded, err}
+		}()
+	}
+	a, b := <-results, <-results
+	if a.err != nil || b.err != nil {
+		t.Fatal(a.err, b.err)
+	}
+	if a.Meta.Identity != b.Meta.Identity || a.Meta.Session != b.Meta.Session || a.Meta.Identity == "" {
+		t.Fatalf("two tabs have %+v and %+v", a.Meta, b.Meta)
+	}
+}
+
+// TestFewSegments checks in the database that small commits do not leave a segment each.
+func TestFewSegments(t *testing.T) {
+	s := openTest(t, freshName(t))
+	at := space.Start(testSpace)
+	for n := range 200 {
+		tx := space.Transaction{Author: testIdentity, Events: []space.Event{{ID: space.ULID{1, byte(n)}, Type: "t", Payload: make([]byte, 200)}}}
+		records := tx.Records(at.Seq+1, 1)
+		after := space.Position{Seq: at.Seq + 1, Chain: space.Fold(at.Chain, records)}
+		before := at
+		mustCommit(t, s, &replica.Commit{Spaces: []replica.SpaceCommit{{
+			Space: testSpace, Expect: &before, Records: wire.AppendRecord(nil, &records[0]), First: after.Seq, Last: after.Seq, Position: &after,
+		}}})
+		at = after
+	}
+	err := s.view(t.Context(), func(tx *transaction) error {
+		keys, values := tx.getAllKeys(storeSegments, js.Undefined(), 0), tx.getAll(storeSegments, js.Undefined(), 0)
+		if err := tx.turn(); err != nil {
+			return err
+		}
+		n := keys.result().Length()
+		if n > 40 {
+			t.Errorf("200 commits left %d segments", n)
+		}
+		chain := testSpace
+		for i := range n { // each says what the chain is before it
+			before, encoded, err := decodeSegment(jsbind.ToBytes(values.result().Index(i)))
+			if err != nil {
+				return err
+			}
+			if before != chain {
+				t.Errorf("segment %d has another chain before it than the records say", i)
+			}
+			records, err := wire.DecodeRecords(encoded)
+			if err != nil {
+				return err
+			}
+			chain = space.Fold(chain, records)
+		}
+		if chain != at.Chain {
+			t.Error("the segments do not lead to the position")
+		}
+		return nil
+	}, storeSegments)
+	if err != nil {
+		t.Fatal(err)
+	}
 }
