@@ -89,7 +89,7 @@ func writeUntilKilled(dir string) error {
 // TestKill kills a process that writes, again and again in one directory. What this process heard to be
 // acknowledged must be there, and all there is must be what the other wrote.
 func TestKill(t *testing.T) {
-	_, rounds := seeded(t, 4, 200)
+	_, rounds := seeded(t, 4, 40)
 	dir := t.TempDir()
 	acknowledged := make([]uint64, killSpaces)
 	for round := range rounds {
