@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"time"
 
+	"skerry/shared/module"
 	"skerry/shared/wire"
 )
 
@@ -19,6 +20,9 @@ type Config struct {
 
 	// Logger tells what happens. Nil: nothing is told.
 	Logger *slog.Logger
+
+	// Engine makes the modules that judge spaces. Nil: [module.Native], which knows those that are built in.
+	Engine module.Engine
 
 	// Limits is what clients may send. Fields that are zero are those of [wire.DefaultLimits].
 	Limits wire.Limits
@@ -74,6 +78,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Engine == nil {
+		c.Engine = module.Native
 	}
 	for _, rate := range []struct{ set, zero *Rate }{
 		{&c.Creation.Identity, &DefaultCreation.Identity},

@@ -14,29 +14,50 @@ import (
 	"skerry/shared/wire"
 )
 
-// A frame of directory rows carries at most this many, and stops at the first row that brings it over this size.
+// A frame of directory rows carries at most this many, and stops at the first change that brings it over this size.
+// directoryScan is how many changes are read at once.
 const (
 	directoryRows  = 500
 	directoryBytes = 128 << 10
+	directoryScan  = 100
 )
+
+// changeSpaces is how many spaces one change lists at most.
+const changeSpaces = 100
 
 // directory is which spaces each identity created or wrote to. It is kept in the log as one append-only list of
 // changes per identity, dir/<identity>/<number> with contiguous numbers from 1, so that a number names the same
-// change for ever and a cursor never passes one that is not visible yet. A second key, in/<identity>/<space>, says
-// that a space is listed. A crash between the two lists the space once more, which readers do not notice.
+// change for ever and a cursor never passes one that is not visible yet. A change lists one or more spaces: those that
+// came while the change before was being written, so that a thousand new spaces do not take a thousand commits one
+// after the other. A second key, in/<identity>/<space>, says that a space is listed, and is set a moment later. A crash
+// between the two lists the space once more, which readers do not notice.
 type directory struct {
 	log    Log
 	server [32]byte
 	notify func(identity string) // a change of the identity's list is visible
+	spawn  func(func()) bool
 
 	mu     sync.Mutex
-	counts map[string]uint64 // the last number known to be taken, by identity; forgotten when there are many
+	lists  map[string]*listing // by identity, those being written
+	counts map[string]uint64   // the last number known to be taken, by identity; forgotten when there are many
+}
+
+// listing is what waits to be listed for one identity.
+type listing struct{ waiting []listed }
+
+// listed is a space to list, and who waits for that.
+type listed struct {
+	id   space.ID
+	done chan error
 }
 
 const directoryCounts = 10_000
 
-func newDirectory(log Log, server [32]byte, notify func(string)) *directory {
-	return &directory{log: log, server: server, notify: notify, counts: map[string]uint64{}}
+func newDirectory(log Log, server [32]byte, notify func(string), spawn func(func()) bool) *directory {
+	return &directory{
+		log: log, server: server, notify: notify, spawn: spawn,
+		lists: map[string]*listing{}, counts: map[string]uint64{},
+	}
 }
 
 func changePrefix(identity string) string { return "dir/" + hex.EncodeToString([]byte(identity)) + "/" }
@@ -49,38 +70,80 @@ func listedKey(identity string, id space.ID) string {
 	return "in/" + hex.EncodeToString([]byte(identity)) + "/" + id.String()
 }
 
-// change is one row of a list as it is stored: the space and its state.
-func change(id space.ID, state wire.SpaceState) []byte { return append(id[:], byte(state)) }
+// A change is stored as the spaces that it lists, each with its state in one byte.
+const changeSize = digest.Size + 1
 
-func parseChange(value []byte) (id space.ID, state wire.SpaceState, ok bool) {
-	if len(value) != len(id)+1 {
-		return id, 0, false
-	}
-	return space.ID(value[:len(id)]), wire.SpaceState(value[len(id)]), true
+func appendChange(b []byte, id space.ID, state wire.SpaceState) []byte {
+	return append(append(b, id[:]...), byte(state))
 }
 
 // register lists a space for an identity unless it is listed. When it returns without error, that is durable.
 func (d *directory) register(ctx context.Context, identity string, id space.ID) error {
-	marker := listedKey(identity, id)
-	if listed, err := d.log.Key(ctx, marker); err != nil || listed != nil {
+	if mark, err := d.log.Key(ctx, listedKey(identity, id)); err != nil || mark != nil {
 		return err
 	}
+	done := make(chan error, 1)
+	d.mu.Lock()
+	list := d.lists[identity]
+	if list == nil {
+		list = new(listing)
+		if !d.spawn(func() { d.write(ctx, identity, list) }) {
+			d.mu.Unlock()
+			return context.Canceled
+		}
+		d.lists[identity] = list
+	}
+	list.waiting = append(list.waiting, listed{id, done})
+	d.mu.Unlock()
+	return <-done
+}
+
+// write writes what waits for one identity, change after change, until nothing waits.
+func (d *directory) write(ctx context.Context, identity string, list *listing) {
+	for {
+		d.mu.Lock()
+		batch := list.waiting[:min(len(list.waiting), changeSpaces)]
+		list.waiting = list.waiting[len(batch):]
+		if len(batch) == 0 {
+			delete(d.lists, identity)
+			d.mu.Unlock()
+			return
+		}
+		d.mu.Unlock()
+		n, err := d.writeChange(ctx, identity, batch)
+		for _, l := range batch {
+			l.done <- err
+		}
+		if err == nil {
+			mark := binary.BigEndian.AppendUint64(nil, n)
+			d.spawn(func() {
+				for _, l := range batch {
+					d.log.CompareAndSet(ctx, listedKey(identity, l.id), nil, mark)
+				}
+			})
+		}
+	}
+}
+
+// writeChange writes one change under the first number that is free, and returns the number.
+func (d *directory) writeChange(ctx context.Context, identity string, batch []listed) (uint64, error) {
 	n, err := d.last(ctx, identity)
 	if err != nil {
-		return err
+		return 0, err
+	}
+	value := make([]byte, 0, len(batch)*changeSize)
+	for _, l := range batch {
+		value = appendChange(value, l.id, wire.SpacePresent)
 	}
 	for taken := false; !taken; {
 		n++
-		if taken, err = d.log.CompareAndSet(ctx, changeKey(identity, n), nil, change(id, wire.SpacePresent)); err != nil {
-			return err
+		if taken, err = d.log.CompareAndSet(ctx, changeKey(identity, n), nil, value); err != nil {
+			return 0, err
 		}
 	}
 	d.remember(identity, n)
 	d.notify(identity)
-	if _, err := d.log.CompareAndSet(ctx, marker, nil, binary.BigEndian.AppendUint64(nil, n)); err != nil {
-		return err
-	}
-	return nil
+	return n, nil
 }
 
 // last returns a number at or below the last one of an identity's list: the last itself when it has to be looked
@@ -205,17 +268,16 @@ func (d *directory) read(ctx context.Context, identities []string, c cursor) (ro
 			if c[i].n > 0 {
 				after = changeKey(identity, c[i].n)
 			}
-			want := directoryRows - len(rows)
-			changes, err := d.log.Scan(ctx, changePrefix(identity), after, want+1)
+			changes, err := d.log.Scan(ctx, changePrefix(identity), after, directoryScan)
 			if err != nil {
 				return nil, false, err
 			}
-			for j, kv := range changes {
-				if j == want || size >= directoryBytes {
+			for _, kv := range changes {
+				if size >= directoryBytes || len(rows)+len(kv.Value)/changeSize > directoryRows {
 					return rows, true, nil
 				}
-				id, state, ok := parseChange(kv.Value)
-				if ok {
+				for change := kv.Value; len(change) >= changeSize; change = change[changeSize:] {
+					id, state := space.ID(change[:digest.Size]), wire.SpaceState(change[digest.Size])
 					row, err := d.row(ctx, id, state)
 					if err != nil {
 						return nil, false, err
@@ -226,7 +288,7 @@ func (d *directory) read(ctx context.Context, identities []string, c cursor) (ro
 				c[i].n++
 				copy(c[i].space[:], kv.Value)
 			}
-			if len(changes) <= want {
+			if len(changes) < directoryScan {
 				break
 			}
 		}

@@ -67,6 +67,7 @@ func (h *hotSpace) open(ctx context.Context, r hub.OpenSpace) hub.Input {
 		return opened
 	}
 	if err == nil {
+		h.list(ctx, genesis.Creator) // in case a crash came between its creation and the directory
 		opened.Instance, opened.Head, err = h.load(ctx, &genesis)
 	}
 	if err != nil {
@@ -225,8 +226,11 @@ func (h *hotSpace) loadHead(ctx context.Context, r hub.LoadHead) hub.Input {
 	return hub.HeadRead{Ref: r.Ref, Head: head}
 }
 
-// listedBy is forgotten when it has so many entries.
-const maxListedBy = 4096
+// listedBy is forgotten when it has so many entries; more rows that could not be written are not remembered.
+const (
+	maxListedBy = 4096
+	maxUnlisted = 10_000
+)
 
 // list sees that the space is in an identity's directory. If the log does not take the row, it is tried again
 // later; the records that it belongs to are there already.
@@ -240,7 +244,9 @@ func (h *hotSpace) list(ctx context.Context, identity string) {
 	if err := h.server.dir.register(ctx, identity, h.id); err != nil {
 		h.server.logger.Error("cannot list a space", "space", h.id, "error", err)
 		h.server.mu.Lock()
-		h.server.unlisted[unlisted{identity, h.id}] = struct{}{}
+		if len(h.server.unlisted) < maxUnlisted { // others are listed when they are touched again
+			h.server.unlisted[unlisted{identity, h.id}] = struct{}{}
+		}
 		h.server.mu.Unlock()
 		return
 	}

@@ -92,7 +92,7 @@ func New(config Config) (*Server, error) {
 		return nil, fmt.Errorf("syncserver: %w", err)
 	}
 	s := &Server{
-		config: config, log: config.Log, logger: config.Logger, engine: module.Native, secrets: secrets,
+		config: config, log: config.Log, logger: config.Logger, engine: config.Engine, secrets: secrets,
 		metrics: newMetrics(), mux: http.NewServeMux(), start: time.Now(),
 		running: make(chan struct{}), stop: make(chan struct{}), done: make(chan struct{}),
 		work: work, cancel: cancel,
@@ -102,7 +102,7 @@ func New(config Config) (*Server, error) {
 	}
 	s.spaces.hot = map[space.ID]*hotSpace{}
 	s.began = s.wall()
-	s.dir = newDirectory(config.Log, secrets.public, s.directoryChanged)
+	s.dir = newDirectory(config.Log, secrets.public, s.directoryChanged, s.spawn)
 	s.hub = hub.Config{
 		Server: secrets.public, Limits: config.Limits,
 		Seal:               s.seal,
