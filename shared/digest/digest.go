@@ -28,15 +28,28 @@ func Of(message []byte) Digest {
 	return blake3.Sum256(message)
 }
 
-// Keyed returns the BLAKE3 keyed hash of message under key, which only a holder of key can compute.
-func Keyed(key [Size]byte, message []byte) Digest {
+// Keyed returns the BLAKE3 keyed hash of message under key, which only a holder of key can compute. Who makes many
+// under one key keeps a [Keyer].
+func Keyed(key [Size]byte, message []byte) Digest { return NewKeyer(key).Of(message) }
+
+// Keyer makes keyed hashes under one key without allocating for each. It is not safe for concurrent use.
+type Keyer struct{ hasher *blake3.Hasher }
+
+// NewKeyer returns a Keyer for key. It holds about 11 KB.
+func NewKeyer(key [Size]byte) *Keyer {
 	hasher, err := blake3.NewKeyed(key[:])
 	if err != nil {
 		panic("digest: keyed hash refused a 32-byte key: " + err.Error())
 	}
-	hasher.Write(message)
+	return &Keyer{hasher}
+}
+
+// Of returns the keyed hash of message.
+func (k *Keyer) Of(message []byte) Digest {
+	k.hasher.Reset()
+	k.hasher.Write(message)
 	var sum Digest
-	hasher.Sum(sum[:0])
+	k.hasher.Sum(sum[:0])
 	return sum
 }
 

@@ -210,11 +210,16 @@ func Fold(previous digest.Digest, records []Record) digest.Digest {
 
 // Seal returns the seal of a position: a keyed hash that only a holder of the server's secret can make or check.
 func Seal(secret [digest.Size]byte, id ID, seq uint64, chain digest.Digest) digest.Digest {
-	b := make([]byte, 0, 2*digest.Size+8)
-	b = append(b, id[:]...)
-	b = binary.LittleEndian.AppendUint64(b, seq)
-	b = append(b, chain[:]...)
-	return digest.Keyed(secret, b)
+	return SealWith(digest.NewKeyer(secret), id, seq, chain)
+}
+
+// SealWith returns the seal that [Seal] returns under the keyer's secret, without allocating.
+func SealWith(keyer *digest.Keyer, id ID, seq uint64, chain digest.Digest) digest.Digest {
+	var b [2*digest.Size + 8]byte
+	copy(b[:], id[:])
+	binary.LittleEndian.PutUint64(b[digest.Size:], seq)
+	copy(b[digest.Size+8:], chain[:])
+	return keyer.Of(b[:])
 }
 
 // GenesisMessage returns the bytes that a did:key creator signs to prove that it made the space.
