@@ -3,6 +3,7 @@ package syncserver
 import (
 	"context"
 	"crypto/rand"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -34,6 +35,7 @@ type Server struct {
 	hub     *hub.Config
 	engine  module.Engine
 	secrets secrets
+	keyers  sync.Pool // of *digest.Keyer under the seal's secret
 	metrics *metrics
 	mux     *http.ServeMux
 	dir     *directory
@@ -100,13 +102,14 @@ func New(config Config) (*Server, error) {
 		named: map[wire.ConnectionID]*connection{}, owners: map[string]map[*connection]struct{}{},
 		unlisted: map[unlisted]struct{}{},
 	}
+	s.keyers.New = func() any { return digest.NewKeyer(secrets.seal) }
 	s.spaces.hot = map[space.ID]*hotSpace{}
 	s.began = s.wall()
 	s.dir = newDirectory(config.Log, secrets.public, s.directoryChanged, s.spawn)
 	s.hub = hub.Config{
 		Server: secrets.public, Limits: config.Limits,
 		Seal:               s.seal,
-		CheckSeal:          func(id space.ID, p *space.Position) bool { return s.seal(id, p.Seq, p.Chain) == p.Seal },
+		CheckSeal:          s.checkSeal,
 		InsecureIdentities: config.InsecureIdentities,
 		ReadRecords:        readRows,
 		HandshakeTimeout:   uint64(config.HandshakeTimeout.Milliseconds()),
@@ -254,7 +257,15 @@ func (s *Server) wall() uint64 { return uint64(max(s.config.Now().UnixMilli(), 0
 
 // seal makes the seal of a durable position.
 func (s *Server) seal(id space.ID, seq uint64, chain digest.Digest) digest.Digest {
-	return space.Seal(s.secrets.seal, id, seq, chain)
+	keyer := s.keyers.Get().(*digest.Keyer)
+	defer s.keyers.Put(keyer)
+	return space.SealWith(keyer, id, seq, chain)
+}
+
+// checkSeal reports whether a position carries the seal that this server would give it.
+func (s *Server) checkSeal(id space.ID, p *space.Position) bool {
+	want := s.seal(id, p.Seq, p.Chain)
+	return subtle.ConstantTimeCompare(want[:], p.Seal[:]) == 1
 }
 
 func (s *Server) serveHealth(w http.ResponseWriter, _ *http.Request) {

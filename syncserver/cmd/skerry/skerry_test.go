@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"skerry": func() {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	}})
+}
+
+// TestScripts runs testdata/script/*.txtar. Beside testscript's commands there are:
+//
+//	serve FLAGS...   start a server on the directory data; its URL is $URL
+//	stopserver       stop it by SIGTERM; it must exit with 0
+//	field NAME KEY   set a variable to a field of the JSON that the last command printed
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script", RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			e.Values["server"] = new(server)
+			e.Defer(func() {
+				if err := e.Values["server"].(*server).stop(); err != nil {
+					t.Errorf("serve: %v", err)
+				}
+			})
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"serve": func(ts *testscript.TestScript, neg bool, args []string) {
+				s := ts.Value("server").(*server)
+				url, err := s.start(ts, append([]string{
+					"serve", "--json", "--listen", "127.0.0.1:0", "--data", ts.MkAbs("data"),
+				}, args...)...)
+				ts.Check(err)
+				ts.Setenv("URL", url)
+			},
+			"stopserver": func(ts *testscript.TestScript, neg bool, args []string) {
+				s := ts.Value("server").(*server)
+				if err := s.stop(); err != nil {
+					ts.Fatalf("serve: %v: %s", err, s.errors.String())
+				}
+			},
+			"field": func(ts *testscript.TestScript, neg bool, args []string) {
+				if len(args) != 2 {
+					ts.Fatalf("usage: field NAME KEY")
+				}
+				var object map[string]any
+				ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &object))
+				value, ok := object[args[1]]
+				if !ok {
+					ts.Fatalf("no field %q", args[1])
+				}
+				ts.Setenv(args[0], fmt.Sprint(value))
+			},
+		},
+	})
+}
+
+// server is `skerry serve` as a process of its own.
+type server struct {
+	process *exec.Cmd
+	errors  bytes.Buffer
+}
+
+// start starts it and waits until it says where it listens.
+func (s *server) start(ts *testscript.TestScript, args ...string) (url string, err error) {
+	directory, _, _ := strings.Cut(ts.Getenv("PATH"), string(os.PathListSeparator))
+	s.errors.Reset()
+	s.process = exec.Command(filepath.Join(directory, "skerry"), args...)
+	s.process.Env = append(os.Environ(), "SKERRY_CREATE_BURST="+ts.Getenv("SKERRY_CREATE_BURST"))
+	if ts.Getenv("SKERRY_CREATE_BURST") == "" {
+		s.process.Env = os.Environ()
+	}
+	s.process.Stderr = &s.errors
+	out, err := s.process.StdoutPipe()
+	if err != nil {
+		return "", err
+	}
+	if err := s.process.Start(); err != nil {
+		s.process = nil
+		return "", err
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		return "", fmt.Errorf("serve ended: %w: %s", errors.Join(err, s.stop()), s.errors.String())
+	}
+	var listening struct{ URL string }
+	err = json.Unmarshal([]byte(line), &listening)
+	return listening.URL, err
+}
+
+// stop asks it to stop and waits until it has.
+func (s *server) stop() error {
+	if s.process == nil {
+		return nil
+	}
+	process := s.process
+	s.process = nil
+	process.Process.Signal(syscall.SIGTERM)
+	return process.Wait()
+}
