@@ -85,7 +85,7 @@ func (m *Model) Read(id space.ID, after uint64, limit, maxBytes int) []space.Rec
 		return nil
 	}
 	i, _ := slices.BinarySearchFunc(s.records, after+1, compareSeq)
-	return TakeFirst(s.records[i:], limit, maxBytes)
+	return slices.Clone(TakeFirst(s.records[i:], limit, maxBytes))
 }
 
 // ReadBefore reads up to limit records with numbers below before, ascending: the newest ones. It stops at a hole;
@@ -96,12 +96,12 @@ func (m *Model) ReadBefore(id space.ID, before uint64, limit, maxBytes int) []sp
 		return nil
 	}
 	i, _ := slices.BinarySearchFunc(s.records, before, compareSeq)
-	return TakeLast(s.records[:i], limit, maxBytes)
+	return slices.Clone(TakeLast(s.records[:i], limit, maxBytes))
 }
 
 func compareSeq(r space.Record, seq uint64) int { return cmp.Compare(r.Seq, seq) }
 
-// TakeFirst cuts records, which ascend, to what a store's Read returns of them.
+// TakeFirst cuts records, which ascend, to what a store's Read returns of them, in place.
 func TakeFirst(records []space.Record, limit, maxBytes int) []space.Record {
 	n := 0
 	for ; n < len(records); n++ {
@@ -110,10 +110,11 @@ func TakeFirst(records []space.Record, limit, maxBytes int) []space.Record {
 			break
 		}
 	}
-	return slices.Clone(records[:n])
+	return records[:n]
 }
 
-// TakeLast cuts records, which ascend, to what a store's ReadBefore returns of them.
+// TakeLast cuts records, which ascend, to what a store's ReadBefore returns of them, in
+// place.
 func TakeLast(records []space.Record, limit, maxBytes int) []space.Record {
 	n := 0
 	for ; n < len(records); n++ {
@@ -123,5 +124,5 @@ func TakeLast(records []space.Record, limit, maxBytes int) []space.Record {
 			break
 		}
 	}
-	return slices.Clone(records[len(records)-n:])
+	return records[len(records)-n:]
 }

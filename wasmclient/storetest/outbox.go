@@ -200,6 +200,25 @@ func testAppendTwice(s *suite) {
 		s.Fatalf("keys are %v, want zeros", keys)
 	}
 	s.wantOutbox(a, f.id, in(replica.Accepted, first.ID), in(replica.Waiting, second.ID), in(replica.Waiting, third.ID))
+
+	many := newFeed(2) // some of many are there; and some of many are settled
+	var rows []replica.OutboxRow
+	for range 30 {
+		rows = append(rows, many.row(1))
+	}
+	a.change(many.append(rows[3], rows[17]))
+	for i, key := range b.change(many.append(rows...)).Keys {
+		if (key == 0) != (i == 3 || i == 17) {
+			s.Fatalf("row %d of many got key %d", i, key)
+		}
+	}
+	if n := len(a.outbox(many.id)); n != 30 {
+		s.Fatalf("the outbox has %d rows, want 30", n)
+	}
+	a.change(replica.SpaceCommit{Space: many.id, Settle: append(idsOf(rows[5:25]), ulid(1000, 1))})
+	if n := len(b.outbox(many.id)); n != 10 {
+		s.Fatalf("the outbox has %d rows, want 10", n)
+	}
 }
 
 func testKeysRise(s *suite) {

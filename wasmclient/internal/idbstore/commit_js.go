@@ -44,6 +44,9 @@ type part struct {
 	rows    map[space.ULID]reply
 	refused map[space.ULID]reply
 
+	unread []space.ULID // of ids: not asked for one by one, but counted
+	few    rawRequest   // how many rows there are among them
+
 	known   spaceRow
 	changes rowChanges
 	counter uint64
@@ -120,6 +123,15 @@ func (s *Store) apply(t *transaction, c *replica.Commit) (*replica.CommitResult,
 	if err != nil {
 		return nil, err
 	}
+	again := false
+	for _, p := range parts {
+		again = p.askAgain(t) || again
+	}
+	if again {
+		if err := t.turn(); err != nil {
+			return nil, err
+		}
+	}
 	stale := c.Fenced && c.Epoch != epoch || c.Server != nil && pinned != nil && !bytes.Equal(pinned, c.Server[:])
 	for _, p := range parts {
 		if err := p.read(); err != nil {
@@ -178,6 +190,21 @@ func (s *Store) apply(t *transaction, c *replica.Commit) (*replica.CommitResult,
 	return result, nil
 }
 
+// askedSingly is up to how many ids are looked up at once. Of more than that the store first asks whether there is
+// any: of rows that are appended there is none, and lookups cost as much as the rows.
+const askedSingly = 8
+
+// askAgain looks up the ids of which some are there, and reports whether it did.
+func (p *part) askAgain(t *transaction) bool {
+	if p.unread == nil || p.few.result().Int() == 0 {
+		return false
+	}
+	for _, id := range p.unread {
+		p.keys[id] = t.find(rowKey{p.key, id}, false)
+	}
+	return true
+}
+
 // ask issues what must be read before a part can be judged and applied.
 func (t *transaction) ask(sc *replica.SpaceCommit) *part {
 	p := &part{
@@ -187,7 +214,22 @@ func (t *transaction) ask(sc *replica.SpaceCommit) *part {
 	}
 	p.ids, p.want = wants(sc)
 	for _, id := range p.ids {
+		if p.want[id] == wantKey {
+			p.unread = append(p.unread, id)
+		}
+	}
+	if len(p.unread) <= askedSingly {
+		p.unread = nil
+	} else {
+		lowest, highest := slices.MinFunc(p.unread, space.ULID.Compare), slices.MaxFunc(p.unread, space.ULID.Compare)
+		keys := between(rowKey{p.key, lowest}.array(), rowKey{p.key, highest}.array(), false, false)
+		p.few = t.raw(true, storeOutbox, "count", keys)
+	}
+	for _, id := range p.ids {
 		name := rowKey{p.key, id}
+		if p.unread != nil && p.want[id] == wantKey {
+			continue
+		}
 		if p.want[id]&wantRejected != 0 {
 			p.refused[id] = t.get(storeRejected, name.array())
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"syscall/js"
 
 	"skerry/shared/replica"
@@ -42,20 +43,24 @@ func (t *transaction) readForward(id space.ID, after uint64, limit, maxBytes int
 	if at := cursor.result(); !at.IsNull() {
 		from = append(from, at.Get("key").Index(1))
 	}
-	var records []space.Record
+	var parts [][]space.Record
+	count, next := 0, uint64(0)
 	upper := []any{key, []any{}}
-	for n := segmentsFirst; ; n = segmentsPerAsk {
+	for n, bytes, seen := segmentsFirst, 0, 0; ; {
 		request := t.getAll(storeSegments, between(from, upper, false, true), n)
 		if err := t.turn(); err != nil {
 			return nil, err
 		}
 		values := request.result()
 		got := values.Length()
-		next := uint64(0)
 		for i := range got {
-			found, err := decodeRecords(id, values.Index(i))
+			found, size, err := decodeRecords(id, values.Index(i))
 			if err != nil {
 				return nil, err
+			}
+			seen, bytes = seen+1, bytes+size
+			if count > 0 && found[0].Seq != next {
+				return join(parts, count), nil // a hole
 			}
 			next = found[len(found)-1].Seq + 1
 			for len(found) > 0 && found[0].Seq <= after {
@@ -64,23 +69,33 @@ func (t *transaction) readForward(id space.ID, after uint64, limit, maxBytes int
 			if len(found) == 0 {
 				continue
 			}
-			if len(records) > 0 && found[0].Seq != records[len(records)-1].Seq+1 {
-				return records, nil // a hole
-			}
-			taken := takeRecords(found, limit-len(records), maxBytes, len(records) == 0, replica.TakeFirst)
-			records = append(records, taken...)
+			taken := takeRecords(found, limit-count, maxBytes, count == 0, replica.TakeFirst)
+			parts, count = append(parts, taken), count+len(taken)
 			for i := range taken {
 				maxBytes -= taken[i].Size()
 			}
-			if len(taken) < len(found) || len(records) >= limit || maxBytes <= 0 {
-				return records, nil
+			if len(taken) < len(found) || count >= limit || maxBytes <= 0 {
+				return join(parts, count), nil
 			}
 		}
 		if got < n {
-			return records, nil
+			return join(parts, count), nil
 		}
+		n = max(1, min(segmentsPerAsk, maxBytes*seen/max(bytes, 1)+1)) // as many as will be used
 		from = []any{key, float64(next)}
 	}
+}
+
+// join puts stretches of records together, count in all.
+func join(parts [][]space.Record, count int) []space.Record {
+	if len(parts) == 1 {
+		return parts[0]
+	}
+	records := make([]space.Record, 0, count)
+	for _, part := range parts {
+		records = append(records, part...)
+	}
+	return records
 }
 
 // takeRecords cuts the records of one segment to what is wanted of them. Only the first of a result comes for sure.
@@ -90,6 +105,7 @@ func takeRecords(found []space.Record, limit, maxBytes int, first bool, take fun
 		return nil
 	}
 	if len(taken) <= len(found)/2 { // a few records must not hold the memory of a whole segment
+		taken = slices.Clone(taken)
 		for i := range taken {
 			taken[i].Payload = bytes.Clone(taken[i].Payload)
 		}
@@ -114,7 +130,7 @@ func (t *transaction) readBackward(id space.ID, before uint64, limit, maxBytes i
 	for upper := before; ; {
 		extents, err := t.extentsBefore(key, upper)
 		if err != nil || len(extents) == 0 {
-			return joinBackward(parts), err
+			return joinBackward(parts, count), err
 		}
 		for len(extents) > 0 {
 			ask := 0 // from the end, as many as have enough records
@@ -130,7 +146,7 @@ func (t *transaction) readBackward(id space.ID, before uint64, limit, maxBytes i
 				return nil, err
 			}
 			for i := ask - 1; i >= 0; i-- {
-				found, err := decodeRecords(id, request.result().Index(i))
+				found, _, err := decodeRecords(id, request.result().Index(i))
 				if err != nil {
 					return nil, err
 				}
@@ -141,7 +157,7 @@ func (t *transaction) readBackward(id space.ID, before uint64, limit, maxBytes i
 					continue
 				}
 				if count > 0 && found[len(found)-1].Seq+1 != parts[len(parts)-1][0].Seq {
-					return joinBackward(parts), nil // a hole
+					return joinBackward(parts, count), nil // a hole
 				}
 				taken := takeRecords(found, limit-count, maxBytes, count == 0, replica.TakeLast)
 				if len(taken) > 0 {
@@ -152,7 +168,7 @@ func (t *transaction) readBackward(id space.ID, before uint64, limit, maxBytes i
 					maxBytes -= taken[i].Size()
 				}
 				if len(taken) < len(found) || count >= limit || maxBytes <= 0 {
-					return joinBackward(parts), nil
+					return joinBackward(parts, count), nil
 				}
 			}
 			upper = page[0].first
@@ -160,15 +176,9 @@ func (t *transaction) readBackward(id space.ID, before uint64, limit, maxBytes i
 	}
 }
 
-func joinBackward(parts [][]space.Record) []space.Record {
-	if len(parts) == 1 {
-		return parts[0]
-	}
-	var records []space.Record
-	for i := len(parts) - 1; i >= 0; i-- {
-		records = append(records, parts[i]...)
-	}
-	return records
+func joinBackward(parts [][]space.Record, count int) []space.Record {
+	slices.Reverse(parts)
+	return join(parts, count)
 }
 
 // extentsBefore returns where segments are that begin below a number: those of a window of numbers, and where that
@@ -206,18 +216,18 @@ func extent(key js.Value) segment {
 	return segment{first: uint64(key.Index(1).Float()), last: uint64(key.Index(2).Float())}
 }
 
-// decodeRecords reads the records of a segment, of which there is at least one.
-func decodeRecords(id space.ID, value js.Value) ([]space.Record, error) {
+// decodeRecords reads the records of a segment, of which there is at least one, and tells how many bytes they take.
+func decodeRecords(id space.ID, value js.Value) ([]space.Record, int, error) {
 	_, encoded, err := decodeSegment(jsbind.ToBytes(value))
 	if err != nil {
-		return nil, fmt.Errorf("read a segment of space %v: %w", id, err)
+		return nil, 0, fmt.Errorf("read a segment of space %v: %w", id, err)
 	}
 	records, err := wire.DecodeRecords(encoded)
 	if err == nil && len(records) == 0 {
 		err = errCorrupt
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read a segment of space %v: %w", id, err)
+		return nil, 0, fmt.Errorf("read a segment of space %v: %w", id, err)
 	}
-	return records, nil
+	return records, len(encoded), nil
 }
