@@ -198,8 +198,12 @@ func (c *connection) overLocked(code wire.Code, leave []space.ID) {
 		return
 	}
 	c.over, c.code = true, code
-	c.server.metrics.closed.WithLabelValues(code.String()).Inc()
-	c.server.logger.Debug("connection ends", "connection", c.id, "code", code)
+	why := "gone" // the client closed it, or its network did
+	if code != wire.CodeUnknown {
+		why = code.String()
+	}
+	c.server.metrics.closed.WithLabelValues(why).Inc()
+	c.server.logger.Debug("connection ends", "connection", c.id, "code", why)
 	if c.timer != nil {
 		c.timer.Stop()
 	}

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"skerry/shared/module"
 	"skerry/shared/space"
@@ -263,4 +264,30 @@ func (b *bomb) Judge(caller module.Caller, records []space.Record) (module.Verdi
 		panic("the test's")
 	}
 	return b.Instance.Judge(caller, records)
+}
+
+// TestClockSteps sets the server's clock back and forth: records stay in order and their times never decrease.
+func TestClockSteps(t *testing.T) {
+	var now atomic.Int64
+	now.Store(1_800_000_000_000)
+	r := start(t, memlog.New(), func(c *syncserver.Config) {
+		c.Now = func() time.Time { return time.UnixMilli(now.Load()) }
+	})
+	alice := r.dial("alice")
+	id := alice.create()
+	steps := []int64{0, 1000, -3_600_000, 0, 3 * 24 * 3_600_000, -7 * 24 * 3_600_000, 1}
+	for _, step := range steps {
+		now.Add(step)
+		alice.append(id, alice.transaction(2))
+	}
+	alice.subscribe(id, space.Start(id))
+	records, _ := alice.follow(id, space.Start(id), uint64(2*len(steps)))
+	for i := 1; i < len(records); i++ {
+		if records[i].ReceivedAt < records[i-1].ReceivedAt {
+			t.Errorf("record %d was received %d ms before the one in front", records[i].Seq, records[i-1].ReceivedAt-records[i].ReceivedAt)
+		}
+	}
+	if last := records[len(records)-1].ReceivedAt; last != 1_800_000_000_000+1000-3_600_000+3*24*3_600_000 {
+		t.Errorf("the last was received at %d", last)
+	}
 }

@@ -1,12 +1,14 @@
 package syncserver
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"strconv"
 	"sync"
@@ -310,7 +312,7 @@ func (s *Server) serveSync(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the server is stopping", http.StatusServiceUnavailable)
 		return
 	}
-	socket, err := websocket.Accept(w, r, &websocket.AcceptOptions{
+	socket, err := websocket.Accept(slim{w}, r, &websocket.AcceptOptions{
 		Subprotocols: []string{wire.Subprotocol}, OriginPatterns: s.config.AllowedOrigins,
 		CompressionMode: websocket.CompressionDisabled,
 	})
@@ -323,6 +325,19 @@ func (s *Server) serveSync(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.serve(socket, s.addressOf(r))
+}
+
+// slim is a response whose hijacked connection has small buffers, since most sockets are idle most of the time. What is
+// bigger passes them by.
+type slim struct{ http.ResponseWriter }
+
+// Hijack implements [http.Hijacker].
+func (w slim) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffers, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err != nil || buffers.Reader.Buffered() > 0 {
+		return conn, buffers, err
+	}
+	return conn, bufio.NewReadWriter(bufio.NewReaderSize(conn, 512), bufio.NewWriterSize(conn, 1024)), nil
 }
 
 // serve begins a connection over a socket.
