@@ -2,16 +2,19 @@
 
 // Browsertest runs a Go test that was built for js in a real browser:
 //
-//	GOOS=js GOARCH=wasm go test -exec "go run ./wasmclient/internal/browsertest" ./wasmclient/internal/idbstore
+//	go build -o build/browsertest ./wasmclient/internal/browsertest
+//	GOOS=js GOARCH=wasm go test -exec "$PWD/build/browsertest" ./wasmclient/internal/idbstore
 //
-// (With GOOS and GOARCH set, go run would build this program for js too; it is started as `env -u GOOS -u GOARCH
-// go run ...`, or built first.) It serves the test and the toolchain's wasm_exec.js on a free port of the loopback
-// interface, starts a headless Chromium with a new profile, and runs the test in a dedicated Worker, where the
-// client runs as well. Flags of the test are passed on, and of the environment what begins with GO or SKERRY_.
-// What the test prints appears on standard output; its exit code is browsertest's.
+// (Or, with nothing built first, -exec "env -u GOOS -u GOARCH go run skerry/wasmclient/internal/browsertest": go test
+// passes its own GOOS and GOARCH on, and go run would build this program for js too.)
 //
-// The browser is $CHROME, or chromium. BROWSERTEST_TIMEOUT (10m if unset) ends a test that hangs. The browser and its profile
-// are gone when browsertest ends, also by a signal.
+// It serves the test and the toolchain's wasm_exec.js on a free port of the loopback interface, starts a headless
+// Chromium with a new profile, and runs the test in a dedicated Worker, where the client runs as well. Flags of the
+// test are passed on, and of the environment what begins with GO or SKERRY_. What the test prints appears on
+// standard output; its exit code is browsertest's.
+//
+// The browser is $CHROME, or chromium. BROWSERTEST_TIMEOUT (10m if unset) ends a test that hangs. The browser and
+// its profile are gone when browsertest ends, also by a signal.
 package main
 
 import (

@@ -3,7 +3,6 @@ package idbstore
 import (
 	"encoding/binary"
 	"errors"
-	"strings"
 
 	"skerry/shared/digest"
 	"skerry/shared/replica"
@@ -15,34 +14,7 @@ import (
 // newer version, which has raised min_reader first.
 const format = 1
 
-// version is what this code can read and write, compared with meta's min_reader and min_writer.
-const version = 1
-
-// The names in meta. The counters of spaces are under versionPrefix and the space's digest in hexadecimal.
-const (
-	metaEpoch     = "epoch"
-	metaIdentity  = "identity"
-	metaSession   = "session"
-	metaServer    = "server"
-	metaSince     = "since"
-	metaMinReader = "min_reader"
-	metaMinWriter = "min_writer"
-	versionPrefix = "version/"
-)
-
 var errCorrupt = errors.New("idbstore: a value in the database is damaged")
-
-func versionName(id space.ID) string { return versionPrefix + id.String() }
-
-// spaceOfVersion returns the space whose counter has this name in meta.
-func spaceOfVersion(name string) (space.ID, bool) {
-	hex, ok := strings.CutPrefix(name, versionPrefix)
-	if !ok {
-		return space.ID{}, false
-	}
-	id, err := digest.Parse(hex)
-	return id, err == nil
-}
 
 func appendNumber(n uint64) []byte { return binary.AppendUvarint([]byte{format}, n) }
 
@@ -197,9 +169,6 @@ func decodeRejectedRow(b []byte) (replica.RejectedRow, error) {
 	row.Transaction, row.ID = transaction, transaction.ID()
 	return row, err
 }
-
-// segmentHeader is how many bytes of a segment come before its records.
-const segmentHeader = 1 + digest.Size
 
 func appendSegment(b []byte, chainBefore digest.Digest, records []byte) []byte {
 	b = append(b, format)

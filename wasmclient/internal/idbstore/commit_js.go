@@ -362,7 +362,7 @@ func (p *part) writeRecords(t *transaction) error {
 		lower, upper := []any{p.key, float64(first)}, []any{p.key, float64(p.First)}
 		t.delete(storeSegments, between(lower, upper, false, true))
 	}
-	value := appendSegment(make([]byte, 0, segmentHeader+len(records)+len(p.Records)), chain, records)
+	value := appendSegment(make([]byte, 0, 64+len(records)+len(p.Records)), chain, records)
 	key := js.ValueOf([]any{p.key, float64(first), float64(p.Last)})
 	t.put(storeSegments, key, append(value, p.Records...))
 	return nil

@@ -28,7 +28,11 @@
 // commit: a tab that is frozen inside a readwrite transaction blocks every other tab. Nothing in between waits for
 // anything but the transaction's own requests. go-indexeddb gives typed access to transactions, stores and
 // requests; what it lacks or does wrong (its waiting reports a transaction that was aborted without an error as a
-// success) is in platform_js.go. A connection that the browser closed is opened again and what ran is run again.
+// success) is in platform_js.go. A connection that the browser closed is opened again and what ran is run again,
+// unless the database is another one then: the store of a deleted database is closed.
+//
+// A context is looked at before a transaction begins and while the database is opened. One that has begun is waited
+// for, since what it writes cannot be taken back by not waiting.
 //
 // Stable: the database's layout and formats. The package is internal.
 package idbstore

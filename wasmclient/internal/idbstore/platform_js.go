@@ -48,7 +48,6 @@ type connection struct {
 // events is what a connection tells of itself. They are called on a goroutine that must not block.
 type events struct {
 	blocked func() // another tab keeps the database from being opened
-	lost    func() // the browser closed the connection
 	deleted func() // another tab deletes the database, and the connection was closed for it
 }
 
@@ -150,12 +149,7 @@ func wrap(request js.Value, on events) (*connection, error) {
 		return nil, err
 	}
 	c.remove = []func(){
-		jsbind.Listen(c.object, "close", func(js.Value) {
-			if !c.lost {
-				c.lost = true
-				on.lost()
-			}
-		}),
+		jsbind.Listen(c.object, "close", func(js.Value) { c.lost = true }),
 		jsbind.Listen(c.object, "versionchange", func(js.Value) {
 			c.close()
 			on.deleted()

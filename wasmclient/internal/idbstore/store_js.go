@@ -32,7 +32,8 @@ type Config struct {
 	// OnBlocked, when not nil, is called with true when a call has waited three seconds for the database, and with
 	// false when that call is done.
 	OnBlocked func(blocked bool)
-	// OnClosed, when not nil, is called when another tab deleted the database: the store is closed.
+	// OnClosed, when not nil, is called when the database was deleted, by another tab or by the browser: the store is
+	// closed then, and what comes to be under its name is another replica.
 	OnClosed func()
 }
 
@@ -40,8 +41,9 @@ type Config struct {
 type Store struct {
 	config Config
 
-	opening  chan struct{} // room for one token: who puts it in opens a connection
-	patience time.Duration // blockedAfter, but in tests
+	opening  chan struct{}  // room for one token: who puts it in opens a connection
+	session  wire.SessionID // of the database that was opened first; guarded by opening
+	patience time.Duration  // blockedAfter, but in tests
 
 	mu     sync.Mutex // never held while waiting
 	conn   *connection
@@ -133,16 +135,7 @@ func (s *Store) connection(ctx context.Context) (*connection, error) {
 				go s.config.OnBlocked(true)
 			}
 		},
-		lost: func() {},
-		deleted: func() {
-			s.mu.Lock()
-			already := s.closed
-			s.conn, s.closed = nil, true
-			s.mu.Unlock()
-			if !already && s.config.OnClosed != nil {
-				go s.config.OnClosed()
-			}
-		},
+		deleted: s.gone,
 	})
 	if err != nil {
 		return nil, err
@@ -159,6 +152,17 @@ func (s *Store) connection(ctx context.Context) (*connection, error) {
 	}
 	s.conn = conn
 	return conn, nil
+}
+
+// gone closes the store because its database is there no more.
+func (s *Store) gone() {
+	s.mu.Lock()
+	already := s.closed
+	s.conn, s.closed = nil, true
+	s.mu.Unlock()
+	if !already && s.config.OnClosed != nil {
+		go s.config.OnClosed()
+	}
 }
 
 func (s *Store) current() (*connection, error) {
@@ -190,11 +194,14 @@ func (s *Store) introduce(conn *connection) error {
 	if err != nil {
 		return err
 	}
-	identity, reader := t.getMeta(metaIdentity), t.getMeta(metaMinReader)
+	stored, reader := t.getMeta(metaSession), t.getMeta(metaMinReader)
 	if err := t.turn(); err != nil {
 		return err
 	}
-	there, err := identity.bytes() != nil, tooOld(reader)
+	there, err := s.recognize(stored)
+	if err == nil {
+		err = tooOld(reader)
+	}
 	if there || err != nil {
 		t.abort()
 		return err
@@ -206,13 +213,13 @@ func (s *Store) introduce(conn *connection) error {
 	if t, err = conn.begin(idb.TransactionReadWrite, idb.DurabilityStrict, storeMeta); err != nil {
 		return err
 	}
-	identity = t.getMeta(metaIdentity)
+	stored = t.getMeta(metaSession)
 	if err := t.turn(); err != nil {
 		return err
 	}
-	if identity.bytes() != nil { // another tab was first
+	if there, err := s.recognize(stored); there || err != nil { // another tab was first
 		t.abort()
-		return nil
+		return err
 	}
 	var session wire.SessionID
 	rand.Read(session[:])
@@ -220,7 +227,30 @@ func (s *Store) introduce(conn *connection) error {
 	t.addMeta(metaSession, appendText(session[:]))
 	t.addMeta(metaMinReader, appendNumber(version))
 	t.addMeta(metaMinWriter, appendNumber(version))
-	return t.commit()
+	if err := t.commit(); err != nil {
+		return err
+	}
+	s.session = session
+	return nil
+}
+
+// recognize reports whether a database has been introduced. One that was opened again must be the same: browsers
+// delete databases under open pages, and an empty one in its place would look like a replica that lost everything.
+func (s *Store) recognize(stored reply) (there bool, err error) {
+	text, err := decodeText(stored.bytes())
+	if err != nil {
+		return false, err
+	}
+	var session wire.SessionID
+	copy(session[:], text)
+	if s.session != (wire.SessionID{}) && s.session != session {
+		s.gone()
+		return false, wasmclient.ErrStoreClosed
+	}
+	if text != nil {
+		s.session = session
+	}
+	return text != nil, nil
 }
 
 // tooOld returns ErrNewerStore if a version that is read or written at least is above this one.

@@ -189,6 +189,27 @@ func TestDeleted(t *testing.T) {
 	}
 }
 
+// TestDeletedUnderneath has the browser delete the database of an open page, which then finds an empty one.
+func TestDeletedUnderneath(t *testing.T) {
+	closed := make(chan bool, 1)
+	name := freshName(t)
+	s, err := Open(t.Context(), Config{Name: name, Identity: testIdentity, OnClosed: func() { closed <- true }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustCommit(t, s, testAppend(1))
+	s.conn.object.Call("close")
+	js.Global().Get("indexedDB").Call("deleteDatabase", name)
+	if _, err := s.Commit(t.Context(), testAppend(2)); !errors.Is(err, wasmclient.ErrStoreClosed) {
+		t.Fatalf("commit to what is there instead: %v", err)
+	}
+	<-closed
+	loaded, err := openTest(t, name).Load(t.Context())
+	if err != nil || len(loaded.Spaces) != 0 {
+		t.Fatalf("a new store has %+v, %v", loaded, err)
+	}
+}
+
 // TestBlocked keeps the database busy, as a tab frozen in a transaction does.
 func TestBlocked(t *testing.T) {
 	told := make(chan bool, 2)

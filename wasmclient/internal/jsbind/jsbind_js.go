@@ -70,14 +70,11 @@ func Call(v js.Value, method string, args ...any) (result js.Value, err error) {
 
 // New constructs an object of a global class.
 func New(class string, args ...any) (result js.Value, err error) {
-	err = Try(func() {
-		constructor := js.Global().Get(class)
-		if constructor.IsUndefined() {
-			err = fmt.Errorf("this browser has no %s", class)
-			return
-		}
-		result = constructor.New(args...)
-	})
+	constructor := js.Global().Get(class)
+	if constructor.IsUndefined() {
+		return constructor, fmt.Errorf("this browser has no %s", class)
+	}
+	err = Try(func() { result = constructor.New(args...) })
 	return result, err
 }
 
