@@ -192,4 +192,7 @@ func TestTwoServersOneLog(t *testing.T) {
 	if up := await[*wire.CaughtUp](dave); up.Position != at {
 		t.Errorf("%+v, want %+v", up.Position, at)
 	}
+	// Live, over the border between the servers.
+	alice.append(id, alice.transaction(1))
+	dave.follow(id, at, 201)
 }

@@ -36,6 +36,8 @@ type hotSpace struct {
 	woken    uint64 // the head that they were told, or are being told
 	timer    *time.Timer
 	wakeAt   uint64
+	append   bool // an append of our own is under way
+	hints    int  // that came meanwhile; one is for the append itself
 
 	// The pipeline's own.
 	hub      *hub.Space
@@ -128,6 +130,43 @@ func (h *hotSpace) dropLocked() {
 	h.hub.Close()
 	delete(h.server.spaces.hot, h.id)
 	h.server.metrics.hot.Dec()
+}
+
+// hint takes the log's hint that a space has moved. What this server appended it knows; another server's appends
+// are looked at, so that their records reach those who watch here.
+func (s *Server) hint(id space.ID) {
+	s.spaces.mu.Lock()
+	h := s.spaces.hot[id]
+	s.spaces.mu.Unlock()
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.append {
+		h.hints++
+		return
+	}
+	h.lookLocked()
+}
+
+// lookLocked gives the hub the head of the log, unasked.
+func (h *hotSpace) lookLocked() {
+	h.server.spawn(func() {
+		if head, err := h.server.log.Head(h.server.work, h.id); err == nil {
+			h.answered(hub.HeadRead{Head: head})
+		}
+	})
+}
+
+// appending marks the time of an append of our own.
+func (h *hotSpace) appending(now bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !now && h.hints > 1 {
+		h.lookLocked()
+	}
+	h.append, h.hints = now, 0
 }
 
 // run is the pipeline: it steps the hub through the inbox, and ends when that is empty.

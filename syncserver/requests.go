@@ -30,7 +30,7 @@ func (h *hotSpace) request(effects *hub.Effects) {
 		h.begin(func(ctx context.Context) hub.Input { return h.history(ctx, *r) }, hub.History{Ref: r.Ref, Code: wire.CodeOverloaded})
 	}
 	if r := effects.Append; r != nil {
-		h.begin(func(ctx context.Context) hub.Input { return h.append(ctx, r) }, hub.Appended{Outcome: hub.Unclear})
+		h.begin(func(ctx context.Context) hub.Input { return h.appendBatch(ctx, r) }, hub.Appended{Outcome: hub.Unclear})
 	}
 	if r := effects.LoadHead; r != nil {
 		h.begin(func(ctx context.Context) hub.Input { return h.loadHead(ctx, *r) }, hub.HeadRead{Ref: r.Ref, Code: wire.CodeOverloaded})
@@ -180,10 +180,12 @@ func (h *hotSpace) history(ctx context.Context, r hub.ReadSpan) hub.Input {
 	return history
 }
 
-// append makes a batch durable. Its authors are listed before the hub learns of it, and so before any verdict.
-func (h *hotSpace) append(ctx context.Context, r *hub.Append) hub.Input {
+// appendBatch makes a batch durable. Its authors are listed before the hub learns of it, and so before any verdict.
+func (h *hotSpace) appendBatch(ctx context.Context, r *hub.Append) hub.Input {
 	s := h.server
 	begin := time.Now()
+	h.appending(true)
+	defer h.appending(false)
 	err := s.log.Append(ctx, h.id, r.Previous, r.Records, r.Next)
 	var head *HeadError
 	if errors.As(err, &head) && head.Actual == r.Next {

@@ -145,6 +145,11 @@ func (s *Server) Run(ctx context.Context) error {
 	defer close(s.done)
 	defer s.cancel()
 
+	watch, unwatch := context.WithCancel(ctx)
+	defer unwatch()
+	if err := s.log.Watch(watch, s.hint); err != nil {
+		s.logger.Error("cannot watch the log: appends of other servers are not noticed", "error", err)
+	}
 	repair := time.NewTicker(5 * time.Second)
 	defer repair.Stop()
 	for running := true; running; {
