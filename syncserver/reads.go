@@ -105,7 +105,7 @@ func (s *Server) fly(r *readCache, f *flight) {
 	r.mu.Lock()
 	f.started = true
 	r.mu.Unlock()
-	result := hub.EventsRead{Space: f.read.Space, Code: wire.CodeOverloaded}
+	result := hub.EventsRead{Space: f.read.Space, Code: wire.CodeInternal}
 	defer func() {
 		if failure := recover(); failure != nil {
 			s.metrics.panics.Inc()
@@ -195,6 +195,9 @@ func (s *Server) check(c *connection, check hub.CheckPosition) {
 		checked := hub.Checked{
 			Space: check.Space, Ref: check.Ref, Exists: answer.Exists, MayRead: answer.MayRead, Code: answer.Code,
 		}
+		if answer.Code == wire.CodeOverloaded {
+			checked.Code = wire.CodeInternal // which is how a subscription says it
+		}
 		if answer.Code != 0 || !answer.Exists || !answer.MayRead {
 			c.step(checked)
 			return
@@ -202,7 +205,7 @@ func (s *Server) check(c *connection, check hub.CheckPosition) {
 		s.spawn(func() {
 			if err := s.checkLog(s.work, check, &checked); err != nil {
 				s.logger.Error("cannot read a space", "space", check.Space, "error", err)
-				checked.Code = wire.CodeOverloaded
+				checked.Code = wire.CodeInternal
 			}
 			c.step(checked)
 		})
