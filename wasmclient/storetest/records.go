@@ -126,7 +126,7 @@ func testSmallRuns(s *suite) {
 	f, other := newFeed(1), newFeed(2)
 	commits := 300
 	if soak() {
-		commits = 5000
+		commits = 3000
 	}
 	for i := range commits {
 		part := f.runOf(1+i%3, 50+i%200)
