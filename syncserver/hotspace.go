@@ -128,6 +128,7 @@ func (h *hotSpace) dropLocked() {
 		h.timer.Stop()
 	}
 	h.hub.Close()
+	h.readers.drop(h.server)
 	delete(h.server.spaces.hot, h.id)
 	h.server.metrics.hot.Dec()
 }
@@ -376,7 +377,7 @@ func (h *hotSpace) restart() {
 	}
 	h.hub = hub.NewSpace(h.server.hub, h.id)
 	h.broken = false
-	h.readers.reset()
+	h.readers.drop(h.server)
 	peers := h.peers
 	h.peers = nil
 	for conn := range peers {

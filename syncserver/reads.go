@@ -38,9 +38,11 @@ type waiting struct {
 	late bool
 }
 
-func (r *readCache) reset() {
+// drop forgets what is remembered.
+func (r *readCache) drop(s *Server) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	s.tails.Add(-r.tail.size())
 	r.tail = nil
 }
 
@@ -49,16 +51,22 @@ func (r *readCache) committed(s *Server, h *hotSpace, batch *hub.Append) {
 	h.mu.Lock()
 	watched := len(h.watchers) > 0
 	h.mu.Unlock()
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if !watched {
-		r.tail = nil
+		r.drop(s)
 		return
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before := r.tail.size()
 	if r.tail == nil || !r.tail.endsAt(batch.Previous) {
 		r.tail = newTail(batch.Previous.Position())
 	}
-	r.tail.add(batch.Records)
+	limit := tailBytes
+	if s.tails.Load() > tailBudget {
+		limit = tailFew
+	}
+	r.tail.add(batch.Records, limit)
+	s.tails.Add(r.tail.size() - before)
 }
 
 // readEvents answers a subscriber's request for the records after its place: at once if they are in memory. The

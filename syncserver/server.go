@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -64,6 +65,7 @@ type Server struct {
 	unlisted map[unlisted]struct{}               // directory rows that could not be written yet
 
 	spaces spaceTable
+	tails  atomic.Int64 // bytes that all tails hold
 }
 
 // serverState is where a server is in its life.

@@ -9,10 +9,13 @@ import (
 	"skerry/shared/wire"
 )
 
-// A tail holds at most this much of a space, encoded; more only if one transaction is bigger.
+// A tail holds at most tailBytes of a space, encoded, and tailFew while all tails of the server hold more than
+// tailBudget; more only if one transaction is bigger. It remembers tailFrames messages.
 const (
 	tailBytes  = 256 << 10
-	tailFrames = 8
+	tailFew    = 16 << 10
+	tailBudget = 64 << 20
+	tailFrames = 4
 )
 
 // tail is the newest committed records of one space, encoded once for all of its readers. It is not safe for
@@ -50,8 +53,17 @@ func (t *tail) head() (seq uint64, chain digest.Digest) {
 	return end.seq, end.chain
 }
 
-// add appends committed records, which follow on the tail's head and end with a whole transaction.
-func (t *tail) add(records []space.Record) {
+// size returns about how much memory the tail's records take.
+func (t *tail) size() int64 {
+	if t == nil {
+		return 0
+	}
+	return int64(cap(t.encoded) + cap(t.ends)*48)
+}
+
+// add appends committed records, which follow on the tail's head and end with a whole transaction, and then keeps the
+// newest of all within limit.
+func (t *tail) add(records []space.Record, limit int) {
 	_, chain := t.head()
 	for i := range records {
 		r := &records[i]
@@ -61,16 +73,17 @@ func (t *tail) add(records []space.Record) {
 			t.ends = append(t.ends, tailEnd{r.Seq, chain, len(t.encoded)})
 		}
 	}
-	if len(t.encoded) > tailBytes {
-		t.trim()
+	if len(t.encoded) > limit {
+		t.trim(limit / 2)
 	}
 }
 
-// trim drops the oldest transactions until half of the room is free, so that it runs rarely.
-func (t *tail) trim() {
+// trim drops the oldest transactions until no more than keep bytes are left. That is half of the room, so that it runs
+// rarely.
+func (t *tail) trim(keep int) {
 	size := len(t.encoded)
 	drop := 0
-	for drop < len(t.ends)-1 && size-t.ends[drop].offset > tailBytes/2 {
+	for drop < len(t.ends)-1 && (drop == 0 || size-t.ends[drop-1].offset > keep) {
 		drop++
 	}
 	if drop == 0 {
@@ -79,13 +92,13 @@ func (t *tail) trim() {
 	last := t.ends[drop-1]
 	t.before = space.Position{Seq: last.seq, Chain: last.chain}
 	// Fresh arrays: nothing that was handed out changes, and what was dropped is freed.
-	t.encoded = append(make([]byte, 0, tailBytes), t.encoded[last.offset:]...)
+	t.encoded = append(make([]byte, 0, 2*(size-last.offset)), t.encoded[last.offset:]...)
 	ends := make([]tailEnd, 0, len(t.ends))
 	for _, end := range t.ends[drop:] {
 		end.offset -= last.offset
 		ends = append(ends, end)
 	}
-	t.ends = ends
+	t.ends, t.frames = ends, nil
 }
 
 // endsAt reports whether the tail ends at a head.
