@@ -50,7 +50,7 @@ func (r *Replica) openSpace(in Open) {
 	s := r.space(in.Space)
 	s.open = true
 	if !s.known {
-		r.append(appendOperation{ref: in.Ref, space: in.Space, insert: &SpaceInfo{Created: true, Position: space.Start(in.Space)}})
+		r.append(appendOperation{ref: in.Ref, space: in.Space, insert: &SpaceInfo{Position: space.Start(in.Space)}})
 		return
 	}
 	if !s.loaded {
@@ -101,7 +101,7 @@ func (l *appendLane) advance(r *Replica) {
 
 // addTo adds what the operation changes to the commit's part for its space.
 func (o *appendOperation) addTo(part *SpaceCommit, identity string) {
-	if o.insert != nil {
+	if o.insert != nil && (part.Insert == nil || part.Insert.Genesis == nil) {
 		part.Insert = o.insert
 	}
 	switch {

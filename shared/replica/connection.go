@@ -45,6 +45,7 @@ type connection struct {
 	unanswered uint64 // pushed bytes without a verdict
 	credit     uint64 // to be granted: paid by what is stored or dropped
 	directory  uint64 // the last ref used
+	eager      bool   // the platform said meanwhile that trying is worth it: if this attempt fails, try again soon
 	code       Code   // why the last connection ended
 	reason     string
 }
@@ -95,8 +96,13 @@ func (r *Replica) advanceConnection() {
 
 // online is called when the platform says that a network is there.
 func (r *Replica) online() {
-	if c := &r.conn; r.leads && c.phase == offline && c.dialAt != never {
-		c.dialAt = min(c.dialAt, r.now+r.random(500))
+	c := &r.conn
+	switch {
+	case c.phase == online:
+	case c.phase != offline:
+		c.eager = true
+	case r.leads && c.dialAt != never:
+		c.dialAt = min(c.dialAt, r.now+r.random(backoffFloor))
 	}
 }
 
@@ -142,6 +148,9 @@ func (r *Replica) ended(wait uint64) {
 	}
 	ceiling := min(uint64(backoffCeiling), uint64(backoffFloor)<<min(c.attempts, 10))
 	delay := backoffFloor + r.random(ceiling)
+	if c.eager {
+		delay = r.random(backoffFloor)
+	}
 	switch c.code {
 	case wire.CodeServerChanged, wire.CodeAPIUnsupported, wire.CodeAuthRequired, wire.CodeBadCredentials:
 		delay = backoffCeiling + r.random(backoffCeiling) // only a person changes this

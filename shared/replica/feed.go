@@ -48,7 +48,7 @@ func (r *Replica) subscribe(spaces []*spaceState) {
 		}
 	}
 	for _, s := range spaces {
-		if !s.known || !s.info.Created || s.problem != 0 {
+		if !s.known || !s.exists() || s.problem != 0 {
 			continue
 		}
 		f := &s.feed
@@ -98,8 +98,8 @@ func (r *Replica) events(f *wire.Events, size int) {
 	}
 	feed := &s.feed
 	records := f.Records
-	for len(records) > 0 && records[0].Seq <= feed.verified.Seq && feed.again {
-		records = records[1:] // an earlier cursor brought it already
+	for len(records) > 0 && records[0].Seq <= feed.verified.Seq {
+		records = records[1:] // an earlier cursor of this connection brought it already
 	}
 	if len(records) == 0 || feed.again && records[0].Seq > feed.verified.Seq+1 {
 		r.conn.credit += uint64(size)

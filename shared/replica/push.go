@@ -90,6 +90,9 @@ func (r *Replica) loadSome() {
 // creates reports whether s waits for the server to have it at all, which this replica can bring about.
 func (s *spaceState) creates() bool { return s.known && !s.info.Created && s.info.Genesis != nil }
 
+// exists reports whether the server is believed to have s. Where only the ID is known somebody else made it.
+func (s *spaceState) exists() bool { return s.info.Created || s.info.Genesis == nil }
+
 // hasRows reports whether there is a row to push on this connection still.
 func (s *spaceState) hasRows() bool {
 	return len(s.entries) > 0 && s.entries[len(s.entries)-1].Key > s.push.after
@@ -105,7 +108,7 @@ func (r *Replica) mayPush(s *spaceState) bool {
 		return false // their answers are behind; what they carried is pushed again with what was deferred
 	case s.creates():
 		return true
-	case !s.info.Created || s.info.Position.Seq > 0 && !s.feed.answered:
+	case !s.exists() || s.info.Position.Seq > 0 && !s.feed.answered:
 		return false // first the server has to show that it is on the same branch
 	}
 	return s.hasRows()
@@ -153,7 +156,7 @@ func (r *Replica) createSome() {
 		case len(r.toCreate) > 0:
 			s, r.toCreate = r.toCreate[0], r.toCreate[1:]
 			s.push.creating = false
-		case len(r.toCreateEmpty) > 0:
+		case len(r.toCreateEmpty) > 0 && len(r.createReading)+len(r.toLoad)+r.loading+r.creationRows == 0:
 			s, r.toCreateEmpty = r.toCreateEmpty[0], r.toCreateEmpty[1:]
 			s.push.creatingEmpty = false
 		default:
@@ -182,6 +185,9 @@ func (r *Replica) pushOne(s *spaceState) turn {
 	if s.hasRows() && len(p.rows) == 0 {
 		if !p.reading {
 			p.reading = true
+			if creates {
+				r.createReading = append(r.createReading, s)
+			}
 			r.out.ReadRows = append(r.out.ReadRows, ReadRowsEffect{s.id, p.after, rowBytes})
 		}
 		return done
@@ -243,6 +249,9 @@ func (r *Replica) pushOne(s *spaceState) turn {
 	if creates {
 		p.genesis = true
 		r.creationInFlight++
+		if len(sent.ids) > 0 {
+			r.creationRows++
+		}
 		return done // what follows waits for the genesis's verdict
 	}
 	return again
@@ -272,6 +281,7 @@ func (r *Replica) rowsRead(in RowsRead) {
 		return
 	}
 	p := &s.push
+	r.createReading = slices.DeleteFunc(r.createReading, func(other *spaceState) bool { return other == s })
 	if !p.reading {
 		return
 	}
@@ -325,10 +335,13 @@ func (r *Replica) pushed(f *wire.Pushed) {
 	p.inFlight = slices.Delete(p.inFlight, 0, 1)
 	r.conn.unanswered -= sent.bytes
 	r.lastSync = r.now
-	genesisFailed := false
+	genesisFailed, deferred := false, false
 	if sent.genesis {
 		p.genesis = false
 		r.creationInFlight--
+		if len(sent.ids) > 0 {
+			r.creationRows--
+		}
 		genesisFailed = !r.genesisVerdict(s, f.Genesis)
 	}
 	for i, id := range sent.ids {
@@ -353,7 +366,8 @@ func (r *Replica) pushed(f *wire.Pushed) {
 			if e.State == Withdrawn {
 				r.sync.dropWithdrawn(r, s, e)
 			}
-			r.deferred(s, e, v, genesisFailed)
+			r.deferred(s, e, v, genesisFailed || deferred)
+			deferred = true
 		default:
 			r.drop(wire.CodeBadServerMessage, "a verdict is of no known kind")
 			return
@@ -375,23 +389,24 @@ func (r *Replica) accepted(s *spaceState, e *entry, at space.Position) {
 	}
 }
 
-// deferred notes that nothing was decided on a transaction, and plans to push it again.
-func (r *Replica) deferred(s *spaceState, e *entry, v *wire.Verdict, genesisFailed bool) {
+// deferred notes that nothing was decided on a transaction, and plans to push it again. When it is explained
+// already, by the one before it or by the genesis, its own code says nothing new.
+func (r *Replica) deferred(s *spaceState, e *entry, v *wire.Verdict, explained bool) {
 	p := &s.push
 	p.rewind(e.Key)
 	p.resume = true
-	if v.Code == wire.CodeBehind || genesisFailed {
-		return // the one before it says why
+	if explained || v.Code == wire.CodeBehind {
+		return
 	}
-	changed := e.Code != v.Code
-	e.Code, e.Reason = v.Code, v.Reason
-	if changed && e.State == Waiting {
+	if e.Code != v.Code && e.State == Waiting {
+		e.Code, e.Reason = v.Code, v.Reason
 		r.sync.mark(r, s, e)
 	}
-	r.holdBack(s, v)
 	if v.Code == wire.CodeUnknownSpace && s.info.Genesis != nil {
-		r.sync.setCreated(r, s, false) // it is sent again, with its genesis
+		r.sync.setCreated(r, s, false) // it is sent again at once, with its genesis
+		return
 	}
+	r.holdBack(s, v)
 }
 
 // holdBack decides when a deferred space tries again.

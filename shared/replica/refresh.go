@@ -133,7 +133,7 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 		case s.feed.stale, s.feed.asked && s.info.Position.Seq > s.feed.verified.Seq:
 			s.feed.stale = false
 			r.resubscribe(s)
-		case !s.feed.asked && s.info.Created:
+		case !s.feed.asked && s.exists():
 			r.subscribe([]*spaceState{s})
 		}
 		r.wantPush(s)

@@ -34,6 +34,7 @@ type Replica struct {
 	// The order in which spaces get their turn to push, or to be created at the server; those with transactions are
 	// created before empty ones. A space is in each list at most once. Delayed are those that wait for a time.
 	pushQueue, toCreate, toCreateEmpty, delayed []*spaceState
+	createReading                               []*spaceState // to be created, with rows that are being read: empty ones wait for them
 	// toLoad holds spaces whose outbox must be read before they can push; a few are read at a time.
 	toLoad  []*spaceState
 	loading int
@@ -42,6 +43,7 @@ type Replica struct {
 	generation       uint64 // of the connection: what one paid for is not paid back on another
 	creationRetryAt  uint64
 	creationInFlight int
+	creationRows     int    // of those in flight that carry transactions: empty spaces wait for them
 	lastSync         uint64 // when a verdict or record last came, by the clock of Step
 }
 
@@ -282,7 +284,7 @@ func (r *Replica) sorted() []*spaceState {
 
 func (r *Replica) clearQueues() {
 	r.pushQueue, r.toCreate, r.toCreateEmpty, r.delayed = nil, nil, nil, nil
-	r.creationInFlight = 0
+	r.createReading, r.creationInFlight, r.creationRows = nil, 0, 0
 }
 
 // resetConnection forgets what held for one connection only.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"skerry/shared/digest"
 	"skerry/shared/module"
@@ -297,6 +298,9 @@ func (t *tab) step(in replica.Input) {
 	}
 	if effects.Hangup != "" && t.link != nil {
 		w.logf("%s hangs up: %s", t, effects.Hangup)
+		if strings.Contains(effects.Hangup, "do not hash") {
+			w.failf("%s: honest records do not hash: %s", t, effects.Hangup)
+		}
 		t.link.cut()
 		t.link = nil
 	}

@@ -97,7 +97,7 @@ func New(options Options) *World {
 		w.options.Tabs = 4
 	}
 	if w.options.Trouble == 0 {
-		w.options.Trouble = 20_000 + w.random.Uint64N(100_000)
+		w.options.Trouble = 10_000 + w.random.Uint64N(50_000)
 	}
 	w.server = newServer(w)
 	for i := range w.options.Devices {
