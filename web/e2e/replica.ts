@@ -96,7 +96,7 @@ export class Replica {
       if (message.type() === "error" && !/ERR_|WebSocket connection to/.test(message.text())) fault(`console: ${message.text()}`);
       if (/panic|goroutine \d+ \[/.test(message.text())) fault(`console: ${message.text()}`);
     });
-    page.on("crash", () => fault("the page crashed"));
+    if (process.env.TRACE) page.on("console", (m) => console.log(this.identity, m.text())); page.on("crash", () => fault("the page crashed"));
     await page.addInitScript(() => {
       addEventListener("securitypolicyviolation", (event) =>
         console.error(`policy violated: ${event.violatedDirective} by ${event.blockedURI}`),
@@ -135,7 +135,7 @@ export class Replica {
           let stop = () => {};
           const timer = setTimeout(() => {
             stop();
-            resolve(JSON.stringify(client.status));
+            resolve(JSON.stringify([client.status, ...client.spaces().map((s) => [s.id.slice(0, 4), s.seq, s.pending, s.created, s.caughtUp, s.code])]));
           }, limit as number);
           const look = () => {
             if (!check(client)) return;
@@ -166,6 +166,11 @@ export class Replica {
       (c) => c.status.connection === "online" && c.status.pending === 0 && c.status.pendingSpaces === 0 && c.status.catchingUp === 0,
       timeout,
     );
+  }
+
+  /** Tells the page what a browser tells it when the network is back, so that no test waits for a backoff. */
+  async poke(): Promise<void> {
+    await this.page.evaluate(() => void globalThis.dispatchEvent(new Event("online")));
   }
 
   /** Kills all of the browser at once. */

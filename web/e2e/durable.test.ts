@@ -1,0 +1,116 @@
+// What survives: the browser's death, a page without a server, a reload.
+import { decode } from "@msgpack/msgpack";
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { formatULID, parseULID } from "../src/ulid.js";
+import { fromHex } from "../test/root.js";
+import { assertSameLogs, World } from "./world.js";
+
+test("what was durable is there after the browser was killed, and syncs then", { timeout: 90_000 }, () =>
+  World.run([], async (world) => {
+    const ada = await world.replica("ada");
+    await ada.wire.cut();
+    const written = await ada.page.evaluate(async () => {
+      const { client } = globalThis.skerry;
+      const space = await client.createSpace({ params: { name: "kept" } });
+      const receipts = Array.from({ length: 50 }, (_, i) => space.append("note", { i }));
+      await Promise.all(receipts.map((receipt) => receipt.durable));
+      return { id: space.id, stamp: space.stamp, ids: receipts.map((receipt) => receipt.id) };
+    });
+    await ada.kill();
+    await ada.launch();
+    await ada.load(); // with no server: the service worker serves it
+    const found = await ada.page.evaluate(async (id) => {
+      const space = globalThis.skerry.client.space(id);
+      return { stamp: space.stamp, ids: (await space.pending()).map((transaction) => transaction.id) };
+    }, written.id);
+    assert.deepEqual(found, { stamp: written.stamp, ids: written.ids });
+    await ada.wire.mend();
+    await ada.poke();
+    await ada.synced();
+    const logs = await assertSameLogs(world, [written.id]);
+    assert.deepEqual(logs.get(written.id), written.ids);
+  }),
+);
+
+test("what only this device has is written with strict durability", { timeout: 60_000 }, () =>
+  World.run([], async (world) => {
+    const ada = await world.replica("ada");
+    // From here on each transaction of the worker's notes which stores it is over and how durable it is.
+    const worker = ada.page.workers().find((w) => w.url().includes("worker-"));
+    assert.ok(worker);
+    await worker.evaluate(() => {
+      const prototype = IDBDatabase.prototype;
+      const begin = prototype.transaction;
+      Object.assign(globalThis, { told: [] });
+      prototype.transaction = function (stores, mode, options) {
+        const t = begin.call(this, stores, mode, options);
+        (globalThis as unknown as { told: unknown[] }).told.push({ mode: t.mode, durability: t.durability, stores: [...t.objectStoreNames] });
+        return t;
+      };
+    });
+    await ada.wire.cut(); // so that every write is the user's own
+    await ada.page.evaluate(async () => {
+      const space = await globalThis.skerry.client.createSpace();
+      await space.append("note", 1).durable;
+      await space.transact([{ type: "note" }, { type: "note" }]).durable;
+    });
+    type Told = { mode: string; durability: string; stores: string[] };
+    const told = await worker.evaluate(() => (globalThis as unknown as { told: Told[] }).told);
+    const outbox = told.filter((t) => t.mode === "readwrite" && t.stores.includes("outbox"));
+    assert.ok(outbox.length > 0, JSON.stringify(told));
+    assert.deepEqual(outbox.filter((t) => t.durability !== "strict"), []);
+  }),
+);
+
+test("with no server the page loads, and a reload keeps what is not synced", { timeout: 90_000 }, () =>
+  World.run([], async (world) => {
+    const ada = await world.replica("ada");
+    await world.server.kill();
+    await ada.load();
+    await ada.page.fill("#name", "no network");
+    await ada.page.click("#create button");
+    await ada.page.waitForSelector("h2:text('no network')");
+    await ada.page.fill("#text", "still here");
+    await ada.page.press("#text", "Enter");
+    await ada.page.waitForSelector("#messages li .mark.durable");
+    await ada.page.reload();
+    await ada.page.waitForSelector("#messages li:has-text('still here') .mark.durable");
+    await world.server.start();
+    await ada.poke();
+    await ada.page.waitForSelector("#messages li:has-text('still here') .mark.synced");
+  }),
+);
+
+test("stamp, creator and params are equal on the maker, on another device and on the command line", { timeout: 60_000 }, () =>
+  World.run([], async (world) => {
+    const ada = await world.replica("ada");
+    const bob = await world.replica("bob");
+    const made = await ada.page.evaluate(async () => {
+      const space = await globalThis.skerry.client.createSpace({ params: { name: "équal", nested: [1, { a: null }] } });
+      space.append("note", "so that there is something");
+      const { id, stamp, creator, module, params } = space.info();
+      return { id, stamp, creator, module, params };
+    });
+    assert.equal(made.creator, "ada");
+    assert.equal(formatULID(parseULID(made.stamp!)), made.stamp);
+    await ada.synced();
+    await bob.page.evaluate((id) => void globalThis.skerry.client.space(id), made.id);
+    await bob.page.evaluate((id) => Object.assign(globalThis, { wanted: id }), made.id);
+    await bob.until("told of the space", (c) => {
+      const { wanted } = globalThis as unknown as { wanted: string };
+      return c.space(wanted).stamp !== undefined;
+    });
+    const told = await bob.page.evaluate((id) => {
+      const { stamp, creator, module, params } = globalThis.skerry.client.space(id).info();
+      return { id, stamp, creator, module, params };
+    }, made.id);
+    assert.deepEqual(told, made);
+    await world.server.stop();
+    const [info] = await world.server.cli<Record<string, unknown>>("space", "info", "--data", world.server.data, "--json", made.id);
+    assert.equal(info!["stamp"], made.stamp);
+    assert.equal(info!["creator"], made.creator);
+    assert.equal(info!["module"], made.module);
+    assert.deepEqual(decode(fromHex(info!["params"] as string)), made.params);
+  }),
+);
