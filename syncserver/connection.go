@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -92,8 +91,20 @@ func (c *connection) stepLocked(in hub.ConnInput) {
 }
 
 func (c *connection) panicked(failure any) {
-	c.server.metrics.panics.Inc()
-	c.server.logger.Error("panic in a connection, which is closed", "connection", c.id, "panic", failure, "stack", string(debug.Stack()))
+	c.server.panicked("in a connection, which is closed", failure, "connection", c.id)
+}
+
+// spawn runs f beside the connection. If it panics, the connection is closed.
+func (c *connection) spawn(f func()) bool {
+	return c.server.spawn(func() {
+		defer func() {
+			if failure := recover(); failure != nil {
+				c.panicked(failure)
+				c.step(hub.Fail{Code: wire.CodeInternal, Reason: "the server failed"})
+			}
+		}()
+		f()
+	})
 }
 
 // applyLocked does what a step asked for. Nothing in it waits.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -110,7 +111,15 @@ func (d *directory) write(ctx context.Context, identity string, list *listing) {
 			return
 		}
 		d.mu.Unlock()
-		n, err := d.writeChange(ctx, identity, batch)
+		n, err := uint64(0), errors.New("the log panicked")
+		func() {
+			defer func() {
+				if failure := recover(); failure != nil {
+					err = fmt.Errorf("%w: %v", err, failure)
+				}
+			}()
+			n, err = d.writeChange(ctx, identity, batch)
+		}()
 		for _, l := range batch {
 			l.done <- err
 		}

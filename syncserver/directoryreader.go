@@ -40,7 +40,7 @@ func (d *directoryReader) kickLocked(c *connection) {
 	if d.running || c.over || !wanted {
 		return
 	}
-	d.running = c.server.spawn(func() { d.run(c) })
+	d.running = c.spawn(func() { d.run(c) })
 }
 
 func (d *directoryReader) run(c *connection) {

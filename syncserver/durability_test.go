@@ -215,6 +215,75 @@ func TestPanicInLog(t *testing.T) {
 	}
 }
 
+// TestPanicInReading lets reads of the log panic: only what was asked for fails.
+func TestPanicInReading(t *testing.T) {
+	log := &hooked{Log: memlog.New()}
+	r := start(t, log)
+	alice := r.dial("alice")
+	id := alice.create()
+	alice.append(id, alice.transaction(1))
+	log.reads(func() { panic("the test's") })
+	bob := r.dial("bob")
+	bob.subscribe(id, space.Start(id))
+	if ended := await[*wire.Ended](bob); ended.Code != wire.CodeInternal {
+		t.Errorf("a subscription ended with %v", ended.Code)
+	}
+	for _, ask := range []wire.Frame{&wire.Fetch{Ref: 1, Space: id}, &wire.Directory{Ref: 1}} {
+		p := r.dial("carol")
+		p.send(ask)
+		p.fails(wire.CodeInternal)
+	}
+	alice.append(id, alice.transaction(1))
+	log.reads(nil)
+	bob.subscribe(id, space.Start(id))
+	bob.follow(id, space.Start(id), 2)
+}
+
+// TestBrokenReading lets reads of the log fail: only what was asked for is refused.
+func TestBrokenReading(t *testing.T) {
+	log := &failing{Log: memlog.New()}
+	r := start(t, log)
+	alice := r.dial("alice")
+	id := alice.create()
+	alice.append(id, alice.transaction(1))
+	log.on.Store(true)
+	alice.subscribe(id, space.Start(id))
+	if ended := await[*wire.Ended](alice); ended.Code != wire.CodeInternal {
+		t.Errorf("a subscription ended with %v", ended.Code)
+	}
+	alice.send(&wire.Fetch{Ref: 1, Space: id})
+	if refused := await[*wire.Refused](alice); refused.Code != wire.CodeOverloaded {
+		t.Errorf("a page was refused with %v", refused.Code)
+	}
+	alice.send(&wire.Directory{Ref: 2})
+	if refused := await[*wire.Refused](alice); refused.Code != wire.CodeOverloaded || refused.Ref != 2 {
+		t.Errorf("the directory was refused with %+v", refused)
+	}
+	log.on.Store(false)
+	alice.subscribe(id, space.Start(id))
+	alice.follow(id, space.Start(id), 1)
+}
+
+// failing is a log that can be made unreadable.
+type failing struct {
+	syncserver.Log
+	on atomic.Bool
+}
+
+func (f *failing) Read(ctx context.Context, id space.ID, after uint64, maxRecords, maxBytes int) ([]space.Record, error) {
+	if f.on.Load() {
+		return nil, errBroken
+	}
+	return f.Log.Read(ctx, id, after, maxRecords, maxBytes)
+}
+
+func (f *failing) Scan(ctx context.Context, prefix, after string, limit int) ([]syncserver.KeyValue, error) {
+	if f.on.Load() {
+		return nil, errBroken
+	}
+	return f.Log.Scan(ctx, prefix, after, limit)
+}
+
 // TestPanicInJudging lets a module panic: those who pushed are told to come back, and find that all is well. Readers
 // notice nothing.
 func TestPanicInJudging(t *testing.T) {

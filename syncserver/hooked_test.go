@@ -16,6 +16,33 @@ type hooked struct {
 	hookBefore func(space.ID) error
 	hookAfter  func(space.ID) error
 	hookKeys   func(key string) error
+	hookReads  func()
+}
+
+func (h *hooked) reads(f func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hookReads = f
+}
+
+func (h *hooked) Read(ctx context.Context, id space.ID, after uint64, maxRecords, maxBytes int) ([]space.Record, error) {
+	h.mu.Lock()
+	hook := h.hookReads
+	h.mu.Unlock()
+	if hook != nil {
+		hook()
+	}
+	return h.Log.Read(ctx, id, after, maxRecords, maxBytes)
+}
+
+func (h *hooked) Scan(ctx context.Context, prefix, after string, limit int) ([]syncserver.KeyValue, error) {
+	h.mu.Lock()
+	hook := h.hookReads
+	h.mu.Unlock()
+	if hook != nil {
+		hook()
+	}
+	return h.Log.Scan(ctx, prefix, after, limit)
 }
 
 func (h *hooked) before(f func(space.ID) error) {

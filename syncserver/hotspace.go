@@ -2,7 +2,6 @@ package syncserver
 
 import (
 	"maps"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -352,8 +351,7 @@ func (h *hotSpace) fail(conn hub.ConnID) {
 // panicked takes the space out of service after a bug. Nothing of it is believed any more: the connections that
 // pushed are closed, and when no call to the log is under way everything is loaded anew.
 func (h *hotSpace) panicked(failure any) {
-	h.server.metrics.panics.Inc()
-	h.server.logger.Error("panic in a space, which is loaded anew", "space", h.id, "panic", failure, "stack", string(debug.Stack()))
+	h.server.panicked("in a space, which is loaded anew", failure, "space", h.id)
 	if h.broken {
 		return
 	}

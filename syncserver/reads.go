@@ -116,8 +116,7 @@ func (s *Server) fly(r *readCache, f *flight) {
 	result := hub.EventsRead{Space: f.read.Space, Code: wire.CodeInternal}
 	defer func() {
 		if failure := recover(); failure != nil {
-			s.metrics.panics.Inc()
-			s.logger.Error("panic in a read", "space", f.read.Space, "panic", failure)
+			s.panicked("in a read", failure, "space", f.read.Space)
 		}
 		for _, w := range s.land(r, f, &result) {
 			answer := result
@@ -210,7 +209,7 @@ func (s *Server) check(c *connection, check hub.CheckPosition) {
 			c.step(checked)
 			return
 		}
-		s.spawn(func() {
+		c.spawn(func() {
 			if err := s.checkLog(s.work, check, &checked); err != nil {
 				s.logger.Error("cannot read a space", "space", check.Space, "error", err)
 				checked.Code = wire.CodeInternal
@@ -253,7 +252,7 @@ func (s *Server) readPage(c *connection, fetch *wire.Fetch) {
 		case !answer.MayRead:
 			refused.Code = wire.CodeForbidden
 		default:
-			s.spawn(func() {
+			c.spawn(func() {
 				var message []byte
 				head, err := s.log.Head(s.work, fetch.Space)
 				if err == nil {
@@ -274,7 +273,7 @@ func (s *Server) readPage(c *connection, fetch *wire.Fetch) {
 
 // readBlob answers a request for a part of a blob. The connection is locked.
 func (s *Server) readBlob(c *connection, read hub.ReadBlob) {
-	s.spawn(func() {
+	c.spawn(func() {
 		result := hub.BlobRead{Ref: read.Ref, Offset: read.Offset}
 		content, err := s.blob(s.work, read.Digest)
 		switch {

@@ -3,7 +3,6 @@ package syncserver
 import (
 	"context"
 	"errors"
-	"runtime/debug"
 	"time"
 
 	"skerry/shared/hub"
@@ -45,8 +44,7 @@ func (h *hotSpace) begin(call func(context.Context) hub.Input, failed hub.Input)
 		in := failed
 		defer func() {
 			if failure := recover(); failure != nil {
-				h.server.metrics.panics.Inc()
-				h.server.logger.Error("panic in a call to the log", "space", h.id, "panic", failure, "stack", string(debug.Stack()))
+				h.server.panicked("in a call to the log", failure, "space", h.id)
 			}
 			h.answered(answer{in, of})
 		}()

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -247,9 +248,21 @@ func (s *Server) spawn(f func()) bool {
 	s.mu.Unlock()
 	go func() {
 		defer s.finished()
+		defer func() {
+			if failure := recover(); failure != nil {
+				s.panicked("in the server", failure)
+			}
+		}()
 		f()
 	}()
 	return true
+}
+
+// panicked tells of a panic, which ends what it happened in and nothing else.
+func (s *Server) panicked(where string, failure any, about ...any) {
+	s.metrics.panics.Inc()
+	about = append(about, "panic", failure, "stack", string(debug.Stack()))
+	s.logger.Error("panic "+where, about...)
 }
 
 func (s *Server) finished() {
