@@ -233,6 +233,9 @@ func TestOfflineThenSync(t *testing.T) {
 			t.Fatal(err)
 		}
 		server.down()
+		for _, client := range clients {
+			until(t, client, "the server's end noticed", func() bool { return client.Status().Connection != "online" })
+		}
 	}
 	server.up()
 	for _, client := range clients {
