@@ -86,8 +86,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // parse parses flags and admits no arguments beside them.
 func parse(set *flag.FlagSet, args []string, stderr io.Writer) error {
-	set.SetOutput(stderr)
+	set.SetOutput(io.Discard) // one line is enough
 	if err := set.Parse(args); errors.Is(err, flag.ErrHelp) {
+		set.SetOutput(stderr)
+		set.Usage()
 		return err
 	} else if err != nil {
 		return usageError{err.Error()}

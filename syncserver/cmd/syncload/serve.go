@@ -61,6 +61,7 @@ func sockets(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		}
 		mu.Lock()
 		all = append(all, conn)
+		conn.Write(context.Background(), websocket.MessageBinary, []byte("welcome"))
 		mu.Unlock()
 		go func() {
 			for {
