@@ -96,7 +96,7 @@ export class Replica {
       if (message.type() === "error" && !/ERR_|WebSocket connection to/.test(message.text())) fault(`console: ${message.text()}`);
       if (/panic|goroutine \d+ \[/.test(message.text())) fault(`console: ${message.text()}`);
     });
-    if (process.env.TRACE) page.on("console", (m) => console.log(this.identity, m.text())); page.on("crash", () => fault("the page crashed"));
+    page.on("crash", () => fault("the page crashed"));
     await page.addInitScript(() => {
       addEventListener("securitypolicyviolation", (event) =>
         console.error(`policy violated: ${event.violatedDirective} by ${event.blockedURI}`),

@@ -76,7 +76,7 @@ async function holds(replica: Replica, spaces: readonly string[], events: number
 /** Waits until all devices hold all events, and compares all logs. */
 async function compare(world: World, spaces: readonly string[], written: readonly string[]): Promise<void> {
   await Promise.all(world.replicas.map((replica) => follow(replica, spaces)));
-  await Promise.all(world.replicas.map((replica) => holds(replica, spaces, written.length, 20_000)));
+  await Promise.all(world.replicas.map((replica) => holds(replica, spaces, written.length, 90_000)));
   const logged = [...(await assertSameLogs(world, spaces)).values()].flat();
   assert.equal(logged.length, written.length);
   assert.deepEqual(new Set(logged), new Set(written));

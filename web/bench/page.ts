@@ -1,0 +1,163 @@
+// What `npm run bench` runs in the page: the same work by Skerry, by raw IndexedDB (the floor) and by Dexie. Times are in
+// milliseconds. Node calls these functions by their names in `globalThis.bench`.
+import { decode, decodeMulti, encode } from "@msgpack/msgpack";
+import { Dexie } from "dexie";
+import { type Client, open } from "skerry";
+
+const payload = (): { text: string } => ({ text: crypto.randomUUID().padEnd(190, "x") });
+
+/** A record as the log delivers it, as plain arrays. */
+const record = (seq: number): unknown[] => {
+  return [seq, crypto.getRandomValues(new Uint8Array(16)), "note.edited", encode(payload()), 1_790_000_000_000, 0, 1, "did:key:z6Mk", "1.0.0", ""];
+};
+
+async function timed(f: () => Promise<unknown>): Promise<number> {
+  const began = performance.now();
+  await f();
+  return performance.now() - began;
+}
+
+/** The median of several runs. */
+async function median(runs: number, f: () => Promise<unknown>): Promise<number> {
+  const times: number[] = [];
+  for (let i = 0; i < runs; i++) times.push(await timed(f));
+  return times.sort((a, b) => a - b)[runs >> 1]!;
+}
+
+function request<T>(r: IDBRequest<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    r.onsuccess = () => resolve(r.result);
+    r.onerror = () => reject(r.error);
+  });
+}
+
+/** Opens an empty database with one store. */
+async function database(name: string): Promise<IDBDatabase> {
+  await request(indexedDB.deleteDatabase(name));
+  const r = indexedDB.open(name, 1);
+  r.onupgradeneeded = () => r.result.createObjectStore("rows");
+  return request(r);
+}
+
+/** Runs f in a transaction and resolves when it is complete. */
+function written(db: IDBDatabase, durability: IDBTransactionDurability, f: (store: IDBObjectStore) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const tx = db.transaction("rows", "readwrite", { durability });
+    tx.oncomplete = () => resolve();
+    tx.onabort = () => reject(tx.error);
+    f(tx.objectStore("rows"));
+    tx.commit();
+  });
+}
+
+class Table extends Dexie {
+  constructor(name: string) {
+    super(name, { chromeTransactionDurability: "strict" });
+    this.version(1).stores({ events: "id" });
+  }
+}
+
+/** Appends that are durable: one at a time, and `events` in transactions of 1,000. */
+async function append(events: number): Promise<Record<string, number>> {
+  const client = await open({ url: null, identity: "append" });
+  const space = await client.createSpace({ module: "open" });
+  const db = await database("floor-append");
+  const table = new Table("dexie-append");
+  await table.delete();
+  await table.open();
+  let key = 0;
+  const rows = (n: number): { id: number; type: string; payload: unknown }[] =>
+    Array.from({ length: n }, () => ({ id: ++key, type: "note.edited", payload: payload() }));
+
+  const one = await median(100, () => space.append("note.edited", payload()).durable);
+  const oneFloor = await median(100, () => written(db, "strict", (store) => store.put(encode(rows(1)[0]), ++key)));
+  const oneDexie = await median(100, () => table.table("events").put(rows(1)[0]));
+  const batch = (n: number) => Array.from({ length: n }, () => ({ type: "note.edited", payload: payload() }));
+  const many = await median(3, () => {
+    const receipts = [];
+    for (let left = events; left > 0; left -= 1000) receipts.push(space.transact(batch(Math.min(left, 1000))).durable);
+    return Promise.all(receipts);
+  });
+  const manyFloor = await median(3, () =>
+    written(db, "strict", (store) => {
+      for (let left = events; left > 0; left -= 1000) store.put(encode(rows(Math.min(left, 1000))), ++key);
+    }),
+  );
+  const manyRows = await median(3, () =>
+    written(db, "strict", (store) => {
+      for (let left = events; left > 0; left--) store.put(encode(rows(1)[0]), ++key);
+    }),
+  );
+  const manyDexie = await median(3, () => table.table("events").bulkPut(rows(events)));
+  db.close();
+  table.close();
+  await client.close();
+  return { one, oneFloor, oneDexie, many, manyFloor, manyRows, manyDexie };
+}
+
+/** Follows a space from nothing until this device has all of it. */
+async function catchUp(id: string, records: number): Promise<number> {
+  const client = await open({ identity: "reader" });
+  const took = await timed(
+    () =>
+      new Promise<void>((resolve) => {
+        const space = client.space(id);
+        const look = (): void => {
+          if (space.info().seq >= records) resolve();
+        };
+        space.subscribe(look);
+        look();
+      }),
+  );
+}
+
+/** Packed segments of 1,000 records, one relaxed transaction each: what storing so many takes at least. */
+async function pack(records: number): Promise<number> {
+  const db = await database("floor-segments");
+  const segments: Uint8Array<ArrayBuffer>[] = [];
+  for (let seq = 1; seq <= records; seq += 1000) {
+    const parts = Array.from({ length: 1000 }, (_, i) => encode(record(seq + i)));
+    const segment = new Uint8Array(parts.reduce((n, part) => n + part.length, 0));
+    let at = 0;
+    for (const part of parts) {
+      segment.set(part, at);
+      at += part.length;
+    }
+    segments.push(segment);
+  }
+  const took = await timed(async () => {
+    for (const [i, segment] of segments.entries()) await written(db, "relaxed", (store) => store.put(segment, i));
+  });
+  db.close();
+  return took;
+}
+
+/** Opens the replica and reads every event of a space, as a page that starts does. */
+async function coldLoad(id: string, records: number): Promise<Record<string, number>> {
+  let client: Client;
+  const opened = await timed(async () => (client = await open({ identity: "reader" })));
+  let n = 0;
+  const read = await timed(async () => {
+    for await (const event of client.space(id).events()) if (event.payload) n++;
+  });
+  await client!.close();
+  if (n !== records) throw new Error(`${n} of ${records} records`);
+  return { opened, read };
+}
+
+/** Reads the packed segments and makes the same of them: every record, its payload decoded. */
+async function unpack(records: number): Promise<number> {
+  const db = await request(indexedDB.open("floor-segments"));
+  let n = 0;
+  const took = await timed(async () => {
+    const segments: Uint8Array[] = await request(db.transaction("rows").objectStore("rows").getAll());
+    for (const segment of segments) {
+      for (const parts of decodeMulti(segment) as Iterable<[number, Uint8Array, string, Uint8Array]>) if (decode(parts[3])) n++;
+    }
+  });
+  db.close();
+  if (n !== records) throw new Error(`${n} of ${records} records`);
+  return took;
+}
+
+Object.assign(globalThis, { bench: { append, catchUp, pack, coldLoad, unpack } });

@@ -1,0 +1,149 @@
+// Measures the client in Chromium and writes Markdown: bench/page.ts in a page of the real server, and the store's
+// own benchmarks. It needs build/skerry, build/syncload and dist.
+import { execFileSync, spawn } from "node:child_process";
+import { cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import * as esbuild from "esbuild";
+import { chromium } from "playwright-core";
+
+const web = join(import.meta.dirname ?? new URL(".", import.meta.url).pathname, "..");
+const root = join(web, "..");
+const dir = mkdtempSync(join(tmpdir(), "skerry-bench-"));
+const events = 10_000;
+const records = 100_000;
+
+const executablePath = [process.env["CHROMIUM"], process.env["CHROME"], "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(
+  (path) => path && existsSync(path),
+);
+if (!executablePath) throw new Error("no Chromium; set CHROMIUM to its path");
+
+/** Starts the server on a free port and returns its address. */
+function serve() {
+  const args = ["serve", "--listen", "127.0.0.1:0", "--data", join(dir, "data"), "--web", join(dir, "www"), "--insecure-identities", "--json"];
+  const child = spawn(join(root, "build", "skerry"), args, { stdio: ["ignore", "pipe", "inherit"] });
+  const url = new Promise((resolve, reject) => {
+    child.once("exit", (code) => reject(new Error(`the server ended with ${code}`)));
+    child.stdout.setEncoding("utf8").once("data", (line) => resolve(JSON.parse(line).url));
+  });
+  return { child, url };
+}
+
+/** Fills a space with records and returns its ID. */
+function fill(url) {
+  const flags = ["--clients", "1", "--spaces", "1", "--batch", "10", "--events", String(records), "--payload", "200", "--json"];
+  execFileSync(join(root, "build", "syncload"), ["run", "--url", url, ...flags], { stdio: ["ignore", "ignore", "pipe"] });
+  const spaces = execFileSync(join(root, "build", "skerry"), ["space", "ls", "--url", url, "--identity", "load-1-0", "--json"], { encoding: "utf8" });
+  return JSON.parse(spaces.split("\n")[0]).id;
+}
+
+async function inPage() {
+  cpSync(join(web, "dist"), join(dir, "www"), { recursive: true });
+  await esbuild.build({
+    entryPoints: [join(web, "bench", "page.ts")],
+    outfile: join(dir, "www", "bench.js"),
+    bundle: true,
+    format: "esm",
+    target: "es2022",
+    logLevel: "warning",
+    plugins: [{ name: "skerry", setup: (b) => b.onResolve({ filter: /^skerry$/ }, () => ({ path: "./skerry.js", external: true })) }],
+  });
+  writeFileSync(join(dir, "www", "bench.html"), '<!doctype html><meta charset="utf-8"><title>bench</title><script type="module" src="bench.js"></script>');
+  const server = serve();
+  let browser;
+  try {
+    const url = await server.url;
+    browser = await chromium.launchPersistentContext(join(dir, "profile"), { executablePath, args: ["--no-sandbox", "--disable-gpu", "--disable-quic"] });
+    const call = async (name, ...args) => {
+      const page = await browser.newPage();
+      try {
+        await page.goto(`${url}/bench.html`);
+        await page.waitForFunction(() => "bench" in globalThis);
+        return await page.evaluate(([name, args]) => globalThis.bench[name](...args), [name, args]);
+      } finally {
+        await page.close();
+      }
+    };
+    const id = fill(url);
+    const append = await call("append", events);
+    const catchUp = await call("catchUp", id, records);
+    const pack = await call("pack", records);
+    const cold = await call("coldLoad", id, records);
+    const unpack = await call("unpack", records);
+    return { append, catchUp, pack, cold, unpack };
+  } finally {
+    await browser?.close();
+    const exited = new Promise((resolve) => server.child.once("exit", resolve));
+    server.child.kill("SIGTERM");
+    await exited;
+  }
+}
+
+/** Runs the store's benchmarks in the browser and returns milliseconds by name. */
+function inWorker() {
+  const runner = join(dir, "browsertest");
+  execFileSync("go", ["build", "-o", runner, "./wasmclient/internal/browsertest"], { cwd: root });
+  const args = ["test", "-exec", runner, "-run", "^$", "-bench", "ColdLoad|Append", "-benchtime", "5x", "./wasmclient/internal/idbstore"];
+  const output = execFileSync("go", args, {
+    cwd: root,
+    env: { ...process.env, GOOS: "js", GOARCH: "wasm", CHROME: executablePath },
+    encoding: "utf8",
+  });
+  const times = {};
+  for (const [, name, ns, per100k] of output.matchAll(/^Benchmark(\S+?)(?:-\d+)?\s+\d+\s+([\d.]+) ns\/op(?:\s+([\d.]+) ms\/100k)?/gm)) {
+    times[name] = per100k ? Number(per100k) : Number(ns) / 1e6;
+  }
+  return times;
+}
+
+const met = (ok) => (ok ? "met" : "**missed**");
+const ms = (n) => `${n < 10 ? n.toFixed(1) : Math.round(n).toLocaleString("en")} ms`;
+const rate = (n, ms) => `${Math.round((n / ms) * 1000).toLocaleString("en")}/s`;
+const times = (a, b) => (a / b).toFixed(1);
+
+try {
+  const { append: a, catchUp, pack, cold, unpack } = await inPage();
+  const store = inWorker();
+  const row = (...cells) => console.log(`| ${cells.join(" | ")} |`);
+
+  console.log("## Appending in a page\n");
+  console.log("Chromium, headless. Until an append is durable: in IndexedDB, strictly. Payloads are objects that take about");
+  console.log("200 bytes. The floor: the same values encoded by @msgpack/msgpack and put by hand, one a transaction, or 1,000");
+  console.log("in one value. Dexie puts as many objects, with strict durability too. Medians.\n");
+  row("", "Skerry", "floor", "a row an event, by hand", "Dexie", "wanted", "");
+  row("---", "--:", "--:", "--:", "--:", "--:", "---");
+  row("one event, awaited", ms(a.one), ms(a.oneFloor), "", ms(a.oneDexie), "", "");
+  row(
+    `${events.toLocaleString("en")} events, 1,000 in a transaction`, `${ms(a.many)}, ${rate(events, a.many)}`, ms(a.manyFloor), ms(a.manyRows),
+    `bulkPut ${ms(a.manyDexie)}`, `10 x bulkPut: ${times(a.manyDexie, a.many)} x`, met(a.manyDexie >= 10 * a.many),
+  );
+
+  console.log(`\n## ${records.toLocaleString("en")} records in a page\n`);
+  console.log("Catch-up: a new replica follows a space of the server, over a loopback WebSocket, until it has all of it; the floor");
+  console.log("puts as many bytes in segments of 1,000 into IndexedDB and does nothing else. Cold load: a new page opens that");
+  console.log("replica and iterates over every event; the floor reads its segments by one getAll and decodes them and every payload");
+  console.log("with @msgpack/msgpack.\n");
+  row("", "Skerry", "floor", "times the floor", "wanted", "");
+  row("---", "--:", "--:", "--:", "--:", "---");
+  row("catch-up", `${ms(catchUp)}, ${rate(records, catchUp)}`, ms(pack), times(catchUp, pack), "", "");
+  row("cold load, into the page's objects", `${ms(cold.read)}, and ${ms(cold.opened)} to open`, ms(unpack), times(cold.read, unpack), "2", met(cold.read <= 2 * unpack));
+
+  console.log(`\n## The store in a worker\n`);
+  console.log("The store alone, Go in a dedicated Worker. Cold load: 100,000 records of 200 bytes that came in commits of so many");
+  console.log("(of 7: 10,000 records, times ten); the floor reads the same in segments of 1,000 by one getAll and decodes them.");
+  console.log("Append: outbox rows that are strictly durable; the floor puts as many bytes a row and nothing else.\n");
+  row("", "Skerry", "floor", "times the floor", "wanted", "");
+  row("---", "--:", "--:", "--:", "--:", "---");
+  const floor = store["ColdLoad/floor"];
+  for (const size of ["7", "100", "1000"]) {
+    const took = store[`ColdLoad/commits_of_${size}`];
+    row(`cold load, commits of ${size}`, ms(took), ms(floor), times(took, floor), "2", met(took <= 2 * floor));
+  }
+  for (const n of ["1", "1000"]) {
+    const [took, raw] = [store[`Append/${n}_strict`], store[`Append/${n}_strict_raw_puts`]];
+    row(`append, transactions in one commit: ${n}`, ms(took), ms(raw), times(took, raw), "", "");
+  }
+  console.log();
+} finally {
+  rmSync(dir, { recursive: true, force: true });
+}
