@@ -109,6 +109,8 @@ async function catchUp(id: string, records: number): Promise<number> {
         look();
       }),
   );
+  await client.close();
+  return took;
 }
 
 /** Packed segments of 1,000 records, one relaxed transaction each: what storing so many takes at least. */
@@ -138,7 +140,7 @@ async function coldLoad(id: string, records: number): Promise<Record<string, num
   const opened = await timed(async () => (client = await open({ identity: "reader" })));
   let n = 0;
   const read = await timed(async () => {
-    for await (const event of client.space(id).events()) if (event.payload) n++;
+    for await (const event of client.space(id).events()) if (event.payload !== undefined) n++;
   });
   await client!.close();
   if (n !== records) throw new Error(`${n} of ${records} records`);

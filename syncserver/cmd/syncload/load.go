@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -232,16 +233,25 @@ func (w *writer) ulid() space.ULID {
 	return id
 }
 
-// events makes n events. A payload is random bytes: nobody looks inside.
+// events makes n events. A payload is random bytes, as one msgpack binary if there is room for its header.
 func (w *writer) events(n int) []space.Event {
 	events := make([]space.Event, n)
+	payloads := make([]byte, 0, n*w.size)
 	for i := range events {
-		from := w.random.IntN(64 << 10)
-		payload := w.payload[from : from+w.size : from+w.size]
+		from, start := w.random.IntN(64<<10), len(payloads)
+		payloads = append(payloads, w.payload[from:from+w.size]...)
+		payload := payloads[start:len(payloads):len(payloads)]
+		if len(payload) >= binHeader {
+			payload[0] = 0xc6
+			binary.BigEndian.PutUint32(payload[1:], uint32(len(payload)-binHeader))
+		}
 		events[i] = space.Event{ID: w.ulid(), Type: "note.edited", Payload: payload}
 	}
 	return events
 }
+
+// binHeader is the length of the header of a msgpack binary whose length takes four bytes.
+const binHeader = 5
 
 func idsOf(events []space.Event) []space.ULID {
 	ids := make([]space.ULID, len(events))
