@@ -2,9 +2,9 @@ package wasmclient
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -24,6 +24,8 @@ type Config struct {
 	URL string
 	// Dialer opens sockets. Natively nil means WebSockets by coder/websocket.
 	Dialer Dialer
+	// Rand is the platform's secure randomness. Natively nil means crypto/rand, which is too big for a page.
+	Rand io.Reader
 	// ClientVersion is the app's own version, recorded with everything written here.
 	ClientVersion string
 	// Lead waits until this client may sync and returns how to let go of it. It is how tabs that share a store take
@@ -101,6 +103,11 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 			return nil, wire.Errorf(wire.CodeBadArgument, "open client: Config.Dialer is nil")
 		}
 	}
+	if config.Rand == nil {
+		if config.Rand = defaultRand; config.Rand == nil {
+			return nil, wire.Errorf(wire.CodeBadArgument, "open client: Config.Rand is nil")
+		}
+	}
 	if limit := int(wire.DefaultLimits.ClientVersion); len(config.ClientVersion) > limit {
 		return nil, wire.Errorf(wire.CodeBadArgument, "open client: Config.ClientVersion has %d bytes, more than %d", len(config.ClientVersion), limit)
 	}
@@ -112,9 +119,9 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 		config: config, identity: loaded.Meta.Identity, began: time.Now(),
 		jobs: make(chan func(), 64), stopped: make(chan struct{}),
 		core: replica.New(replica.Config{
-			Sync: config.URL != "", ClientVersion: config.ClientVersion, Rand: rand.Reader,
+			Sync: config.URL != "", ClientVersion: config.ClientVersion, Rand: config.Rand,
 		}, loaded),
-		ids:     space.NewIDSource(rand.Reader),
+		ids:     space.NewIDSource(config.Rand),
 		waiting: make(map[uint64]func(error)), receipts: make(map[space.ID]map[space.ULID][]*Receipt),
 		listeners: make(map[int]func(Change)), opened: make(map[space.ID]bool),
 	}

@@ -4,7 +4,9 @@ package wasmclient
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/coder/websocket"
@@ -12,7 +14,11 @@ import (
 	"skerry/shared/wire"
 )
 
-var defaultDialer Dialer = websocketDialer{}
+// What Config leaves nil, natively.
+var (
+	defaultDialer Dialer    = websocketDialer{}
+	defaultRand   io.Reader = rand.Reader
+)
 
 // websocketDialer opens WebSockets natively.
 type websocketDialer struct{}

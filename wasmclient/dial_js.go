@@ -1,5 +1,9 @@
 package wasmclient
 
-// defaultDialer is nil: a page's sockets come from whoever composes the client, so that this package needs no
-// syscall/js.
-var defaultDialer Dialer
+import "io"
+
+// In a page whoever composes the client passes these, so that this package needs no syscall/js.
+var (
+	defaultDialer Dialer
+	defaultRand   io.Reader
+)

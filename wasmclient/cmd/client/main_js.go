@@ -7,6 +7,7 @@ import (
 	"skerry/shared/wire"
 	"skerry/wasmclient"
 	"skerry/wasmclient/internal/idbstore"
+	"skerry/wasmclient/internal/jsbind"
 	"skerry/wasmclient/internal/jsconn"
 	"skerry/wasmclient/internal/jsplatform"
 )
@@ -31,6 +32,7 @@ func openClient(ctx context.Context, b *bridge, config js.Value) (*wasmclient.Cl
 		Store:         store,
 		URL:           config.Get("url").String(),
 		Dialer:        dialer{},
+		Rand:          jsbind.Random,
 		ClientVersion: config.Get("clientVersion").String(),
 		Lead:          jsplatform.Lead(name),
 	}

@@ -2,7 +2,6 @@ package idbstore
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -222,7 +221,9 @@ func (s *Store) introduce(conn *connection) error {
 		return err
 	}
 	var session wire.SessionID
-	rand.Read(session[:])
+	if _, err := jsbind.Random.Read(session[:]); err != nil {
+		return err
+	}
 	t.addMeta(metaIdentity, appendText([]byte(s.config.Identity)))
 	t.addMeta(metaSession, appendText(session[:]))
 	t.addMeta(metaMinReader, appendNumber(version))
