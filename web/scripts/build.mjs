@@ -30,9 +30,9 @@ mkdirSync(cache, { recursive: true });
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(join(dist, "demo"), { recursive: true });
 
-// The client's WebAssembly, and Go's own script that starts it.
+// The client's WebAssembly, and Go's own script that starts it. Without inlining it is a tenth smaller when compressed.
 const built = join(cache, "client.wasm");
-go(["build", "-trimpath", "-ldflags=-s -w", "-o", built, "./wasmclient/cmd/client"], { GOOS: "js", GOARCH: "wasm" });
+go(["build", "-trimpath", "-gcflags=all=-l", "-ldflags=-s -w", "-o", built, "./wasmclient/cmd/client"], { GOOS: "js", GOARCH: "wasm" });
 const wasm = readFileSync(built);
 const wasmName = `client-${hash(wasm)}.wasm`;
 writeFileSync(join(dist, wasmName), wasm);
