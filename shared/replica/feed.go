@@ -20,6 +20,7 @@ type feedState struct {
 	verified space.Position // after the last record received, stored or not
 	inbox    []batch        // received, not handed to a commit yet
 	retryAt  uint64         // when to subscribe again
+	unknown  int            // how often the server did not know the space
 	stale    bool           // the store stands elsewhere than memory thought: read it, then subscribe again
 
 	badAt uint64 // where records did not hash to their position, and how often
@@ -177,7 +178,9 @@ func (r *Replica) subscriptionEnded(f *wire.Ended) {
 		r.wantPush(s)
 	case f.Code == wire.CodeUnknownSpace:
 		s.reason = f.Code.String()
-		s.feed.retryAt = r.now + retryCeiling/2
+		// Whoever made it may be offline for months, or be syncing at this moment.
+		s.feed.retryAt = r.now + min(uint64(retryFloor)<<min(s.feed.unknown, 5), backoffCeiling) + r.random(retryFloor)
+		s.feed.unknown++
 		r.delay(s, s.push.retryAt)
 	default:
 		s.problem, s.reason = f.Code, f.Reason
