@@ -256,7 +256,8 @@ func (r *Replica) welcome(f *wire.Welcome) {
 		r.startSync()
 		return
 	}
-	r.sync.pin = &c.server // the lane makes it durable, then calls startSync
+	server := c.server // of its own: the connection may end while this is stored
+	r.sync.pin = &server // the lane makes it durable, then calls startSync
 }
 
 // startSync begins the work of a connection: the server's key is pinned.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"syscall/js"
 
 	"github.com/hack-pad/go-indexeddb/idb"
@@ -37,12 +38,13 @@ var errConnectionLost = errors.New("idbstore: the browser closed the database")
 
 // connection is an open database. It belongs to one tab and serves any number of transactions.
 type connection struct {
-	object js.Value      // IDBDatabase
-	typed  *idb.Database // the same
-	last   js.Value      // the IDBTransaction begun last
-	failed error         // why the last one could not be begun
-	lost   bool          // closed by the browser, or by us
-	remove []func()
+	object    js.Value      // IDBDatabase
+	typed     *idb.Database // the same
+	beginning sync.Mutex    // held while one is begun, for last and failed
+	last      js.Value      // the IDBTransaction begun last
+	failed    error         // why the last one could not be begun
+	lost      bool          // closed by the browser, or by us
+	remove    []func()
 }
 
 // events is what a connection tells of itself. They are called on a goroutine that must not block.
@@ -190,14 +192,18 @@ func (c *connection) begin(mode idb.TransactionMode, durability idb.TransactionD
 	if c.lost {
 		return nil, errConnectionLost
 	}
+	// A call into JavaScript that calls back lets other goroutines run meanwhile, which may begin transactions too.
+	c.beginning.Lock()
 	typed, err := c.typed.TransactionWithOptions(idb.TransactionOptions{Mode: mode, Durability: durability}, stores[0], stores[1:]...)
+	last, failed := c.last, c.failed
+	c.beginning.Unlock()
 	if err != nil {
 		return nil, err
 	}
-	if c.failed != nil { // mostly InvalidStateError: closed underneath, whether or not an event said so
-		return nil, fmt.Errorf("%w: %w", errConnectionLost, c.failed)
+	if failed != nil { // mostly InvalidStateError: closed underneath, whether or not an event said so
+		return nil, fmt.Errorf("%w: %w", errConnectionLost, failed)
 	}
-	t := &transaction{c: c, typed: typed, js: c.last, ended: make(chan error, 1)}
+	t := &transaction{c: c, typed: typed, js: last, ended: make(chan error, 1)}
 	var onEnd js.Func
 	onEnd = js.FuncOf(func(_ js.Value, args []js.Value) any {
 		onEnd.Release()
