@@ -39,14 +39,18 @@ func (t *transaction) readForward(id space.ID, after uint64, limit, maxBytes int
 	if err := t.turn(); err != nil {
 		return nil, err
 	}
-	from := []any{key}
+	from, first := []any{key}, segmentsFirst
 	if at := cursor.result(); !at.IsNull() {
-		from = append(from, at.Get("key").Index(1))
+		here := extent(at.Get("key"))
+		from = append(from, float64(here.first))
+		if limit > 0 && here.last >= after+uint64(limit) { // it has all that is wanted
+			first = 1
+		}
 	}
 	var parts [][]space.Record
 	count, next := 0, uint64(0)
 	upper := []any{key, []any{}}
-	for n, bytes, seen := segmentsFirst, 0, 0; ; {
+	for n, bytes, seen := first, 0, 0; ; {
 		request := t.getAll(storeSegments, between(from, upper, false, true), n)
 		if err := t.turn(); err != nil {
 			return nil, err
