@@ -721,6 +721,32 @@ func TestTheDirectoryBringsSpacesBeforeItsCursorMoves(t *testing.T) {
 	}
 }
 
+// TestTheDirectorysCursorWaitsForEverySpace brings more spaces than fit into one commit.
+func TestTheDirectorysCursorWaitsForEverySpace(t *testing.T) {
+	s := synced(t)
+	rows := &wire.Spaces{Ref: 1, Since: []byte("x")}
+	for i := range 300 {
+		genesis := genesisOf("z")
+		genesis.Params = []byte{0xcd, byte(i >> 8), byte(i)}
+		rows.Rows = append(rows.Rows, wire.SpaceRow{Genesis: genesis})
+	}
+	s.receive(rows)
+	s.commit() // and then the tab dies
+	if n := len(s.store.Load().Spaces); n < 2 || n > 300 {
+		t.Fatalf("%d spaces in one commit", n)
+	}
+	s.reload()
+	if since := s.core.Meta().Since; len(since) != 0 {
+		t.Error("the cursor passed spaces that are not stored")
+	}
+	s.online()
+	s.receive(rows)
+	s.settle()
+	if n := len(s.store.Load().Spaces); n != 301 || string(s.store.Load().Meta.Since) != "x" {
+		t.Errorf("%d spaces in the end, cursor %q", n, s.store.Load().Meta.Since)
+	}
+}
+
 func TestASilentServerIsLeft(t *testing.T) {
 	s := synced(t)
 	s.tick()

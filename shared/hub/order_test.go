@@ -1,0 +1,111 @@
+package hub_test
+
+import (
+	"testing"
+
+	"skerry/shared/hub"
+	"skerry/shared/space"
+	"skerry/shared/wire"
+)
+
+// TestJudgingStopsWhenTheLogLagsFarBehind bounds what is held in memory on top of a log that does not answer.
+func TestJudgingStopsWhenTheLogLagsFarBehind(t *testing.T) {
+	w := openedWorld(t, func(c *hub.Config) { c.AppendRecords = 1 })
+	for i := byte(1); i <= 50; i++ {
+		w.push(1, tx(i))
+		if w.lookup != nil {
+			w.found()
+		}
+	}
+	if w.module.calls > 8 {
+		t.Errorf("%d transactions were judged on top of an append that is not answered", w.module.calls)
+	}
+	w.settle()
+	if len(w.log.records) != 50 || len(w.replies) != 50 {
+		t.Errorf("%d records and %d replies in the end", len(w.log.records), len(w.replies))
+	}
+}
+
+// TestWokenWhileThePositionIsChecked lets a record be stored after the head was read for a check, whose answer is
+// slower than the wake-up.
+func TestWokenWhileThePositionIsChecked(t *testing.T) {
+	log := filled(1)
+	l := welcomedLine(t, 1<<20)
+	l.subscribe(space.Start(spaceID))
+	check := l.last.Check[0]
+	read := log.head
+	log.other(tx(100))
+	l.step(hub.Woken{Space: spaceID, Seq: 3})
+	l.step(hub.Checked{Space: check.Space, Ref: check.Ref, Exists: true, MayRead: true, Head: read, Chain: spaceID})
+	for l.read != nil {
+		l.events(log)
+	}
+	l.wants("events 1..3, caught_up@3")
+}
+
+// TestWakeUpsOutOfOrder wakes a subscription for the second record before the first.
+func TestWakeUpsOutOfOrder(t *testing.T) {
+	log := filled(0)
+	l := welcomedLine(t, 1<<20, func(c *hub.Config) { c.ReadRecords = 1 })
+	l.subscribe(space.Start(spaceID))
+	l.check(log)
+	l.wants("spaces 0 +1, caught_up@0")
+	log.other(tx(1))
+	log.other(tx(2))
+	l.step(hub.Woken{Space: spaceID, Seq: 2})
+	l.step(hub.Woken{Space: spaceID, Seq: 1})
+	for l.read != nil {
+		l.events(log)
+	}
+	l.wants("events 1..1, events 2..2")
+}
+
+// TestAWakeUpIsNotAHead wakes a subscription for more than the log has when it is read.
+func TestAWakeUpIsNotAHead(t *testing.T) {
+	log := filled(1)
+	l := welcomedLine(t, 1<<20)
+	l.subscribe(space.Start(spaceID))
+	l.check(log)
+	l.events(log)
+	l.step(hub.Woken{Space: spaceID, Seq: 9})
+	l.events(log)
+	if l.read != nil {
+		t.Fatal("reads again and again what is not there")
+	}
+	log.other(tx(100))
+	l.step(hub.Woken{Space: spaceID, Seq: 3})
+	l.events(log)
+	l.wants("spaces 0 +1, events 1..2, caught_up@2, events 3..3")
+}
+
+// TestADuplicateWaitsForTheStateItRestsOn sends again what is in the log, behind something that is not.
+func TestADuplicateWaitsForTheStateItRestsOn(t *testing.T) {
+	w := openedWorld(t)
+	w.push(1, tx(1))
+	w.settle()
+	w.told()
+	w.push(2, tx(2))
+	w.found()
+	w.push(3, tx(1))
+	w.found()
+	w.history()
+	w.wants()
+	w.stored()
+	w.wants("2/1: accepted@2", "3/1: duplicate@1")
+}
+
+// TestADeferredCreationIsNotForgotten shows that a space whose creation was denied is created by the next push.
+func TestADeferredCreationIsNotForgotten(t *testing.T) {
+	w := newWorld(t)
+	w.offer(1, genesisPush(tx(1)))
+	w.answerAbsent()
+	w.step(hub.Opened{Ref: answer(w, &w.create, "create").Ref, Code: wire.CodeRateLimited, RetryAfterMS: 5})
+	w.wants("1/1: genesis rate_limited; unknown_space")
+	p := genesisPush(tx(1))
+	p.Resume = true
+	w.offer(1, p)
+	w.answerAbsent()
+	w.step(hub.Opened{Ref: answer(w, &w.create, "create").Ref, Instance: w.module, Head: w.log.head, Created: true})
+	w.settle()
+	w.wants("1/2: genesis accepted@0; accepted@1")
+}
