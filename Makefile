@@ -14,6 +14,8 @@ LISTEN ?= 127.0.0.1:8080
 DATA   ?= build/demo-data
 SEEDS  ?= 2000
 JS     := GOOS=js GOARCH=wasm
+# What only a browser can show: they run in Chromium, compiled for js.
+BROWSER_SUITES := ./wasmclient/internal/idbstore ./wasmclient/internal/jsbind
 SCRIPTS = $$(git ls-files -co --exclude-standard '*.go' | xargs grep -l '^//go:build ignore')
 NPM    := npm --prefix web --silent
 # The race detector needs a C compiler; `make tools` says so where there is none.
@@ -23,7 +25,7 @@ TEST_STAGES := tools deps fmt vet staticcheck types build size unit sim web-test
 LINT_STAGES := deps fmt vet staticcheck types
 
 .PHONY: help run test lint sim bench size mutants golden docs clean soak vuln build \
-	tools deps fmt vet staticcheck types bin wasm bundle unit web-test store e2e
+	tools deps fmt vet staticcheck types bin bundle unit web-test store e2e
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
@@ -38,19 +40,16 @@ test: ## everything that CI checks, stage by stage, with times (needs Go, Node a
 lint: ## formatting, vet, staticcheck (native and js) and TypeScript's types
 	@.ci/stages $(LINT_STAGES)
 
-build: deps bin wasm bundle ## the server, the client as WebAssembly, and the web bundle
+build: deps bin bundle ## the server, the client as WebAssembly, and the web bundle
 
 bin: ## build/skerry
 	@CGO_ENABLED=0 go build -trimpath -o build/skerry ./syncserver/cmd/skerry
-
-wasm: ## web/dist/client.wasm
-	@$(JS) go build -trimpath -ldflags='-s -w' -o web/dist/client.wasm ./wasmclient/cmd/client
 
 bundle: deps ## web/dist: what the server serves and npm publishes
 	@$(NPM) run build
 
 size: ## what a page downloads, compressed, beside the budget
-	@node .ci/size.mjs web/dist .ci/size.json
+	@$(NPM) run size
 
 tools: ## check that Go, Node and Chromium are here
 	@.ci/tools
@@ -84,8 +83,9 @@ sim: ## the simulation; SEEDS=100000 for a long one
 web-test: deps ## TypeScript's tests
 	@$(NPM) test
 
-store: deps ## the store's suite in a real browser
-	@$(NPM) run store
+store: ## the browser's own suites, in a real browser
+	@go build -o build/browsertest ./wasmclient/internal/browsertest
+	@$(JS) go test -timeout 10m -exec "$(CURDIR)/build/browsertest" $(BROWSER_SUITES)
 
 e2e: deps ## pages in a real browser against the real server
 	@$(NPM) run e2e

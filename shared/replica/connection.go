@@ -256,7 +256,7 @@ func (r *Replica) welcome(f *wire.Welcome) {
 		r.startSync()
 		return
 	}
-	server := c.server // of its own: the connection may end while this is stored
+	server := c.server   // of its own: the connection may end while this is stored
 	r.sync.pin = &server // the lane makes it durable, then calls startSync
 }
 
