@@ -13,8 +13,10 @@
 // test are passed on, and of the environment what begins with GO or SKERRY_. What the test prints appears on
 // standard output; its exit code is browsertest's.
 //
-// The browser is $CHROME, or chromium. BROWSERTEST_TIMEOUT (10m if unset) ends a test that hangs. The browser and
+// The browser is $CHROMIUM, or chromium. BROWSERTEST_TIMEOUT (10m if unset) ends a test that hangs. The browser and
 // its profile are gone when browsertest ends, also by a signal.
+//
+// Stable: nothing; it is a tool of this repository's own tests.
 package main
 
 import (
@@ -120,7 +122,7 @@ type browser struct {
 }
 
 func startBrowser(ctx context.Context, url string) (*browser, error) {
-	path := os.Getenv("CHROME")
+	path := os.Getenv("CHROMIUM")
 	if path == "" {
 		path = "chromium"
 	}
