@@ -12,6 +12,7 @@ import (
 
 // A reflected record is what another library needs to write and read the same bytes.
 type reflectedRecord struct {
+	//lint:ignore U1000 msgpack reads its tag
 	_msgpack      struct{} `msgpack:",as_array"`
 	ID            []byte
 	Seq           uint64
@@ -25,11 +26,13 @@ type reflectedRecord struct {
 }
 
 type reflectedEvents struct {
+	//lint:ignore U1000 msgpack reads its tag
 	_msgpack struct{} `msgpack:",as_array"`
 	Number   uint64
 	Space    []byte
 	Records  []reflectedRecord
 	Position struct {
+		//lint:ignore U1000 msgpack reads its tag
 		_msgpack    struct{} `msgpack:",as_array"`
 		Seq         uint64
 		Chain, Seal []byte

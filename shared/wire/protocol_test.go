@@ -24,7 +24,6 @@ type field struct{ name, kind string }
 
 // A table is a markdown table: what its first row calls its columns, and its other rows.
 type table struct {
-	section string
 	columns []string
 	rows    [][]string
 }
