@@ -3,6 +3,21 @@ import { SkerryError } from "./error.js";
 const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const maxTime = 2 ** 48 - 1;
 
+const pool = new Uint8Array(1024);
+let unused = 0; // bytes at the end of the pool
+
+/** Fills a few bytes with randomness, of which much is fetched at a time: each call to the browser is dear. */
+function fillRandom(bytes: Uint8Array): void {
+  if (unused < bytes.length) {
+    crypto.getRandomValues(pool);
+    unused = pool.length;
+  }
+  const from = pool.length - unused;
+  bytes.set(pool.subarray(from, from + bytes.length));
+  pool.fill(0, from, from + bytes.length);
+  unused -= bytes.length;
+}
+
 /** Makes ULIDs that rise within one page, also when the clock stands still or steps back. */
 export class ULIDSource {
   readonly #fill: (bytes: Uint8Array) => void;
@@ -11,7 +26,7 @@ export class ULIDSource {
   #last = -1;
 
   constructor(
-    fill: (bytes: Uint8Array) => void = (bytes) => void crypto.getRandomValues(bytes),
+    fill: (bytes: Uint8Array) => void = fillRandom,
     now: () => number = Date.now,
   ) {
     this.#fill = fill;
@@ -54,12 +69,12 @@ export class ULIDSource {
 
 /** Returns the 26 characters of a ULID. */
 export function formatULID(id: Uint8Array): string {
-  let rest = 0n;
-  for (const byte of id) rest = (rest << 8n) | BigInt(byte);
   let text = "";
-  for (let i = 0; i < 26; i++) {
-    text = alphabet[Number(rest & 31n)] + text;
-    rest >>= 5n;
+  let rest = 0;
+  let bits = 2; // 26 characters have two bits more than 16 bytes
+  for (const byte of id) {
+    rest = ((rest << 8) | byte) & 0xfff;
+    for (bits += 8; bits >= 5; ) text += alphabet[(rest >> (bits -= 5)) & 31];
   }
   return text;
 }

@@ -1,6 +1,6 @@
 // What crosses between page and worker, as bytes. Records and transactions are as on the wire; the rest is arrays
 // that pack_js.go writes.
-import { decode, decodeMulti, encode } from "@msgpack/msgpack";
+import { decode, decodeMulti, encode, Encoder } from "@msgpack/msgpack";
 import { type Code, codeName } from "./codes.js";
 import { SkerryError } from "./error.js";
 import { toHex } from "./bytes.js";
@@ -156,10 +156,13 @@ export interface RejectedTransaction {
 
 const noSchema = new Uint8Array(8);
 
+// Making an encoder costs more than encoding an event; one keeps the room that its largest payload took.
+const payloads = new Encoder({ ignoreUndefined: true });
+
 /** Returns a payload as the bytes that the log keeps. */
 export function encodePayload(value: unknown): Uint8Array {
   try {
-    return encode(value === undefined ? null : value, { ignoreUndefined: true });
+    return payloads.encode(value === undefined ? null : value);
   } catch (error) {
     throw new SkerryError("bad_argument", `the payload cannot be written as msgpack: ${String(error)}`);
   }

@@ -54,3 +54,14 @@ test("what is no ULID is refused", () => {
     assert.throws(() => parseULID(bad), { code: "bad_argument" }, bad);
   }
 });
+
+test("ids survive being written, and their random parts never repeat", () => {
+  const seen = new Set<string>();
+  for (let i = 0; i < 1000; i++) {
+    const id = new ULIDSource(undefined, () => 2 ** 48 - 1 - i).next(); // a source of its own: all ten bytes are fresh
+    assert.deepEqual(parseULID(formatULID(id)), id);
+    assert.ok(id.subarray(6).some((byte) => byte !== 0));
+    seen.add(formatULID(id).slice(10));
+  }
+  assert.equal(seen.size, 1000);
+});
