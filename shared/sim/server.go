@@ -25,7 +25,7 @@ type storedSpace struct {
 type server struct {
 	world  *World
 	config *hub.Config
-	secret [32]byte
+	keyer  *digest.Keyer
 	stored map[space.ID]*storedSpace
 	listed map[string][]space.ID // directory, by identity
 
@@ -59,14 +59,16 @@ type serverConn struct {
 
 func newServer(w *World) *server {
 	s := &server{world: w, stored: make(map[space.ID]*storedSpace), listed: make(map[string][]space.ID)}
-	copy(s.secret[:], "the simulated server's own secret")
+	var secret [digest.Size]byte
+	copy(secret[:], "the simulated server's own secret")
+	s.keyer = digest.NewKeyer(secret)
 	s.config = hub.Config{
 		Server: digest.Of([]byte("server")), InsecureIdentities: true,
 		Seal: func(id space.ID, seq uint64, chain digest.Digest) digest.Digest {
-			return space.Seal(s.secret, id, seq, chain)
+			return space.SealWith(s.keyer, id, seq, chain)
 		},
 		CheckSeal: func(id space.ID, p *space.Position) bool {
-			return p.Seal == space.Seal(s.secret, id, p.Seq, p.Chain)
+			return p.Seal == space.SealWith(s.keyer, id, p.Seq, p.Chain)
 		},
 		AppendRecords: 1 + w.random.IntN(20), ReadRecords: 1 + w.random.IntN(20), ReadBytes: 1 + w.random.IntN(3000),
 	}.Complete()
