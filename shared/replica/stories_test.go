@@ -70,6 +70,18 @@ func TestAServerThatAnotherTabPinnedIsKept(t *testing.T) {
 	}
 }
 
+func TestThePinnedKeyIsTheOneThatWasWelcomed(t *testing.T) {
+	s := newStory(t)
+	s.lead()
+	s.settle()
+	s.greet()
+	s.step(replica.Disconnected{}) // while the key is being stored
+	s.settle()
+	if got := s.store.Load().Meta.Server; got != serverKey {
+		t.Errorf("%x is pinned", got)
+	}
+}
+
 func TestWhatIsWrittenIsPushedWhenItIsDurable(t *testing.T) {
 	s := synced(t)
 	s.write("a", tx(1))
