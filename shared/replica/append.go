@@ -82,7 +82,7 @@ func (l *appendLane) advance(r *Replica) {
 			c.commit.Spaces = append(c.commit.Spaces, SpaceCommit{Space: o.space})
 			c.operations = append(c.operations, nil)
 		}
-		o.addTo(&c.commit.Spaces[i], r.meta.Identity)
+		o.addTo(&c.commit.Spaces[i], r.stamp(o.space))
 		c.operations[i] = append(c.operations[i], *o)
 		if o.transaction != nil {
 			c.undurable++
@@ -99,8 +99,16 @@ func (l *appendLane) advance(r *Replica) {
 	l.inFlight = c
 }
 
+// stamp returns the stamp of a space that this identity made, zero for others.
+func (r *Replica) stamp(id space.ID) space.ULID {
+	if s := r.spaces[id]; s != nil && s.info.Genesis != nil && s.info.Genesis.Creator == r.meta.Identity {
+		return s.info.Genesis.Stamp
+	}
+	return space.ULID{}
+}
+
 // addTo adds what the operation changes to the commit's part for its space.
-func (o *appendOperation) addTo(part *SpaceCommit, identity string) {
+func (o *appendOperation) addTo(part *SpaceCommit, stamp space.ULID) {
 	if o.insert != nil && (part.Insert == nil || part.Insert.Genesis == nil) {
 		part.Insert = o.insert
 	}
@@ -108,7 +116,7 @@ func (o *appendOperation) addTo(part *SpaceCommit, identity string) {
 	case o.transaction != nil:
 		t := o.transaction
 		part.Append = append(part.Append, OutboxRow{
-			Entry:       Entry{ID: t.ID(), Author: t.Author, Size: t.Size(), AppendedAt: o.at},
+			Entry:       Entry{ID: t.ID(), Stamp: stamp, Author: t.Author, Size: t.Size(), AppendedAt: o.at},
 			Transaction: *t,
 		})
 	case o.retry != space.ULID{}:
@@ -208,7 +216,7 @@ func (s *spaceState) appended(r *Replica, key uint64, o *appendOperation) {
 	if !s.loaded || s.byID[t.ID()] != nil {
 		return
 	}
-	e := &entry{Entry: Entry{Key: key, ID: t.ID(), Author: t.Author, Size: t.Size(), AppendedAt: o.at}}
+	e := &entry{Entry: Entry{Key: key, ID: t.ID(), Stamp: r.stamp(s.id), Author: t.Author, Size: t.Size(), AppendedAt: o.at}}
 	p := &s.push
 	// The bytes are at hand: if all rows before this one are read ahead or pushed, this one is next, and no read needed.
 	contiguous := !s.hasRows() || len(p.rows) > 0 && p.rows[len(p.rows)-1].Key == s.entries[len(s.entries)-1].Key

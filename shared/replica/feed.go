@@ -205,7 +205,7 @@ func (r *Replica) directoryRows(f *wire.Spaces) {
 		wasAsked := s.feed.asked
 		info := SpaceInfo{
 			Genesis: &row.Genesis, GenesisSignature: row.GenesisSignature, Created: true,
-			Position: space.Start(id), Module: row.Module,
+			Position: space.Start(id), Module: row.Module, Head: row.Head,
 		}
 		r.sync.insert(r, s, &info)
 		if !wasAsked {

@@ -238,7 +238,7 @@ func (m *Model) applySpace(sc *SpaceCommit, run []space.Record, keys []uint64) [
 
 // InsertedInfo returns the row that [SpaceCommit.Insert] makes where there was none.
 func InsertedInfo(id space.ID, insert *SpaceInfo) SpaceInfo {
-	info := SpaceInfo{Created: insert.Created, Position: insert.Position, Module: insert.Module}
+	info := SpaceInfo{Created: insert.Created, Position: insert.Position, Module: insert.Module, Head: insert.Head}
 	if info.Position.Seq == 0 && info.Position.Chain.IsZero() {
 		info.Position = space.Start(id)
 	}
@@ -252,6 +252,7 @@ func (info *SpaceInfo) Merge(insert *SpaceInfo) {
 		info.fillGenesis(insert)
 	}
 	info.Created = info.Created || insert.Created
+	info.Head = max(info.Head, insert.Head)
 }
 
 func (info *SpaceInfo) fillGenesis(insert *SpaceInfo) {

@@ -26,6 +26,7 @@ type SpaceInfo struct {
 	Created          bool // false until a genesis verdict or the directory said that the server has it
 	Position         space.Position
 	Module           digest.Digest // the module that judges now; zero: the genesis says
+	Head             uint64        // where the server's log ended when the directory last told; a hint, mostly stale
 }
 
 // OutboxState is where a transaction in the outbox stands.
@@ -42,6 +43,7 @@ const (
 type Entry struct {
 	Key        uint64 // made by the store, rising: outbox order
 	ID         space.ULID
+	Stamp      space.ULID // of the space's genesis, if this identity made the space; else zero
 	Author     string
 	Size       int // of the transaction, see [space.Transaction.Size]
 	State      OutboxState

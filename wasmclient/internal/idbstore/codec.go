@@ -64,7 +64,7 @@ func appendSpaceRow(b []byte, row *spaceRow) []byte {
 		b = binary.AppendUvarint(b, s.last-s.first)
 		b = binary.AppendUvarint(b, uint64(s.bytes))
 	}
-	return b
+	return binary.AppendUvarint(b, row.info.Head)
 }
 
 func decodeSpaceRow(b []byte) (spaceRow, error) {
@@ -93,6 +93,7 @@ func decodeSpaceRow(b []byte) (spaceRow, error) {
 			s.bytes = int(r.uint())
 		}
 	}
+	row.info.Head = r.uint()
 	if err := r.end(); err != nil {
 		return spaceRow{}, err
 	}
@@ -114,6 +115,11 @@ func decodeSpaceRow(b []byte) (spaceRow, error) {
 // author and the size in the transaction.
 func appendOutboxRow(b []byte, row *replica.OutboxRow) []byte {
 	b = append(b, format, byte(row.State))
+	var stamp []byte
+	if row.Stamp != (space.ULID{}) {
+		stamp = row.Stamp[:]
+	}
+	b = appendField(b, stamp)
 	b = binary.AppendUvarint(b, row.AppendedAt)
 	b = binary.AppendUvarint(b, uint64(row.Code))
 	b = appendField(b, []byte(row.Reason))
@@ -132,6 +138,7 @@ func decodeOutboxRow(b []byte, key uint64) (replica.OutboxRow, error) {
 	r.format()
 	row := replica.OutboxRow{Entry: replica.Entry{Key: key}}
 	row.State = replica.OutboxState(r.byte())
+	copy(row.Stamp[:], r.field())
 	row.AppendedAt = r.uint()
 	row.Code = wire.Code(r.uint())
 	row.Reason = string(r.field())
