@@ -166,6 +166,40 @@ func TestConnectionLost(t *testing.T) {
 	}
 }
 
+// TestConcurrentReads begins many transactions at once on one connection: each must wait for its own.
+func TestConcurrentReads(t *testing.T) {
+	s := openTest(t, freshName(t))
+	for n := range byte(3) {
+		mustCommit(t, s, testAppend(n+1))
+	}
+	const readers, each = 12, 10
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	done := make(chan error, readers)
+	for range readers {
+		go func() {
+			var err error
+			for n := 0; n < each && err == nil; n++ {
+				var rows []replica.OutboxRow
+				if rows, err = s.Outbox(ctx, testSpace, 0, 1<<20); err == nil && len(rows) != 3 {
+					err = fmt.Errorf("the outbox has %d rows, want 3", len(rows))
+				}
+			}
+			done <- err
+		}()
+	}
+	for range readers {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+		case <-ctx.Done():
+			t.Fatal("reads that ran at the same time do not end")
+		}
+	}
+}
+
 // TestDeleted lets another tab delete the database: the store must not stand in the way.
 func TestDeleted(t *testing.T) {
 	closed := make(chan bool, 1)
