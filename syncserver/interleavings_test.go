@@ -365,6 +365,22 @@ func TestNewerConnectionWaitsForTheOlder(t *testing.T) {
 	})
 }
 
+// TestOlderEpochIsRefused says hello for a tab that lost the lead, after its successor.
+func TestOlderEpochIsRefused(t *testing.T) {
+	r := start(t, memlog.New())
+	h := hello("alice")
+	h.Epoch = 5
+	newer := r.dialWith(h)
+	older, _ := r.connect()
+	late := hello("alice")
+	late.Session, late.Epoch = h.Session, 4
+	older.send(late)
+	if f, ok := older.receive().(*wire.Error); !ok || f.Code != wire.CodeSuperseded {
+		t.Errorf("the older epoch was told %+v", f)
+	}
+	newer.create() // it goes on
+}
+
 // TestCreationRaceIsChargedOnce lets another server create a space just after this one found that there is none.
 func TestCreationRaceIsChargedOnce(t *testing.T) {
 	inner := memlog.New()

@@ -27,20 +27,20 @@ func TestJudgingStopsWhenTheLogLagsFarBehind(t *testing.T) {
 }
 
 // TestWokenWhileThePositionIsChecked lets a record be stored after the head was read for a check, whose answer is
-// slower than the wake-up.
+// slower than the wake-up. The subscriber has everything that the check knows of.
 func TestWokenWhileThePositionIsChecked(t *testing.T) {
 	log := filled(1)
 	l := welcomedLine(t, 1<<20)
-	l.subscribe(space.Start(spaceID))
-	check := l.last.Check[0]
 	read := log.head
+	l.subscribe(read.Position())
+	check := l.last.Check[0]
 	log.other(tx(100))
 	l.step(hub.Woken{Space: spaceID, Seq: 3})
-	l.step(hub.Checked{Space: check.Space, Ref: check.Ref, Exists: true, MayRead: true, Head: read, Chain: spaceID})
+	l.step(hub.Checked{Space: check.Space, Ref: check.Ref, Exists: true, MayRead: true, Head: read, Chain: read.Chain})
 	for l.read != nil {
 		l.events(log)
 	}
-	l.wants("events 1..3, caught_up@3")
+	l.wants("events 3..3, caught_up@3")
 }
 
 // TestWakeUpsOutOfOrder wakes a subscription for the second record before the first.
@@ -108,4 +108,35 @@ func TestADeferredCreationIsNotForgotten(t *testing.T) {
 	w.step(hub.Opened{Ref: answer(w, &w.create, "create").Ref, Instance: w.module, Head: w.log.head, Created: true})
 	w.settle()
 	w.wants("1/2: genesis accepted@0; accepted@1")
+}
+
+// TestWhatIsOnItsWayIsNotProposedAgain pushes a transaction again while it is being appended.
+func TestWhatIsOnItsWayIsNotProposedAgain(t *testing.T) {
+	w := openedWorld(t)
+	w.push(1, tx(1))
+	w.found()
+	w.push(2, tx(1), tx(2))
+	w.push(3, tx(2))
+	w.found()
+	w.found()
+	w.stored()
+	if w.append == nil || len(w.append.Records) != 1 {
+		t.Fatalf("the second append is %+v, want one record", w.append)
+	}
+	w.stored()
+	w.wants("1/1: accepted@1", "2/1: duplicate@1 accepted@2", "3/1: duplicate@2")
+}
+
+// TestARejectionIsTakenBackWithWhatItRestedOn rejects on top of a proposal that is never stored.
+func TestARejectionIsTakenBackWithWhatItRestedOn(t *testing.T) {
+	w := openedWorld(t)
+	w.push(1, typed("once", 1))
+	w.found()
+	w.push(2, typed("once", 2)) // forbidden, if the first is stored
+	w.found()
+	w.wants()
+	w.step(hub.Disconnected{Conn: 1})
+	w.log.other(tx(9)) // so that the append fails
+	w.settle()
+	w.wants("2/1: accepted@2")
 }

@@ -322,6 +322,21 @@ func TestNoReadPassesARowOfAnotherTab(t *testing.T) {
 	s.wantsOutbox("a", "3")
 }
 
+func TestWhatWasReadBeforeACommitDoesNotUndoIt(t *testing.T) {
+	s := synced(t)
+	s.step(replica.Hint{Space: idOf("a"), Version: 1000}) // of a tab that then loses it in a loss of power
+	old := s.store.Refresh(idOf("a"))
+	s.write("a", tx(1))
+	s.commit()
+	s.refresh = nil
+	s.step(replica.Refreshed{Space: idOf("a"), Snapshot: old})
+	if n := s.core.Space(idOf("a")).Pending; n != 1 {
+		t.Errorf("%d pending, want 1", n)
+	}
+	s.settle()
+	s.wants("push a/1 1")
+}
+
 func TestACommitOfAnOlderLeaderChangesNothing(t *testing.T) {
 	s := synced(t)
 	s.stores("a", tx(9))
@@ -693,11 +708,13 @@ func TestThePushWindowIsRespected(t *testing.T) {
 }
 
 func TestVerdictsForWhatWasNotPushedEndTheConnection(t *testing.T) {
+	stored := wire.Verdict{Kind: wire.Accepted, Position: space.Position{Seq: 1, Chain: space.ID{4}}}
 	for name, f := range map[string]*wire.Pushed{
-		"other number": {Space: idOf("a"), N: 2, Verdicts: make([]wire.Verdict, 1)},
-		"too many":     {Space: idOf("a"), N: 1, Verdicts: make([]wire.Verdict, 2)},
-		"a genesis":    {Space: idOf("a"), N: 1, Verdicts: make([]wire.Verdict, 1), Genesis: &wire.Verdict{}},
-		"other space":  {Space: idOf("b"), N: 1, Verdicts: make([]wire.Verdict, 1)},
+		"other number": {Space: idOf("a"), N: 2, Verdicts: []wire.Verdict{stored}},
+		"too many":     {Space: idOf("a"), N: 1, Verdicts: []wire.Verdict{stored, stored}},
+		"too few":      {Space: idOf("a"), N: 1},
+		"a genesis":    {Space: idOf("a"), N: 1, Verdicts: []wire.Verdict{stored}, Genesis: &stored},
+		"other space":  {Space: idOf("b"), N: 1, Verdicts: []wire.Verdict{stored}},
 	} {
 		s := synced(t)
 		s.write("a", tx(1))
