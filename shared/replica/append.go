@@ -182,11 +182,11 @@ func (l *appendLane) applied(r *Replica, part *SpaceCommit, operations []appendO
 			if key != 0 && !older {
 				s.appended(r, key, o)
 			} else {
-				s.outdated = true
+				s.outdated = version
 			}
 		}
 		if (o.retry != space.ULID{}) || o.discard != (space.ULID{}) {
-			s.outdated = true
+			s.outdated = version
 			if o.retry != (space.ULID{}) {
 				r.watch(s, o.retry)
 			}
@@ -194,8 +194,7 @@ func (l *appendLane) applied(r *Replica, part *SpaceCommit, operations []appendO
 		r.notify(Durable{o.ref})
 	}
 	r.seen(s, version)
-	if s.outdated || !s.loaded {
-		s.outdated = false
+	if s.outdated > 0 || !s.loaded {
 		r.refresh(s)
 	}
 	r.changed(s)
@@ -220,7 +219,7 @@ func (s *spaceState) appended(r *Replica, key uint64, o *appendOperation) {
 	p := &s.push
 	// The bytes are at hand: if all rows before this one are read ahead or pushed, this one is next, and no read needed.
 	contiguous := !s.hasRows() || len(p.rows) > 0 && p.rows[len(p.rows)-1].Key == s.entries[len(s.entries)-1].Key
-	if contiguous && !s.unsure && !p.reading && p.bytes < rowBytes && r.conn.phase == online {
+	if contiguous && !s.unsure && s.outdated == 0 && !p.reading && p.bytes < rowBytes && r.conn.phase == online {
 		p.rows = append(p.rows, OutboxRow{Entry: e.Entry, Transaction: *t})
 		p.bytes += e.Size
 	}

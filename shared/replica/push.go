@@ -102,7 +102,7 @@ func (s *spaceState) hasRows() bool {
 func (r *Replica) mayPush(s *spaceState) bool {
 	p := &s.push
 	switch {
-	case !s.loaded, s.unsure, s.problem != 0, p.blocked, p.genesis, p.retryAt > r.now:
+	case !s.loaded, s.unsure, s.outdated > 0, s.problem != 0, p.blocked, p.genesis, p.retryAt > r.now:
 		return false
 	case p.resume && len(p.inFlight) > 0:
 		return false // their answers are behind; what they carried is pushed again with what was deferred

@@ -105,6 +105,9 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 		}
 	}
 	s.unsure = len(s.ahead) > 0
+	if s.version >= s.outdated {
+		s.outdated = 0
+	}
 	old := s.byID
 	s.entries, s.byID, s.loaded = nil, nil, true
 	for i := range snapshot.Outbox {
@@ -119,6 +122,9 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 			}
 		}
 		s.add(e)
+		if old[e.ID] == nil {
+			s.push.rewind(e.Key) // whatever its place, it was not pushed yet
+		}
 	}
 	s.outboxCount = len(s.entries)
 	s.rejected = len(snapshot.Rejected)

@@ -75,7 +75,7 @@ type spaceState struct {
 
 	commits  int      // commits under way that touch this space
 	ahead    []uint64 // versions of this tab's own commits beyond version
-	outdated bool     // memory may be behind the store
+	outdated uint64   // memory lacks something that the store has from this version on; 0: it does not
 	unsure   bool     // another tab may have appended before what this one did: push nothing until that is known
 
 	// problem stops sync of this space until the next connection or for ever; reason is for people.
