@@ -33,7 +33,7 @@ export class Replica {
   #process: ChildProcess | undefined;
   #exited: Promise<void> = Promise.resolve();
   #browser: Browser | undefined;
-  #page: Page | undefined;
+  readonly #tabs: Page[] = [];
 
   private constructor(identity: string, profile: string, wire: Wire) {
     this.identity = identity;
@@ -50,9 +50,16 @@ export class Replica {
     return replica;
   }
 
+  /** Every tab that is open, the oldest first. */
+  get tabs(): readonly Page[] {
+    return this.#tabs;
+  }
+
+  /** The oldest tab. */
   get page(): Page {
-    if (!this.#page) throw new Error(`${this.identity} has no page`);
-    return this.#page;
+    const [page] = this.#tabs;
+    if (!page) throw new Error(`${this.identity} has no page`);
+    return page;
   }
 
   get context(): BrowserContext {
@@ -83,12 +90,14 @@ export class Replica {
       else await new Promise((resolve) => setTimeout(resolve, 20));
     }
     this.#browser = await chromium.connectOverCDP(endpoint);
-    this.#page = await this.newPage();
+    await this.newPage();
   }
 
   /** Opens another tab, watched for faults. */
   async newPage(): Promise<Page> {
     const page = await this.context.newPage();
+    this.#tabs.push(page);
+    page.on("close", () => void this.#tabs.splice(this.#tabs.indexOf(page), this.#tabs.includes(page) ? 1 : 0));
     const fault = (text: string) => this.faults.push(`${this.identity}: ${text}`);
     page.on("pageerror", (error) => fault(`uncaught ${error.stack ?? error.message}`));
     page.on("console", (message) => {
@@ -107,8 +116,8 @@ export class Replica {
   }
 
   /** Loads the page and waits until its replica is open. */
-  async load(page = this.page, path = "/"): Promise<void> {
-    await page.goto(`${this.wire.origin}${path}?identity=${encodeURIComponent(this.identity)}`);
+  async load(page = this.page, search = `?identity=${encodeURIComponent(this.identity)}`): Promise<void> {
+    await page.goto(`${this.wire.origin}/${search}`);
     await page.waitForFunction(() => globalThis.skerry !== undefined);
     const error = await page.evaluate(() => globalThis.skerry.error && String(globalThis.skerry.error));
     if (error) throw new Error(`${this.identity} could not open: ${error}`);
@@ -125,9 +134,9 @@ export class Replica {
   }
 
   /** Waits until something is true in the page, told by each change of the client. */
-  async until(what: string, condition: (client: Client) => boolean, timeout = 60_000): Promise<void> {
+  async until(what: string, condition: (client: Client) => boolean, timeout = 60_000, page = this.page): Promise<void> {
     const source = condition.toString();
-    const outcome = await this.page.evaluate(
+    const outcome = await page.evaluate(
       ([, limit]) =>
         new Promise<string>((resolve) => {
           const { client } = globalThis.skerry;
@@ -146,14 +155,14 @@ export class Replica {
           stop = client.subscribe(look);
           look();
         }),
-      [await this.#define(source), timeout] as const,
+      [await this.#define(page, source), timeout] as const,
     );
     if (outcome) throw new Error(`${this.identity}: not ${what} after ${timeout} ms: ${outcome}`);
   }
 
   /** Puts a condition into the page without eval there, which the page's policy forbids. */
-  async #define(source: string): Promise<string> {
-    const session = await this.context.newCDPSession(this.page);
+  async #define(page: Page, source: string): Promise<string> {
+    const session = await this.context.newCDPSession(page);
     await session.send("Runtime.evaluate", { expression: `globalThis.condition = ${source}; 0` });
     await session.detach();
     return "condition";
@@ -178,7 +187,8 @@ export class Replica {
     if (this.#process?.pid) process.kill(-this.#process.pid, "SIGKILL");
     await this.#exited;
     await this.#browser?.close().catch(() => {});
-    this.#process = this.#browser = this.#page = undefined;
+    this.#process = this.#browser = undefined;
+    this.#tabs.length = 0;
   }
 
   async close(): Promise<void> {

@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { cpSync, existsSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "../test/root.js";
 import { freePort } from "./net.js";
@@ -25,20 +25,24 @@ export interface LoggedRecord {
 export class TestServer {
   readonly port: number;
   readonly data: string;
+  /** The files that it serves. */
+  readonly www: string;
   readonly #flags: string[];
   readonly output: string[] = [];
   #process: ChildProcess | undefined;
   #exited: Promise<void> = Promise.resolve();
 
-  private constructor(port: number, data: string, flags: string[]) {
+  private constructor(port: number, data: string, www: string, flags: string[]) {
     this.port = port;
     this.data = data;
+    this.www = www;
     this.#flags = flags;
   }
 
   static async make(dir: string, flags: string[] = []): Promise<TestServer> {
     if (!existsSync(binary)) throw new Error(`${binary} is not there: make bin`);
-    return new TestServer(await freePort(), join(dir, "data"), flags);
+    cpSync(join(root, "web", "dist"), join(dir, "www"), { recursive: true }); // what is built meanwhile is another build
+    return new TestServer(await freePort(), join(dir, "data"), join(dir, "www"), flags);
   }
 
   get running(): boolean {
@@ -46,7 +50,7 @@ export class TestServer {
   }
 
   async start(): Promise<void> {
-    const args = ["serve", "--listen", `127.0.0.1:${this.port}`, "--data", this.data, "--web", join(root, "web", "dist")];
+    const args = ["serve", "--listen", `127.0.0.1:${this.port}`, "--data", this.data, "--web", this.www];
     const child = spawn(binary, [...args, "--insecure-identities", ...this.#flags], { stdio: ["ignore", "pipe", "pipe"] });
     this.#process = child;
     for (const stream of [child.stdout!, child.stderr!]) {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Page } from "playwright-core";
 import { chain } from "../test/hashes.js";
 import { fromHex } from "../test/root.js";
 import { toHex } from "../src/bytes.js";
@@ -41,10 +42,16 @@ export class World {
     }
   }
 
-  /** Adds a device with the page loaded and installed. */
-  async replica(identity: string): Promise<Replica> {
+  /** Adds a device whose browser has nothing loaded. */
+  async device(identity: string): Promise<Replica> {
     const replica = await Replica.start(this.dir, identity, this.server.port);
     this.replicas.push(replica);
+    return replica;
+  }
+
+  /** Adds a device with the page loaded and installed. */
+  async replica(identity: string): Promise<Replica> {
+    const replica = await this.device(identity);
     await replica.load();
     await replica.installed();
     return replica;
@@ -63,9 +70,9 @@ export interface ReplicaLog {
   readonly records: readonly ReplicaRecord[];
 }
 
-/** Reads logs whole from a replica's page, by the library. */
-export function readLogs(replica: Replica, ids: readonly string[]): Promise<ReplicaLog[]> {
-  return replica.page.evaluate(async (ids) => {
+/** Reads logs whole from a tab, by the library. */
+export function readLogs(page: Page, ids: readonly string[]): Promise<ReplicaLog[]> {
+  return page.evaluate(async (ids) => {
     const hex = (bytes: Uint8Array) => [...bytes].map((b) => b.toString(16).padStart(2, "0")).join("");
     const logs = [];
     for (const id of ids) {
@@ -97,22 +104,23 @@ export function fold(id: string, records: readonly ReplicaRecord[]): ReplicaReco
 }
 
 /**
- * Holds every replica's copy of some spaces to the server's log: the same ids under the same numbers with the same chain,
+ * Holds every tab's copy of some spaces to the server's log: the same ids under the same numbers with the same chain,
  * which covers every byte of every record before it. Returns the ids of all events, by space.
  */
 export async function assertSameLogs(world: World, ids: readonly string[]): Promise<Map<string, string[]>> {
-  const held = await Promise.all(world.replicas.map((replica) => readLogs(replica, ids)));
+  const tabs = world.replicas.flatMap((replica) => replica.tabs.map((page) => ({ page, identity: replica.identity })));
+  const held = await Promise.all(tabs.map(({ page }) => readLogs(page, ids)));
   await world.server.stop();
   const all = new Map<string, string[]>();
   for (const [i, id] of ids.entries()) {
     const logged = await world.server.log(id);
     const want = logged.map(({ seq, id, chain, received_at, index, count, author, type }) => ({ seq, id, chain, received_at, index, count, author, type }));
     all.set(id, want.map((r) => r.id));
-    for (const [n, replica] of world.replicas.entries()) {
+    for (const [n, { identity }] of tabs.entries()) {
       const log = held[n]![i]!;
       const got = fold(id, log.records).map(({ seq, id, chain, received_at, index, count, author, type }) => ({ seq, id, chain, received_at, index, count, author, type }));
-      assert.deepEqual(got, want, `${replica.identity} and the server differ in ${id}`);
-      assert.equal(log.chain, want.at(-1)?.chain ?? id, `${replica.identity} stands elsewhere in ${id}`);
+      assert.deepEqual(got, want, `${identity} and the server differ in ${id}`);
+      assert.equal(log.chain, want.at(-1)?.chain ?? id, `${identity} stands elsewhere in ${id}`);
       assert.equal(log.seq, want.length);
     }
     assert.equal(new Set(want.map((r) => r.id)).size, want.length, `an event is in ${id} twice`);

@@ -1,6 +1,7 @@
 // Builds dist: the library, its worker and WebAssembly, the demo page and its service worker, all of one build.
 // Names of what is loaded by the library carry a hash, so that pages of two builds never mix. Beside each file lie
-// its compressed forms, which are cached by content because brotli at its best takes seconds.
+// its compressed forms, which are cached by content because brotli at its best takes seconds. What was in dist before
+// stays until all is built, and then makes way at once.
 //
 // The client's WebAssembly is built by the go command, whose own cache makes that quick.
 import { execFileSync } from "node:child_process";
@@ -11,8 +12,8 @@ import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import * as esbuild from "esbuild";
 
 const web = join(import.meta.dirname ?? new URL(".", import.meta.url).pathname, "..");
-const dist = join(web, "dist");
 const cache = join(web, "node_modules", ".cache", "skerry");
+const dist = join(cache, `dist-${process.pid}`); // renamed to web/dist at the end
 const go = (args, env = {}) =>
   execFileSync("go", args, { cwd: join(web, ".."), env: { ...process.env, ...env }, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
 const hash = (...parts) => {
@@ -27,7 +28,7 @@ const list = (dir) =>
     .sort();
 
 mkdirSync(cache, { recursive: true });
-rmSync(dist, { recursive: true, force: true });
+process.once("exit", () => rmSync(dist, { recursive: true, force: true }));
 mkdirSync(join(dist, "demo"), { recursive: true });
 
 // The client's WebAssembly, and Go's own script that starts it. Without inlining it is a tenth smaller when compressed.
@@ -98,9 +99,8 @@ await esbuild.build({
   define: { ...common.define, __FILES__: JSON.stringify(files) },
 });
 
-execFileSync(process.execPath, [join(web, "node_modules", "typescript", "bin", "tsc"), "-p", join(web, "tsconfig.types.json")], {
-  stdio: "inherit",
-});
+const tsc = join(web, "node_modules", "typescript", "bin", "tsc");
+execFileSync(process.execPath, [tsc, "-p", join(web, "tsconfig.types.json"), "--outDir", join(dist, "types")], { stdio: "inherit" });
 
 for (const name of list(dist)) {
   if (!/\.(js|wasm|css|html|svg)$/.test(name)) continue;
@@ -109,6 +109,11 @@ for (const name of list(dist)) {
   writeFileSync(`${name}.gz`, cached(bytes, "gz", (b) => gzipSync(b, { level: 9 })));
 }
 writeFileSync(join(dist, "build.json"), JSON.stringify({ build, wasm: wasmName, worker: workerName }) + "\n");
+
+const old = join(cache, `old-${process.pid}`);
+if (existsSync(join(web, "dist"))) renameSync(join(web, "dist"), old);
+renameSync(dist, join(web, "dist"));
+rmSync(old, { recursive: true, force: true });
 
 function brotli(bytes) {
   const params = { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length };
