@@ -39,9 +39,9 @@ export class TestServer {
     this.#flags = flags;
   }
 
-  static async make(dir: string, flags: string[] = []): Promise<TestServer> {
+  static async make(dir: string, flags: string[] = [], www = join(root, "web", "dist")): Promise<TestServer> {
     if (!existsSync(binary)) throw new Error(`${binary} is not there: make bin`);
-    cpSync(join(root, "web", "dist"), join(dir, "www"), { recursive: true }); // what is built meanwhile is another build
+    cpSync(www, join(dir, "www"), { recursive: true }); // what is built meanwhile is another build
     return new TestServer(await freePort(), join(dir, "data"), join(dir, "www"), flags);
   }
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
@@ -21,9 +21,11 @@ export class World {
     this.server = server;
   }
 
-  static async run(flags: string[], body: (world: World) => Promise<void>): Promise<void> {
+  /** Runs a body; the server may be given a copy of a data directory to begin with, and other files to serve. */
+  static async run(flags: string[], body: (world: World) => Promise<void>, from: { data?: string; www?: string } = {}): Promise<void> {
     const dir = mkdtempSync(join(tmpdir(), "skerry-e2e-"));
-    const server = await TestServer.make(dir, flags);
+    const server = await TestServer.make(dir, flags, from.www);
+    if (from.data) cpSync(from.data, server.data, { recursive: true });
     const world = new World(dir, server);
     let failed = true;
     try {

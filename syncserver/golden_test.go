@@ -1,0 +1,135 @@
+package syncserver_test
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+
+	"skerry/shared/digest"
+	"skerry/shared/space"
+	"skerry/syncserver/sqlitelog"
+)
+
+// goldenManifest is what a golden directory says of itself, as far as it concerns a server.
+type goldenManifest struct {
+	Spaces []struct {
+		ID      digest.Digest
+		Stamp   string
+		Creator string
+		Module  digest.Digest
+		Created bool // false: only the replica has it
+		Records []goldenRecord
+	}
+}
+
+type goldenRecord struct {
+	Seq           uint64
+	ID            string
+	Chain         digest.Digest
+	ReceivedAt    uint64 `json:"received_at"`
+	Index, Count  uint32
+	Author, Type  string
+	Schema        string
+	Payload       string
+	API           string
+	ClientVersion string `json:"client_version"`
+}
+
+// TestGolden opens the data directories that earlier versions left, and finds in them what those versions found.
+// SKERRY_GOLDEN names another place than testdata/golden.
+func TestGolden(t *testing.T) {
+	golden := filepath.Join("..", "testdata", "golden")
+	if named := os.Getenv("SKERRY_GOLDEN"); named != "" {
+		golden = named
+	}
+	// The README comes with the first golden directory. From then on that one must be there.
+	if _, err := os.Stat(filepath.Join(golden, "README.md")); errors.Is(err, fs.ErrNotExist) {
+		t.Skipf("%s was not made yet: make golden", golden)
+	}
+	if _, err := os.Stat(filepath.Join(golden, "1")); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		if regexp.MustCompile(`^\d+$`).MatchString(entry.Name()) {
+			t.Run(entry.Name(), func(t *testing.T) { readGolden(t, filepath.Join(golden, entry.Name())) })
+		}
+	}
+}
+
+func readGolden(t *testing.T, golden string) {
+	ctx := context.Background()
+	text, err := os.ReadFile(filepath.Join(golden, "manifest.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want goldenManifest
+	if err := json.Unmarshal(text, &want); err != nil {
+		t.Fatal(err)
+	}
+	data := filepath.Join(t.TempDir(), "data")
+	if err := os.CopyFS(data, os.DirFS(filepath.Join(golden, "data"))); err != nil {
+		t.Fatal(err)
+	}
+	log, err := sqlitelog.Open(ctx, sqlitelog.Config{Dir: data})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+
+	compared := 0
+	for _, s := range want.Spaces {
+		genesis, _, err := log.Genesis(ctx, s.ID)
+		if !s.Created {
+			if err == nil {
+				t.Errorf("space %v is there, and was not", s.ID)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatalf("space %v: %v", s.ID, err)
+		}
+		if genesis.ID() != s.ID || genesis.Stamp.String() != s.Stamp || genesis.Creator != s.Creator || genesis.Module != s.Module {
+			t.Errorf("space %v was made from %+v, want %+v", s.ID, genesis, s)
+		}
+		at, next := space.Start(s.ID), 0
+		for {
+			records, err := log.Read(ctx, s.ID, at.Seq, 20, 1<<20)
+			if err != nil {
+				t.Fatalf("read space %v: %v", s.ID, err)
+			}
+			if len(records) == 0 {
+				break
+			}
+			for i := range records {
+				r := &records[i]
+				at = space.Position{Seq: r.Seq, Chain: space.Chain(at.Chain, r)}
+				got := goldenRecord{
+					r.Seq, r.ID.String(), at.Chain, r.ReceivedAt, r.Index, r.Count, r.Author, r.Type,
+					hex.EncodeToString(r.Schema[:]), hex.EncodeToString(r.Payload), r.API, r.ClientVersion,
+				}
+				if next >= len(s.Records) || got != s.Records[next] {
+					t.Fatalf("space %v: record %d is %+v", s.ID, r.Seq, got)
+				}
+				next++
+				compared++
+			}
+		}
+		head, err := log.Head(ctx, s.ID)
+		if err != nil || next != len(s.Records) || head.Position() != at {
+			t.Errorf("space %v ends at %+v (%v) after %d records, want %d up to %+v", s.ID, head, err, next, len(s.Records), at)
+		}
+	}
+	if compared == 0 {
+		t.Error("there are no records to compare")
+	}
+}

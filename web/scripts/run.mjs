@@ -1,0 +1,28 @@
+// Usage: node run.mjs FILE [ARGUMENT...]
+//
+// Bundles a TypeScript program for Node, as it runs no TypeScript by itself, and runs it.
+import { spawnSync } from "node:child_process";
+import { join, parse } from "node:path";
+import * as esbuild from "esbuild";
+
+const web = join(import.meta.dirname ?? new URL(".", import.meta.url).pathname, "..");
+const [file, ...args] = process.argv.slice(2);
+const outfile = join(web, "node_modules", ".cache", "skerry-scripts", `${parse(file).name}.mjs`);
+await esbuild.build({
+  entryPoints: [join(web, file)],
+  outfile,
+  bundle: true,
+  format: "esm",
+  platform: "node",
+  target: "node20",
+  packages: "external",
+  sourcemap: "inline",
+  define: { __BUILD__: '"test"', __WORKER__: '"worker.js"', __WASM__: '"client.wasm"' },
+  logLevel: "warning",
+});
+const run = spawnSync(process.execPath, ["--enable-source-maps", outfile, ...args], {
+  cwd: web,
+  stdio: "inherit",
+  env: { ...process.env, SKERRY_ROOT: join(web, "..") },
+});
+process.exit(run.status ?? 1);
