@@ -43,11 +43,13 @@ type connection struct {
 	identities []string
 	limits     wire.Limits
 	unanswered uint64 // pushed bytes without a verdict
-	credit     uint64 // to be granted: paid by what is stored or dropped
-	directory  uint64 // the last ref used
-	eager      bool   // the platform said meanwhile that trying is worth it: if this attempt fails, try again soon
-	code       Code   // why the last connection ended
-	reason     string
+	// pushedSpaces is how many spaces were pushed to.
+	pushedSpaces uint64
+	credit       uint64 // to be granted: paid by what is stored or dropped
+	directory    uint64 // the last ref used
+	eager        bool   // the platform said meanwhile that trying is worth it: if this attempt fails, try again soon
+	code         Code   // why the last connection ended
+	reason       string
 }
 
 func (c *connection) enter(r *Replica, p phase) {

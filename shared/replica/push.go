@@ -192,6 +192,9 @@ func (r *Replica) pushOne(s *spaceState) turn {
 		}
 		return done
 	}
+	if most := r.conn.limits.Subscriptions; p.n == 0 && most > 0 && r.conn.pushedSpaces >= most {
+		return done // the server keeps state for so many spaces on a connection; the next one takes the others
+	}
 	frame := wire.Push{Space: s.id, N: p.n + 1, Resume: p.resume}
 	sent := pushed{n: p.n + 1, genesis: creates}
 	size := pushOverhead
@@ -244,6 +247,9 @@ func (r *Replica) pushOne(s *spaceState) turn {
 		s.byID[id].inFlight = true
 	}
 	p.drop(taken, after)
+	if p.n == 0 {
+		r.conn.pushedSpaces++
+	}
 	p.n, p.resume = p.n+1, false
 	p.inFlight = append(p.inFlight, sent)
 	if creates {
