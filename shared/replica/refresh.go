@@ -2,6 +2,7 @@ package replica
 
 import (
 	"slices"
+	"sort"
 
 	"skerry/shared/space"
 	"skerry/shared/wire"
@@ -202,7 +203,7 @@ func (r *Replica) idsRead(in IDsRead) {
 		r.out.ReadIDs = append(r.out.ReadIDs, ReadIDsEffect{s.id, 0})
 		return
 	}
-	slices.SortFunc(gone, space.ULID.Compare)
+	sort.Slice(gone, func(i, j int) bool { return gone[i].Compare(gone[j]) < 0 })
 	for _, id := range gone {
 		r.decide(s, id, Decided{Outcome: Discarded, Code: wire.CodeDiscarded})
 	}

@@ -1,10 +1,9 @@
 package idbstore
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
+	"sort"
 	"syscall/js"
 
 	"github.com/hack-pad/go-indexeddb/idb"
@@ -201,7 +200,7 @@ func (t *transaction) entries(key js.Value) ([]replica.Entry, error) {
 			entries = append(entries, row.Entry)
 		}
 		if n < rowsPerTurn {
-			slices.SortFunc(entries, func(a, b replica.Entry) int { return cmp.Compare(a.Key, b.Key) })
+			sort.Slice(entries, func(i, j int) bool { return entries[i].Key < entries[j].Key }) // one code for all types, unlike slices.SortFunc
 			return entries, nil
 		}
 		lower = []any{key, rows.Index(n - 1).Get("id")}
@@ -231,7 +230,7 @@ func (t *transaction) outbox(id space.ID, after uint64, maxBytes int) ([]replica
 			keys = append(keys, key)
 		}
 	}
-	slices.Sort(keys)
+	sort.Slice(keys, func(i, j int) bool { return keys[i] < keys[j] })
 	var rows []replica.OutboxRow
 	for n := 1; len(keys) > 0; n = min(2*n, rowsPerTurn) { // a first page of one finds out how large rows are
 		page := keys[:min(n, len(keys))]
