@@ -161,6 +161,20 @@ func (s *Space) Read(ctx context.Context, after uint64, limit, maxBytes int) ([]
 	return s.client.config.Store.Read(ctx, s.id, after, limit, maxBytes)
 }
 
+// ReadEncoded is [Space.Read] for records in wire encoding, one after the other; it returns also how many they are and
+// the number of the last, or after if there are none. The caller does not change the bytes.
+func (s *Space) ReadEncoded(ctx context.Context, after uint64, limit, maxBytes int) (records []byte, count int, last uint64, err error) {
+	if store, ok := s.client.config.Store.(EncodedReader); ok {
+		return store.ReadEncoded(ctx, s.id, after, limit, maxBytes)
+	}
+	decoded, err := s.Read(ctx, after, limit, maxBytes)
+	last = after
+	for i := range decoded {
+		records, last = wire.AppendRecord(records, &decoded[i]), decoded[i].Seq
+	}
+	return records, len(decoded), last, err
+}
+
 // ReadBefore returns the newest committed records with numbers below before, ascending.
 func (s *Space) ReadBefore(ctx context.Context, before uint64, limit, maxBytes int) ([]space.Record, error) {
 	return s.client.config.Store.ReadBefore(ctx, s.id, before, limit, maxBytes)

@@ -51,6 +51,15 @@ type Store interface {
 	Close() error
 }
 
+// EncodedReader is what a [Store] may implement besides, when it keeps records encoded: reading for somebody who
+// decodes them elsewhere.
+type EncodedReader interface {
+	// ReadEncoded is [Store.Read] for records in wire encoding, one after the other: the same records that Read would
+	// return, how many they are, and the number of the last one. The bytes may be the store's own: the caller
+	// does not change them. It is meant to be called again with what it returned as last, and quick then.
+	ReadEncoded(ctx context.Context, id space.ID, after uint64, limit, maxBytes int) (records []byte, count int, last uint64, err error)
+}
+
 var (
 	// ErrFull tells that the device's storage is full; nothing was written.
 	ErrFull = errors.New("the device's storage is full")

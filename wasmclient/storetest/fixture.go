@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"strings"
@@ -74,7 +75,19 @@ func (h handle) rejected(id space.ID) []replica.RejectedRow {
 
 func (h handle) read(id space.ID, after uint64, limit, maxBytes int) []space.Record {
 	h.s.Helper()
-	return try(h.Read(h.s.ctx, id, after, limit, maxBytes)).or(h.s, "read")
+	records := try(h.Read(h.s.ctx, id, after, limit, maxBytes)).or(h.s, "read")
+	if reader, ok := h.Store.(wasmclient.EncodedReader); ok {
+		encoded, n, last, err := reader.ReadEncoded(h.s.ctx, id, after, limit, maxBytes)
+		want := after
+		if len(records) > 0 {
+			want = records[len(records)-1].Seq
+		}
+		if err != nil || n != len(records) || last != want || !bytes.Equal(encoded, encode(records)) {
+			h.s.Fatalf("after %d, limit %d, %d bytes: read encoded are %d records to number %d, %v; want %d to %d, or their bytes differ",
+				after, limit, maxBytes, n, last, err, len(records), want)
+		}
+	}
+	return records
 }
 
 func (h handle) readBefore(id space.ID, before uint64, limit, maxBytes int) []space.Record {

@@ -81,6 +81,7 @@ func Run(t *testing.T, factory Factory) {
 		{"SmallRuns", testSmallRuns},
 		{"LargeRuns", testLargeRuns},
 		{"Hole", testHole},
+		{"Encoded", testEncoded},
 		{"Abort", testAbort},
 		{"Full", testFull},
 		{"Newer", testNewer},

@@ -146,8 +146,8 @@ func (b *bridge) handle(ref int, method string, message js.Value) {
 	case "read": // id, after, limit, bytes -> records
 		after, limit, size := uint64(message.Index(3).Float()), message.Index(4).Int(), message.Index(5).Int()
 		go func() {
-			records, err := s.Read(b.ctx, after, limit, size)
-			b.reply(ref, err, appendRecords(nil, records))
+			records, _, _, err := s.ReadEncoded(b.ctx, after, limit, size)
+			b.reply(ref, err, records)
 		}()
 	case "readBefore": // id, before, limit, bytes -> records, ascending
 		before, limit, size := uint64(message.Index(3).Float()), message.Index(4).Int(), message.Index(5).Int()

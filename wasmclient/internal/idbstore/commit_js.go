@@ -26,6 +26,7 @@ func (s *Store) Commit(ctx context.Context, c *replica.Commit) (*replica.CommitR
 		result, err = s.commit(conn, c)
 		return err
 	})
+	s.dropMoved(c) // also of a failure, after which the outcome may be unknown
 	if err != nil {
 		return nil, err
 	}

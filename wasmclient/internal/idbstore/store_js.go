@@ -47,6 +47,7 @@ type Store struct {
 	mu     sync.Mutex // never held while waiting
 	conn   *connection
 	closed bool
+	recent recent
 
 	// beforeCommit, when not nil, is called when all of a commit's writes are issued; its error takes them back.
 	beforeCommit func(*transaction) error
@@ -69,6 +70,7 @@ func (s *Store) Close() error {
 	s.mu.Lock()
 	conn := s.conn
 	s.conn, s.closed = nil, true
+	s.recent.drop()
 	s.mu.Unlock()
 	if conn != nil {
 		conn.close()
@@ -158,6 +160,7 @@ func (s *Store) gone() {
 	s.mu.Lock()
 	already := s.closed
 	s.conn, s.closed = nil, true
+	s.recent.drop()
 	s.mu.Unlock()
 	if !already && s.config.OnClosed != nil {
 		go s.config.OnClosed()
@@ -172,6 +175,7 @@ func (s *Store) current() (*connection, error) {
 	}
 	if s.conn != nil && s.conn.lost {
 		s.conn = nil
+		s.recent.drop()
 	}
 	return s.conn, nil
 }
@@ -183,6 +187,7 @@ func (s *Store) drop(conn *connection) {
 	defer s.mu.Unlock()
 	if s.conn == conn {
 		s.conn = nil
+		s.recent.drop()
 	}
 }
 
