@@ -1,5 +1,9 @@
 // Measures the client in Chromium and writes Markdown: bench/page.ts in a page of the real server, and the store's
 // own benchmarks. It needs build/skerry, build/syncload and dist.
+//
+// Usage: node bench.mjs [PART [RUNS]]
+//
+// With a part, append or records, it measures that alone, several times (3), and prints the medians.
 import { execFileSync, spawn } from "node:child_process";
 import { cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -37,7 +41,8 @@ function fill(url) {
   return JSON.parse(spaces.split("\n")[0]).id;
 }
 
-async function inPage() {
+/** Serves the pages, opens a browser, and returns what measure makes of them. */
+async function inPage(measure) {
   cpSync(join(web, "dist"), join(dir, "www"), { recursive: true });
   await esbuild.build({
     entryPoints: [join(web, "bench", "page.ts")],
@@ -64,19 +69,49 @@ async function inPage() {
         await page.close();
       }
     };
-    const id = fill(url);
-    const append = await call("append", events);
-    const catchUp = await call("catchUp", id, records);
-    const pack = await call("pack", records);
-    const cold = await call("coldLoad", id, records);
-    const unpack = await call("unpack", records);
-    return { append, catchUp, pack, cold, unpack };
+    return await measure(call, () => fill(url));
   } finally {
     await browser?.close();
     const exited = new Promise((resolve) => server.child.once("exit", resolve));
     server.child.kill("SIGTERM");
     await exited;
   }
+}
+
+async function everything(call, fill) {
+  const id = fill();
+  const append = await call("append", events);
+  const catchUp = await call("catchUp", id, records);
+  const pack = await call("pack", records);
+  const cold = await call("coldLoad", id, records);
+  const unpack = await call("unpack", records);
+  return { append, catchUp, pack, cold, unpack };
+}
+
+/** Prints the medians of one part, by name. */
+async function only(part, runs) {
+  const print = (samples) => {
+    for (const name of Object.keys(samples[0])) {
+      const times = samples.map((sample) => sample[name]).sort((a, b) => a - b);
+      console.log(`${name.padEnd(10)} ${ms(times[runs >> 1])} (${times.map(ms).join(", ")})`);
+    }
+  };
+  await inPage(async (call, fill) => {
+    const samples = [];
+    if (part === "append") {
+      for (let i = 0; i < runs; i++) samples.push(await call("append", events));
+    } else {
+      const id = fill();
+      console.log(`catchUp    ${ms(await call("catchUp", id, records))}`);
+      await call("pack", records);
+      for (let i = 0; i < runs; i++) {
+        const { opened, read } = await call("coldLoad", id, records);
+        const floor = await call("unpack", records);
+        samples.push({ opened, read, floor });
+      }
+    }
+    print(samples);
+  });
 }
 
 /** Runs the store's benchmarks in the browser and returns milliseconds by name. */
@@ -101,8 +136,17 @@ const ms = (n) => `${n < 10 ? n.toFixed(1) : Math.round(n).toLocaleString("en")}
 const rate = (n, ms) => `${Math.round((n / ms) * 1000).toLocaleString("en")}/s`;
 const times = (a, b) => (a / b).toFixed(1);
 
+const [part, runs = "3"] = process.argv.slice(2);
+if (part && part !== "append" && part !== "records") throw new Error(`no part ${part}: append or records`);
 try {
-  const { append: a, catchUp, pack, cold, unpack } = await inPage();
+  if (part) await only(part, Number(runs));
+  else await report();
+} finally {
+  rmSync(dir, { recursive: true, force: true });
+}
+
+async function report() {
+  const { append: a, catchUp, pack, cold, unpack } = await inPage(everything);
   const store = inWorker();
   const row = (...cells) => console.log(`| ${cells.join(" | ")} |`);
 
@@ -144,6 +188,4 @@ try {
     row(`append, transactions in one commit: ${n}`, ms(took), ms(raw), times(took, raw), "", "");
   }
   console.log();
-} finally {
-  rmSync(dir, { recursive: true, force: true });
 }

@@ -25,10 +25,13 @@ export interface Source {
   watch(f: () => void): () => void;
 }
 
-const batch = 256;
+const batch = 1024;
 const end = 2 ** 32;
 
-/** Iterates over records, a batch at a time: the next one is read when the last one was used up. */
+/**
+ * Iterates over records, a batch at a time. Forward, the next batch is asked for while the last one is used; backward,
+ * where mostly few are wanted, when the last one was used up.
+ */
 export class EventIterator implements AsyncIterableIterator<EventRecord> {
   readonly #source: Source;
   readonly #after: number;
@@ -40,7 +43,10 @@ export class EventIterator implements AsyncIterableIterator<EventRecord> {
   #left: number;
   #cursor: number;
   #buffer: EventRecord[] = [];
+  #used = 0; // of the buffer
+  #ahead: Promise<EventRecord[]> | undefined; // the batch behind the buffer
   #turn: Promise<unknown> = Promise.resolve();
+  #waiting = 0; // calls of next
   #closed = false;
   #changed = true;
   #wake: (() => void) | undefined;
@@ -68,8 +74,19 @@ export class EventIterator implements AsyncIterableIterator<EventRecord> {
 
   /** Returns the next record. Calls that come while one waits are answered in their order. */
   next(): Promise<IteratorResult<EventRecord>> {
+    if (this.#waiting === 0) {
+      const value = this.#take(); // in the middle of a batch nothing need be waited for
+      if (value) return Promise.resolve({ done: false, value });
+    }
+    this.#waiting++;
     const result = this.#turn.then(() => this.#next());
-    this.#turn = result.catch(() => this.#close());
+    this.#turn = result.then(
+      () => void this.#waiting--,
+      () => {
+        this.#waiting--;
+        this.#close();
+      },
+    );
     return result;
   }
 
@@ -79,13 +96,17 @@ export class EventIterator implements AsyncIterableIterator<EventRecord> {
     return Promise.resolve({ done: true, value: undefined });
   }
 
+  /** Takes the next record of the batch, if there is one and it is wanted. */
+  #take(): EventRecord | undefined {
+    if (this.#left <= 0 || this.#used === this.#buffer.length) return undefined;
+    this.#left--;
+    return this.#buffer[this.#used++];
+  }
+
   async #next(): Promise<IteratorResult<EventRecord>> {
     while (!this.#closed && this.#left > 0) {
-      const record = this.#buffer.shift();
-      if (record) {
-        this.#left--;
-        return { done: false, value: record };
-      }
+      const value = this.#take();
+      if (value) return { done: false, value };
       if (await this.#fill()) continue;
       if (!this.#live) break;
       await this.#wait();
@@ -94,7 +115,7 @@ export class EventIterator implements AsyncIterableIterator<EventRecord> {
     return { done: true, value: undefined };
   }
 
-  /** Reads the next batch; false if there is none now. */
+  /** Gets the next batch; false if there is none now. */
   async #fill(): Promise<boolean> {
     if (this.#live && !this.#unwatch) {
       this.#unwatch = this.#source.watch(() => {
@@ -102,20 +123,29 @@ export class EventIterator implements AsyncIterableIterator<EventRecord> {
         this.#wake?.();
       });
     }
-    this.#changed = false; // before reading: what changes from now on is looked at again
-    const limit = Math.min(batch, this.#left);
-    let records: EventRecord[];
-    if (this.#reverse) {
-      records = (await this.#source.read("before", this.#cursor, limit)).reverse();
-      records = records.filter((record) => record.seq > this.#after);
-    } else {
-      records = await this.#source.read("after", this.#cursor, limit);
-      records = records.filter((record) => record.seq < this.#before);
-    }
-    if (records.length === 0) return false;
+    const records = await (this.#ahead ?? this.#read(this.#left));
+    this.#ahead = undefined;
+    if (this.#closed || records.length === 0) return false;
     this.#cursor = records[records.length - 1]!.seq;
     this.#buffer = records;
+    this.#used = 0;
+    if (!this.#reverse && this.#left > records.length && this.#cursor + 1 < this.#before) {
+      this.#ahead = this.#read(this.#left - records.length);
+      this.#ahead.catch(() => {}); // it is told when its turn comes, if it does
+    }
     return true;
+  }
+
+  /** Reads the batch behind the cursor, of at most so many. */
+  async #read(most: number): Promise<EventRecord[]> {
+    this.#changed = false; // before reading: what changes from now on is looked at again
+    const limit = Math.min(batch, most);
+    if (this.#reverse) {
+      const records = (await this.#source.read("before", this.#cursor, limit)).reverse();
+      return records.filter((record) => record.seq > this.#after);
+    }
+    const records = await this.#source.read("after", this.#cursor, limit);
+    return records.length > 0 && records[records.length - 1]!.seq >= this.#before ? records.filter((record) => record.seq < this.#before) : records;
   }
 
   #wait(): Promise<void> {
@@ -131,6 +161,8 @@ export class EventIterator implements AsyncIterableIterator<EventRecord> {
   #close(): void {
     this.#closed = true;
     this.#buffer = [];
+    this.#used = 0;
+    this.#ahead = undefined;
     this.#signal?.removeEventListener("abort", this.#abort);
     this.#unwatch?.();
     this.#unwatch = undefined;

@@ -2,10 +2,10 @@ import type { Client } from "./client.js";
 import { SkerryError } from "./error.js";
 import { EventIterator, type EventsOptions } from "./events.js";
 import { Receipt } from "./receipt.js";
+import { decodeRecords } from "./records.js";
 import { formatULID, parseULID } from "./ulid.js";
 import {
   decodePending,
-  decodeRecords,
   decodeRejected,
   decodeSeq,
   encodePayload,
@@ -73,8 +73,9 @@ export class Space {
   }
 
   /**
-   * Iterates over committed events, from this device's own copy. It reads ahead no more than 256 events or 256 KiB;
-   * leaving the loop or the signal frees it. With `live` it goes on as events arrive.
+   * Iterates over committed events, from this device's own copy. It reads batches of up to 1,024 events or about 256
+   * KiB, and forward one such batch ahead; leaving the loop or the signal frees them. With `live` it goes on as events
+   * arrive.
    */
   events(options: EventsOptions = {}): EventIterator {
     const client = this.#client;

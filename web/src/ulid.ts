@@ -96,6 +96,7 @@ export function parseULID(text: string): Uint8Array {
 
 /** Returns the milliseconds since 1970 that a ULID carries. */
 export function ulidTime(id: Uint8Array): number {
-  const view = new DataView(id.buffer, id.byteOffset, id.byteLength);
-  return view.getUint16(0) * 2 ** 32 + view.getUint32(2);
+  let time = 0;
+  for (let i = 0; i < 6; i++) time = time * 256 + id[i]!;
+  return time;
 }

@@ -1,10 +1,10 @@
 // What crosses between page and worker, as bytes. Records and transactions are as on the wire; the rest is arrays
 // that pack_js.go writes.
-import { decode, decodeMulti, encode, Encoder } from "@msgpack/msgpack";
+import { decode, Decoder, encode, Encoder } from "@msgpack/msgpack";
 import { type Code, codeName } from "./codes.js";
 import { SkerryError } from "./error.js";
 import { toHex } from "./bytes.js";
-import { formatULID, ulidTime } from "./ulid.js";
+import { formatULID } from "./ulid.js";
 
 /** A place in a space's log, opaque: keep it, pass it back as `after` or `before`. */
 export type Position = string;
@@ -156,8 +156,10 @@ export interface RejectedTransaction {
 
 const noSchema = new Uint8Array(8);
 
-// Making an encoder costs more than encoding an event; one keeps the room that its largest payload took.
+// Making an encoder or a decoder costs more than it takes to encode or decode an event. One encoder keeps the room that
+// its largest payload took.
 const payloads = new Encoder({ ignoreUndefined: true });
+const decoder = new Decoder();
 
 /** Returns a payload as the bytes that the log keeps. */
 export function encodePayload(value: unknown): Uint8Array {
@@ -171,7 +173,7 @@ export function encodePayload(value: unknown): Uint8Array {
 /** Returns what a payload's bytes hold; `undefined` if they are not msgpack. */
 export function decodePayload(bytes: Uint8Array): unknown {
   try {
-    return decode(bytes);
+    return decoder.decode(bytes);
   } catch {
     return undefined;
   }
@@ -180,51 +182,6 @@ export function decodePayload(bytes: Uint8Array): unknown {
 /** Returns a transaction in wire encoding. The worker fills in author, api and client version. */
 export function encodeTransaction(events: readonly { id: Uint8Array; type: string; payload: Uint8Array }[]): Uint8Array {
   return encode(["", "", "", events.map((event) => [event.id, event.type, noSchema, event.payload])]);
-}
-
-type RecordFields = [
-  id: Uint8Array,
-  seq: number,
-  receivedAt: number,
-  index: number,
-  count: number,
-  author: string,
-  type: string,
-  schema: Uint8Array,
-  payload: Uint8Array,
-  api: string,
-  clientVersion: string,
-];
-
-/** Reads records that follow one another in wire encoding. Payloads are decoded when they are looked at. */
-export function decodeRecords(bytes: Uint8Array): EventRecord[] {
-  const records: EventRecord[] = [];
-  for (const fields of decodeMulti(bytes)) records.push(toRecord(fields as RecordFields));
-  return records;
-}
-
-function toRecord(fields: RecordFields): EventRecord {
-  const [id, seq, receivedAt, index, count, author, type, schema, bytes, api, clientVersion] = fields;
-  let payload: { value: unknown } | undefined;
-  return {
-    id: formatULID(id),
-    seq,
-    author,
-    type,
-    get payload() {
-      payload ??= { value: decodePayload(bytes) };
-      return payload.value;
-    },
-    bytes,
-    position: toPosition(seq),
-    time: Math.min(ulidTime(id), receivedAt),
-    receivedAt,
-    index,
-    count,
-    api,
-    clientVersion,
-    schema: toHex(schema),
-  };
 }
 
 type PackedInfo = [

@@ -128,17 +128,17 @@ test("what cannot be written is refused at once", async () => {
 
 test("events come in batches, forwards and backwards, within bounds", async () => {
   const { worker, space } = await opened();
-  worker.head = 600;
+  worker.head = 2500;
   const forwards: number[] = [];
   for await (const event of space.events()) forwards.push(event.seq);
-  assert.deepEqual(forwards, Array.from({ length: 600 }, (_, i) => i + 1));
+  assert.deepEqual(forwards, Array.from({ length: 2500 }, (_, i) => i + 1));
   assert.equal(worker.sent.filter((message) => message[1] === "read").length, 4);
   const some: unknown[] = [];
   for await (const event of space.events({ after: "p10", before: "p14" })) some.push(event.payload);
   assert.deepEqual(some, [{ seq: 11 }, { seq: 12 }, { seq: 13 }]);
   const backwards: number[] = [];
   for await (const event of space.events({ reverse: true, after: "p300", limit: 299 })) backwards.push(event.seq);
-  assert.deepEqual(backwards, Array.from({ length: 299 }, (_, i) => 600 - i));
+  assert.deepEqual(backwards, Array.from({ length: 299 }, (_, i) => 2500 - i));
   assert.throws(() => space.events({ live: true, reverse: true }), { code: "bad_argument" });
   assert.throws(() => space.events({ after: "7" }), { code: "bad_argument" });
 });

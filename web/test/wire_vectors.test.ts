@@ -6,7 +6,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { toHex } from "../src/bytes.js";
-import { decodeRecords, encodeTransaction } from "../src/wire.js";
+import { decodeRecords } from "../src/records.js";
+import { encodeTransaction } from "../src/wire.js";
 import { fromHex, readVectors, root } from "./root.js";
 
 interface Vector {
