@@ -101,6 +101,9 @@ class Reader {
 
 const malformed = (): SkerryError => new SkerryError("internal", "the worker's records are malformed");
 
+/** Up to how many bytes a payload is decoded at once, which costs no more than getting ready to do so later. */
+const small = 1024;
+
 const unread = Symbol();
 
 /** Makes a record of its parts. All that a page can see are properties of its own, so that spreading copies them. */
@@ -117,16 +120,12 @@ function toRecord(
   api: string,
   clientVersion: string,
 ): EventRecord {
-  let payload: unknown = unread;
-  return {
+  const record = {
     id: formatULID(id),
     seq,
     author,
     type,
-    get payload() {
-      if (payload === unread) payload = decodePayload(bytes);
-      return payload;
-    },
+    payload: bytes.length <= small ? decodePayload(bytes) : undefined,
     bytes,
     position: toPosition(seq),
     time: Math.min(ulidTime(id), receivedAt),
@@ -137,4 +136,12 @@ function toRecord(
     clientVersion,
     schema,
   };
+  if (bytes.length > small) {
+    let payload: unknown = unread;
+    Object.defineProperty(record, "payload", {
+      enumerable: true,
+      get: () => (payload === unread ? (payload = decodePayload(bytes)) : payload),
+    });
+  }
+  return record;
 }

@@ -78,6 +78,25 @@ func BenchmarkColdLoad(b *testing.B) {
 			b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N)/float64(count)*total, "ms/100k")
 		})
 	}
+	b.Run("encoded", func(b *testing.B) { // as much at a time as a page asks for
+		s := openTest(b, freshName(b))
+		for at := space.Start(testSpace); at.Seq < total; {
+			_, part := benchRun(at, 1000)
+			mustCommit(b, s, &replica.Commit{Spaces: []replica.SpaceCommit{*part}})
+			at = *part.Position
+		}
+		b.ResetTimer()
+		for range b.N {
+			for after := uint64(0); after < total; {
+				_, n, last, err := s.ReadEncoded(context.Background(), testSpace, after, 1024, 256<<10)
+				if err != nil || n == 0 {
+					b.Fatal(n, err)
+				}
+				after = last
+			}
+		}
+		b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N), "ms/100k")
+	})
 	b.Run("floor", func(b *testing.B) {
 		s := openTest(b, freshName(b))
 		at := space.Start(testSpace)
