@@ -2,12 +2,8 @@ package sim
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"slices"
-	"strings"
 
-	"skerry/shared/digest"
-	"skerry/shared/module"
 	"skerry/shared/replica"
 	"skerry/shared/space"
 	"skerry/shared/wire"
@@ -30,31 +26,6 @@ type device struct {
 	tabs   []*tab
 	holder *tab
 	queue  []*tab
-}
-
-// tab is one core with its shell.
-type tab struct {
-	device *device
-	index  int
-	life   int // counts restarts; 0 before the first
-	core   *replica.Replica
-	frozen bool
-	inbox  []replica.Input
-	wake   uint64
-	link   *link
-	ids    *space.IDSource
-
-	nextRef uint64
-	waiting map[uint64]*pendingAppend
-	// unacknowledged are appends whose outcome the page has not heard of: it sends them again to the worker's
-	// successor.
-	unacknowledged []*pendingAppend
-}
-
-type pendingAppend struct {
-	space       space.ID
-	transaction *space.Transaction
-	discards    space.ULID
 }
 
 func newDevice(w *World, i int) *device {
@@ -84,62 +55,6 @@ func (d *device) start() {
 }
 
 func (d *device) clock() uint64 { return uint64(int64(d.world.now) + 1_800_000_000_000 + d.skew) }
-
-func (t *tab) String() string { return fmt.Sprintf("%s.%d", t.device.name, t.index) }
-
-// start opens the tab over the store.
-func (t *tab) start() {
-	if t.core != nil {
-		return
-	}
-	w := t.device.world
-	t.life++
-	t.frozen, t.inbox, t.wake, t.link = false, nil, 0, nil
-	t.waiting = make(map[uint64]*pendingAppend)
-	random := seeded{rand.New(rand.NewPCG(w.random.Uint64(), 1))}
-	t.ids = space.NewIDSource(random)
-	loaded := t.device.store.Load()
-	if !t.device.locks {
-		random.Read(loaded.Meta.Session[:])
-	}
-	t.core = replica.New(replica.Config{Sync: true, ClientVersion: "1.2.3", Rand: random, Credit: 2000}, loaded)
-	w.logf("%s starts", t)
-	t.contend()
-	t.poll(t.life)
-	for _, a := range t.unacknowledged {
-		t.append(a)
-	}
-}
-
-func (t *tab) poll(life int) {
-	t.device.world.after(5000, func() {
-		if t.life == life && t.core != nil {
-			t.step(replica.Poll{})
-			t.poll(life)
-		}
-	})
-}
-
-// contend asks for the lead.
-func (t *tab) contend() {
-	d := t.device
-	if !d.locks {
-		life := t.life
-		d.world.after(20, func() {
-			if t.life == life && t.core != nil {
-				loaded := d.store.Load()
-				loaded.Meta.Session = t.core.Meta().Session
-				t.step(replica.Led{Loaded: loaded})
-			}
-		})
-		return
-	}
-	if d.holder == t || slices.Contains(d.queue, t) {
-		return
-	}
-	d.queue = append(d.queue, t)
-	d.grant()
-}
 
 // grant gives the lock to whoever waits first, if it is free.
 func (d *device) grant() {
@@ -190,35 +105,6 @@ func (d *device) steal() {
 	})
 }
 
-// crash ends the tab at once. Commits that it has begun may or may not happen.
-func (t *tab) crash() {
-	if t.core == nil {
-		return
-	}
-	t.device.world.logf("%s crashes", t)
-	for _, ref := range sortedRefs(t.waiting) {
-		if a := t.waiting[ref]; a.transaction != nil && !slices.Contains(t.unacknowledged, a) {
-			t.unacknowledged = append(t.unacknowledged, a)
-		}
-	}
-	t.life++
-	t.core = nil
-	if t.link != nil {
-		t.link.cut()
-		t.link = nil
-	}
-	t.device.release(t)
-}
-
-func sortedRefs(m map[uint64]*pendingAppend) []uint64 {
-	var refs []uint64
-	for ref := range m {
-		refs = append(refs, ref)
-	}
-	slices.Sort(refs)
-	return refs
-}
-
 // losePower crashes every tab and takes the store back to what was flushed.
 func (d *device) losePower() {
 	d.world.logf("%s loses power", d.name)
@@ -233,145 +119,6 @@ func (d *device) losePower() {
 }
 
 func (d *device) flush() { d.flushed = d.store.Clone() }
-
-func (t *tab) freeze() {
-	if t.core != nil && !t.frozen {
-		t.device.world.logf("%s freezes", t)
-		t.frozen = true
-	}
-}
-
-func (t *tab) thaw() {
-	if t.core == nil || !t.frozen {
-		return
-	}
-	t.device.world.logf("%s thaws", t)
-	t.frozen = false
-	inbox := t.inbox
-	t.inbox = nil
-	for _, in := range inbox {
-		t.step(in)
-	}
-}
-
-// step gives the core one input and does what it says.
-func (t *tab) step(in replica.Input) {
-	if t.core == nil {
-		return
-	}
-	if t.frozen {
-		t.inbox = append(t.inbox, in)
-		return
-	}
-	w, life := t.device.world, t.life
-	effects := t.core.Step(w.now, in)
-	later := func(do func()) {
-		w.after(w.random.Uint64N(40), func() {
-			if t.life == life {
-				do()
-			}
-		})
-	}
-	for _, commit := range effects.Commits {
-		w.after(w.random.Uint64N(40), func() { t.runCommit(life, commit) })
-	}
-	if effects.Survey {
-		later(func() { t.step(replica.Surveyed{Loaded: t.device.store.Load()}) })
-	}
-	for _, id := range effects.Refresh {
-		later(func() { t.step(replica.Refreshed{Space: id, Snapshot: t.device.store.Refresh(id)}) })
-	}
-	for _, read := range effects.ReadRows {
-		later(func() {
-			rows := t.device.store.Outbox(read.Space, read.After, read.MaxBytes)
-			t.step(replica.RowsRead{Space: read.Space, After: read.After, Rows: rows})
-		})
-	}
-	for _, read := range effects.ReadIDs {
-		later(func() {
-			var ids []space.ULID
-			for _, r := range t.device.store.Read(read.Space, read.After, 1<<30, 1<<30) {
-				ids = append(ids, r.ID)
-			}
-			t.step(replica.IDsRead{Space: read.Space, After: read.After, IDs: ids})
-		})
-	}
-	if effects.Hangup != "" && t.link != nil {
-		w.logf("%s hangs up: %s", t, effects.Hangup)
-		if strings.Contains(effects.Hangup, "do not hash") {
-			w.failf("%s: honest records do not hash: %s", t, effects.Hangup)
-		}
-		t.link.cut()
-		t.link = nil
-	}
-	if effects.Dial {
-		t.dial()
-	}
-	for _, message := range effects.Send {
-		if t.link != nil {
-			t.link.toServer(message)
-		}
-	}
-	if effects.StepDown {
-		w.logf("%s steps down", t)
-		t.device.release(t)
-		w.after(1000, func() {
-			if t.life == life && t.core != nil {
-				t.contend()
-			}
-		})
-	}
-	for _, hint := range effects.Hints {
-		for _, other := range t.device.tabs {
-			if other != t && !w.chance(3) {
-				w.after(w.between(1, 20), func() { other.step(hint) })
-			}
-		}
-	}
-	for _, n := range effects.Notices {
-		t.notice(n)
-	}
-	if effects.WakeAt != 0 && (t.wake == 0 || effects.WakeAt < t.wake) {
-		t.wake = effects.WakeAt
-		w.after(effects.WakeAt-min(effects.WakeAt, w.now), func() {
-			if t.life == life {
-				t.wake = 0
-				t.step(replica.Tick{})
-			}
-		})
-	}
-}
-
-// runCommit applies a commit to the store, as long after it was asked for as the tab is frozen in the middle of it.
-func (t *tab) runCommit(life int, c replica.CommitEffect) {
-	d := t.device
-	w := d.world
-	if t.life != life && w.chance(2) {
-		return // the tab is gone before its transaction
-	}
-	if t.life == life && t.frozen && w.chance(2) {
-		w.after(500, func() { t.runCommit(life, c) })
-		return
-	}
-	result, err := d.store.Commit(c.Commit)
-	if err != nil {
-		w.failf("%s: the store refuses a commit: %v", t, err)
-		return
-	}
-	if !result.Stale {
-		d.note(c.Commit, result)
-		if c.Commit.Strict {
-			d.flush()
-		}
-	} else {
-		w.logf("%s commits stale", t)
-	}
-	w.after(w.random.Uint64N(10), func() {
-		if t.life == life {
-			t.step(replica.Committed{ID: c.ID, Result: result})
-		}
-	})
-}
 
 // note looks at what a commit made of the store.
 func (d *device) note(c *replica.Commit, result *replica.CommitResult) {
@@ -401,107 +148,4 @@ func (d *device) note(c *replica.Commit, result *replica.CommitResult) {
 		}
 		d.seen[part.Space] = seq
 	}
-}
-
-// notice keeps count of what the core told the app.
-func (t *tab) notice(n replica.Notice) {
-	w := t.device.world
-	switch n := n.(type) {
-	case replica.Durable:
-		a := t.waiting[n.Ref]
-		delete(t.waiting, n.Ref)
-		if a == nil {
-			return
-		}
-		t.unacknowledged = slices.DeleteFunc(t.unacknowledged, func(other *pendingAppend) bool { return other == a })
-		if a.transaction != nil {
-			w.promise(t, a)
-		} else if p := w.durable[a.space][a.discards]; p != nil {
-			p.discarded = true
-		}
-	case replica.Failed:
-		w.failf("%s: an append failed with %s: %s", t, n.Code, n.Reason)
-	case replica.Decided:
-		p := w.durable[n.Space][n.ID]
-		w.logf("%s %s %s outcome %d %s", t, short(n.Space), n.ID, n.Outcome, n.Code)
-		switch n.Outcome {
-		case replica.Synced:
-			st := w.server.stored[n.Space]
-			if st == nil {
-				w.failf("%s: told synced, but the server has no such space", n.ID)
-			} else if _, ok := st.known[n.ID]; !ok {
-				w.failf("%s: told synced, but it is not in the log", n.ID)
-			}
-			if p != nil {
-				p.synced = true
-			}
-		case replica.Refused:
-			if p != nil && !p.refused {
-				w.failf("%s: refused with %s: %s", n.ID, n.Code, n.Reason)
-			}
-		case replica.Discarded:
-			if p != nil && !p.discarded && !w.asked[n.ID] {
-				w.failf("%s: told discarded, which nobody asked for", n.ID)
-			}
-		}
-	}
-}
-
-// promise notes that an author was told that a transaction is durable.
-func (w *World) promise(t *tab, a *pendingAppend) {
-	if w.durable[a.space] == nil {
-		w.durable[a.space] = make(map[space.ULID]*promise)
-	}
-	id := a.transaction.ID()
-	if w.durable[a.space][id] == nil {
-		w.durable[a.space][id] = &promise{
-			device: t.device, space: a.space, events: len(a.transaction.Events), refused: a.transaction.Events[0].Type[0] == '$',
-		}
-	}
-	w.logf("%s durable %s %s key %d", t, short(a.space), id, t.device.keys[a.space][id])
-}
-
-func (t *tab) ref(a *pendingAppend) uint64 {
-	t.nextRef++
-	t.waiting[t.nextRef] = a
-	return t.nextRef
-}
-
-func (t *tab) append(a *pendingAppend) {
-	t.step(replica.Append{Ref: t.ref(a), Space: a.space, Transaction: a.transaction, AppendedAt: t.device.clock()})
-}
-
-// createSpace makes a space, offline or not.
-func (t *tab) createSpace() {
-	w := t.device.world
-	stamp, err := t.ids.New(t.device.clock())
-	if err != nil {
-		panic(err)
-	}
-	genesis := space.Genesis{Stamp: stamp, Creator: t.core.Meta().Identity, Module: module.Open, Params: []byte{0x80}}
-	id := genesis.ID()
-	w.spaces = append(w.spaces, id)
-	w.made[id] = genesis
-	w.logf("%s makes %s", t, short(id))
-	t.step(replica.Append{Ref: t.ref(&pendingAppend{space: id}), Space: id, AppendedAt: t.device.clock(),
-		Insert: &replica.SpaceInfo{Genesis: &genesis, Position: space.Start(id), Module: module.Open}})
-	t.step(replica.Open{Ref: t.ref(&pendingAppend{space: id}), Space: id})
-}
-
-// write appends a transaction of one to five events.
-func (t *tab) write(id space.ID) {
-	w := t.device.world
-	transaction := &space.Transaction{Author: t.core.Meta().Identity, API: wire.APIHigh, ClientVersion: "1.2.3"}
-	for range 1 + w.random.IntN(5) {
-		event, err := t.ids.New(t.device.clock())
-		if err != nil {
-			panic(err)
-		}
-		payload := digest.Of(event[:])
-		transaction.Events = append(transaction.Events, space.Event{ID: event, Type: "message", Payload: payload[:w.random.IntN(32)]})
-	}
-	if w.chance(30) {
-		transaction.Events[0].Type = "$reserved"
-	}
-	t.append(&pendingAppend{space: id, transaction: transaction})
 }
