@@ -13,6 +13,7 @@ export class Log {
   #pending: PendingTransaction[] = [];
   #rejected: RejectedTransaction[] = [];
   #more = false;
+  #atEnd = true;
   #looking = false;
   #again = false;
 
@@ -34,6 +35,11 @@ export class Log {
     element("older").addEventListener("click", () => void this.#older(), { signal });
     signal.addEventListener("abort", space.subscribe(() => void this.#look()));
     element("messages").replaceChildren();
+    const log = element("log");
+    log.addEventListener("scroll", () => (this.#atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40), { signal });
+    const resized = new ResizeObserver(() => this.#keepEnd());
+    resized.observe(log);
+    signal.addEventListener("abort", () => resized.disconnect());
     void this.#follow();
     void this.#look();
   }
@@ -106,25 +112,24 @@ export class Log {
       console.info("not saved:", error);
       this.#draw();
     });
+    this.#atEnd = true; // what one writes oneself is shown
     this.#draw();
   }
 
   #draw(): void {
     if (this.#abort.signal.aborted) return;
-    const log = element("log");
-    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
     const known = new Set(this.#records.map((record) => record.id));
     const refused = new Set(this.#rejected.map((transaction) => transaction.id));
     const items: HTMLLIElement[] = this.#records.map((r) =>
-      this.#item(r.id, r.author, textOf(r.type, r.payload), r.time, ["synced", `✓ synced, no. ${r.seq}`]),
+      this.#item(r.id, r.author, textOf(r.type, r.payload), r.time, ["synced", `synced, no. ${r.seq}`]),
     );
     const waiting = new Set<string>();
     for (const transaction of this.#pending) {
       waiting.add(transaction.id);
       if (transaction.state === "withdrawn") continue;
       const mark: [string, string] =
-        transaction.state === "accepted" ? ["synced", "✓ synced"] : ["durable", "saved on this device"];
-      if (transaction.code) mark[1] += `, waits: ${transaction.code}`;
+        transaction.state === "accepted" ? ["synced", "synced"] : ["durable", "on this device"];
+      if (transaction.code) mark[1] += `, waits: ${transaction.code.replace("_", " ")}`;
       for (const event of transaction.events) {
         if (known.has(event.id)) continue;
         items.push(this.#item(event.id, transaction.author, textOf(event.type, event.payload), transaction.appendedAt, mark));
@@ -132,12 +137,12 @@ export class Log {
     }
     for (const [id, { text, at, stage }] of this.#receipts) {
       if (known.has(id) || waiting.has(id) || refused.has(id)) continue;
-      const mark = stage === "durable" ? "saved on this device" : stage === "applied" ? "shown, saving…" : "writing…";
+      const mark = stage === "durable" ? "on this device" : stage === "applied" ? "being saved" : "being written";
       items.push(this.#item(id, this.#me, text, at, [stage, mark]));
     }
     for (const { id, author, events, appendedAt, code, reason } of this.#rejected) {
       const text = events.map((event) => textOf(event.type, event.payload)).join("\n");
-      const item = this.#item(id, author, text, appendedAt, ["refused", `refused: ${code} ${reason}`]);
+      const item = this.#item(id, author, text, appendedAt, ["refused", `refused: ${reason || code}`]);
       item.classList.add("refused");
       item.lastElementChild!.append(
         button("Retry", () => this.space.retry(id)),
@@ -148,7 +153,13 @@ export class Log {
     element("messages").replaceChildren(...items);
     element("empty").hidden = items.length > 0;
     element("older").hidden = !this.#more;
-    if (atEnd) log.scrollTop = log.scrollHeight;
+    this.#keepEnd();
+  }
+
+  /** Stays with the newest message, unless somebody scrolled away from it. */
+  #keepEnd(): void {
+    const log = element("log");
+    if (this.#atEnd) log.scrollTop = log.scrollHeight;
   }
 
   #item(id: string, author: string, text: string, at: number, [kind, label]: [string, string]): HTMLLIElement {

@@ -2,7 +2,7 @@
 // but what package skerry exports, which is also at `skerry` in the browser's console.
 import { type Client, open, type Space, type SpaceInfo, SkerryError } from "skerry";
 import { Log } from "./log.js";
-import { element, time } from "./dom.js";
+import { count, element, left, time } from "./dom.js";
 
 const shown = 200; // spaces in the list; more are reached by their links
 
@@ -76,6 +76,7 @@ class Page {
     const valid = /^[0-9a-f]{64}$/.test(id);
     document.body.classList.toggle("reading", valid);
     element("main").hidden = !valid;
+    element("welcome").hidden = valid;
     if (valid) this.#log = new Log(this.#client.space(id), this.#client.identity);
     this.#schedule();
   }
@@ -99,18 +100,19 @@ class Page {
 
   #drawStatus(): void {
     const s = this.#client.status;
-    const parts: [string, string?][] = [[s.connection.replace("_", " "), s.connection]];
-    parts.push([s.leader ? "this tab syncs" : "another tab syncs, or none"]);
-    parts.push([s.pending === 0 ? "nothing waits" : `${s.pending} to sync`]);
+    const parts: [string, string?][] = [[connections[s.connection] ?? s.connection.replace("_", " "), `dot ${s.connection}`]];
     if (s.undurable > 0) parts.push([`${s.undurable} not saved yet`, "bad"]);
+    if (s.pending > 0) parts.push([`${count(s.pending, "message")} to sync`, "waits"]);
     if (s.pendingSpaces > 0) {
-      const until = s.retryAt && s.retryAt > Date.now() ? `, the next at ${time(s.retryAt, true)}` : "";
-      parts.push([`${s.pendingSpaces} spaces wait for the server${until}`]);
+      const next = left(s.retryAt);
+      parts.push([`${count(s.pendingSpaces, "space")} to sync${next ? `: the server takes the next in ${next}` : ""}`, "waits"]);
     }
+    if (s.pending + s.pendingSpaces === 0) parts.push(["everything is synced"]);
+    if (s.catchingUp > 0) parts.push([`catching up with ${count(s.catchingUp, "space")}`]);
     if (s.rejected > 0) parts.push([`${s.rejected} refused`, "bad"]);
     if (s.code) parts.push([s.reason ? `${s.code}: ${s.reason}` : s.code]);
     if (s.storage !== "ok") parts.push([`storage ${s.storage}`, "bad"]);
-    if (s.lastSync) parts.push([`synced ${time(s.lastSync, true)}`]);
+    if (s.lastSync) parts.push([`last heard of the server at ${time(s.lastSync)}`]);
     const spans = parts.map(([text, kind]) => {
       const span = document.createElement("span");
       span.textContent = text;
@@ -122,6 +124,11 @@ class Page {
     if (before !== spans.map((span) => span.textContent).join()) footer.replaceChildren(...spans);
   }
 }
+
+const connections: Partial<Record<string, string>> = {
+  offline: "offline: what you write is kept on this device",
+  following: "another tab syncs",
+};
 
 function nameOf(info: SpaceInfo): string {
   const { params } = info;
@@ -137,9 +144,9 @@ function spaceItem(info: SpaceInfo, current: boolean): HTMLLIElement {
   const name = document.createElement("b");
   name.textContent = nameOf(info);
   const more = document.createElement("span");
-  more.className = "quiet";
+  more.className = info.pending > 0 || !info.created ? "waits" : "quiet";
   more.textContent = [
-    info.created ? `${info.seq} events` : info.code === "rate_limited" ? "waits for its turn at the server" : "not at the server yet",
+    info.created ? count(info.seq, "event") : info.code === "rate_limited" ? "waits for its turn at the server" : "only on this device",
     info.pending > 0 ? `${info.pending} to sync` : "",
   ]
     .filter(Boolean)
@@ -154,7 +161,7 @@ function drawHead(space: Space): void {
   element("title").textContent = nameOf(info);
   element("about").textContent = [
     info.creator ? `made by ${info.creator}` : "nothing is known of it yet",
-    info.created ? `${info.seq} events` : info.creator ? "not at the server yet" : "",
+    info.created ? count(info.seq, "event") : info.creator ? "only on this device until the server has it" : "",
     info.code ? `${info.code}${info.reason ? `: ${info.reason}` : ""}` : "",
   ]
     .filter(Boolean)

@@ -51,7 +51,7 @@ test("a thousand spaces made offline all arrive, at the server's pace, those wit
     await ada.wire.mend();
     await ada.poke();
     await ada.until("half through", (c) => c.status.pendingSpaces <= 500, 60_000);
-    await ada.page.waitForSelector("#status :text('spaces wait for the server')");
+    await ada.page.waitForSelector("#status :text('spaces to sync')");
     await world.server.kill();
     await world.server.start();
     await ada.poke();
