@@ -47,6 +47,7 @@ type connection struct {
 	pushedSpaces uint64
 	credit       uint64 // to be granted: paid by what is stored or dropped
 	directory    uint64 // the last ref used
+	directoryAt  uint64 // when to ask for the directory again, after a refusal; 0: it was not refused
 	eager        bool   // the platform said meanwhile that trying is worth it: if this attempt fails, try again soon
 	code         Code   // why the last connection ended
 	reason       string
@@ -67,6 +68,8 @@ func (c *connection) wakeAt(r *Replica) uint64 {
 		return c.since + handshake
 	case c.pinged:
 		return c.heard + silence + pongWithin
+	case c.directoryAt > 0:
+		return min(c.heard+silence, c.directoryAt)
 	default:
 		return c.heard + silence
 	}
@@ -92,6 +95,11 @@ func (r *Replica) advanceConnection() {
 	case c.heard+silence <= r.now && !c.pinged:
 		c.pinged = true
 		r.send(&wire.Ping{})
+	}
+	if c.phase == online && c.directoryAt > 0 && c.directoryAt <= r.now {
+		c.directoryAt = 0
+		c.directory++
+		r.send(&wire.Directory{Ref: c.directory, Since: r.meta.Since})
 	}
 	r.grantCredit()
 }
@@ -194,7 +202,11 @@ func (r *Replica) received(in Received) {
 		r.bye(f)
 	case *wire.Page, *wire.BlobPart:
 		c.credit += uint64(in.Size) // nobody asked: dropped, and paid back
-	case *wire.Pong, *wire.Ephemeral, *wire.Refused:
+	case *wire.Refused:
+		if f.Ref == c.directory {
+			c.directoryAt = r.now + retryFloor + r.random(backoffCeiling)
+		}
+	case *wire.Pong, *wire.Ephemeral:
 	default:
 		r.drop(wire.CodeBadServerMessage, fmt.Sprintf("the server sent frame %d out of place", f.Number()))
 	}

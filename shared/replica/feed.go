@@ -160,9 +160,24 @@ func (r *Replica) caughtUp(f *wire.CaughtUp) {
 	}
 	s.feed.answered, s.feed.caughtUp, s.feed.again = true, true, false
 	r.lastSync = r.now
+	r.dropWithdrawn(s, false)
 	r.wantPush(s)
 	r.changed(s)
 	r.statusChanged()
+}
+
+// dropWithdrawn deletes the rows that were discarded, as far as it is known that the server does not have them: they
+// were never pushed, or everything that earlier connections brought it has come back (absent: it does not even have the
+// space). Until then a discarded row may yet turn out to be in the log, which makes it synced.
+func (r *Replica) dropWithdrawn(s *spaceState, absent bool) {
+	if !r.leads {
+		return
+	}
+	for _, e := range s.entries {
+		if e.State == Withdrawn && !e.inFlight && (!e.sent || s.feed.caughtUp || absent) {
+			r.sync.dropWithdrawn(r, s, e)
+		}
+	}
 }
 
 func (r *Replica) subscriptionEnded(f *wire.Ended) {
@@ -172,6 +187,7 @@ func (r *Replica) subscriptionEnded(f *wire.Ended) {
 	}
 	r.dropInbox(s)
 	s.feed.asked, s.feed.answered, s.feed.caughtUp = false, false, false
+	r.dropWithdrawn(s, f.Code == wire.CodeUnknownSpace)
 	switch {
 	case f.Code == wire.CodeUnknownSpace && s.info.Genesis != nil:
 		r.sync.setCreated(r, s, false)

@@ -244,7 +244,8 @@ func (r *Replica) pushOne(s *spaceState) turn {
 	r.conn.unanswered += sent.bytes
 	r.out.Send = append(r.out.Send, message)
 	for _, id := range sent.ids {
-		s.byID[id].inFlight = true
+		e := s.byID[id]
+		e.inFlight, e.sent = true, true
 	}
 	p.drop(taken, after)
 	if p.n == 0 {
@@ -310,7 +311,7 @@ func (r *Replica) rowsRead(in RowsRead) {
 	for i := range in.Rows {
 		row := &in.Rows[i]
 		if s.byID[row.ID] == nil && (len(s.entries) == 0 || row.Key > s.entries[len(s.entries)-1].Key) {
-			s.add(&entry{Entry: row.Entry}) // another tab appended it: to pass over it would break the order
+			s.add(&entry{Entry: row.Entry, sent: true}) // another tab appended it: to pass over it would break the order
 		}
 		p.rows = append(p.rows, *row)
 		p.bytes += row.Size
@@ -369,8 +370,8 @@ func (r *Replica) pushed(f *wire.Pushed) {
 				r.sync.reject(r, s, e, v.Code, v.Reason)
 			}
 		case wire.Deferred:
-			if e.State == Withdrawn {
-				r.sync.dropWithdrawn(r, s, e)
+			if e.State == Withdrawn && (genesisFailed || v.Code == wire.CodeUnknownSpace || s.feed.caughtUp) {
+				r.sync.dropWithdrawn(r, s, e) // else an earlier connection's push of it may be in the log
 			}
 			r.deferred(s, e, v, genesisFailed || deferred)
 			deferred = true
@@ -436,6 +437,9 @@ func (r *Replica) genesisVerdict(s *spaceState, v *wire.Verdict) bool {
 	case wire.Accepted, wire.Duplicate:
 		s.problem = 0
 		r.sync.setCreated(r, s, true)
+		if v.Kind == wire.Accepted {
+			r.dropWithdrawn(s, true) // a moment ago the server had nothing of it
+		}
 		r.subscribe([]*spaceState{s})
 		r.wantPush(s)
 		return true

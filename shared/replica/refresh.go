@@ -57,6 +57,30 @@ func (r *Replica) refresh(s *spaceState) {
 	r.out.Refresh = append(r.out.Refresh, s.id)
 }
 
+// readAgain refreshes a space a little later: a read failed, or came too early to decide by. Nothing else might ever
+// ask for it.
+func (r *Replica) readAgain(s *spaceState) {
+	if len(r.toReadAgain) == 0 {
+		r.readAgainAt = r.now + retryFloor
+	}
+	if !slices.Contains(r.toReadAgain, s) {
+		r.toReadAgain = append(r.toReadAgain, s)
+	}
+}
+
+// readSomeAgain begins the reads that are due, a few at a time.
+func (r *Replica) readSomeAgain() {
+	if len(r.toReadAgain) == 0 || r.readAgainAt > r.now {
+		return
+	}
+	n := min(len(r.toReadAgain), loadsAtOnce)
+	for _, s := range r.toReadAgain[:n] {
+		r.refresh(s)
+	}
+	r.toReadAgain = r.toReadAgain[n:]
+	r.readAgainAt = r.now + retryFloor
+}
+
 func (r *Replica) refreshed(in Refreshed) {
 	s := r.spaces[in.Space]
 	if s == nil || !s.refreshing {
@@ -74,8 +98,9 @@ func (r *Replica) refreshed(in Refreshed) {
 	case snapshot == nil:
 		s.problemOnce(wire.CodeStorageFailed, "the store could not be read")
 		r.statusChanged()
-		return // the next poll, hint or commit tries again
-	case r.leads && snapshot.Epoch != r.meta.Epoch:
+		r.readAgain(s)
+		return
+	case r.leads && snapshot.Epoch > r.meta.Epoch: // a lower one was read before this tab began to lead
 		r.out.StepDown = true
 		r.follow()
 	}
@@ -112,9 +137,9 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 	old := s.byID
 	s.entries, s.byID, s.loaded = nil, nil, true
 	for i := range snapshot.Outbox {
-		e := &entry{Entry: snapshot.Outbox[i]}
+		e := &entry{Entry: snapshot.Outbox[i], sent: true} // by whoever led before, for all that is known
 		if was := old[e.ID]; was != nil {
-			e.inFlight, e.settling = was.inFlight, was.settling
+			e.inFlight, e.settling, e.sent = was.inFlight, was.settling, was.sent
 			if was.State == Accepted && e.State != Accepted {
 				e.State, e.Position = was.State, was.Position // its mark is on the way
 			}
@@ -130,11 +155,7 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 	s.outboxCount = len(s.entries)
 	s.rejected = len(snapshot.Rejected)
 	r.resolve(s, snapshot)
-	for _, e := range s.entries {
-		if e.State == Withdrawn && r.leads && !e.inFlight {
-			r.sync.dropWithdrawn(r, s, e)
-		}
-	}
+	r.dropWithdrawn(s, false)
 	if r.leads {
 		switch {
 		case s.feed.stale, s.feed.asked && s.info.Position.Seq > s.feed.verified.Seq:
@@ -185,16 +206,21 @@ func (r *Replica) idsRead(in IDsRead) {
 	}
 	s.reading = false
 	if in.Err != nil {
-		return // the next refresh asks again
+		r.readAgain(s)
+		return
 	}
 	for _, id := range in.IDs {
 		r.decide(s, id, Decided{Outcome: Synced, Position: s.info.Position})
 	}
 	var gone []space.ULID
 	for id := range s.watched {
-		if s.byID[id] == nil && s.commits == 0 && !s.refreshing {
+		if s.byID[id] == nil {
 			gone = append(gone, id)
 		}
+	}
+	if len(gone) > 0 && (s.commits > 0 || s.refreshing) {
+		r.readAgain(s) // what is under way may bring it back
+		return
 	}
 	if len(gone) > 0 && in.After > 0 {
 		// One that was appended again after it had been committed has its records further down: look at all of them
@@ -214,14 +240,14 @@ func (r *Replica) surveyed(loaded *Loaded) {
 	if loaded == nil {
 		return
 	}
-	if r.leads && loaded.Meta.Epoch != r.meta.Epoch {
+	if r.leads && loaded.Meta.Epoch > r.meta.Epoch {
 		r.out.StepDown = true
 		r.follow()
 	}
 	for i := range loaded.Spaces {
 		summary := &loaded.Spaces[i]
 		s := r.space(summary.Space)
-		if summary.Version > s.version && len(s.ahead) == 0 {
+		if summary.Version > s.version && (len(s.ahead) == 0 || s.commits == 0) {
 			s.known = true
 			r.refresh(s)
 		}

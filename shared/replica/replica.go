@@ -39,6 +39,9 @@ type Replica struct {
 	// toLoad holds spaces whose outbox must be read before they can push; a few are read at a time.
 	toLoad  []*spaceState
 	loading int
+	// toReadAgain holds spaces whose state could not be read or not be decided by, to be read at readAgainAt.
+	toReadAgain []*spaceState
+	readAgainAt uint64
 
 	// Creating spaces is limited by the server for the whole identity: one denial holds all of them back.
 	generation       uint64 // of the connection: what one paid for is not paid back on another
@@ -91,6 +94,7 @@ type entry struct {
 	Entry
 	inFlight bool // pushed on this connection, no verdict yet
 	settling bool // a verdict is on its way to the store
+	sent     bool // it may have reached the server, on this connection or an earlier one
 }
 
 // New returns the core of a tab that has just loaded its store. It does not lead.
@@ -108,6 +112,11 @@ func New(config Config, loaded *Loaded) *Replica {
 // load takes over what the store said; connection state of spaces begins anew.
 func (r *Replica) load(loaded *Loaded) {
 	r.meta = loaded.Meta
+	for _, s := range r.spaces {
+		if s.version == 0 { // what the server told of it was not stored
+			s.known, s.loaded, s.info = false, false, SpaceInfo{Position: space.Start(s.id)}
+		}
+	}
 	for i := range loaded.Spaces {
 		summary := &loaded.Spaces[i]
 		s := r.space(summary.Space)
@@ -117,6 +126,11 @@ func (r *Replica) load(loaded *Loaded) {
 			s.loaded = summary.Outbox == 0
 			if s.loaded {
 				s.entries, s.byID = nil, nil
+				s.ahead = slices.DeleteFunc(s.ahead, func(v uint64) bool { return v <= s.version })
+				s.unsure = len(s.ahead) > 0
+				if s.version >= s.outdated {
+					s.outdated = 0
+				}
 			}
 		}
 	}
@@ -186,6 +200,7 @@ func (r *Replica) Step(now uint64, input Input) Effects {
 func (r *Replica) advance() {
 	r.advanceConnection()
 	r.loadSome()
+	r.readSomeAgain()
 	r.advancePushes()
 	r.appends.advance(r)
 	r.sync.advance(r)
@@ -194,6 +209,9 @@ func (r *Replica) advance() {
 
 func (r *Replica) wakeAt() uint64 {
 	wake := min(r.conn.wakeAt(r), r.sync.retryAt, r.pushWakeAt())
+	if len(r.toReadAgain) > 0 {
+		wake = min(wake, r.readAgainAt)
+	}
 	if wake == never {
 		return 0
 	}
@@ -234,6 +252,9 @@ func (r *Replica) lead(loaded *Loaded) {
 	r.load(loaded)
 	r.conn.dialAt = r.now
 	for _, s := range r.sorted() {
+		for _, e := range s.entries {
+			e.sent = true // perhaps, by whoever led before
+		}
 		if !s.loaded || len(s.watched) > 0 {
 			r.toLoad = append(r.toLoad, s)
 		}

@@ -631,8 +631,11 @@ func TestWhatIsDiscardedBeforeItsTurnIsNeverPushed(t *testing.T) {
 	s.settle()
 	s.online()
 	s.wants("hello, directory , push a/1 genesis 2")
-	s.wantsOutbox("a", "2")
-	if got := s.decided(); got != "1 discarded" {
+	s.receive(&wire.Pushed{Space: idOf("a"), N: 1, Genesis: &wire.Verdict{Kind: wire.Accepted, Position: space.Start(idOf("a"))},
+		Verdicts: []wire.Verdict{{Kind: wire.Accepted, Position: s.stores("a", tx(2))}}})
+	s.settle()
+	s.wantsOutbox("a", "2 accepted")
+	if got := s.decided(); got != "2 synced, 1 discarded" {
 		t.Errorf("told %q", got)
 	}
 }

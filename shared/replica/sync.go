@@ -90,11 +90,7 @@ func (l *syncLane) setCreated(r *Replica, s *spaceState, created bool) {
 
 func (l *syncLane) mark(r *Replica, s *spaceState, e *entry) {
 	mark := Mark{ID: e.ID, State: e.State, Position: e.Position, Code: e.Code, Reason: e.Reason}
-	if i := slices.IndexFunc(s.pending.marks, func(m Mark) bool { return m.ID == e.ID }); i >= 0 && len(s.pending.marks) < 64 {
-		s.pending.marks[i] = mark
-	} else {
-		s.pending.marks = append(s.pending.marks, mark)
-	}
+	s.pending.marks = append(s.pending.marks, mark) // the last one of a row counts
 	l.dirty(r, s)
 }
 
@@ -189,7 +185,7 @@ func (l *syncLane) part(s *spaceState, room int) (*SpaceCommit, int, uint64) {
 			part.Expect, part.First = &from, b.first
 			part.Records = b.records
 		} else {
-			part.Records = append(part.Records[:len(part.Records):len(part.Records)], b.records...)
+			part.Records = append(part.Records, b.records...)
 		}
 		position := b.position
 		part.Last, part.Position = b.last, &position
@@ -267,24 +263,20 @@ func (l *syncLane) applied(r *Replica, s *spaceState, part *SpaceCommit, version
 	}
 	s.known = true
 	for _, id := range part.Settle {
-		if e := s.byID[id]; e != nil {
-			s.remove(e)
-		}
+		s.remove(id)
 		r.decide(s, id, Decided{Outcome: Synced, Position: s.info.Position})
 	}
 	for _, rejection := range part.Reject {
-		if e := s.byID[rejection.ID]; e != nil {
-			s.remove(e)
+		if s.remove(rejection.ID) {
 			s.rejected++
 		}
 		r.decide(s, rejection.ID, Decided{Outcome: Refused, Code: rejection.Code, Reason: rejection.Reason})
 	}
 	for _, id := range part.DropWithdrawn {
-		if e := s.byID[id]; e != nil {
-			s.remove(e)
-		}
+		s.remove(id)
 		r.decide(s, id, Decided{Outcome: Discarded, Code: wire.CodeDiscarded})
 	}
+	s.sweep()
 	r.seen(s, version)
 	if len(s.feed.inbox) > 0 {
 		l.dirty(r, s)
@@ -321,10 +313,17 @@ func (l *syncLane) stale(r *Replica, c *syncCommit, epoch uint64) {
 	}
 }
 
-func (s *spaceState) remove(e *entry) {
-	if i := slices.Index(s.entries, e); i >= 0 {
-		s.entries = slices.Delete(s.entries, i, i+1)
+// remove forgets a row of the outbox and reports whether it was there. Sweep must follow: taking rows out of a long
+// outbox one by one would take forever.
+func (s *spaceState) remove(id space.ULID) bool {
+	_, ok := s.byID[id]
+	delete(s.byID, id)
+	return ok
+}
+
+func (s *spaceState) sweep() {
+	if len(s.entries) != len(s.byID) {
+		s.entries = slices.DeleteFunc(s.entries, func(e *entry) bool { return s.byID[e.ID] != e })
+		s.outboxCount = len(s.entries)
 	}
-	delete(s.byID, e.ID)
-	s.outboxCount = len(s.entries)
 }
