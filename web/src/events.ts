@@ -1,4 +1,5 @@
 import { SkerryError } from "./error.js";
+import { decodeRecords, scanRecords } from "./records.js";
 import { type EventRecord, fromPosition, type Position } from "./wire.js";
 
 /** Which events {@link Space.events} gives, and in what order. */
@@ -19,8 +20,8 @@ export interface EventsOptions {
 
 /** What an iteration reads from. */
 export interface Source {
-  /** Reads records ascending: those after a number, or the newest before one. */
-  read(direction: "after" | "before", seq: number, limit: number): Promise<EventRecord[]>;
+  /** Reads records ascending, in wire encoding: those after a number, or the newest before one. */
+  read(direction: "after" | "before", seq: number, limit: number): Promise<Uint8Array | undefined>;
   /** Calls f when the space may have changed, until the returned function is called. */
   watch(f: () => void): () => void;
 }
@@ -44,7 +45,7 @@ export class EventIterator implements AsyncIterableIterator<EventRecord> {
   #cursor: number;
   #buffer: EventRecord[] = [];
   #used = 0; // of the buffer
-  #ahead: Promise<EventRecord[]> | undefined; // the batch behind the buffer
+  #ahead: Promise<Uint8Array | undefined> | undefined; // the batch behind the buffer
   #turn: Promise<unknown> = Promise.resolve();
   #waiting = 0; // calls of next
   #closed = false;
@@ -123,29 +124,34 @@ export class EventIterator implements AsyncIterableIterator<EventRecord> {
         this.#wake?.();
       });
     }
-    const records = await (this.#ahead ?? this.#read(this.#left));
+    const bytes = await (this.#ahead ?? this.#read(this.#left));
     this.#ahead = undefined;
-    if (this.#closed || records.length === 0) return false;
-    this.#cursor = records[records.length - 1]!.seq;
+    if (this.#closed || !bytes || bytes.length === 0) return false;
+    let records: EventRecord[];
+    if (this.#reverse) {
+      records = decodeRecords(bytes).reverse();
+      this.#cursor = records[records.length - 1]!.seq;
+      if (this.#cursor <= this.#after) records = records.filter((record) => record.seq > this.#after);
+    } else {
+      // The worker is asked for more before these are decoded, so that it is not idle meanwhile.
+      const { count, last } = scanRecords(bytes);
+      this.#cursor = last;
+      if (this.#left > count && last + 1 < this.#before) {
+        this.#ahead = this.#read(this.#left - count);
+        this.#ahead.catch(() => {}); // it is told when its turn comes, if it does
+      }
+      records = decodeRecords(bytes);
+      if (last >= this.#before) records = records.filter((record) => record.seq < this.#before);
+    }
     this.#buffer = records;
     this.#used = 0;
-    if (!this.#reverse && this.#left > records.length && this.#cursor + 1 < this.#before) {
-      this.#ahead = this.#read(this.#left - records.length);
-      this.#ahead.catch(() => {}); // it is told when its turn comes, if it does
-    }
-    return true;
+    return records.length > 0;
   }
 
   /** Reads the batch behind the cursor, of at most so many. */
-  async #read(most: number): Promise<EventRecord[]> {
+  #read(most: number): Promise<Uint8Array | undefined> {
     this.#changed = false; // before reading: what changes from now on is looked at again
-    const limit = Math.min(batch, most);
-    if (this.#reverse) {
-      const records = (await this.#source.read("before", this.#cursor, limit)).reverse();
-      return records.filter((record) => record.seq > this.#after);
-    }
-    const records = await this.#source.read("after", this.#cursor, limit);
-    return records.length > 0 && records[records.length - 1]!.seq >= this.#before ? records.filter((record) => record.seq < this.#before) : records;
+    return this.#source.read(this.#reverse ? "before" : "after", this.#cursor, Math.min(batch, most));
   }
 
   #wait(): Promise<void> {

@@ -27,7 +27,16 @@ class Last {
 
 const text = (bytes: Uint8Array): string => utf8.decode(bytes);
 
-/** Reads records that follow one another in wire encoding. Payloads are decoded when they are looked at. */
+/** Returns how many records follow one another, and the number of the last. */
+export function scanRecords(bytes: Uint8Array): { count: number; last: number } {
+  const reader = new Reader(bytes);
+  let count = 0;
+  let last = 0;
+  for (; reader.at < bytes.length; count++) last = reader.skip();
+  return { count, last };
+}
+
+/** Reads records that follow one another in wire encoding. Large payloads are decoded when they are looked at. */
 export function decodeRecords(bytes: Uint8Array): EventRecord[] {
   const records: EventRecord[] = [];
   const reader = new Reader(bytes);
@@ -66,6 +75,19 @@ class Reader {
     return toRecord(id, seq, receivedAt, index, count, author, type, schema, payload, api, clientVersion);
   }
 
+  /** Passes over a record and returns its number. */
+  skip(): number {
+    if (this.#bytes[this.at++] !== 0x9b) throw malformed();
+    this.#pass(0xc4);
+    const seq = this.#number();
+    for (let i = 0; i < 3; i++) this.#number();
+    for (let i = 0; i < 2; i++) this.#pass(0xd9);
+    for (let i = 0; i < 2; i++) this.#pass(0xc4);
+    for (let i = 0; i < 2; i++) this.#pass(0xd9);
+    if (this.at > this.#bytes.length) throw malformed();
+    return seq;
+  }
+
   /** Reads an unsigned integer of so many bytes. */
   #bigEndian(size: number): number {
     let value = 0;
@@ -86,6 +108,11 @@ class Reader {
     if (first === 0xd9 && (code & 0xe0) === 0xa0) return code & 31;
     if (code >= first && code <= first + 2) return this.#bigEndian(1 << (code - first));
     throw malformed();
+  }
+
+  #pass(first: number): void {
+    const length = this.#length(first);
+    this.at += length;
   }
 
   #binary(): Uint8Array {

@@ -2,7 +2,6 @@ import type { Client } from "./client.js";
 import { SkerryError } from "./error.js";
 import { EventIterator, type EventsOptions } from "./events.js";
 import { Receipt } from "./receipt.js";
-import { decodeRecords } from "./records.js";
 import { formatULID, parseULID } from "./ulid.js";
 import {
   decodePending,
@@ -10,7 +9,6 @@ import {
   decodeSeq,
   encodePayload,
   encodeTransaction,
-  type EventRecord,
   type NewEvent,
   type PendingTransaction,
   type RejectedTransaction,
@@ -81,11 +79,7 @@ export class Space {
     const client = this.#client;
     return new EventIterator(
       {
-        read: async (direction, seq, limit): Promise<EventRecord[]> => {
-          const method = direction === "after" ? "read" : "readBefore";
-          const bytes = await client.call(method, this.id, seq, limit, batchBytes);
-          return bytes ? decodeRecords(bytes) : [];
-        },
+        read: (direction, seq, limit) => client.call(direction === "after" ? "read" : "readBefore", this.id, seq, limit, batchBytes),
         watch: (f) => client.watch(this.id, f),
       },
       options,

@@ -2,11 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { EventIterator, type EventsOptions, type Source } from "../src/events.js";
-import { decodeRecords } from "../src/records.js";
-import { type EventRecord, toPosition } from "../src/wire.js";
+import { decodeRecords, scanRecords } from "../src/records.js";
 import { encode } from "@msgpack/msgpack";
 
-const record = (seq: number) => ({ seq, position: toPosition(seq) }) as EventRecord;
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 class Played implements Source {
@@ -18,13 +16,13 @@ class Played implements Source {
   constructor(head: number) {
     this.head = head;
   }
-  async read(direction: "after" | "before", seq: number, limit: number): Promise<EventRecord[]> {
+  async read(direction: "after" | "before", seq: number, limit: number): Promise<Uint8Array> {
     this.asked.push([direction, seq, limit]);
     if (this.fail) throw this.fail;
     const from = direction === "after" ? seq + 1 : Math.max(1, Math.min(seq, this.head + 1) - limit);
     const to = direction === "after" ? Math.min(this.head, seq + limit) : Math.min(this.head, seq - 1);
     await settled();
-    return Array.from({ length: Math.max(0, to - from + 1) }, (_, i) => record(from + i));
+    return Buffer.concat(Array.from({ length: Math.max(0, to - from + 1) }, (_, i) => encode(wide(from + i, "text", i))));
   }
   watch(f: () => void): () => void {
     this.changed.push(f);
@@ -136,6 +134,9 @@ test("records that have something in common, and nothing, are read right", () =>
     assert.equal(records[i]!.payload, payload); // the same object each time
     assert.deepEqual({ ...records[i] }, records[i]);
   }
+  assert.deepEqual(scanRecords(Buffer.concat(packed)), { count: texts.length, last: records.at(-1)!.seq });
+  assert.deepEqual(scanRecords(new Uint8Array()), { count: 0, last: 0 });
+  assert.throws(() => scanRecords(packed[3]!.subarray(0, -1)), { code: "internal" });
   assert.throws(() => decodeRecords(packed[3]!.subarray(0, -1)), { code: "internal" });
   assert.throws(() => decodeRecords(encode([1, 2])), { code: "internal" });
 });

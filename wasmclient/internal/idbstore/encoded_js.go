@@ -5,6 +5,8 @@ import (
 	"errors"
 	"syscall/js"
 
+	"github.com/hack-pad/go-indexeddb/idb"
+
 	"skerry/shared/replica"
 	"skerry/shared/space"
 	"skerry/shared/wire"
@@ -132,11 +134,16 @@ func (s *Store) ReadEncoded(ctx context.Context, id space.ID, after uint64, limi
 	}
 
 	start, kept := got, []stretch(nil)
-	err = s.view(ctx, func(t *transaction) (err error) {
-		got, conn = start, t.c
+	err = s.run(ctx, func(c *connection) error {
+		t, err := c.begin(idb.TransactionReadOnly, idb.DurabilityDefault, storeSegments)
+		if err != nil {
+			return err
+		}
+		got, conn = start, c
 		kept, err = t.readEncoded(id, &got)
+		t.abort() // all is here: its end is not waited for
 		return err
-	}, storeSegments)
+	})
 	if errors.Is(err, errOdd) {
 		return s.encodeRead(ctx, id, after, limit, maxBytes)
 	}
