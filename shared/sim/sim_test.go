@@ -25,6 +25,9 @@ func TestSimulation(t *testing.T) {
 				if n >= seeds {
 					return
 				}
+				if n%10_000 == 0 && n > 0 {
+					t.Logf("%d seeds passed", n)
+				}
 				w := New(Options{Seed: first + n})
 				if err := w.Run(); err != nil {
 					failures.Add(1)
