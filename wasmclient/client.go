@@ -81,8 +81,9 @@ type Client struct {
 	receipts  map[space.ID]map[space.ULID][]*Receipt // undecided ones
 	listeners map[int]func(Change)
 	nextID    int
-	release   func() // lets go of the lead; nil while not leading
+	lead      *lead // nil while not leading
 	closing   bool
+	drained   []chan<- error // told once nothing waits to become durable
 	opened    map[space.ID]bool
 }
 
@@ -212,7 +213,11 @@ func (c *Client) Space(id space.ID) *Space {
 	c.post(func() {
 		if !c.opened[id] {
 			c.opened[id] = true
-			c.step(replica.Open{Ref: c.ref(nil), Space: id})
+			c.step(replica.Open{Space: id, Ref: c.ref(func(err error) {
+				if err != nil {
+					delete(c.opened, id) // the store did not take it: the next call tries again
+				}
+			})})
 		}
 	})
 	return &Space{client: c, id: id}
@@ -235,7 +240,8 @@ func (c *Client) Close(ctx context.Context) error {
 	drained := make(chan error, 1)
 	err := c.call(ctx, func() {
 		c.closing = true
-		c.drain(drained)
+		c.drained = append(c.drained, drained)
+		c.drain()
 	})
 	if err == nil {
 		err = wait(ctx, drained)
@@ -249,19 +255,19 @@ func (c *Client) Close(ctx context.Context) error {
 	return err
 }
 
-// drain reports to done once nothing is waiting to become durable.
-func (c *Client) drain(done chan<- error) {
-	if c.core.Status().Undurable == 0 {
-		done <- nil
-		return
+// drain tells those who wait for it that nothing waits to become durable any more. The loop calls it after each step
+// while the client closes; asking again and again would keep a browser from ever finishing the commit.
+func (c *Client) drain() {
+	if len(c.drained) > 0 && c.core.Status().Undurable == 0 {
+		c.tellDrained(nil)
 	}
-	// Ask again behind the work that is queued now: every commit that ends queues some.
-	c.work.Go(func() {
-		select {
-		case c.jobs <- func() { c.drain(done) }:
-		case <-c.ctx.Done():
-		}
-	})
+}
+
+func (c *Client) tellDrained(err error) {
+	for _, done := range c.drained {
+		done <- err
+	}
+	c.drained = nil
 }
 
 var errClosed error = &wire.CodeError{Code: wire.CodeClosed, Reason: "the client is closed"}

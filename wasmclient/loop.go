@@ -3,6 +3,7 @@ package wasmclient
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"skerry/shared/replica"
@@ -36,9 +37,11 @@ func (c *Client) stop() {
 		c.socket.close("the client closes")
 		c.socket = nil
 	}
-	if c.release != nil {
-		c.release()
+	if c.lead != nil {
+		c.lead.release()
+		c.lead = nil
 	}
+	c.tellDrained(errClosed)
 	for _, finished := range c.waiting {
 		finished(errClosed)
 	}
@@ -116,6 +119,7 @@ func (c *Client) step(input replica.Input) {
 	} else {
 		c.timer.Reset(time.Duration(effects.WakeAt-min(c.now(), effects.WakeAt)) * time.Millisecond)
 	}
+	c.drain()
 }
 
 // background runs a store operation beside the loop and gives the core its outcome. The operation is not cancelled
@@ -141,16 +145,21 @@ func (c *Client) readIDs(ctx context.Context, id space.ID, after uint64) ([]spac
 	}
 }
 
+// lead is one time of leading: from the moment when the lock was given.
+type lead struct {
+	release func()
+	lost    bool // somebody took it away
+}
+
 // contend waits for the lead, after a delay, and then begins to sync.
 func (c *Client) contend(after time.Duration) {
 	c.work.Go(func() {
 		if !sleep(c.ctx, after) {
 			return
 		}
-		release := func() {}
+		l := &lead{release: func() {}}
 		if c.config.Lead != nil {
-			var err error
-			release, err = c.config.Lead(c.ctx, func() { c.post(c.lost) })
+			release, err := c.config.Lead(c.ctx, func() { c.post(func() { c.lost(l) }) })
 			if err != nil {
 				if c.ctx.Err() == nil {
 					c.log("waiting for the lead failed: " + err.Error())
@@ -158,39 +167,50 @@ func (c *Client) contend(after time.Duration) {
 				}
 				return
 			}
+			l.release = sync.OnceFunc(release)
 		}
 		loaded, err := c.config.Store.RaiseEpoch(c.ctx)
 		if err != nil {
-			release()
+			l.release()
 			if c.ctx.Err() == nil {
 				c.log("raising the epoch failed: " + err.Error())
 				c.contend(time.Second)
 			}
 			return
 		}
-		posted := c.post(func() {
-			c.release = release
-			c.step(replica.Led{Loaded: loaded})
-		})
-		if !posted {
-			release()
+		if c.call(context.Background(), func() { c.led(l, loaded) }) != nil {
+			l.release() // the loop ended first
 		}
 	})
 }
 
-// lost is called when another tab took the lead away.
-func (c *Client) lost() {
-	c.release = nil
-	c.step(replica.Following{})
-	c.contend(standBack)
+// led begins to sync, unless the lead was taken away meanwhile.
+func (c *Client) led(l *lead, loaded *replica.Loaded) {
+	if l.lost {
+		c.contend(standBack)
+		return
+	}
+	c.lead = l
+	c.step(replica.Led{Loaded: loaded})
+}
+
+// lost is called when another tab took the lead l away. It may be one that is not used yet, or was let go of already.
+func (c *Client) lost(l *lead) {
+	l.lost = true
+	if c.lead == l {
+		c.lead = nil
+		c.step(replica.Following{})
+		c.contend(standBack)
+	}
 }
 
 // stepDown lets go of the lead because the store or the server says that another tab has it.
 func (c *Client) stepDown() {
-	if c.release != nil {
-		c.release()
-		c.release = nil
+	if c.lead == nil {
+		return
 	}
+	c.lead.release()
+	c.lead = nil
 	if c.socket != nil {
 		c.socket.close("another tab syncs")
 		c.socket = nil

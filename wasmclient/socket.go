@@ -33,6 +33,7 @@ func (c *Client) dial() {
 	s.ctx, s.cancel = context.WithCancel(c.ctx)
 	c.socket = s
 	c.work.Go(func() {
+		defer s.cancel()
 		ctx, cancel := context.WithTimeout(s.ctx, dialTimeout)
 		conn, err := c.config.Dialer.Dial(ctx, c.config.URL)
 		cancel()

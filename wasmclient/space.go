@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"unicode/utf8"
 
 	"skerry/shared/digest"
@@ -111,16 +112,19 @@ func (c *Client) append(id space.ID, events []space.Event, receipt *Receipt) err
 	return nil
 }
 
-// forget drops a receipt that will not be decided.
+// forget drops a receipt that will not be decided, if it is not already.
 func (c *Client) forget(id space.ID, receipt *Receipt) {
-	rest := c.receipts[id][receipt.id][:0]
-	for _, other := range c.receipts[id][receipt.id] {
-		if other != receipt {
-			rest = append(rest, other)
-		}
+	byID := c.receipts[id]
+	receipts, ok := byID[receipt.id]
+	if !ok {
+		return // another one of the same transaction was decided, and this one with it
 	}
-	if c.receipts[id][receipt.id] = rest; len(rest) == 0 {
-		delete(c.receipts[id], receipt.id)
+	receipts = slices.DeleteFunc(receipts, func(other *Receipt) bool { return other == receipt })
+	if byID[receipt.id] = receipts; len(receipts) > 0 {
+		return
+	}
+	if delete(byID, receipt.id); len(byID) == 0 {
+		delete(c.receipts, id)
 	}
 }
 

@@ -168,13 +168,13 @@ func (r *Replica) caughtUp(f *wire.CaughtUp) {
 
 // dropWithdrawn deletes the rows that were discarded, as far as it is known that the server does not have them: they
 // were never pushed, or everything that earlier connections brought it has come back (absent: it does not even have the
-// space). Until then a discarded row may yet turn out to be in the log, which makes it synced.
+// space), or nobody will ever ask the server. Until then a discarded row may yet turn out to be in the log, which makes it synced.
 func (r *Replica) dropWithdrawn(s *spaceState, absent bool) {
 	if !r.leads {
 		return
 	}
 	for _, e := range s.entries {
-		if e.State == Withdrawn && !e.inFlight && (!e.sent || s.feed.caughtUp || absent) {
+		if e.State == Withdrawn && !e.inFlight && (!e.sent || s.feed.caughtUp || absent || !r.config.Sync) {
 			r.sync.dropWithdrawn(r, s, e)
 		}
 	}
