@@ -5,7 +5,7 @@ import { toHex } from "./bytes.js";
 import { formatULID, ulidTime } from "./ulid.js";
 import { decodePayload, type EventRecord, toPosition } from "./wire.js";
 
-const utf8 = new TextDecoder();
+const utf8 = new TextDecoder("utf-8", { ignoreBOM: true }); // a text may begin with U+FEFF
 
 /** A text or a digest that the last record had, and its bytes. */
 class Last {
