@@ -180,6 +180,7 @@ func same(t *testing.T, s *site, client *wasmclient.Client, id space.ID) {
 	if len(got) != len(want) || space.Fold(id, got) != space.Fold(id, want) {
 		t.Fatalf("%s: the replica has %d records, the server %d, or they differ", id, len(got), len(want))
 	}
+	wantEncoded(t, client.Space(id), got)
 }
 
 // TestOfflineThenSync is the main job: three replicas write with no server, then it comes, dies and comes again, and
