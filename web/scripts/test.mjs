@@ -11,8 +11,8 @@ const [dir, ...rest] = process.argv.slice(2);
 const split = rest.indexOf("--");
 const names = split < 0 ? rest : rest.slice(0, split);
 const flags = split < 0 ? [] : rest.slice(split + 1);
-const out = join(web, "node_modules", ".cache", "skerry-tests", dir);
-rmSync(out, { recursive: true, force: true });
+const out = join(web, "node_modules", ".cache", `skerry-tests-${process.pid}`, dir); // another run has its own
+process.once("exit", () => rmSync(join(out, ".."), { recursive: true, force: true }));
 mkdirSync(out, { recursive: true });
 const entryPoints = readdirSync(join(web, dir))
   .filter((name) => name.endsWith(".test.ts") && (names.length === 0 || names.some((n) => name.startsWith(n))))
