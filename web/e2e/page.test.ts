@@ -31,3 +31,25 @@ test("a space made and written on the page reaches another device", { timeout: 6
     assert.ok(await ada.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth));
   }),
 );
+
+test("what the server refuses stays on the page, to be retried or discarded", { timeout: 60_000 }, () =>
+  World.run(["--limit-payload=1000"], async (world) => {
+    const { page } = await world.replica("ada");
+    await page.fill("#name", "small");
+    await page.click("#create button");
+    await page.waitForSelector("h2:text('small')");
+    await page.fill("#text", "too long ".repeat(200));
+    await page.press("#text", "Enter");
+    await page.waitForSelector("#messages li.refused .mark.refused");
+    await page.fill("#text", "short");
+    await page.press("#text", "Enter");
+    await page.waitForSelector("#messages li:has-text('short') .mark.synced"); // it holds nothing up
+    await page.reload();
+    await page.click("#messages li.refused button:text('Retry')");
+    await page.waitForSelector("#messages li.refused button:text('Retry'):enabled"); // refused again
+    assert.match(await page.innerText("#status"), /1 refused/);
+    await page.click("#messages li.refused button:text('Discard')");
+    await page.waitForSelector("#messages li.refused", { state: "detached" });
+    assert.equal(await page.locator("#messages li").count(), 1);
+  }),
+);
