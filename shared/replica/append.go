@@ -163,6 +163,9 @@ func (l *appendLane) finish(r *Replica, in Committed) {
 func (l *appendLane) applied(r *Replica, part *SpaceCommit, operations []appendOperation, keys []uint64, version uint64) {
 	s := r.space(part.Space)
 	older := version <= s.version // a refresh has seen it, and perhaps more
+	if part.Insert != nil && s.known {
+		s.info.Merge(part.Insert) // it was known by its ID alone
+	}
 	if part.Insert != nil && !s.known {
 		s.known, s.loaded = true, true
 		s.info = *part.Insert

@@ -50,9 +50,11 @@ func (r *Replica) subscribe(spaces []*spaceState) {
 	}
 	for _, s := range spaces {
 		if !s.known || !s.exists() || s.problem != 0 {
+			r.dropInbox(s)
 			continue
 		}
 		f := &s.feed
+		r.dropInbox(s) // it comes again
 		f.again = f.again || f.asked
 		f.asked, f.answered, f.caughtUp = true, false, false
 		f.verified = s.info.Position
@@ -66,7 +68,6 @@ func (r *Replica) subscribe(spaces []*spaceState) {
 
 // resubscribe drops what was received and not stored, and continues from what is stored.
 func (r *Replica) resubscribe(s *spaceState) {
-	r.dropInbox(s)
 	r.subscribe([]*spaceState{s})
 }
 

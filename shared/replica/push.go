@@ -27,6 +27,7 @@ type pushState struct {
 	rows     []OutboxRow
 	bytes    int // of rows
 	reading  bool
+	readTo   uint64 // the last row that memory had when the read began
 	inFlight []pushed
 	resume   bool   // the next push clears a deferral
 	retryAt  uint64 // after a deferral
@@ -184,7 +185,7 @@ func (r *Replica) pushOne(s *spaceState) turn {
 	creates := s.creates()
 	if s.hasRows() && len(p.rows) == 0 {
 		if !p.reading {
-			p.reading = true
+			p.reading, p.readTo = true, s.entries[len(s.entries)-1].Key
 			if creates {
 				r.createReading = append(r.createReading, s)
 			}
@@ -303,8 +304,9 @@ func (r *Replica) rowsRead(in RowsRead) {
 		return
 	}
 	if len(in.Rows) == 0 && s.hasRows() {
-		// The store has fewer rows than memory: another tab was faster. Pass over them and read again.
-		p.after = s.entries[len(s.entries)-1].Key
+		// The store had fewer rows than memory: they were settled meanwhile. Pass over them, but not over what was
+		// appended since the read, and read again.
+		p.after = max(p.after, p.readTo)
 		r.refresh(s)
 		return
 	}

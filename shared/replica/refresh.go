@@ -175,7 +175,7 @@ func (r *Replica) resolve(s *spaceState, snapshot *Snapshot) {
 	if len(s.watched) == 0 {
 		return
 	}
-	after, gone := uint64(never), 0
+	after, gone := uint64(never), []space.ULID(nil)
 	for i := range snapshot.Rejected {
 		row := &snapshot.Rejected[i]
 		r.decide(s, row.ID, Decided{Outcome: Refused, Code: row.Code, Reason: row.Reason})
@@ -188,11 +188,11 @@ func (r *Replica) resolve(s *spaceState, snapshot *Snapshot) {
 	for id, seq := range s.watched {
 		if s.byID[id] == nil {
 			after = min(after, seq)
-			gone++
+			gone = append(gone, id)
 		}
 	}
-	if gone > 0 && !s.reading {
-		s.reading = true
+	if len(gone) > 0 && !s.reading {
+		s.reading, s.deciding = true, gone
 		r.out.ReadIDs = append(r.out.ReadIDs, ReadIDsEffect{s.id, after})
 	}
 }
@@ -214,18 +214,19 @@ func (r *Replica) idsRead(in IDsRead) {
 	}
 	var gone []space.ULID
 	for id := range s.watched {
-		if s.byID[id] == nil {
+		if s.byID[id] != nil {
+			continue
+		}
+		if s.commits > 0 || s.refreshing || s.outdated > 0 || len(s.ahead) > 0 || !slices.Contains(s.deciding, id) {
+			r.readAgain(s) // it may be there, or have left after this was read
+		} else {
 			gone = append(gone, id)
 		}
-	}
-	if len(gone) > 0 && (s.commits > 0 || s.refreshing) {
-		r.readAgain(s) // what is under way may bring it back
-		return
 	}
 	if len(gone) > 0 && in.After > 0 {
 		// One that was appended again after it had been committed has its records further down: look at all of them
 		// before saying that it is nowhere.
-		s.reading = true
+		s.reading, s.deciding = true, gone
 		r.out.ReadIDs = append(r.out.ReadIDs, ReadIDsEffect{s.id, 0})
 		return
 	}

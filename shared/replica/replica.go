@@ -66,9 +66,10 @@ type spaceState struct {
 	byID        map[space.ULID]*entry
 	rejected    int
 	refreshing  bool
-	loading     bool // its refresh is one of the few at a time that Replica.loadSome makes
-	refreshMore bool // the store changed while a refresh was under way
-	reading     bool // ids of records are being read for watched transactions
+	loading     bool         // its refresh is one of the few at a time that Replica.loadSome makes
+	refreshMore bool         // the store changed while a refresh was under way
+	reading     bool         // ids of records are being read for watched transactions
+	deciding    []space.ULID // those of them that had left the outbox when the read began
 	// watched are transactions appended in this tab whose outcome was not told yet, with the position before which
 	// their records cannot be.
 	watched map[space.ULID]uint64
@@ -309,7 +310,7 @@ func (r *Replica) clearQueues() {
 
 // resetConnection forgets what held for one connection only.
 func (s *spaceState) resetConnection() {
-	s.push = pushState{failures: s.push.failures, reading: s.push.reading}
+	s.push = pushState{failures: s.push.failures, reading: s.push.reading, readTo: s.push.readTo}
 	s.feed = feedState{badAt: s.feed.badAt, bad: s.feed.bad}
 	if s.feed.bad < badLimit {
 		s.problem, s.reason = 0, "" // what the last connection refused, the next one may not

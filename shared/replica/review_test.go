@@ -222,3 +222,43 @@ func TestOutcomeIsReadAgain(t *testing.T) {
 		t.Fatalf("decided %q", got)
 	}
 }
+
+// A space that is known by its ID alone is made here after all: it is created at the server with what waits for it.
+func TestSpaceMadeAfterItWasOpened(t *testing.T) {
+	s := newStory(t)
+	s.step(replica.Open{Ref: s.ref(), Space: idOf("a")})
+	s.settle()
+	s.create("a")
+	s.write("a", tx(1))
+	s.settle()
+	s.online()
+	s.wants("hello, directory , push a/1 genesis 1")
+}
+
+// A read of rows that found nothing, because what was there was settled meanwhile, says nothing of a row that was
+// appended after it: to pass over that one would break the order.
+func TestEmptyReadPassesOverNothingNewer(t *testing.T) {
+	s := synced(t)
+	s.otherTab("a", tx(1))
+	s.step(replica.Hint{Space: idOf("a"), Version: 99})
+	s.refreshed()
+	read := s.rows[0]
+	s.rows = nil
+	settle := &replica.Commit{Spaces: []replica.SpaceCommit{{Space: idOf("a"), Settle: []space.ULID{eventID(1)}}}}
+	if _, err := s.store.Commit(settle); err != nil {
+		t.Fatal(err)
+	}
+	s.step(replica.Hint{Space: idOf("a"), Version: 99})
+	snapshot := s.store.Refresh(idOf("a"))
+	rows := s.store.Outbox(idOf("a"), read.After, read.MaxBytes)
+	s.takeRefresh()
+	s.write("a", tx(2))
+	s.commit()
+	s.step(replica.RowsRead{Space: read.Space, After: read.After, Rows: rows})
+	s.step(replica.Refreshed{Space: idOf("a"), Snapshot: snapshot})
+	s.write("a", tx(3))
+	s.settle()
+	if got := s.told(); got != "push a/1 2 3" && got != "push a/1 2, push a/2 3" {
+		t.Fatalf("sent %q", got)
+	}
+}
