@@ -131,6 +131,10 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 		}
 	}
 	s.unsure = len(s.ahead) > 0
+	if s.unsure { // rows that this tab appended since are not in the snapshot
+		s.outdated = max(s.outdated, slices.Max(s.ahead))
+		r.refresh(s)
+	}
 	if s.version >= s.outdated {
 		s.outdated = 0
 	}

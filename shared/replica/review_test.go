@@ -262,3 +262,40 @@ func TestEmptyReadPassesOverNothingNewer(t *testing.T) {
 		t.Fatalf("sent %q", got)
 	}
 }
+
+// A snapshot that is older than an append of this tab, and newer than what memory had before it, lacks the new row:
+// nothing is pushed past it.
+func TestSnapshotBetweenTwoCommits(t *testing.T) {
+	s := synced(t)
+	s.stores("a", tx(9))
+	s.step(replica.Hint{Space: idOf("a"), Version: 99})
+	id := s.takeRefresh()
+	s.otherTab("a", tx(8))
+	snapshot := s.store.Refresh(id)
+	s.receive(s.events("a", 1, 1))
+	sync := s.store1()
+	result, err := s.store.Commit(sync.Commit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write("a", tx(1))
+	s.commit()
+	s.step(replica.Refreshed{Space: id, Snapshot: snapshot})
+	s.step(replica.Committed{ID: sync.ID, Result: result})
+	s.write("a", tx(2))
+	s.settle()
+	if got := s.told(); !inOrder(s.pushes, 8, 1, 2) {
+		t.Fatalf("sent %q", got)
+	}
+}
+
+// inOrder reports whether pushes carry exactly the transactions of these numbers, in this order.
+func inOrder(pushes []*wire.Push, numbers ...byte) bool {
+	var got []byte
+	for _, p := range pushes {
+		for i := range p.Transactions {
+			got = append(got, number(p.Transactions[i].ID()))
+		}
+	}
+	return string(got) == string(numbers)
+}

@@ -14,6 +14,7 @@ type device struct {
 	world       *World
 	name        string
 	locks       bool // the platform has Web Locks
+	flaky       int  // one in so many operations of its disk fails while there is trouble; 0: none
 	skew        int64
 	partitioned bool
 
@@ -39,6 +40,9 @@ func newDevice(w *World, i int) *device {
 	identity := d.name
 	if w.chance(3) {
 		identity = "shared" // a second device of the same person
+	}
+	if w.chance(2) {
+		d.flaky = 5 << w.random.IntN(8)
 	}
 	d.store = replica.NewModel(identity, session)
 	d.flushed = d.store.Clone()

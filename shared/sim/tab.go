@@ -35,6 +35,7 @@ type tab struct {
 type pendingAppend struct {
 	space       space.ID
 	transaction *space.Transaction
+	insert      *replica.SpaceInfo
 	discards    space.ULID
 }
 
@@ -165,24 +166,30 @@ func (t *tab) step(in replica.Input) {
 		w.after(w.random.Uint64N(40), func() { t.runCommit(life, commit) })
 	}
 	if effects.Survey {
-		later(func() { t.step(replica.Surveyed{Loaded: t.device.store.Load()}) })
+		later(func() { t.answer(replica.Surveyed{Loaded: t.device.store.Load()}, replica.Surveyed{}) })
 	}
 	for _, id := range effects.Refresh {
-		later(func() { t.step(replica.Refreshed{Space: id, Snapshot: t.device.store.Refresh(id)}) })
+		later(func() {
+			t.answer(replica.Refreshed{Space: id, Snapshot: t.device.store.Refresh(id)}, replica.Refreshed{Space: id})
+		})
 	}
 	for _, read := range effects.ReadRows {
 		later(func() {
-			rows := t.device.store.Outbox(read.Space, read.After, read.MaxBytes)
-			t.step(replica.RowsRead{Space: read.Space, After: read.After, Rows: rows})
+			in := replica.RowsRead{Space: read.Space, After: read.After}
+			failed := in
+			in.Rows, failed.Err = t.device.store.Outbox(read.Space, read.After, read.MaxBytes), errDisk
+			t.answer(in, failed)
 		})
 	}
 	for _, read := range effects.ReadIDs {
 		later(func() {
-			var ids []space.ULID
+			in := replica.IDsRead{Space: read.Space, After: read.After}
+			failed := in
+			failed.Err = errDisk
 			for _, r := range t.device.store.Read(read.Space, read.After, 1<<30, 1<<30) {
-				ids = append(ids, r.ID)
+				in.IDs = append(in.IDs, r.ID)
 			}
-			t.step(replica.IDsRead{Space: read.Space, After: read.After, IDs: ids})
+			t.answer(in, failed)
 		})
 	}
 	if effects.Hangup != "" && t.link != nil {
@@ -242,6 +249,17 @@ func (t *tab) runCommit(life int, c replica.CommitEffect) {
 		w.after(500, func() { t.runCommit(life, c) })
 		return
 	}
+	fault := d.fault()
+	if fault == "after" && !c.Commit.Fenced {
+		fault = "before" // appends are told as failed only where nothing was stored: stores see to it
+	}
+	if fault != "" {
+		w.logf("%s: the disk fails %s a commit", t, fault)
+	}
+	if fault == "before" {
+		t.report(life, replica.Committed{ID: c.ID, Err: errDisk, Full: w.chance(2)})
+		return
+	}
 	result, err := d.store.Commit(c.Commit)
 	if err != nil {
 		w.failf("%s: the store refuses a commit: %v", t, err)
@@ -255,11 +273,11 @@ func (t *tab) runCommit(life int, c replica.CommitEffect) {
 	} else {
 		w.logf("%s commits stale", t)
 	}
-	w.after(w.random.Uint64N(10), func() {
-		if t.life == life {
-			t.step(replica.Committed{ID: c.ID, Result: result})
-		}
-	})
+	if fault == "after" {
+		t.report(life, replica.Committed{ID: c.ID, Err: errDisk})
+		return
+	}
+	t.report(life, replica.Committed{ID: c.ID, Result: result})
 }
 
 // notice keeps count of what the core told the app.
@@ -279,7 +297,15 @@ func (t *tab) notice(n replica.Notice) {
 			p.discarded = true
 		}
 	case replica.Failed:
-		w.failf("%s: an append failed with %s: %s", t, n.Code, n.Reason)
+		a := t.waiting[n.Ref]
+		delete(t.waiting, n.Ref)
+		if n.Reason != errDisk.Error() {
+			w.failf("%s: an append failed with %s: %s", t, n.Code, n.Reason)
+		}
+		t.unacknowledged = slices.DeleteFunc(t.unacknowledged, func(other *pendingAppend) bool { return other == a })
+		if a != nil && a.insert != nil {
+			t.append(a) // what is written into the space needs it
+		}
 	case replica.Decided:
 		p := w.durable[n.Space][n.ID]
 		w.logf("%s %s %s outcome %d %s", t, short(n.Space), n.ID, n.Outcome, n.Code)
@@ -327,7 +353,7 @@ func (t *tab) ref(a *pendingAppend) uint64 {
 }
 
 func (t *tab) append(a *pendingAppend) {
-	t.step(replica.Append{Ref: t.ref(a), Space: a.space, Transaction: a.transaction, AppendedAt: t.device.clock()})
+	t.step(replica.Append{Ref: t.ref(a), Space: a.space, Insert: a.insert, Transaction: a.transaction, AppendedAt: t.device.clock()})
 }
 
 // createSpace makes a space, offline or not.
@@ -342,8 +368,7 @@ func (t *tab) createSpace() {
 	w.spaces = append(w.spaces, id)
 	w.made[id] = genesis
 	w.logf("%s makes %s", t, short(id))
-	t.step(replica.Append{Ref: t.ref(&pendingAppend{space: id}), Space: id, AppendedAt: t.device.clock(),
-		Insert: &replica.SpaceInfo{Genesis: &genesis, Position: space.Start(id), Module: module.Open}})
+	t.append(&pendingAppend{space: id, insert: &replica.SpaceInfo{Genesis: &genesis, Position: space.Start(id), Module: module.Open}})
 	t.step(replica.Open{Ref: t.ref(&pendingAppend{space: id}), Space: id})
 }
 
