@@ -144,7 +144,6 @@ func TestTheSameTransactionTwice(t *testing.T) {
 type lock struct {
 	mu     sync.Mutex
 	held   int
-	most   int
 	asked  int
 	steals []func()
 }
