@@ -31,6 +31,9 @@ type Config struct {
 	// Lead waits until this client may sync and returns how to let go of it. It is how tabs that share a store take
 	// turns: nil means that no other tab is there. lost is to be called when somebody took the lead away.
 	Lead func(ctx context.Context, lost func()) (release func(), err error)
+	// Unlocked says that other tabs share the store and the platform has no lock to take turns by: every tab syncs,
+	// under a session of its own. Dedupe and the store's conditions keep it right, at the price of work done twice.
+	Unlocked bool
 	// Hints carries word of changes between tabs that share a store. It may be nil.
 	Hints Hints
 	// Storage is what Status.Storage says while nothing is wrong; empty means "ok".

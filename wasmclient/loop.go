@@ -3,6 +3,7 @@ package wasmclient
 import (
 	"context"
 	"errors"
+	"io"
 	"sync"
 	"time"
 
@@ -169,7 +170,7 @@ func (c *Client) contend(after time.Duration) {
 			}
 			l.release = sync.OnceFunc(release)
 		}
-		loaded, err := c.config.Store.RaiseEpoch(c.ctx)
+		loaded, err := c.loadToLead()
 		if err != nil {
 			l.release()
 			if c.ctx.Err() == nil {
@@ -182,6 +183,19 @@ func (c *Client) contend(after time.Duration) {
 			l.release() // the loop ended first
 		}
 	})
+}
+
+// loadToLead reads what sync begins from. A leader fences those before it; where tabs cannot take turns nobody is
+// fenced, and a session of its own keeps each tab's connection from ending the others'.
+func (c *Client) loadToLead() (*replica.Loaded, error) {
+	if !c.config.Unlocked {
+		return c.config.Store.RaiseEpoch(c.ctx)
+	}
+	loaded, err := c.config.Store.Load(c.ctx)
+	if err == nil {
+		_, err = io.ReadFull(c.config.Rand, loaded.Meta.Session[:])
+	}
+	return loaded, err
 }
 
 // led begins to sync, unless the lead was taken away meanwhile.

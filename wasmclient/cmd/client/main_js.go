@@ -36,6 +36,7 @@ func openClient(ctx context.Context, b *bridge, config js.Value) (*wasmclient.Cl
 		ClientVersion: config.Get("clientVersion").String(),
 		Lead:          jsplatform.Lead(name),
 	}
+	c.Unlocked = c.Lead == nil
 	if hints := jsplatform.NewHints(name); hints != nil {
 		c.Hints = hints
 	}

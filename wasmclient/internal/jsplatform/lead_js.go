@@ -7,18 +7,14 @@ import (
 )
 
 // Lead returns a function that waits until this tab holds the Web Lock of the given name. The lock is held until
-// release is called or the tab is gone; lost is called if another tab stole it.
-//
-// Where the browser has no Web Locks every tab leads at once. The store's conditions on position then keep what they
-// do right, at the price of work done twice.
+// release is called or the tab is gone; lost is called if another tab stole it. It returns nil where the browser has
+// no Web Locks.
 func Lead(name string) func(ctx context.Context, lost func()) (release func(), err error) {
-	return func(ctx context.Context, lost func()) (func(), error) {
-		locks := js.Global().Get("navigator").Get("locks")
-		if locks.IsUndefined() {
-			return func() {}, nil
-		}
-		return request(ctx, locks, name, lost)
+	locks := js.Global().Get("navigator").Get("locks")
+	if !locks.Truthy() {
+		return nil
 	}
+	return func(ctx context.Context, lost func()) (func(), error) { return request(ctx, locks, name, lost) }
 }
 
 // request asks for the lock. The browser holds it for as long as the promise that the callback returned is pending.
