@@ -161,6 +161,14 @@ func (l *lock) lead(_ context.Context, lost func()) (func(), error) {
 	}, nil
 }
 
+// steal takes the lock from whoever got it as the nth.
+func (l *lock) steal(n int) {
+	l.mu.Lock()
+	lost := l.steals[n]
+	l.mu.Unlock()
+	lost()
+}
+
 func (l *lock) asks() (asked, held int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -221,7 +229,7 @@ func TestStolenWhileSteppingDown(t *testing.T) {
 		store.Store.RaiseEpoch(t.Context())
 		client.Poke()
 		synctest.Wait() // it has stepped down
-		l.steals[0]()
+		l.steal(0)
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		if asked, held := l.asks(); asked != 2 || held != 1 {
@@ -245,7 +253,7 @@ func TestStolenBeforeItIsUsed(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		l.steals[0]()
+		l.steal(0)
 		synctest.Wait()
 		close(store.raise)
 		synctest.Wait()
