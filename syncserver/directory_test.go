@@ -1,6 +1,7 @@
 package syncserver_test
 
 import (
+	"bytes"
 	"context"
 	"strings"
 	"sync"
@@ -162,6 +163,35 @@ func TestServersAgree(t *testing.T) {
 			}
 		}
 	})
+}
+
+// raced is a log in which another server is always faster at setting a key.
+type raced struct{ syncserver.Log }
+
+func (r raced) CompareAndSet(ctx context.Context, key string, old, value []byte) (bool, error) {
+	if old == nil {
+		if _, err := r.Log.CompareAndSet(ctx, key, nil, bytes.Repeat([]byte{7}, len(value))); err != nil {
+			return false, err
+		}
+	}
+	return r.Log.CompareAndSet(ctx, key, old, value)
+}
+
+// TestAServerTakesTheKeyThatWasSetFirst starts a server that is overtaken while it makes its key.
+func TestAServerTakesTheKeyThatWasSetFirst(t *testing.T) {
+	log := memlog.New()
+	var keys [2][32]byte
+	for i, l := range []syncserver.Log{raced{log}, log} {
+		server, err := syncserver.New(syncserver.Config{Log: l})
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys[i] = server.Key()
+		server.Close()
+	}
+	if keys[0] != keys[1] {
+		t.Errorf("one log, two servers: %x and %x", keys[0], keys[1])
+	}
 }
 
 // TestTwoServersOneLog lets two servers write to one space of one log: numbers are given once, nothing is lost, and

@@ -168,14 +168,15 @@ func (r *Replica) caughtUp(f *wire.CaughtUp) {
 }
 
 // dropWithdrawn deletes the rows that were discarded, as far as it is known that the server does not have them: they
-// were never pushed, or everything that earlier connections brought it has come back (absent: it does not even have the
+// were never pushed (where no server's key is pinned nothing ever was), or everything that earlier connections brought it has come back (absent: it does not even have the
 // space), or nobody will ever ask the server. Until then a discarded row may yet turn out to be in the log, which makes it synced.
 func (r *Replica) dropWithdrawn(s *spaceState, absent bool) {
 	if !r.leads {
 		return
 	}
+	absent = absent || s.feed.caughtUp || !r.config.Sync || r.meta.Server == [32]byte{}
 	for _, e := range s.entries {
-		if e.State == Withdrawn && !e.inFlight && (!e.sent || s.feed.caughtUp || absent || !r.config.Sync) {
+		if e.State == Withdrawn && !e.inFlight && (!e.sent || absent) {
 			r.sync.dropWithdrawn(r, s, e)
 		}
 	}

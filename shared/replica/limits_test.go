@@ -50,3 +50,17 @@ func TestNoMoreSpacesArePushedToThanTheServerAllows(t *testing.T) {
 		t.Fatalf("%d spaces were created after the second connection, want 3", n)
 	}
 }
+
+// A device that has never met a server has pushed nothing, whoever led before: what is discarded there is gone at once.
+func TestWhatIsDiscardedBeforeAnyServerWasMetIsGone(t *testing.T) {
+	s := newStory(t)
+	s.create("a")
+	s.write("a", tx(1))
+	s.settle()
+	s.lead()
+	s.settle()
+	id := tx(1).Events[0].ID
+	s.step(replica.Discard{Ref: s.ref(), Space: idOf("a"), ID: id})
+	s.settle()
+	s.wantsOutbox("a", "")
+}

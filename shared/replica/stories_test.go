@@ -635,7 +635,7 @@ func TestWhatIsDiscardedBeforeItsTurnIsNeverPushed(t *testing.T) {
 		Verdicts: []wire.Verdict{{Kind: wire.Accepted, Position: s.stores("a", tx(2))}}})
 	s.settle()
 	s.wantsOutbox("a", "2 accepted")
-	if got := s.decided(); got != "2 synced, 1 discarded" {
+	if got := s.decided(); got != "1 discarded, 2 synced" {
 		t.Errorf("told %q", got)
 	}
 }
