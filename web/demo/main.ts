@@ -111,7 +111,7 @@ class Page {
     if (s.catchingUp > 0) parts.push([`catching up with ${count(s.catchingUp, "space")}`]);
     if (s.rejected > 0) parts.push([`${s.rejected} refused`, "bad"]);
     if (s.code) parts.push([s.reason ? `${s.code}: ${s.reason}` : s.code]);
-    if (s.storage !== "ok") parts.push([`storage ${s.storage}`, "bad"]);
+    if (s.storage.state !== "ok") parts.push([`storage ${s.storage.state.replace("_", " ")}`, "bad"]);
     if (s.lastSync) parts.push([`last heard of the server at ${time(s.lastSync)}`]);
     const spans = parts.map(([text, kind]) => {
       const span = document.createElement("span");

@@ -58,7 +58,7 @@ const unopened: Status = Object.freeze({
   code: undefined,
   reason: "",
   lastSync: undefined,
-  storage: "ok",
+  storage: Object.freeze({ state: "ok", persisted: undefined, usage: undefined, quota: undefined }),
 });
 
 /** One identity's replica on this device, as one tab has it open. Made by {@link open}. */

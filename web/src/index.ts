@@ -32,4 +32,5 @@ export type {
   RejectedTransaction,
   SpaceInfo,
   Status,
+  Storage,
 } from "./wire.js";

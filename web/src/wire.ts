@@ -115,7 +115,23 @@ export interface Status {
   /** When the server last told of a space; milliseconds since 1970. */
   readonly lastSync: number | undefined;
   /** The device's storage. */
-  readonly storage: "ok" | "blocked" | "degraded" | "memory";
+  readonly storage: Storage;
+}
+
+/** What is known of the device's storage. */
+export interface Storage {
+  /**
+   * `blocked`: another tab keeps everybody waiting for the database, and what is written is not durable meanwhile.
+   * `degraded`: it is full, or fails. `memory`: the browser gives none, and all is gone with the page.
+   * `replica_lost`: the replica was deleted under the page.
+   */
+  readonly state: "ok" | "blocked" | "degraded" | "memory" | "replica_lost";
+  /** Whether the browser promised not to evict it, see {@link Client.persist}; `undefined` where it does not say. */
+  readonly persisted: boolean | undefined;
+  /** How many bytes this origin uses, about. */
+  readonly usage: number | undefined;
+  /** How many it may use, about. */
+  readonly quota: number | undefined;
 }
 
 /** An event as it is written. */
@@ -211,7 +227,7 @@ type PackedStatus = [
   code: number,
   reason: string,
   lastSync: number,
-  storage: Status["storage"],
+  storage: Storage["state"],
 ];
 
 type PackedTransaction = [author: string, api: string, version: string, events: [Uint8Array, string, Uint8Array, Uint8Array][]];
@@ -264,7 +280,7 @@ export function emptyInfo(id: string): SpaceInfo {
 
 function unpackStatus(packed: PackedStatus): Status {
   const [connection, leader, pending, pendingSpaces, undurable, rejected, catchingUp] = packed;
-  const [retryAt, code, reason, lastSync, storage] = packed.slice(7) as [number, number, string, number, Status["storage"]];
+  const [retryAt, code, reason, lastSync, state] = packed.slice(7) as [number, number, string, number, Storage["state"]];
   return Object.freeze({
     connection,
     leader,
@@ -277,7 +293,7 @@ function unpackStatus(packed: PackedStatus): Status {
     code: code ? codeName(code) : undefined,
     reason,
     lastSync: lastSync || undefined,
-    storage,
+    storage: Object.freeze({ state, persisted: undefined, usage: undefined, quota: undefined }),
   });
 }
 
