@@ -72,6 +72,7 @@ const (
 	CodeStorageFailed    Code = 211 // the device's storage failed
 	CodeNotFound         Code = 212 // nothing is kept under that id
 	CodeBadServerMessage Code = 213 // the server sent what the protocol does not allow
+	CodeBadArchive       Code = 214 // the file is no archive, or was cut short or damaged
 )
 
 // codeNames is also the list that the documents and the TypeScript client are held to.
@@ -97,7 +98,7 @@ var codeNames = map[Code]string{
 	CodeQuota: "quota", CodeNotDurable: "not_durable", CodeDiscarded: "discarded", CodeClosed: "closed",
 	CodeInsecureContext: "insecure_context", CodeBuildMismatch: "build_mismatch", CodeBadArgument: "bad_argument",
 	CodeNoSuchSpace: "no_such_space", CodeStorageFailed: "storage_failed", CodeNotFound: "not_found",
-	CodeBadServerMessage: "bad_server_message",
+	CodeBadServerMessage: "bad_server_message", CodeBadArchive: "bad_archive",
 }
 
 // Codes returns every known code with its name, for documents and tests.

@@ -52,6 +52,7 @@ export const codes = {
   211: "storage_failed",
   212: "not_found",
   213: "bad_server_message",
+  214: "bad_archive",
 } as const;
 
 /** The name of a code, as errors and verdicts carry it. */
