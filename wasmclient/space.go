@@ -28,6 +28,7 @@ type SpaceInfo struct {
 	Created  bool           // the server has it
 	Module   digest.Digest  // the module that judges now; zero while unknown
 	Position space.Position // how far the replica has it
+	Head     uint64         // where the server's log ended when it last told; a hint, never below Position
 	CaughtUp bool           // nothing was behind when the server last said so
 	Pending  int            // transactions in the outbox
 	Rejected int            // transactions in the rejected store, once they were read
@@ -50,7 +51,8 @@ func (c *Client) info(id space.ID) SpaceInfo {
 	status := c.core.Space(id)
 	info := SpaceInfo{
 		ID: id, Genesis: status.Info.Genesis, Created: status.Info.Created, Module: status.Info.Module,
-		Position: status.Info.Position, CaughtUp: status.CaughtUp, Pending: status.Pending, Rejected: status.Rejected,
+		Position: status.Info.Position, Head: max(status.Info.Head, status.Info.Position.Seq),
+		CaughtUp: status.CaughtUp, Pending: status.Pending, Rejected: status.Rejected,
 		RetryAt: c.wall(status.RetryAt), Code: status.Code, Reason: status.Reason,
 	}
 	if info.Module.IsZero() && info.Genesis != nil {

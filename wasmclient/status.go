@@ -18,6 +18,7 @@ type Status struct {
 	Rejected      int       // refused transactions of the spaces loaded so far
 	CatchingUp    int       // spaces whose newest records are still to come
 	RetryAt       uint64    // when the server lets spaces be created again, milliseconds since 1970; 0: now
+	DialAt        uint64    // when it connects again while it is offline, milliseconds since 1970; 0: not waiting
 	LastSync      uint64    // when the server last said something of a space, milliseconds since 1970; 0: not yet
 	Storage       string    // ok, degraded, memory
 	Code          wire.Code // why the connection ended last, or what the store failed with
@@ -32,7 +33,7 @@ func (c *Client) Status() Status {
 		status = Status{
 			Connection: s.Connection, Leader: s.Leader, Pending: s.Pending, PendingSpaces: s.PendingSpaces,
 			Undurable: s.Undurable, Rejected: s.Rejected, CatchingUp: s.CatchingUp,
-			RetryAt: c.wall(s.RetryAt), LastSync: c.wall(s.LastSync),
+			RetryAt: c.wall(s.RetryAt), DialAt: c.wall(s.DialAt), LastSync: c.wall(s.LastSync),
 			Storage: c.config.Storage, Code: s.Code, Reason: s.Reason,
 		}
 		if s.Code == wire.CodeQuota || s.Code == wire.CodeStorageFailed {

@@ -29,6 +29,7 @@ type Status struct {
 	Rejected      int    // transactions in the rejected store, of the spaces loaded so far
 	CatchingUp    int    // spaces whose newest records are still to come
 	RetryAt       uint64 // when spaces may be created again, by the clock of Step; 0: now
+	DialAt        uint64 // when it connects again while it is offline, by the clock of Step; 0: not waiting
 	LastSync      uint64 // when the server last said something of a space, by the clock of Step; 0: not yet
 	Code          Code   // why the connection ended last, or what the store failed with
 	Reason        string
@@ -42,6 +43,9 @@ func (r *Replica) Status() Status {
 	}
 	if r.creationRetryAt > r.now {
 		status.RetryAt = r.creationRetryAt
+	}
+	if at := r.conn.wakeAt(r); r.conn.phase == offline && at != never {
+		status.DialAt = at
 	}
 	if r.sync.code != 0 {
 		status.Code, status.Reason = r.sync.code, r.sync.reason

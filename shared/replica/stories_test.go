@@ -802,6 +802,9 @@ func TestAByeIsHonoured(t *testing.T) {
 	if s.hangup == "" || s.wakeAt < s.now+9000 {
 		t.Errorf("hung up %q, back in %d ms", s.hangup, s.wakeAt-s.now)
 	}
+	if at := s.core.Status().DialAt; at != s.wakeAt {
+		t.Errorf("the status tells of %d, want %d", at, s.wakeAt)
+	}
 	s.step(replica.Online{}) // the platform knows better
 	if !s.dial {
 		t.Errorf("back in %d ms only", s.wakeAt-s.now)
@@ -831,6 +834,9 @@ func TestATabThatDoesNotLeadNeverConnects(t *testing.T) {
 	s.settle()
 	if s.dial || len(s.sent) > 0 {
 		t.Error("a tab without the lead connects")
+	}
+	if at := s.core.Status().DialAt; at != 0 {
+		t.Errorf("it says that it connects at %d", at)
 	}
 	s.wantsOutbox("a", "1")
 }

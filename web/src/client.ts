@@ -55,6 +55,7 @@ const unopened: Status = Object.freeze({
   rejected: 0,
   catchingUp: 0,
   retryAt: undefined,
+  reconnectAt: undefined,
   code: undefined,
   reason: "",
   lastSync: undefined,

@@ -59,6 +59,8 @@ export interface SpaceInfo {
   readonly created: boolean;
   /** The newest event that this replica has. */
   readonly seq: number;
+  /** Where the server's log ended when it last told, never below `seq`: a hint for showing progress. */
+  readonly head: number;
   /** The hash over all history up to `seq`: equal values mean equal logs. */
   readonly chain: string;
   /** Where this replica stands. */
@@ -108,6 +110,8 @@ export interface Status {
   readonly catchingUp: number;
   /** When the next space may be made at the server, while that is limited; milliseconds since 1970. */
   readonly retryAt: number | undefined;
+  /** When it connects again, while it is `offline`; milliseconds since 1970. */
+  readonly reconnectAt: number | undefined;
   /** The last refusal. */
   readonly code: Code | undefined;
   /** The same for people. */
@@ -213,6 +217,7 @@ type PackedInfo = [
   retryAt: number,
   code: number,
   reason: string,
+  head: number,
 ];
 
 type PackedStatus = [
@@ -228,12 +233,13 @@ type PackedStatus = [
   reason: string,
   lastSync: number,
   storage: Storage["state"],
+  reconnectAt: number,
 ];
 
 type PackedTransaction = [author: string, api: string, version: string, events: [Uint8Array, string, Uint8Array, Uint8Array][]];
 
 function unpackInfo(packed: PackedInfo): SpaceInfo {
-  const [id, genesis, created, module, seq, chain, caughtUp, pending, rejected, retryAt, code, reason] = packed;
+  const [id, genesis, created, module, seq, chain, caughtUp, pending, rejected, retryAt, code, reason, head] = packed;
   const current = toHex(module);
   const made = genesis ? toHex(genesis[2]) : undefined;
   return Object.freeze({
@@ -245,6 +251,7 @@ function unpackInfo(packed: PackedInfo): SpaceInfo {
     params: genesis && genesis[3].length > 0 ? decodePayload(genesis[3]) : undefined,
     created,
     seq,
+    head,
     chain: toHex(chain),
     position: toPosition(seq),
     caughtUp,
@@ -267,6 +274,7 @@ export function emptyInfo(id: string): SpaceInfo {
     params: undefined,
     created: false,
     seq: 0,
+    head: 0,
     chain: id,
     position: toPosition(0),
     caughtUp: false,
@@ -280,7 +288,9 @@ export function emptyInfo(id: string): SpaceInfo {
 
 function unpackStatus(packed: PackedStatus): Status {
   const [connection, leader, pending, pendingSpaces, undurable, rejected, catchingUp] = packed;
-  const [retryAt, code, reason, lastSync, state] = packed.slice(7) as [number, number, string, number, Storage["state"]];
+  const [retryAt, code, reason, lastSync, state, reconnectAt] = packed.slice(7) as [
+    number, number, string, number, Storage["state"], number,
+  ];
   return Object.freeze({
     connection,
     leader,
@@ -290,6 +300,7 @@ function unpackStatus(packed: PackedStatus): Status {
     rejected,
     catchingUp,
     retryAt: retryAt || undefined,
+    reconnectAt: reconnectAt || undefined,
     code: code ? codeName(code) : undefined,
     reason,
     lastSync: lastSync || undefined,

@@ -46,9 +46,9 @@ func appendBool(b []byte, v bool) []byte {
 func appendNil(b []byte) []byte { return append(b, 0xc0) }
 
 // appendStatus: [connection, leader, pending, pendingSpaces, undurable, rejected, catchingUp, retryAt, code, reason,
-// lastSync, storage].
+// lastSync, storage, dialAt].
 func appendStatus(b []byte, s *wasmclient.Status) []byte {
-	b = appendArray(b, 12)
+	b = appendArray(b, 13)
 	b = appendText(b, s.Connection)
 	b = appendBool(b, s.Leader)
 	b = appendUint(b, uint64(s.Pending))
@@ -60,13 +60,14 @@ func appendStatus(b []byte, s *wasmclient.Status) []byte {
 	b = appendUint(b, uint64(s.Code))
 	b = appendText(b, s.Reason)
 	b = appendUint(b, s.LastSync)
-	return appendText(b, s.Storage)
+	b = appendText(b, s.Storage)
+	return appendUint(b, s.DialAt)
 }
 
-// appendInfo: [id, genesis or nil, created, module, seq, chain, caughtUp, pending, rejected, retryAt, code, reason],
-// genesis being [stamp, creator, module, params].
+// appendInfo: [id, genesis or nil, created, module, seq, chain, caughtUp, pending, rejected, retryAt, code, reason,
+// head], genesis being [stamp, creator, module, params].
 func appendInfo(b []byte, s *wasmclient.SpaceInfo) []byte {
-	b = appendArray(b, 12)
+	b = appendArray(b, 13)
 	b = appendBytes(b, s.ID[:])
 	if s.Genesis == nil {
 		b = appendNil(b)
@@ -82,7 +83,8 @@ func appendInfo(b []byte, s *wasmclient.SpaceInfo) []byte {
 	b = appendUint(b, uint64(s.Rejected))
 	b = appendUint(b, s.RetryAt)
 	b = appendUint(b, uint64(s.Code))
-	return appendText(b, s.Reason)
+	b = appendText(b, s.Reason)
+	return appendUint(b, s.Head)
 }
 
 // appendOutboxRow: [id, transaction, state, appendedAt, seq, code, reason, retryAt].
