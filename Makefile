@@ -48,7 +48,7 @@ bin: ## build/skerry
 bundle: deps ## web/dist: what the server serves and npm publishes
 	@$(NPM) run build
 
-size: ## what a page downloads, compressed, beside the budget
+size: ## what a page downloads, compressed, beside the limit
 	@$(NPM) run size
 
 tools: ## check that Go, Node and Chromium are here
