@@ -42,7 +42,6 @@ type Reader struct {
 	position space.Position
 	verdict  *wire.Pushed // of the push that comes next
 	ready    []Item
-	buffer   []byte
 	err      error
 }
 

@@ -6,7 +6,7 @@ import { type OpenOptions, toConfig } from "./options.js";
 import type { Receipt } from "./receipt.js";
 import { settle, Space } from "./space.js";
 import { ULIDSource } from "./ulid.js";
-import { decodeChange, decodeInfo, decodeOpened, emptyInfo, type SpaceInfo, type Status } from "./wire.js";
+import { decodeChange, decodeImported, decodeInfo, decodeOpened, emptyInfo, type ImportedSpace, type SpaceInfo, type Status } from "./wire.js";
 
 /** What a space is made with. */
 export interface SpaceOptions {
@@ -169,6 +169,24 @@ export class Client {
       [...this.#infos.values()].sort((a, b) => compare(a.stamp ?? "~", b.stamp ?? "~") || compare(a.id, b.id)),
     );
     return this.#sorted;
+  }
+
+  /**
+   * Writes a space, or all of them, to a file: its log as this device has it, what waits and what was refused. It needs
+   * no network. The format is open; see package `archive`.
+   */
+  async export(id?: string): Promise<Blob> {
+    const given = id === undefined ? "" : checkDigest(id, "a space's ID");
+    return (await this.call("export", given)) as unknown as Blob;
+  }
+
+  /**
+   * Adds what {@link Client.export} wrote, on this device or another one. The whole file is checked first. What is here
+   * stays: logs are continued, and what waits is sent under its own ids, so nothing comes twice, however often a file is
+   * imported.
+   */
+  async import(file: Blob): Promise<ImportedSpace[]> {
+    return decodeImported((await this.call("import", file))!);
   }
 
   /**

@@ -26,6 +26,7 @@ export type { Space } from "./space.js";
 export type {
   Connection,
   EventRecord,
+  ImportedSpace,
   NewEvent,
   PendingTransaction,
   Position,

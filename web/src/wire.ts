@@ -353,6 +353,36 @@ export function decodeRejected(bytes: Uint8Array): RejectedTransaction[] {
   }));
 }
 
+/** What {@link Client.import} did with one space. */
+export interface ImportedSpace {
+  readonly id: string;
+  /** How many events were added to its log here. */
+  readonly records: number;
+  /** How many transactions of the file wait for the server now, or did before. */
+  readonly waiting: number;
+  /** How many refused transactions were added. */
+  readonly rejected: number;
+  /** How many transactions of other identities wait in the file; they stay there: import it as those. */
+  readonly foreign: number;
+  /** Why its log was left out, if it was: `diverged` if it contradicts the one that is here. */
+  readonly code: Code | undefined;
+  /** The same for people. */
+  readonly reason: string;
+}
+
+export function decodeImported(bytes: Uint8Array): ImportedSpace[] {
+  type Row = [Uint8Array, number, number, number, number, number, string];
+  return (decode(bytes) as Row[]).map(([id, records, waiting, rejected, foreign, code, reason]) => ({
+    id: toHex(id),
+    records,
+    waiting,
+    rejected,
+    foreign,
+    code: code ? codeName(code) : undefined,
+    reason,
+  }));
+}
+
 export function decodeSeq(bytes: Uint8Array): number {
   return (decode(bytes) as [number])[0];
 }

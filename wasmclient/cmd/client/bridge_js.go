@@ -131,6 +131,14 @@ func (b *bridge) handle(ref int, method string, message js.Value) {
 		go func() { b.reply2(ref)(b.create(name, params)) }()
 		return
 	}
+	if method == "export" { // id or "" -> Blob
+		go b.export(ref, message.Index(2).String())
+		return
+	}
+	if method == "import" { // Blob -> what became of each space
+		go b.importBlob(ref, message.Index(2))
+		return
+	}
 	id, err := digest.Parse(message.Index(2).String())
 	if err != nil {
 		b.reply(ref, wire.Errorf(wire.CodeBadArgument, "a space's ID is 64 hexadecimal digits"), nil)
