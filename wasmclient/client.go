@@ -94,6 +94,15 @@ type Client struct {
 type Change struct {
 	Space  space.ID // the space that changed; zero if none did
 	Status bool     // [Client.Status] may say something else now
+	// Refusal, when not nil, tells that a transaction of Space came to be among the rejected, whichever tab appended it.
+	Refusal *Refusal
+}
+
+// Refusal says what was refused, and why.
+type Refusal struct {
+	ID     space.ULID
+	Code   wire.Code
+	Reason string
 }
 
 // Open loads the store and begins to sync. It does not wait for a network. The client lives until Close; ctx bounds
@@ -174,6 +183,7 @@ func (c *Client) OnChange(f func(Change)) (stop func()) {
 type SpaceOptions struct {
 	Module digest.Digest // the module that judges it; zero means [module.Open]
 	Params []byte        // msgpack, given to the module
+	Stamp  space.ULID    // zero means a new one; making a space again with the same stamp is harmless
 }
 
 // CreateSpace makes a space of this identity and returns it once it is durable on this device. It needs no network:
@@ -188,10 +198,12 @@ func (c *Client) CreateSpace(ctx context.Context, options SpaceOptions) (*Space,
 	var id space.ID
 	finished := make(chan error, 1)
 	err := c.call(ctx, func() {
-		stamp, err := c.ids.New(wallClock())
-		if err != nil {
-			finished <- err
-			return
+		stamp, err := options.Stamp, error(nil)
+		if stamp == (space.ULID{}) {
+			if stamp, err = c.ids.New(wallClock()); err != nil {
+				finished <- err
+				return
+			}
 		}
 		genesis := &space.Genesis{Stamp: stamp, Creator: c.identity, Module: options.Module, Params: options.Params}
 		id = genesis.ID()
@@ -237,12 +249,17 @@ func (c *Client) Spaces() []SpaceInfo {
 	return infos
 }
 
+// LastTry makes the store's failures final: what it fails to take from now on fails for who appended it, instead of
+// being tried again. Close does it too.
+func (c *Client) LastTry() { c.post(func() { c.step(replica.Closing{}) }) }
+
 // Close waits until what was appended is durable or has failed, or until ctx ends, and then stops the client.
 // Receipts that are not synced fail with the code closed; their transactions stay in the store.
 func (c *Client) Close(ctx context.Context) error {
 	drained := make(chan error, 1)
 	err := c.call(ctx, func() {
 		c.closing = true
+		c.step(replica.Closing{})
 		c.drained = append(c.drained, drained)
 		c.drain()
 	})

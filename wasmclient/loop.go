@@ -61,7 +61,7 @@ func (c *Client) step(input replica.Input) {
 	for _, commit := range effects.Commits {
 		c.background(func(ctx context.Context) replica.Input {
 			result, err := c.config.Store.Commit(ctx, commit.Commit)
-			return replica.Committed{ID: commit.ID, Result: result, Err: err, Full: errors.Is(err, ErrFull)}
+			return replica.Committed{ID: commit.ID, Result: result, Err: err, Full: errors.Is(err, ErrFull), Final: final(err)}
 		})
 	}
 	if effects.Survey {
@@ -90,8 +90,8 @@ func (c *Client) step(input replica.Input) {
 	}
 	for _, read := range effects.ReadIDs {
 		c.background(func(ctx context.Context) replica.Input {
-			ids, err := c.readIDs(ctx, read.Space, read.After)
-			return replica.IDsRead{Space: read.Space, After: read.After, IDs: ids, Err: err}
+			records, err := c.readIDs(ctx, read.Space, read.After)
+			return replica.IDsRead{Space: read.Space, After: read.After, Records: records, Err: err}
 		})
 	}
 	if effects.Hangup != "" && c.socket != nil {
@@ -132,15 +132,26 @@ func (c *Client) background(operation func(context.Context) replica.Input) {
 	})
 }
 
-func (c *Client) readIDs(ctx context.Context, id space.ID, after uint64) ([]space.ULID, error) {
-	var ids []space.ULID
+// final returns why a store that failed so needs no second try, or zero.
+func final(err error) wire.Code {
+	switch {
+	case errors.Is(err, ErrNewerStore):
+		return wire.CodeUpgradeRequired
+	case errors.Is(err, ErrStoreClosed):
+		return wire.CodeClosed
+	}
+	return 0
+}
+
+func (c *Client) readIDs(ctx context.Context, id space.ID, after uint64) ([]replica.RecordID, error) {
+	var ids []replica.RecordID
 	for {
 		records, err := c.config.Store.Read(ctx, id, after, 1000, 1<<20)
 		if err != nil || len(records) == 0 {
 			return ids, err
 		}
 		for i := range records {
-			ids = append(ids, records[i].ID)
+			ids = append(ids, replica.RecordIDOf(&records[i]))
 		}
 		after = records[len(records)-1].Seq
 	}
@@ -245,8 +256,18 @@ func (c *Client) notice(notices []replica.Notice) {
 			c.finish(n.Ref, nil)
 		case replica.Failed:
 			c.finish(n.Ref, &wire.CodeError{Code: n.Code, Reason: n.Reason})
+		case replica.Found:
+			for _, receipt := range c.receipts[n.Space][n.ID] {
+				if receipt.sought {
+					receipt.stored(nil)
+				}
+			}
 		case replica.Decided:
 			c.decided(n)
+		case replica.Rejected:
+			for _, f := range c.listeners {
+				f(Change{Space: n.Space, Refusal: &Refusal{ID: n.ID, Code: n.Code, Reason: n.Reason}})
+			}
 		case replica.SpaceChanged:
 			for _, f := range c.listeners {
 				f(Change{Space: n.Space})
@@ -280,6 +301,11 @@ func (c *Client) decided(d replica.Decided) {
 		err = &wire.CodeError{Code: d.Code, Reason: d.Reason}
 	}
 	for _, receipt := range receipts {
+		if receipt.sought && d.Outcome == replica.Discarded {
+			receipt.stored(err)
+		} else if receipt.sought {
+			receipt.stored(nil)
+		}
 		receipt.decide(d.Position, err)
 	}
 }

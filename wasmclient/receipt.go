@@ -9,6 +9,7 @@ import (
 // Receipt follows one transaction on its way. Its methods are safe for concurrent use.
 type Receipt struct {
 	id       space.ULID
+	sought   bool          // found again, so that nothing tells of its being stored but what became of it
 	durable  chan struct{} // closed when stored or failed
 	decided  chan struct{} // closed when synced, refused or discarded
 	failure  error         // set before durable is closed
@@ -23,8 +24,9 @@ func newReceipt() *Receipt {
 // ID returns the transaction's name: the id of its first event.
 func (r *Receipt) ID() space.ULID { return r.id }
 
-// Durable waits until the transaction is on this device for good. Its error has a code: quota, storage_failed,
-// closed.
+// Durable waits until the transaction is on this device for good. Its error has a code: quota, upgrade_required,
+// closed; discarded where [Space.Receipt] found no trace of it. While the store fails and cannot tell what became of
+// it, it is tried again and Durable waits; storage_failed only tells of the last try, when the client closes.
 func (r *Receipt) Durable(ctx context.Context) error {
 	select {
 	case <-r.durable:
@@ -45,8 +47,13 @@ func (r *Receipt) Synced(ctx context.Context) (space.Position, error) {
 	}
 }
 
-// stored is called once by the loop.
+// stored is called by the loop; only the first call counts.
 func (r *Receipt) stored(err error) {
+	select {
+	case <-r.durable:
+		return
+	default:
+	}
 	r.failure = err
 	close(r.durable)
 	if err != nil {

@@ -135,6 +135,7 @@ func TestTheSameTransactionTwice(t *testing.T) {
 	}
 	store.fail.Store(true)
 	store.open()
+	client.LastTry()
 	if err := again.Durable(t.Context()); wire.CodeOf(err) != wire.CodeStorageFailed {
 		t.Errorf("durable: %v", err)
 	}

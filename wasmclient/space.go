@@ -77,6 +77,30 @@ func (s *Space) AppendEvents(ctx context.Context, events []space.Event) (*Receip
 	return receipt, nil
 }
 
+// Receipt finds the receipt of a transaction again, by the id of its first event, in whichever tab or session it was
+// appended. Durable tells soon: nil if the transaction is on this device, waiting, refused or in the log's copy here; an
+// error with the code discarded if there is no trace of it.
+func (s *Space) Receipt(ctx context.Context, id space.ULID) (*Receipt, error) {
+	receipt := newReceipt()
+	receipt.id, receipt.sought = id, true
+	err := s.client.call(ctx, func() {
+		s.client.follow(s.id, receipt)
+		s.client.step(replica.Watch{Space: s.id, ID: id})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find receipt: %w", err)
+	}
+	return receipt, nil
+}
+
+// follow makes a receipt be told what becomes of its transaction.
+func (c *Client) follow(id space.ID, receipt *Receipt) {
+	if c.receipts[id] == nil {
+		c.receipts[id] = make(map[space.ULID][]*Receipt)
+	}
+	c.receipts[id][receipt.id] = append(c.receipts[id][receipt.id], receipt)
+}
+
 // append gives a transaction to the core.
 func (c *Client) append(id space.ID, events []space.Event, receipt *Receipt) error {
 	if c.closing {
@@ -100,10 +124,7 @@ func (c *Client) append(id space.ID, events []space.Event, receipt *Receipt) err
 		return err
 	}
 	receipt.id = transaction.ID()
-	if c.receipts[id] == nil {
-		c.receipts[id] = make(map[space.ULID][]*Receipt)
-	}
-	c.receipts[id][receipt.id] = append(c.receipts[id][receipt.id], receipt)
+	c.follow(id, receipt)
 	ref := c.ref(func(err error) {
 		receipt.stored(err)
 		if err != nil {
@@ -274,6 +295,7 @@ func (s *Space) Rejected(ctx context.Context) ([]replica.RejectedRow, error) {
 }
 
 // Retry sends a rejected transaction again, same bytes and ids, after everything that waits now.
+// What is not rejected is not_found.
 func (s *Space) Retry(ctx context.Context, id space.ULID) error {
 	rows, err := s.Rejected(ctx)
 	if err != nil {

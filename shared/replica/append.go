@@ -25,10 +25,15 @@ func (o *appendOperation) size() int {
 }
 
 // appendLane makes durable what the user did: strict commits without a fence, one at a time; what comes meanwhile
-// gathers for the next, so that many small appends cost one flush of the disk.
+// gathers for the next, so that many small appends cost one flush of the disk. A commit whose outcome the store could
+// not tell is made again, which is harmless, before anything that came later.
 type appendLane struct {
 	waiting  []appendOperation
 	inFlight *appendCommit
+	retryAt  uint64 // after such a failure; never: none
+	failures int
+	reason   string
+	closing  bool
 }
 
 type appendCommit struct {
@@ -60,6 +65,10 @@ func (r *Replica) openSpace(in Open) {
 }
 
 func (l *appendLane) advance(r *Replica) {
+	if l.inFlight != nil && (l.retryAt <= r.now || l.closing && l.retryAt != never) {
+		l.retryAt = never
+		l.inFlight.id = r.commit(l.inFlight.commit)
+	}
 	if l.inFlight != nil || len(l.waiting) == 0 {
 		return
 	}
@@ -129,25 +138,19 @@ func (o *appendOperation) addTo(part *SpaceCommit, stamp space.ULID) {
 
 func (l *appendLane) finish(r *Replica, in Committed) {
 	c := l.inFlight
-	l.inFlight = nil
+	r.statusChanged()
+	if in.Err != nil && !in.Full && in.Final == 0 && !l.closing {
+		l.retryAt = r.now + min(uint64(retryFloor)<<min(l.failures, 5), backoffCeiling)
+		l.failures++
+		l.reason = in.Err.Error()
+		return
+	}
+	l.inFlight, l.failures = nil, 0
 	for i := range c.commit.Spaces {
 		r.space(c.commit.Spaces[i].Space).commits--
 	}
-	r.statusChanged()
 	if in.Err != nil || in.Result.Stale {
-		failed := Failed{Code: wire.CodeNotDurable, Reason: "the store refused the commit as stale"}
-		if in.Err != nil {
-			failed = Failed{Code: wire.CodeStorageFailed, Reason: in.Err.Error()}
-			if in.Full {
-				failed.Code = wire.CodeQuota
-			}
-		}
-		for _, operations := range c.operations {
-			for i := range operations {
-				failed.Ref = operations[i].ref
-				r.notify(failed)
-			}
-		}
+		l.failed(r, c, in)
 		return
 	}
 	keys := in.Result.Keys
@@ -156,6 +159,30 @@ func (l *appendLane) finish(r *Replica, in Committed) {
 		n := len(part.Append) + len(part.Retry)
 		l.applied(r, part, c.operations[i], keys[:n], in.Result.Versions[i])
 		keys = keys[n:]
+	}
+}
+
+// failed tells everybody who waits for a commit that it will not be.
+func (l *appendLane) failed(r *Replica, c *appendCommit, in Committed) {
+	failed := Failed{Code: wire.CodeNotDurable, Reason: "the store refused the commit as stale"}
+	if in.Err != nil {
+		failed = Failed{Code: wire.CodeStorageFailed, Reason: in.Err.Error()}
+		switch {
+		case in.Full:
+			failed.Code = wire.CodeQuota
+		case in.Final != 0:
+			failed.Code = in.Final
+		}
+	}
+	for _, operations := range c.operations {
+		for i := range operations {
+			o := &operations[i]
+			failed.Ref = o.ref
+			r.notify(failed)
+			if s := r.space(o.space); o.transaction != nil && s.sought[o.transaction.ID()] {
+				r.refresh(s) // who else asked for it is told that there is no trace of it
+			}
+		}
 	}
 }
 
@@ -182,6 +209,7 @@ func (l *appendLane) applied(r *Replica, part *SpaceCommit, operations []appendO
 			key := keys[next]
 			next++
 			r.watch(s, o.transaction.ID())
+			r.found(s, o.transaction.ID())
 			if key != 0 && !older {
 				s.appended(r, key, o)
 			} else {
@@ -202,6 +230,44 @@ func (l *appendLane) applied(r *Replica, part *SpaceCommit, operations []appendO
 	}
 	r.changed(s)
 	r.wantPush(s)
+}
+
+// watchFor looks for a transaction, wherever it may be, and makes its outcome be told.
+func (r *Replica) watchFor(in Watch) {
+	s := r.space(in.Space)
+	if s.watched == nil {
+		s.watched = make(map[space.ULID]uint64)
+	}
+	if s.sought == nil {
+		s.sought = make(map[space.ULID]bool)
+	}
+	s.watched[in.ID] = 0
+	s.sought[in.ID] = true
+	if !r.appends.has(in.Space, in.ID) { // else its commit tells
+		r.refresh(s)
+	}
+}
+
+// has reports whether a transaction is on its way to the store.
+func (l *appendLane) has(id space.ID, transaction space.ULID) bool {
+	is := func(o *appendOperation) bool {
+		return o.space == id && o.transaction != nil && o.transaction.ID() == transaction
+	}
+	for i := range l.waiting {
+		if is(&l.waiting[i]) {
+			return true
+		}
+	}
+	if l.inFlight != nil {
+		for _, operations := range l.inFlight.operations {
+			for i := range operations {
+				if is(&operations[i]) {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // watch makes the outcome of a transaction be told.

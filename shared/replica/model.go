@@ -284,7 +284,7 @@ func (m *Model) nextKey() uint64 {
 }
 
 func (m *Model) appendRow(s *modelSpace, given *OutboxRow) uint64 {
-	if _, ok := s.keys[given.ID]; ok {
+	if _, ok := s.keys[given.ID]; ok || s.rejected[given.ID] != nil {
 		return 0
 	}
 	row := *given

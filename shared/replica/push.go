@@ -410,6 +410,7 @@ func (r *Replica) decide(s *spaceState, id space.ULID, d Decided) {
 		return
 	}
 	delete(s.watched, id)
+	delete(s.sought, id)
 	d.Space, d.ID = s.id, id
 	r.notify(d)
 }

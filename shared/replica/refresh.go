@@ -157,7 +157,7 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 		}
 	}
 	s.outboxCount = len(s.entries)
-	s.rejected = len(snapshot.Rejected)
+	r.takeRejected(s, snapshot.Rejected)
 	r.resolve(s, snapshot)
 	r.dropWithdrawn(s, false)
 	if r.leads {
@@ -174,6 +174,27 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 	r.statusChanged()
 }
 
+// takeRejected notes what is in the rejected store, and tells what came to be there since it was read last.
+func (r *Replica) takeRejected(s *spaceState, rows []RejectedRow) {
+	before := s.refused
+	s.rejected, s.refused = len(rows), make(map[space.ULID]bool, len(rows))
+	for i := range rows {
+		row := &rows[i]
+		s.refused[row.ID] = true
+		if before != nil && !before[row.ID] {
+			r.notify(Rejected{s.id, row.ID, row.Code, row.Reason})
+		}
+	}
+}
+
+// found tells that a transaction that was asked for is in the outbox.
+func (r *Replica) found(s *spaceState, id space.ULID) {
+	if s.sought[id] {
+		delete(s.sought, id)
+		r.notify(Found{s.id, id})
+	}
+}
+
 // resolve tells the outcome of watched transactions that are not in the outbox any more.
 func (r *Replica) resolve(s *spaceState, snapshot *Snapshot) {
 	if len(s.watched) == 0 {
@@ -185,6 +206,7 @@ func (r *Replica) resolve(s *spaceState, snapshot *Snapshot) {
 		r.decide(s, row.ID, Decided{Outcome: Refused, Code: row.Code, Reason: row.Reason})
 	}
 	for _, e := range s.entries {
+		r.found(s, e.ID)
 		if e.State == Accepted {
 			r.decide(s, e.ID, Decided{Outcome: Synced, Position: e.Position})
 		}
@@ -213,8 +235,12 @@ func (r *Replica) idsRead(in IDsRead) {
 		r.readAgain(s)
 		return
 	}
-	for _, id := range in.IDs {
-		r.decide(s, id, Decided{Outcome: Synced, Position: s.info.Position})
+	for _, found := range in.Records {
+		position := s.info.Position
+		if found.Last < position.Seq {
+			position = space.Position{Seq: found.Last} // what the chain was there is not known any more
+		}
+		r.decide(s, found.ID, Decided{Outcome: Synced, Position: position})
 	}
 	var gone []space.ULID
 	for id := range s.watched {
@@ -223,7 +249,7 @@ func (r *Replica) idsRead(in IDsRead) {
 		}
 		if s.commits > 0 || s.refreshing || s.outdated > 0 || len(s.ahead) > 0 || !slices.Contains(s.deciding, id) {
 			r.readAgain(s) // it may be there, or have left after this was read
-		} else {
+		} else if !r.appends.has(s.id, id) {
 			gone = append(gone, id)
 		}
 	}

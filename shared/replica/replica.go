@@ -73,6 +73,10 @@ type spaceState struct {
 	// watched are transactions appended in this tab whose outcome was not told yet, with the position before which
 	// their records cannot be.
 	watched map[space.ULID]uint64
+	// sought are those of them that were asked for and of which no trace was found yet.
+	sought map[space.ULID]bool
+	// refused are the ids in the rejected store; nil until they were read.
+	refused map[space.ULID]bool
 
 	push    pushState
 	feed    feedState
@@ -106,6 +110,7 @@ func New(config Config, loaded *Loaded) *Replica {
 	r := &Replica{config: config, spaces: make(map[space.ID]*spaceState)}
 	r.conn.dialAt = never
 	r.sync.reset()
+	r.appends.retryAt = never
 	r.load(loaded)
 	return r
 }
@@ -173,6 +178,10 @@ func (r *Replica) Step(now uint64, input Input) Effects {
 		r.append(appendOperation{ref: in.Ref, space: in.Space, discard: in.ID})
 	case Open:
 		r.openSpace(in)
+	case Watch:
+		r.watchFor(in)
+	case Closing:
+		r.appends.closing = true
 	case Hint:
 		if s := r.spaces[in.Space]; s == nil || in.Version > s.version {
 			r.refresh(r.space(in.Space))
@@ -209,7 +218,7 @@ func (r *Replica) advance() {
 }
 
 func (r *Replica) wakeAt() uint64 {
-	wake := min(r.conn.wakeAt(r), r.sync.retryAt, r.pushWakeAt())
+	wake := min(r.conn.wakeAt(r), r.sync.retryAt, r.appends.retryAt, r.pushWakeAt())
 	if len(r.toReadAgain) > 0 {
 		wake = min(wake, r.readAgainAt)
 	}

@@ -50,6 +50,9 @@ func (r *Replica) Status() Status {
 	if r.sync.code != 0 {
 		status.Code, status.Reason = r.sync.code, r.sync.reason
 	}
+	if r.appends.failures > 0 {
+		status.Code, status.Reason = wire.CodeStorageFailed, r.appends.reason
+	}
 	for _, s := range r.spaces {
 		status.Pending += s.outboxCount
 		status.Rejected += s.rejected

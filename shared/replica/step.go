@@ -74,6 +74,16 @@ type Open struct {
 	Space space.ID
 }
 
+// Watch asks what became of a transaction, made here or elsewhere: [Found] tells that it waits, and [Decided] what it
+// came to. One of which there is no trace is decided as discarded.
+type Watch struct {
+	Space space.ID
+	ID    space.ULID
+}
+
+// Closing tells that the tab is about to go: what the store fails to take from now on is not tried again.
+type Closing struct{}
+
 // Hint tells that another tab says that it changed a space.
 type Hint struct {
 	Space   space.ID
@@ -93,6 +103,8 @@ type Committed struct {
 	Err    error
 	// Full tells that Err means a full device.
 	Full bool
+	// Final, when not zero, tells that trying again is of no use, and why.
+	Final wire.Code
 }
 
 // Refreshed answers one of Effects.Refresh. Snapshot is nil if reading failed.
@@ -109,12 +121,23 @@ type RowsRead struct {
 	Err   error
 }
 
-// IDsRead answers one of Effects.ReadIDs: the ids of the records stored above After.
+// IDsRead answers one of Effects.ReadIDs: the records stored above After.
 type IDsRead struct {
-	Space space.ID
-	After uint64
-	IDs   []space.ULID
-	Err   error
+	Space   space.ID
+	After   uint64
+	Records []RecordID
+	Err     error
+}
+
+// RecordID says which record is where.
+type RecordID struct {
+	ID   space.ULID
+	Last uint64 // the number of the last record of its transaction
+}
+
+// RecordIDOf returns what [IDsRead] says of a record.
+func RecordIDOf(r *space.Record) RecordID {
+	return RecordID{ID: r.ID, Last: r.Seq + uint64(r.Count-1-r.Index)}
 }
 
 // Tick tells that time has passed; the shell sends it at Effects.WakeAt.
@@ -130,6 +153,8 @@ func (Append) input()       {}
 func (Retry) input()        {}
 func (Discard) input()      {}
 func (Open) input()         {}
+func (Watch) input()        {}
+func (Closing) input()      {}
 func (Hint) input()         {}
 func (Poll) input()         {}
 func (Surveyed) input()     {}
@@ -181,14 +206,30 @@ type Notice interface{ notice() }
 // Durable tells that what [Append], [Retry], [Discard] or [Open] with this Ref asked for is stored.
 type Durable struct{ Ref uint64 }
 
-// Failed tells that it could not be stored, and nothing was.
+// Failed tells that it could not be stored, and nothing was: there is no room, or the store refuses for good. Where the
+// store cannot tell, the core tries again, and says so in [Replica.Status] meanwhile. Only after [Closing] may something
+// be stored of which this is told.
 type Failed struct {
 	Ref    uint64
 	Code   wire.Code
 	Reason string
 }
 
-// Decided tells what became of a transaction that was appended in this tab.
+// Found tells that a transaction that [Watch] asked for is in the outbox.
+type Found struct {
+	Space space.ID
+	ID    space.ULID
+}
+
+// Rejected tells that a transaction came to be in the rejected store, whoever appended it and whichever tab syncs.
+type Rejected struct {
+	Space  space.ID
+	ID     space.ULID
+	Code   wire.Code
+	Reason string
+}
+
+// Decided tells what became of a transaction that was appended in this tab, or that [Watch] asked for.
 type Decided struct {
 	Space    space.ID
 	ID       space.ULID
@@ -216,6 +257,8 @@ type StatusChanged struct{}
 
 func (Durable) notice()       {}
 func (Failed) notice()        {}
+func (Found) notice()         {}
+func (Rejected) notice()      {}
 func (Decided) notice()       {}
 func (SpaceChanged) notice()  {}
 func (StatusChanged) notice() {}

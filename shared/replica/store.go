@@ -129,7 +129,7 @@ type SpaceCommit struct {
 	SetModule digest.Digest
 
 	// Append adds rows to the end of the outbox in this order; Key is the store's to give. A row whose (space, id)
-	// is there already is left as it is, which counts as success: it was appended before. Author and Size are
+	// is there already, or among the rejected, is left as it is, which counts as success: it was appended before. Author and Size are
 	// taken from the transaction, ID must be its.
 	Append []OutboxRow
 	// Retry moves rows from the rejected store to the outbox's end, same ids and bytes, state Waiting. A row whose

@@ -181,7 +181,7 @@ func (s *story) settle() {
 			s.ids = s.ids[1:]
 			in := replica.IDsRead{Space: read.Space, After: read.After}
 			for _, r := range s.store.Read(read.Space, read.After, 1<<20, 1<<20) {
-				in.IDs = append(in.IDs, r.ID)
+				in.Records = append(in.Records, replica.RecordIDOf(&r))
 			}
 			s.step(in)
 		case s.survey:

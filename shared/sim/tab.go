@@ -187,7 +187,7 @@ func (t *tab) step(in replica.Input) {
 			failed := in
 			failed.Err = errDisk
 			for _, r := range t.device.store.Read(read.Space, read.After, 1<<30, 1<<30) {
-				in.IDs = append(in.IDs, r.ID)
+				in.Records = append(in.Records, replica.RecordIDOf(&r))
 			}
 			t.answer(in, failed)
 		})
@@ -250,9 +250,6 @@ func (t *tab) runCommit(life int, c replica.CommitEffect) {
 		return
 	}
 	fault := d.fault()
-	if fault == "after" && !c.Commit.Fenced {
-		fault = "before" // appends are told as failed only where nothing was stored: stores see to it
-	}
 	if fault != "" {
 		w.logf("%s: the disk fails %s a commit", t, fault)
 	}

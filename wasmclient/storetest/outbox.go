@@ -367,11 +367,40 @@ func testRetry(s *suite) {
 		transactionDigest(&got.Transaction) != transactionDigest(&rows[0].Transaction) {
 		s.Fatalf("the retried row is %+v", got)
 	}
-	h.change(f.append(rows[1])) // the outbox has the id again: both stay
-	if keys = h.change(replica.SpaceCommit{Space: f.id, Retry: ids[1:2]}).Keys; !slices.Equal(keys, []uint64{0}) {
-		s.Fatalf("keys are %v, want a zero", keys)
+}
+
+// testAppendRejected appends again what was refused, as a page does that did not hear of the outcome: only Retry takes
+// it out of the rejected.
+func testAppendRejected(s *suite) {
+	h := s.open()
+	f, other := newFeed(1), newFeed(2)
+	var rows []replica.OutboxRow
+	for range 20 {
+		rows = append(rows, f.row(1))
 	}
-	s.wantRejected(h, f.id, ids[1])
+	h.change(f.append(rows[0], rows[1]))
+	h.change(replica.SpaceCommit{Space: f.id, Reject: []replica.Rejection{{ID: rows[0].ID, Code: 81}, {ID: rows[1].ID, Code: 82}}})
+	if keys := h.change(f.append(rows[0])).Keys; !slices.Equal(keys, []uint64{0}) {
+		s.Fatalf("the key of a rejected row is %v, want zero", keys)
+	}
+	if keys := h.change(other.append(rows[0])).Keys; keys[0] == 0 {
+		s.Fatalf("what one space refused was not taken by another")
+	}
+	for i, key := range h.change(f.append(rows...)).Keys { // many are looked up in another way
+		if (key == 0) != (i < 2) {
+			s.Fatalf("row %d of many got key %d", i, key)
+		}
+	}
+	s.wantRejected(h, f.id, rows[0].ID, rows[1].ID)
+	if n := len(h.outbox(f.id)); n != 18 {
+		s.Fatalf("the outbox has %d rows, want 18", n)
+	}
+	part := f.append(rows[0]) // a commit appends before it retries
+	part.Retry = []space.ULID{rows[0].ID}
+	if keys := h.change(part).Keys; len(keys) != 2 || keys[0] != 0 || keys[1] == 0 {
+		s.Fatalf("keys are %v, want one for the retried row alone", keys)
+	}
+	s.wantRejected(h, f.id, rows[1].ID)
 }
 
 func testWithdraw(s *suite) {

@@ -65,6 +65,7 @@ func Run(t *testing.T, factory Factory) {
 		{"SpacesAscend", testSpacesAscend},
 		{"Append", testAppend},
 		{"AppendTwice", testAppendTwice},
+		{"AppendRejected", testAppendRejected},
 		{"KeysRise", testKeysRise},
 		{"OutboxPaging", testOutboxPaging},
 		{"Mark", testMark},

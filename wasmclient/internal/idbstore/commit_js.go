@@ -45,8 +45,9 @@ type part struct {
 	rows    map[space.ULID]reply
 	refused map[space.ULID]reply
 
-	unread []space.ULID // of ids: not asked for one by one, but counted
-	few    rawRequest   // how many rows there are among them
+	unread     []space.ULID // of ids: not asked for one by one, but counted
+	few        rawRequest   // how many rows there are among them
+	anyRefused rawRequest   // how many rejected rows the space has, if some are appended
 
 	known   spaceRow
 	changes rowChanges
@@ -90,7 +91,7 @@ func touched(c *replica.Commit) []string {
 		if len(sc.Append)+len(sc.Retry)+len(sc.Withdraw)+len(sc.DropWithdrawn)+len(sc.Mark)+len(sc.Reject)+len(sc.Settle) > 0 {
 			add(storeOutbox)
 		}
-		if len(sc.Retry)+len(sc.Reject)+len(sc.Discard) > 0 {
+		if len(sc.Append)+len(sc.Retry)+len(sc.Reject)+len(sc.Discard) > 0 {
 			add(storeRejected)
 		}
 		if len(sc.Records) > 0 {
@@ -197,13 +198,22 @@ const askedSingly = 8
 
 // askAgain looks up the ids of which some are there, and reports whether it did.
 func (p *part) askAgain(t *transaction) bool {
-	if p.unread == nil || p.few.result().Int() == 0 {
-		return false
+	again := false
+	if p.unread != nil && p.few.result().Int() > 0 {
+		again = true
+		for _, id := range p.unread {
+			p.keys[id] = t.find(rowKey{p.key, id}, false)
+		}
 	}
-	for _, id := range p.unread {
-		p.keys[id] = t.find(rowKey{p.key, id}, false)
+	if len(p.Append) > 0 && p.anyRefused.result().Int() > 0 {
+		again = true
+		for i := range p.Append {
+			if id := p.Append[i].ID; p.want[id]&wantRejected == 0 {
+				p.refused[id] = t.get(storeRejected, rowKey{p.key, id}.array())
+			}
+		}
 	}
-	return true
+	return again
 }
 
 // ask issues what must be read before a part can be judged and applied.
@@ -225,6 +235,9 @@ func (t *transaction) ask(sc *replica.SpaceCommit) *part {
 		lowest, highest := slices.MinFunc(p.unread, space.ULID.Compare), slices.MaxFunc(p.unread, space.ULID.Compare)
 		keys := between(rowKey{p.key, lowest}.array(), rowKey{p.key, highest}.array(), false, false)
 		p.few = t.raw(true, storeOutbox, "count", keys)
+	}
+	if len(sc.Append) > 0 {
+		p.anyRefused = t.raw(false, storeRejected, "count", within(p.key))
 	}
 	for _, id := range p.ids {
 		name := rowKey{p.key, id}

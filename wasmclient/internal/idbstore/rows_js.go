@@ -69,7 +69,7 @@ type rowChanges struct {
 func (c *rowChanges) apply(sc *replica.SpaceCommit) {
 	for i := range sc.Append {
 		row := sc.Append[i]
-		if c.has(row.ID) != nil {
+		if c.has(row.ID) != nil || c.rejected[row.ID] != nil {
 			c.keys = append(c.keys, nil)
 			continue
 		}
