@@ -171,14 +171,16 @@ func TestWatch(t *testing.T) {
 
 func TestWatchedWhatIsNotStored(t *testing.T) {
 	s := synced(t)
-	s.write("a", tx(1))
-	c := s.store1()
+	s.write("b", tx(2))
+	before := s.store1()
+	s.write("a", tx(1)) // waits for that
 	s.step(replica.Watch{Space: idOf("a"), ID: eventID(1)})
 	s.settle()
 	s.wantsOutcomes("")
-	s.step(replica.Committed{ID: c.ID, Err: errors.New("no room"), Full: true})
+	s.step(replica.Committed{ID: before.ID, Err: errors.New("no room"), Full: true})
+	s.step(replica.Committed{ID: s.store1().ID, Err: errors.New("no room"), Full: true})
 	s.settle()
-	s.wantsOutcomes("failed quota, 1 discarded")
+	s.wantsOutcomes("failed quota, failed quota, 1 discarded")
 }
 
 // What another tab's transaction came to is told too, once, but not what was refused before anybody looked.
