@@ -283,7 +283,7 @@ func (in *importer) learn(ctx context.Context) error {
 	}
 	ids, err := in.client.readIDs(ctx, in.part.Space, 0)
 	for _, id := range ids {
-		in.ids[id] = true
+		in.ids[id.ID] = true
 	}
 	return err
 }
