@@ -1,5 +1,5 @@
-import { encode } from "@msgpack/msgpack";
 import { checkDigest } from "./bytes.js";
+import { encodeValue } from "./encode.js";
 import { SkerryError } from "./error.js";
 import { Link, type WorkerLike } from "./link.js";
 import { type OpenOptions, toConfig } from "./options.js";
@@ -137,7 +137,7 @@ export class Client {
    * can.
    */
   async createSpace(options: SpaceOptions = {}): Promise<Space> {
-    const params = options.params === undefined ? undefined : encode(options.params, { ignoreUndefined: true });
+    const params = options.params === undefined ? undefined : encodeValue(options.params);
     const bytes = await this.call("create", options.module ?? "open", params ?? new Uint8Array());
     const info = decodeInfo(bytes!);
     if (!this.#infos.has(info.id)) this.#update(this.#status, [info]); // else something newer was told already

@@ -1,4 +1,5 @@
 import type { SkerryError } from "./error.js";
+import { formatULID } from "./ulid.js";
 import type { Position } from "./wire.js";
 
 /** Something that happens once or fails. The promise is made when it is first asked for, and never unhandled. */
@@ -56,15 +57,20 @@ export interface Synced {
 export class Receipt {
   /** The transaction's name: the id of its first event. */
   readonly id: string;
-  /** The ids of all its events. */
-  readonly ids: readonly string[];
+  readonly #packed: readonly Uint8Array[];
+  #ids: readonly string[] | undefined;
   /** @internal */
   readonly moments = { applied: new Moment<void>(), durable: new Moment<void>(), synced: new Moment<Synced>() };
 
   /** @internal */
-  constructor(ids: readonly string[]) {
-    this.id = ids[0]!;
-    this.ids = ids;
+  constructor(ids: readonly Uint8Array[]) {
+    this.id = formatULID(ids[0]!);
+    this.#packed = ids;
+  }
+
+  /** The ids of all its events. */
+  get ids(): readonly string[] {
+    return (this.#ids ??= this.#packed.map(formatULID)); // of a thousand events nobody may ask
   }
 
   /** This tab has taken it up. Provisional: it may be lost with the tab. */

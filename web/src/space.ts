@@ -1,4 +1,5 @@
 import type { Client } from "./client.js";
+import { encodeTransaction } from "./encode.js";
 import { SkerryError } from "./error.js";
 import { EventIterator, type EventsOptions } from "./events.js";
 import { Receipt } from "./receipt.js";
@@ -7,8 +8,6 @@ import {
   decodePending,
   decodeRejected,
   decodeSeq,
-  encodePayload,
-  encodeTransaction,
   type NewEvent,
   type PendingTransaction,
   type RejectedTransaction,
@@ -58,15 +57,9 @@ export class Space {
   /** Writes events that are accepted or refused together, in this order. Works offline. */
   transact(events: readonly NewEvent[]): Receipt {
     if (events.length === 0) throw new SkerryError("bad_argument", "a transaction has at least one event");
-    const packed = events.map((event) => {
-      if (typeof event.type !== "string" || event.type === "") {
-        throw new SkerryError("bad_argument", "an event has a type");
-      }
-      return { type: event.type, payload: encodePayload(event.payload) };
-    });
-    const made = packed.map((event) => ({ id: this.#client.ids.next(), ...event }));
-    const receipt = new Receipt(made.map((event) => formatULID(event.id)));
-    this.#client.append(this.id, encodeTransaction(made), receipt);
+    const { ids, bytes } = encodeTransaction(events, this.#client.ids);
+    const receipt = new Receipt(ids);
+    this.#client.append(this.id, bytes, receipt);
     return receipt;
   }
 

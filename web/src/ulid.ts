@@ -12,9 +12,10 @@ function fillRandom(bytes: Uint8Array): void {
     crypto.getRandomValues(pool);
     unused = pool.length;
   }
-  const from = pool.length - unused;
-  bytes.set(pool.subarray(from, from + bytes.length));
-  pool.fill(0, from, from + bytes.length);
+  for (let i = 0, from = pool.length - unused; i < bytes.length; i++, from++) {
+    bytes[i] = pool[from]!;
+    pool[from] = 0;
+  }
   unused -= bytes.length;
 }
 
@@ -23,6 +24,7 @@ export class ULIDSource {
   readonly #fill: (bytes: Uint8Array) => void;
   readonly #now: () => number;
   readonly #random = new Uint8Array(10);
+  readonly #step = new Uint8Array(4);
   #last = -1;
 
   constructor(
@@ -46,18 +48,16 @@ export class ULIDSource {
       this.#fill(this.#random);
     }
     const id = new Uint8Array(16);
-    const view = new DataView(id.buffer);
-    view.setUint16(0, Math.floor(this.#last / 2 ** 32));
-    view.setUint32(2, this.#last % 2 ** 32);
-    id.set(this.#random, 6);
+    for (let i = 5, rest = this.#last; i >= 0; i--, rest = Math.floor(rest / 256)) id[i] = rest % 256;
+    for (let i = 0; i < 10; i++) id[6 + i] = this.#random[i]!;
     return id;
   }
 
   /** Adds a random step to the random part, so that the next id cannot be guessed; false on overflow. */
   #increment(): boolean {
-    const step = new Uint8Array(4);
+    const step = this.#step;
     this.#fill(step);
-    let carry = new DataView(step.buffer).getUint32(0) + 1;
+    let carry = (((step[0]! << 24) | (step[1]! << 16) | (step[2]! << 8) | step[3]!) >>> 0) + 1;
     for (let i = this.#random.length - 1; i >= 0 && carry > 0; i--) {
       const sum = this.#random[i]! + (carry % 256);
       this.#random[i] = sum % 256;

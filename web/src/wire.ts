@@ -1,6 +1,6 @@
 // What crosses between page and worker, as bytes. Records and transactions are as on the wire; the rest is arrays
 // that pack_js.go writes.
-import { decode, Decoder, encode, Encoder } from "@msgpack/msgpack";
+import { decode, Decoder } from "@msgpack/msgpack";
 import { type Code, codeName } from "./codes.js";
 import { SkerryError } from "./error.js";
 import { toHex } from "./bytes.js";
@@ -174,21 +174,7 @@ export interface RejectedTransaction {
   readonly by: string;
 }
 
-const noSchema = new Uint8Array(8);
-
-// Making an encoder or a decoder costs more than it takes to encode or decode an event. One encoder keeps the room that
-// its largest payload took.
-const payloads = new Encoder({ ignoreUndefined: true });
-const decoder = new Decoder();
-
-/** Returns a payload as the bytes that the log keeps. */
-export function encodePayload(value: unknown): Uint8Array {
-  try {
-    return payloads.encode(value === undefined ? null : value);
-  } catch (error) {
-    throw new SkerryError("bad_argument", `the payload cannot be written as msgpack: ${String(error)}`);
-  }
-}
+const decoder = new Decoder(); // making one costs more than it takes to decode an event
 
 /** Returns what a payload's bytes hold; `undefined` if they are not msgpack. */
 export function decodePayload(bytes: Uint8Array): unknown {
@@ -197,11 +183,6 @@ export function decodePayload(bytes: Uint8Array): unknown {
   } catch {
     return undefined;
   }
-}
-
-/** Returns a transaction in wire encoding. The worker fills in author, api and client version. */
-export function encodeTransaction(events: readonly { id: Uint8Array; type: string; payload: Uint8Array }[]): Uint8Array {
-  return encode(["", "", "", events.map((event) => [event.id, event.type, noSchema, event.payload])]);
 }
 
 type PackedInfo = [

@@ -6,8 +6,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { toHex } from "../src/bytes.js";
+import { encodeTransaction } from "../src/encode.js";
 import { decodeRecords } from "../src/records.js";
-import { encodeTransaction } from "../src/wire.js";
 import { fromHex, readVectors, root } from "./root.js";
 
 interface Vector {
@@ -135,7 +135,7 @@ test("records are read as the library reads them", () => {
 });
 
 test("transactions are written as the library writes them", () => {
-  const event = { id: new Uint8Array(16).fill(1), type: "note", payload: Uint8Array.of(0xc0) };
-  const read = readElements("transaction", decode(encodeTransaction([event])) as unknown[]) as Record<string, Value>;
+  const { bytes } = encodeTransaction([{ type: "note", payload: null }], { next: () => new Uint8Array(16).fill(1) });
+  const read = readElements("transaction", decode(bytes) as unknown[]) as Record<string, Value>;
   assert.deepEqual(read["events"], [{ id: "01".repeat(16), type: "note", schema: "00".repeat(8), payload: "c0" }]);
 });
