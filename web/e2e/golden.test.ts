@@ -27,7 +27,7 @@ for (const version of versions) {
       await ada.load(ada.page, "?identity=somebody"); // installs the page, so that it loads with no server
       await ada.installed();
       await ada.wire.cut();
-      const { database } = toConfig({ url: `${ada.wire.origin}/sync`, identity: manifest.identity });
+      const { database } = await toConfig({ url: `${ada.wire.origin}/sync`, identity: manifest.identity });
       await importDatabase(ada.page, database, read<GoldenDatabase>(version, "indexeddb.json"));
 
       // Offline everything is there.

@@ -24,7 +24,7 @@ export async function open(options: OpenOptions = {}): Promise<Client> {
   if (globalThis.isSecureContext === false) {
     throw new SkerryError("insecure_context", "pages need https, or localhost, to store anything");
   }
-  const config = toConfig(options);
+  const config = await toConfig(options);
   const worker = startWorker(options.worker);
   const client = new Client(worker, options);
   const abort = () => client.abandon(new SkerryError("closed", "opening was given up"));

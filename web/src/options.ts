@@ -1,4 +1,5 @@
 import { SkerryError } from "./error.js";
+import { ownIdentity } from "./identity.js";
 import type { WorkerLike } from "./link.js";
 
 /** What {@link open} takes. Everything is optional. */
@@ -33,12 +34,12 @@ export interface Config {
   readonly log: boolean;
 }
 
-/** Checks options and fills them in. */
-export function toConfig(options: OpenOptions): Config {
+/** Checks options and fills them in. Only a name that is to be made is waited for. */
+export async function toConfig(options: OpenOptions): Promise<Config> {
   const url = toSocketURL(options.url);
   const name = options.name ?? "default";
   const server = url ? new URL(url).host : "local";
-  const identity = options.identity ?? ownIdentity(`skerry/${server}/${name}`);
+  const identity = options.identity ?? (await ownIdentity(server, name));
   const bytes = new TextEncoder().encode(identity).length;
   if (bytes === 0 || bytes > 256) throw new SkerryError("bad_argument", "an identity has 1 to 256 bytes");
   return {
@@ -66,21 +67,4 @@ function toSocketURL(given: OpenOptions["url"]): string {
   }
   url.hash = "";
   return url.href;
-}
-
-const manners = ["amber", "brisk", "calm", "eager", "fond", "gentle", "hardy", "keen", "lucid", "merry", "noble", "quiet"];
-const birds = ["auk", "dunlin", "eider", "fulmar", "gannet", "heron", "kittiwake", "plover", "puffin", "skua", "tern", "wren"];
-
-/** Returns the name that was made for this browser, or makes it. */
-function ownIdentity(key: string): string {
-  const [a, b, c] = crypto.getRandomValues(new Uint32Array(3)) as unknown as [number, number, number];
-  const fresh = `${manners[a % manners.length]}-${birds[b % birds.length]}-${c.toString(36).padStart(7, "0")}`;
-  try {
-    const kept = localStorage.getItem(`${key}/identity`);
-    if (kept) return kept;
-    localStorage.setItem(`${key}/identity`, fresh);
-    return localStorage.getItem(`${key}/identity`) ?? fresh; // another tab may have been first
-  } catch {
-    return fresh; // storage is blocked: a name for this page
-  }
 }
