@@ -12,16 +12,16 @@ test("a space made and written on the page reaches another device", { timeout: 6
     await ada.page.fill("#text", "low tide at six");
     await ada.page.press("#text", "Enter");
     await ada.page.waitForSelector("#messages li.mine .mark.synced");
-    const id = new URL(ada.page.url()).hash.slice(1);
+    const id = new URL(ada.page.url()).hash.split("/").at(-1);
     const bob = await world.replica("bob");
-    await bob.page.fill("#id", `${ada.wire.origin}/#${id}`);
-    await bob.page.click("#open button");
+    await bob.page.fill("#name", `${ada.wire.origin}/#/join/${id}`);
+    await bob.page.click("#create button:text('Join')");
     await bob.page.waitForSelector("#messages li:has-text('low tide at six')");
     await bob.page.waitForSelector("h2:text('harbour')");
     await bob.page.fill("#text", "thanks");
     await bob.page.press("#text", "Enter");
     await ada.page.waitForSelector("#messages li:has-text('thanks')");
-    assert.match(await ada.page.innerText("#status"), /online/);
+    assert.match(await ada.page.innerText("#status"), /Online/);
     // On a phone the list and a space take turns.
     await ada.page.setViewportSize({ width: 360, height: 640 });
     assert.ok(await ada.page.isVisible("#text"));
@@ -47,9 +47,9 @@ test("what the server refuses stays on the page, to be retried or discarded", { 
     await page.reload();
     await page.click("#messages li.refused button:text('Retry')");
     await page.waitForSelector("#messages li.refused button:text('Retry'):enabled"); // refused again
-    assert.match(await page.innerText("#status"), /1 refused/);
+    assert.match(await page.innerText("#status"), /1 message refused/);
     await page.click("#messages li.refused button:text('Discard')");
     await page.waitForSelector("#messages li.refused", { state: "detached" });
-    assert.equal(await page.locator("#messages li").count(), 1);
+    assert.equal(await page.locator("#messages li.message").count(), 1);
   }),
 );

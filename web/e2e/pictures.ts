@@ -1,18 +1,21 @@
-// Takes pictures of the demo page into build/pictures, and the README's into docs/pictures. Run it by
+// Takes pictures of the demo pages into build/pictures, and the README's into docs/pictures. Run it by
 // `npm run pictures`.
-import { mkdirSync } from "node:fs";
+import { mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { root } from "../test/root.js";
+import type { Replica } from "./replica.js";
 import { World } from "./world.js";
 
 const out = join(root, "build", "pictures");
 const readme = join(root, "docs", "pictures");
 for (const dir of [out, readme]) mkdirSync(dir, { recursive: true });
-const desktop = { width: 1120, height: 680 };
+const desktop = { width: 1120, height: 720 };
+const narrow = { width: 820, height: 700 };
 const phone = { width: 390, height: 780 };
+const smallest = { width: 320, height: 568 };
 
-/** Writes into the space that is shown, as somebody does who types. */
+/** Writes into the room that is shown, as somebody does who types. */
 async function say(page: Page, ...texts: string[]): Promise<void> {
   for (const text of texts) {
     await page.fill("#text", text);
@@ -21,52 +24,97 @@ async function say(page: Page, ...texts: string[]): Promise<void> {
   }
 }
 
-async function shoot(page: Page, name: string, dir = out): Promise<void> {
-  await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
-  await page.screenshot({ path: join(dir, `${name}.png`) });
-  console.log(join(dir, `${name}.png`));
+async function create(page: Page, name: string): Promise<void> {
+  await page.fill("#name", name);
+  await page.press("#name", "Enter");
+  await page.waitForSelector(`h2:text("${name}")`);
 }
 
-await World.run(["--create-burst=4", "--create-per-hour=12"], async (world) => {
+async function drawn(page: Page): Promise<void> {
+  await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+}
+
+async function shoot(page: Page, name: string): Promise<Buffer> {
+  await drawn(page);
+  return page.screenshot({ path: join(out, `${name}.png`), animations: "disabled" });
+}
+
+/** Puts pictures beside each other, as windows on a desk. */
+async function beside(replica: Replica, name: string, pictures: readonly Buffer[]): Promise<void> {
+  const page = await replica.context.newPage();
+  await page.setViewportSize({ width: pictures.length * (narrow.width + 20) + 20, height: narrow.height + 40 });
+  const images = pictures.map((png) => `<img src="data:image/png;base64,${png.toString("base64")}">`).join("");
+  const style = "body{margin:0;padding:20px;display:flex;gap:20px;width:max-content;background:#b9d3da}img{border-radius:12px;box-shadow:0 8px 30px #0b2c3855}";
+  await page.setContent(`<style>${style}</style>${images}`);
+  const png = await page.locator("body").screenshot();
+  await page.close();
+  keep(name, png);
+}
+
+/** Keeps a picture for the README, which must stay small. */
+function keep(name: string, png: Buffer): void {
+  const file = join(readme, `${name}.png`);
+  writeFileSync(file, png);
+  const { size } = statSync(file);
+  if (size > 200_000) throw new Error(`${file} has ${size} bytes`);
+  console.log(file, size);
+}
+
+await World.run(["--create-burst=4", "--create-per-hour=12", "--limit-payload=1000"], async (world) => {
   const ada = await world.replica("ada");
   const bob = await world.replica("bob");
   const { page } = ada;
   await page.setViewportSize(desktop);
+  await bob.page.setViewportSize(narrow);
+  await bob.page.emulateMedia({ colorScheme: "dark" });
   await page.waitForSelector("#status .online");
   await shoot(page, "first");
-  for (const name of ["groceries", "trip to the islands", "harbour watch"]) {
-    await page.fill("#name", name);
-    await page.click("#create button");
-    await page.waitForSelector(`h2:text("${name}")`);
-    await say(page, `a space for ${name}`);
+  for (const [name, text] of [["groceries", "bread, rope, tea"], ["trip to the islands", "Friday, if the wind allows"], ["harbour watch", "Watch begins at five."]]) {
+    await create(page, name!);
+    await say(page, text!);
   }
   await ada.synced();
-  const id = new URL(page.url()).hash;
-  await bob.page.fill("#id", ada.wire.origin + id);
-  await bob.page.click("#open button");
-  await bob.page.waitForSelector("#messages li");
+  const here = page.url();
+  for (const link of await page.locator("#rooms a").evaluateAll((links) => links.map((a) => (a as HTMLAnchorElement).hash)).then((all) => all.reverse())) {
+    await bob.page.fill("#name", ada.wire.origin + link.replace("room", "join"));
+    await bob.page.press("#name", "Enter");
+    await bob.page.waitForSelector("#messages li.message");
+  }
   await say(page, "The ferry leaves at six from the north pier.");
   await say(bob.page, "Thanks. I bring the maps and the thermos.", "Do we need the long rope?");
   await page.waitForSelector("#messages li:has-text('rope')");
   await say(page, "Yes, please, and the lamp:\nthe path down to the skerry has no light.");
   await page.waitForSelector("#messages li:last-child .mark.synced");
   await ada.synced();
+  await bob.synced();
+  await bob.page.waitForSelector("#messages li:has-text('lamp')");
   await shoot(page, "light");
   await page.emulateMedia({ colorScheme: "dark" });
   await shoot(page, "dark");
   await page.emulateMedia({ colorScheme: "light" });
+  await page.setViewportSize(narrow);
+  await beside(ada, "chat", [await shoot(page, "ada"), await shoot(bob.page, "bob")]);
 
+  await bob.page.goto(`${bob.wire.origin}/?identity=bob#/`);
+  await page.setViewportSize(desktop);
+  await say(page, "long ".repeat(240));
+  await page.waitForSelector(".message.refused");
+  await shoot(page, "refused");
+  await page.click(".message.refused button:text('Discard')");
   await ada.wire.cut();
   await page.waitForSelector("#status .offline");
   await say(page, "On the ferry now, no network at all.", "This one waits on my device until we land.");
-  await shoot(page, "offline");
-  await shoot(page, "demo", readme);
+  keep("offline", await shoot(page, "offline"));
   await page.emulateMedia({ colorScheme: "dark" });
   await page.setViewportSize(phone);
-  await shoot(page, "phone-space-dark");
+  await shoot(page, "phone-room-dark");
   await page.emulateMedia({ colorScheme: "light" });
-  await shoot(page, "phone-space");
+  await shoot(page, "phone-room");
+  await page.setViewportSize(smallest);
+  await shoot(page, "small-room");
   await page.click("#back");
+  await shoot(page, "small-list");
+  await page.setViewportSize(phone);
   await shoot(page, "phone-list");
 
   // More spaces than the server takes at once.
@@ -77,6 +125,14 @@ await World.run(["--create-burst=4", "--create-per-hour=12"], async (world) => {
   await ada.wire.mend();
   await ada.poke();
   await page.waitForSelector("#status :text('the server takes the next')");
-  await page.waitForTimeout(300);
+  await page.goto(here);
+  await page.waitForSelector("#messages li.message");
+  await bob.page.waitForSelector(".unread");
+  await shoot(bob.page, "unread");
   await shoot(page, "rate-limited");
+  await page.click("#me");
+  await shoot(page, "who");
+  await page.click("#who-cancel");
+  await page.click("#help");
+  await shoot(page, "keys");
 });

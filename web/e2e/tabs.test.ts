@@ -127,12 +127,12 @@ test("two first tabs opened at once are one identity with one replica", { timeou
   World.run([], async (world) => {
     const ada = await world.device("unnamed");
     await ada.newPage();
-    await Promise.all(ada.tabs.map((page) => ada.load(page, "")));
+    await Promise.all(ada.tabs.map((page) => ada.load(page, "?identity=")));
     const found = await Promise.all(
       ada.tabs.map((page) =>
         page.evaluate(async () => ({
           identity: globalThis.skerry.client.identity,
-          databases: (await indexedDB.databases()).map((database) => database.name),
+          databases: (await indexedDB.databases()).map((database) => database.name!).filter((name) => name.startsWith("skerry/")),
         })),
       ),
     );

@@ -81,7 +81,7 @@ await esbuild.build({
 
 await esbuild.build({
   ...common,
-  entryPoints: [join(web, "demo", "main.ts"), join(web, "demo", "style.css")],
+  entryPoints: [...["main.ts", "theme.ts", "style.css"].map((name) => join(web, "demo", name))],
   outdir: join(dist, "demo"),
   format: "esm",
   plugins: [
