@@ -60,6 +60,16 @@ type EncodedReader interface {
 	ReadEncoded(ctx context.Context, id space.ID, after uint64, limit, maxBytes int) (records []byte, count int, last uint64, err error)
 }
 
+// Suspender is what a [Store] implements besides, when it holds something open that must not be held while the
+// program is stopped: a browser's page that is stopped inside of a transaction keeps all others from writing.
+type Suspender interface {
+	// Suspend lets no call begin any more and waits, while ctx lets it, for those under way; then it lets go of what
+	// the store holds open. Calls made while it is suspended wait for Resume, for their context, or for Close.
+	Suspend(ctx context.Context) error
+	// Resume lets calls begin again. It is harmless where nothing is suspended.
+	Resume()
+}
+
 var (
 	// ErrFull tells that the device's storage is full; nothing was written.
 	ErrFull = errors.New("the device's storage is full")

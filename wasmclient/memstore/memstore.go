@@ -18,6 +18,7 @@ import (
 	"skerry/shared/space"
 	"skerry/shared/wire"
 	"skerry/wasmclient"
+	"skerry/wasmclient/internal/gate"
 )
 
 // Config says whose replica is made.
@@ -30,9 +31,10 @@ type Config struct {
 	Fail func(*replica.Commit) error
 }
 
-// Store is a handle on a replica in memory. It implements [wasmclient.Store].
+// Store is a handle on a replica in memory. It implements [wasmclient.Store] and [wasmclient.Suspender].
 type Store struct {
 	data *data
+	gate gate.Gate
 
 	mu     sync.Mutex // taken before data.mu
 	closed bool
@@ -44,7 +46,10 @@ type data struct {
 	model *replica.Model
 }
 
-var _ wasmclient.Store = (*Store)(nil)
+var (
+	_ wasmclient.Store     = (*Store)(nil)
+	_ wasmclient.Suspender = (*Store)(nil)
+)
 
 // New makes an empty replica and returns a handle on it.
 func New(c Config) *Store {
@@ -62,6 +67,10 @@ func (s *Store) with(ctx context.Context, f func(*replica.Model)) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if err := s.gate.Enter(ctx); err != nil {
+		return err
+	}
+	defer s.gate.Leave()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -132,8 +141,15 @@ func (s *Store) ReadBefore(ctx context.Context, id space.ID, before uint64, limi
 	return records, err
 }
 
+// Suspend implements [wasmclient.Suspender], of this handle only.
+func (s *Store) Suspend(ctx context.Context) error { return s.gate.Shut(ctx) }
+
+// Resume implements [wasmclient.Suspender].
+func (s *Store) Resume() { s.gate.Open() }
+
 // Close implements [wasmclient.Store]. It closes this handle only.
 func (s *Store) Close() error {
+	defer s.gate.Open()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true

@@ -86,6 +86,7 @@ func Run(t *testing.T, factory Factory) {
 		{"Abort", testAbort},
 		{"Full", testFull},
 		{"Newer", testNewer},
+		{"Suspend", testSuspend},
 		{"TwoHandles", testTwoHandles},
 		{"ConcurrentAppends", testConcurrentAppends},
 		{"ConcurrentLeaders", testConcurrentLeaders},

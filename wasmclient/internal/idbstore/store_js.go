@@ -11,6 +11,7 @@ import (
 
 	"skerry/shared/wire"
 	"skerry/wasmclient"
+	"skerry/wasmclient/internal/gate"
 	"skerry/wasmclient/internal/jsbind"
 )
 
@@ -36,9 +37,10 @@ type Config struct {
 	OnClosed func()
 }
 
-// Store is a handle on a database. It implements wasmclient.Store.
+// Store is a handle on a database. It implements wasmclient.Store and wasmclient.Suspender.
 type Store struct {
 	config Config
+	gate   gate.Gate // every call passes it; shut while suspended
 
 	opening  chan struct{}  // room for one token: who puts it in opens a connection
 	session  wire.SessionID // of the database that was opened first; guarded by opening
@@ -53,7 +55,10 @@ type Store struct {
 	beforeCommit func(*transaction) error
 }
 
-var _ wasmclient.Store = (*Store)(nil)
+var (
+	_ wasmclient.Store     = (*Store)(nil)
+	_ wasmclient.Suspender = (*Store)(nil)
+)
 
 // Open opens the database, making it if there is none.
 func Open(ctx context.Context, config Config) (*Store, error) {
@@ -68,28 +73,63 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 // Close implements wasmclient.Store. Transactions that run come to their end.
 func (s *Store) Close() error {
 	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.disconnect()
+	s.gate.Open()
+	return nil
+}
+
+// Suspend implements wasmclient.Suspender: the connection is closed, which lets transactions that run come to their
+// end. The first call after Resume opens another one.
+func (s *Store) Suspend(ctx context.Context) error {
+	err := s.gate.Shut(ctx)
+	s.disconnect()
+	return err
+}
+
+// Resume implements wasmclient.Suspender.
+func (s *Store) Resume() { s.gate.Open() }
+
+// disconnect closes the connection, if there is one.
+func (s *Store) disconnect() {
+	s.mu.Lock()
 	conn := s.conn
-	s.conn, s.closed = nil, true
+	s.conn = nil
 	s.recent.drop()
 	s.mu.Unlock()
 	if conn != nil {
 		conn.close()
 	}
-	return nil
 }
 
 // run calls f with an open connection, again with a new one if the browser closed it meanwhile.
 func (s *Store) run(ctx context.Context, f func(*connection) error) error {
-	defer s.watch()()
 	var err error
 	for range attempts {
-		var conn *connection
-		if conn, err = s.connection(ctx); err != nil {
-			return storeError(err)
+		if err = s.attempt(ctx, f); !errors.Is(err, errConnectionLost) {
+			break
 		}
-		if err = f(conn); !errors.Is(err, errConnectionLost) {
-			return storeError(err)
+	}
+	return storeError(err)
+}
+
+// attempt calls f once, when the store is not suspended.
+func (s *Store) attempt(ctx context.Context, f func(*connection) error) error {
+	if err := s.gate.Enter(ctx); err != nil {
+		return err
+	}
+	defer func() {
+		if s.gate.Leave() {
+			s.disconnect() // Suspend could not wait, and this call may have opened the connection since
 		}
+	}()
+	defer s.watch()()
+	conn, err := s.connection(ctx)
+	if err != nil {
+		return err
+	}
+	if err = f(conn); errors.Is(err, errConnectionLost) {
 		s.drop(conn)
 	}
 	return err
