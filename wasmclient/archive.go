@@ -409,8 +409,8 @@ func (in *importer) written() bool {
 
 // tell has this tab and the others look at the space again.
 func (in *importer) tell(id space.ID, version uint64) {
-	in.client.post(func() { in.client.step(replica.Hint{Space: id, Version: version}) })
-	if in.client.config.Hints != nil {
-		in.client.config.Hints.Send(id, version)
-	}
+	in.client.post(func() {
+		in.client.step(replica.Hint{Space: id, Version: version})
+		in.client.say(Message{Space: id, Version: version})
+	})
 }

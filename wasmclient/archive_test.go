@@ -168,7 +168,7 @@ func TestArchiveCarriesHistory(t *testing.T) {
 }
 
 // never is a lead that nobody gets.
-func never(ctx context.Context, _ func()) (func(), error) {
+func never(ctx context.Context, _ bool, _ func()) (func(), error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 }

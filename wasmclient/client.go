@@ -29,24 +29,27 @@ type Config struct {
 	// ClientVersion is the app's own version, recorded with everything written here.
 	ClientVersion string
 	// Lead waits until this client may sync and returns how to let go of it. It is how tabs that share a store take
-	// turns: nil means that no other tab is there. lost is to be called when somebody took the lead away.
-	Lead func(ctx context.Context, lost func()) (release func(), err error)
+	// turns: nil means that no other tab is there. With steal it does not wait, but takes the lead from whoever has
+	// it. lost is to be called when somebody took the lead away.
+	Lead func(ctx context.Context, steal bool, lost func()) (release func(), err error)
 	// Unlocked says that other tabs share the store and the platform has no lock to take turns by: every tab syncs,
 	// under a session of its own. Dedupe and the store's conditions keep it right, at the price of work done twice.
 	Unlocked bool
-	// Hints carries word of changes between tabs that share a store. It may be nil.
-	Hints Hints
+	// Channel carries messages between tabs that share a store. Without one they look into the store every few
+	// seconds, and no tab takes the lead from one that is silent.
+	Channel Channel
 	// Storage is what Status.Storage says while nothing is wrong; empty means "ok".
 	Storage string
 	// Log, if not nil, receives a line of text for what a developer may want to see. It must not block.
 	Log func(line string)
 }
 
-// Hints carries hints between tabs that share a store: that some space has some version now. They may be lost.
-type Hints interface {
-	Send(id space.ID, version uint64)
-	// Receive calls f for hints of other tabs until stop is called.
-	Receive(f func(id space.ID, version uint64)) (stop func())
+// Channel carries messages between tabs that share a store. They may be lost: nothing but promptness depends on them.
+type Channel interface {
+	// Receive calls f for messages of other tabs until stop is called. f may block for a while.
+	Receive(f func(Message)) (stop func())
+	// Send tells the other tabs something. It is called between Receive and stop only.
+	Send(Message)
 }
 
 // Conn is one socket. Read and Write carry one binary message each; Read has one caller, Write another.
@@ -74,6 +77,8 @@ type Client struct {
 	stopped chan struct{} // the loop has ended
 	work    sync.WaitGroup
 
+	suspending sync.Mutex // held by Suspend and Resume, which come one after the other
+
 	// Owned by the loop.
 	core      *replica.Replica
 	ids       *space.IDSource
@@ -84,7 +89,13 @@ type Client struct {
 	receipts  map[space.ID]map[space.ULID][]*Receipt // undecided ones
 	listeners map[int]func(Change)
 	nextID    int
-	lead      *lead // nil while not leading
+	lead      *lead // this tab leads or waits for it; nil while it stands back or is suspended
+	election  election
+	beat      *time.Timer // the election's next tick
+	polls     *time.Timer // the next look for what other tabs changed
+	hush      func()      // stops receiving from the other tabs; nil while nothing is received
+	suspended bool
+	idle      []chan<- struct{} // told once no commit is waited for
 	closing   bool
 	drained   []chan<- error // told once nothing waits to become durable
 	opened    map[space.ID]bool
@@ -139,24 +150,27 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 		listeners: make(map[int]func(Change)), opened: make(map[space.ID]bool),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.timer = time.NewTimer(time.Hour)
-	c.timer.Stop()
-	go c.loop()
-	c.contend(0)
-	if config.Hints != nil {
-		stop := config.Hints.Receive(func(id space.ID, version uint64) {
-			c.post(func() { c.step(replica.Hint{Space: id, Version: version}) })
-		})
-		c.work.Go(func() { <-c.ctx.Done(); stop() })
+	c.timer, c.beat, c.polls = stopped(), stopped(), stopped()
+	if err := c.enroll(); err != nil {
+		return nil, fmt.Errorf("open client: %w", err)
 	}
+	go c.loop()
+	c.post(c.join)
 	return c, nil
+}
+
+// stopped returns a timer that does not run.
+func stopped() *time.Timer {
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
+	return timer
 }
 
 // Identity returns whose replica this is.
 func (c *Client) Identity() string { return c.identity }
 
-// Poke tells the client that now is a good time: the page became visible, the network came back. It looks for
-// changes of other tabs and tries to connect at once.
+// Poke tells the client that now is a good time, since the network came back: it looks for changes of other tabs and
+// tries to connect at once.
 func (c *Client) Poke() {
 	c.post(func() {
 		c.step(replica.Poll{})
@@ -256,6 +270,7 @@ func (c *Client) LastTry() { c.post(func() { c.step(replica.Closing{}) }) }
 // Close waits until what was appended is durable or has failed, or until ctx ends, and then stops the client.
 // Receipts that are not synced fail with the code closed; their transactions stay in the store.
 func (c *Client) Close(ctx context.Context) error {
+	c.wake()
 	drained := make(chan error, 1)
 	err := c.call(ctx, func() {
 		c.closing = true

@@ -3,17 +3,12 @@ package wasmclient
 import (
 	"context"
 	"errors"
-	"io"
-	"sync"
 	"time"
 
 	"skerry/shared/replica"
 	"skerry/shared/space"
 	"skerry/shared/wire"
 )
-
-// standBack is how long a client without a lock stands back when another one took the lead.
-const standBack = 30 * time.Second
 
 // loop owns the core until the client closes.
 func (c *Client) loop() {
@@ -24,6 +19,10 @@ func (c *Client) loop() {
 			job()
 		case <-c.timer.C:
 			c.step(replica.Tick{})
+		case <-c.beat.C:
+			c.tick()
+		case <-c.polls.C:
+			c.poll()
 		case <-c.ctx.Done():
 			c.stop()
 			return
@@ -34,14 +33,15 @@ func (c *Client) loop() {
 // stop lets go of everything that the loop owns.
 func (c *Client) stop() {
 	c.timer.Stop()
+	c.beat.Stop()
+	c.polls.Stop()
 	if c.socket != nil {
 		c.socket.close("the client closes")
 		c.socket = nil
 	}
-	if c.lead != nil {
-		c.lead.release()
-		c.lead = nil
-	}
+	c.letGo()
+	c.leave()
+	c.tellIdle()
 	c.tellDrained(errClosed)
 	for _, finished := range c.waiting {
 		finished(errClosed)
@@ -109,10 +109,8 @@ func (c *Client) step(input replica.Input) {
 	if effects.StepDown {
 		c.stepDown()
 	}
-	if c.config.Hints != nil {
-		for _, hint := range effects.Hints {
-			c.config.Hints.Send(hint.Space, hint.Version)
-		}
+	for _, hint := range effects.Hints {
+		c.say(Message{Space: hint.Space, Version: hint.Version})
 	}
 	c.notice(effects.Notices)
 	if effects.WakeAt == 0 {
@@ -157,96 +155,6 @@ func (c *Client) readIDs(ctx context.Context, id space.ID, after uint64) ([]repl
 	}
 }
 
-// lead is one time of leading: from the moment when the lock was given.
-type lead struct {
-	release func()
-	lost    bool // somebody took it away
-}
-
-// contend waits for the lead, after a delay, and then begins to sync.
-func (c *Client) contend(after time.Duration) {
-	c.work.Go(func() {
-		if !sleep(c.ctx, after) {
-			return
-		}
-		l := &lead{release: func() {}}
-		if c.config.Lead != nil {
-			release, err := c.config.Lead(c.ctx, func() { c.post(func() { c.lost(l) }) })
-			if err != nil {
-				if c.ctx.Err() == nil {
-					c.log("waiting for the lead failed: " + err.Error())
-					c.contend(standBack)
-				}
-				return
-			}
-			l.release = sync.OnceFunc(release)
-		}
-		loaded, err := c.loadToLead()
-		if err != nil {
-			l.release()
-			if c.ctx.Err() == nil {
-				c.log("raising the epoch failed: " + err.Error())
-				c.contend(time.Second)
-			}
-			return
-		}
-		if c.call(context.Background(), func() { c.led(l, loaded) }) != nil {
-			l.release() // the loop ended first
-		}
-	})
-}
-
-// loadToLead reads what sync begins from. A leader fences those before it; where tabs cannot take turns nobody is
-// fenced, and a session of its own keeps each tab's connection from ending the others'.
-func (c *Client) loadToLead() (*replica.Loaded, error) {
-	if !c.config.Unlocked {
-		return c.config.Store.RaiseEpoch(c.ctx)
-	}
-	loaded, err := c.config.Store.Load(c.ctx)
-	if err == nil {
-		_, err = io.ReadFull(c.config.Rand, loaded.Meta.Session[:])
-	}
-	return loaded, err
-}
-
-// led begins to sync, unless the lead was taken away meanwhile.
-func (c *Client) led(l *lead, loaded *replica.Loaded) {
-	if l.lost {
-		c.contend(standBack)
-		return
-	}
-	c.lead = l
-	c.step(replica.Led{Loaded: loaded})
-}
-
-// lost is called when another tab took the lead l away. It may be one that is not used yet, or was let go of already.
-func (c *Client) lost(l *lead) {
-	l.lost = true
-	if c.lead == l {
-		c.lead = nil
-		c.step(replica.Following{})
-		c.contend(standBack)
-	}
-}
-
-// stepDown lets go of the lead because the store or the server says that another tab has it.
-func (c *Client) stepDown() {
-	if c.lead == nil {
-		return
-	}
-	c.lead.release()
-	c.lead = nil
-	if c.socket != nil {
-		c.socket.close("another tab syncs")
-		c.socket = nil
-	}
-	if c.config.Lead == nil {
-		c.contend(standBack)
-		return
-	}
-	c.contend(time.Second)
-}
-
 // notice gives the core's notices to those who wait for them.
 func (c *Client) notice(notices []replica.Notice) {
 	status := false
@@ -288,6 +196,9 @@ func (c *Client) finish(ref uint64, err error) {
 		delete(c.waiting, ref)
 		finished(err)
 	}
+	if len(c.waiting) == 0 {
+		c.tellIdle()
+	}
 }
 
 func (c *Client) decided(d replica.Decided) {
@@ -307,20 +218,5 @@ func (c *Client) decided(d replica.Decided) {
 			receipt.stored(nil)
 		}
 		receipt.decide(d.Position, err)
-	}
-}
-
-// sleep waits for d and reports whether ctx let it.
-func sleep(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

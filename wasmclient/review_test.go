@@ -149,7 +149,7 @@ type lock struct {
 	steals []func()
 }
 
-func (l *lock) lead(_ context.Context, lost func()) (func(), error) {
+func (l *lock) lead(_ context.Context, _ bool, lost func()) (func(), error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.held++

@@ -4,10 +4,8 @@ package wasmclient_test
 
 import (
 	"context"
-	"sync"
 	"testing"
 
-	"skerry/shared/space"
 	"skerry/syncserver"
 	"skerry/wasmclient"
 	"skerry/wasmclient/memstore"
@@ -18,7 +16,7 @@ func TestTabs(t *testing.T) {
 	server := newSite(t, syncserver.Config{})
 	server.up()
 	lock := make(chan struct{}, 1)
-	lead := func(ctx context.Context, lost func()) (func(), error) {
+	lead := func(ctx context.Context, _ bool, lost func()) (func(), error) {
 		select {
 		case lock <- struct{}{}:
 			return func() { <-lock }, nil
@@ -26,14 +24,14 @@ func TestTabs(t *testing.T) {
 			return nil, ctx.Err()
 		}
 	}
-	hints := newHints()
+	tabs := &channels{}
 	store := memstore.New(memstore.Config{Identity: "ada"})
-	leader, err := wasmclient.Open(t.Context(), wasmclient.Config{Store: store, URL: server.url(), Lead: lead, Hints: hints.tab()})
+	leader, err := wasmclient.Open(t.Context(), wasmclient.Config{Store: store, URL: server.url(), Lead: lead, Channel: tabs.channel()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	until(t, leader, "the first tab leads", func() bool { return leader.Status().Leader })
-	other := open(t, wasmclient.Config{Store: store.Handle(), URL: server.url(), Lead: lead, Hints: hints.tab()})
+	other := open(t, wasmclient.Config{Store: store.Handle(), URL: server.url(), Lead: lead, Channel: tabs.channel()})
 	s, err := other.CreateSpace(t.Context(), wasmclient.SpaceOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -62,57 +60,15 @@ func TestTabs(t *testing.T) {
 	}
 }
 
-// hints carries hints between the tabs of a test.
-type hints struct {
-	mu   sync.Mutex
-	tabs []*tabHints
-}
-
-type tabHints struct {
-	all     *hints
-	receive func(space.ID, uint64)
-}
-
-func newHints() *hints { return &hints{} }
-
-func (h *hints) tab() *tabHints {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	tab := &tabHints{all: h}
-	h.tabs = append(h.tabs, tab)
-	return tab
-}
-
-func (h *tabHints) Send(id space.ID, version uint64) {
-	h.all.mu.Lock()
-	defer h.all.mu.Unlock()
-	for _, tab := range h.all.tabs {
-		if tab != h && tab.receive != nil {
-			go tab.receive(id, version)
-		}
-	}
-}
-
-func (h *tabHints) Receive(f func(space.ID, uint64)) (stop func()) {
-	h.all.mu.Lock()
-	h.receive = f
-	h.all.mu.Unlock()
-	return func() {
-		h.all.mu.Lock()
-		h.receive = nil
-		h.all.mu.Unlock()
-	}
-}
-
 // TestTabsWithoutALock lets two tabs of one store sync at the same time, as where the platform has no lock: each has a
 // connection of its own that the other does not end, and nothing comes twice.
 func TestTabsWithoutALock(t *testing.T) {
 	server := newSite(t, syncserver.Config{})
 	server.up()
-	hints := newHints()
+	tabs := &channels{}
 	store := memstore.New(memstore.Config{Identity: "ada"})
 	tab := func(store wasmclient.Store) *wasmclient.Client {
-		return open(t, wasmclient.Config{Store: store, URL: server.url(), Unlocked: true, Hints: hints.tab()})
+		return open(t, wasmclient.Config{Store: store, URL: server.url(), Unlocked: true, Channel: tabs.channel()})
 	}
 	first, second := tab(store), tab(store.Handle())
 	online := func(client *wasmclient.Client) func() bool {

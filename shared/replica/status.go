@@ -167,3 +167,17 @@ func (r *Replica) Explain(id space.ID) string {
 	}
 	return text
 }
+
+// Idle reports whether another tab could take over the lead without work being done twice: nothing is on its way to
+// the store or back from the server, and everything that the server is known to have is here.
+func (r *Replica) Idle() bool {
+	if r.appends.inFlight != nil || !r.sync.idle() || r.conn.unanswered > 0 || r.conn.phase != offline && r.conn.phase != online {
+		return false
+	}
+	for _, s := range r.spaces {
+		if s.feed.asked && !s.feed.caughtUp && s.problem == 0 {
+			return false
+		}
+	}
+	return true
+}

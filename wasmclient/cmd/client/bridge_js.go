@@ -27,8 +27,10 @@ type bridge struct {
 	ctx    context.Context
 	script js.Value // the loading script: send, and deliver which we set
 	inbox  chan struct{}
-	client *wasmclient.Client
-	store  wasmclient.Store
+	// moments of the page's life: few enough that the bridge never waits for room.
+	moments chan moment
+	client  *wasmclient.Client
+	store   wasmclient.Store
 
 	mu      sync.Mutex
 	queue   []js.Value
@@ -41,7 +43,7 @@ type bridge struct {
 func newBridge(ctx context.Context, script js.Value) *bridge {
 	return &bridge{
 		ctx: ctx, script: script,
-		inbox: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		inbox: make(chan struct{}, 1), moments: make(chan moment, 64), wake: make(chan struct{}, 1),
 		spaces: map[space.ID]*wasmclient.Space{}, changed: map[space.ID]struct{}{},
 	}
 }
@@ -121,7 +123,11 @@ func (b *bridge) handle(ref int, method string, message js.Value) {
 		b.reply(ref, wire.Errorf(wire.CodeClosed, "the client is not open"), nil)
 		return
 	}
-	if method == "poke" { // the page became visible, or the network came back
+	if method == "lifecycle" { // one of visible, hidden, freeze, resume, pagehide, pageshow
+		b.moments <- moment{ref, message.Index(2).String()}
+		return
+	}
+	if method == "poke" { // the network came back
 		b.client.Poke()
 		b.reply(ref, nil, nil)
 		return
@@ -213,6 +219,7 @@ func (b *bridge) open(config js.Value) ([]byte, error) {
 		signal(b.wake)
 	})
 	go b.tellChanges()
+	go b.live()
 	packed := appendArray(nil, 3)
 	packed = appendText(packed, client.Identity())
 	packed = b.appendStatus(packed)

@@ -37,8 +37,8 @@ func openClient(ctx context.Context, b *bridge, config js.Value) (*wasmclient.Cl
 		Lead:          jsplatform.Lead(name),
 	}
 	c.Unlocked = c.Lead == nil
-	if hints := jsplatform.NewHints(name); hints != nil {
-		c.Hints = hints
+	if channel := jsplatform.NewChannel(name); channel != nil {
+		c.Channel = channel
 	}
 	if config.Get("log").Truthy() {
 		c.Log = func(line string) { b.push("log", js.ValueOf(line)) }

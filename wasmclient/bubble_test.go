@@ -1,0 +1,502 @@
+//go:build !js
+
+package wasmclient_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"skerry/shared/replica"
+	"skerry/shared/space"
+	"skerry/shared/wire"
+	"skerry/syncserver"
+	"skerry/syncserver/memlog"
+	"skerry/wasmclient"
+	"skerry/wasmclient/memstore"
+)
+
+// world is a server whose network lies in the test's bubble, so that its clock is the bubble's.
+type world struct {
+	*testing.T
+	site    *site
+	sockets chan net.Conn
+	http    *http.Server
+	client  *http.Client
+	stop    []func()
+}
+
+// inBubble runs a test in a world whose time passes only when everything rests.
+func inBubble(t *testing.T, test func(*world)) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{T: t, sockets: make(chan net.Conn), site: &site{t: t, log: memlog.New()}}
+		many := syncserver.Rate{Burst: 1 << 20, PerHour: 1 << 20}
+		server, err := syncserver.New(syncserver.Config{
+			Log: w.site.log, InsecureIdentities: true, Creation: syncserver.CreationLimits{Identity: many, Address: many, Server: many},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		running, cancel := context.WithCancel(context.Background())
+		w.http = &http.Server{Handler: server}
+		w.client = &http.Client{Transport: &http.Transport{DialContext: w.dial}}
+		var work sync.WaitGroup
+		work.Go(func() { server.Run(running) })
+		work.Go(func() { w.http.Serve(listener{w}) })
+		defer func() {
+			for _, stop := range w.stop {
+				stop()
+			}
+			cancel()
+			w.client.CloseIdleConnections()
+			w.http.Close()
+			work.Wait()
+			w.site.log.Close()
+		}()
+		test(w)
+	})
+}
+
+// listener accepts the world's sockets.
+type listener struct{ *world }
+
+func (l listener) Accept() (net.Conn, error) {
+	conn, ok := <-l.sockets
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return conn, nil
+}
+
+func (l listener) Close() error   { close(l.sockets); return nil }
+func (l listener) Addr() net.Addr { return &net.TCPAddr{} }
+
+func (w *world) dial(context.Context, string, string) (net.Conn, error) {
+	near, far := net.Pipe()
+	w.sockets <- far
+	return near, nil
+}
+
+// Dial makes the world a [wasmclient.Dialer].
+func (w *world) Dial(ctx context.Context, url string) (wasmclient.Conn, error) {
+	conn, _, err := websocket.Dial(ctx, url, &websocket.DialOptions{Subprotocols: []string{wire.Subprotocol}, HTTPClient: w.client})
+	if err != nil {
+		return nil, err
+	}
+	conn.SetReadLimit(-1)
+	return bubbleConn{conn}, nil
+}
+
+type bubbleConn struct{ *websocket.Conn }
+
+func (c bubbleConn) Read(ctx context.Context) ([]byte, error) {
+	_, message, err := c.Conn.Read(ctx)
+	return message, err
+}
+
+func (c bubbleConn) Write(ctx context.Context, message []byte) error {
+	return c.Conn.Write(ctx, websocket.MessageBinary, message)
+}
+
+func (c bubbleConn) Close(string) error { return c.CloseNow() }
+
+// device is what the tabs of one browser share.
+type device struct {
+	*world
+	identity string
+	store    *memstore.Store
+	lock     webLock
+	channels channels
+}
+
+func (w *world) device(identity string) *device {
+	return &device{world: w, identity: identity, store: memstore.New(memstore.Config{Identity: identity})}
+}
+
+// tab is one client with what it is stopped by.
+type tab struct {
+	*wasmclient.Client
+	device  *device
+	store   *freezer
+	channel *channel
+	dials   atomic.Int64
+	lines   chan string
+}
+
+// Dial counts what the world dials for the tab.
+func (t *tab) Dial(ctx context.Context, url string) (wasmclient.Conn, error) {
+	t.dials.Add(1)
+	return t.device.Dial(ctx, url)
+}
+
+// tab opens a client over the device's store.
+func (d *device) tab(change ...func(*wasmclient.Config)) *tab {
+	d.Helper()
+	tab := &tab{device: d, store: &freezer{Store: d.store.Handle()}, channel: d.channels.channel(), lines: make(chan string, 1000)}
+	config := wasmclient.Config{
+		Store: tab.store, URL: "ws://world/sync", Dialer: tab, Lead: d.lock.lead, Channel: tab.channel,
+		Log: func(line string) { tab.lines <- line },
+	}
+	for _, f := range change {
+		f(&config)
+	}
+	var err error
+	if tab.Client, err = wasmclient.Open(d.Context(), config); err != nil {
+		d.Fatal(err)
+	}
+	tab.OnChange(func(wasmclient.Change) { tab.store.wait() })
+	d.stop = append(d.stop, func() {
+		tab.thaw()
+		tab.Close(context.Background())
+	})
+	synctest.Wait()
+	return tab
+}
+
+// freeze stops a tab as a browser does: nothing of it runs, and it does not know.
+func (t *tab) freeze() {
+	t.store.mu.Lock()
+	t.store.thawed = make(chan struct{})
+	t.store.mu.Unlock()
+	go t.Space(space.ID{0xff}) // its change stops the loop
+	synctest.Wait()
+}
+
+func (t *tab) thaw() {
+	t.store.mu.Lock()
+	if t.store.thawed != nil {
+		close(t.store.thawed)
+		t.store.thawed = nil
+	}
+	t.store.mu.Unlock()
+}
+
+// leads waits until a tab leads and returns how long that took.
+func (t *tab) leads(within time.Duration) time.Duration {
+	t.device.Helper()
+	begun := time.Now()
+	for !t.Status().Leader {
+		if time.Since(begun) > within {
+			t.device.Fatalf("it does not lead after %v: %+v", within, t.Status())
+		}
+		time.Sleep(10 * time.Millisecond)
+		synctest.Wait()
+	}
+	return time.Since(begun)
+}
+
+// freezer is a store that does nothing while its tab is frozen.
+type freezer struct {
+	*memstore.Store
+	mu      sync.Mutex
+	thawed  chan struct{} // closed on thawing; nil while the tab runs
+	stale   int           // commits of sync that came back stale
+	commits int
+	raise   chan struct{} // full once the epoch may be raised; nil: at once
+}
+
+func (f *freezer) wait() {
+	f.mu.Lock()
+	thawed := f.thawed
+	f.mu.Unlock()
+	if thawed != nil {
+		<-thawed
+	}
+}
+
+func (f *freezer) Commit(ctx context.Context, c *replica.Commit) (*replica.CommitResult, error) {
+	f.wait()
+	result, err := f.Store.Commit(ctx, c)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.commits++; err == nil && result.Stale {
+		f.stale++
+	}
+	return result, err
+}
+
+func (f *freezer) RaiseEpoch(ctx context.Context) (*replica.Loaded, error) {
+	if f.raise != nil {
+		<-f.raise
+	}
+	return f.Store.RaiseEpoch(ctx)
+}
+
+func (f *freezer) counts() (commits, stale int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.commits, f.stale
+}
+
+// makeSpace makes a space and waits until the server has it.
+func (t *tab) makeSpace() *wasmclient.Space {
+	t.device.Helper()
+	s, err := t.CreateSpace(t.device.Context(), wasmclient.SpaceOptions{})
+	if err != nil {
+		t.device.Fatal(err)
+	}
+	t.write(s.ID(), "first")
+	return s
+}
+
+// write appends to a space and waits until the server has it.
+func (t *tab) write(id space.ID, text string) {
+	t.device.Helper()
+	ctx, cancel := context.WithTimeout(t.device.Context(), 2*time.Minute)
+	defer cancel()
+	if _, err := append1(t.device.T, t.Space(id), text).Synced(ctx); err != nil {
+		t.device.Fatalf("%s: %v", text, err)
+	}
+}
+
+// holds waits until a tab holds n records of a space, and exactly the server's.
+func (t *tab) holds(id space.ID, n int) {
+	t.device.Helper()
+	for range 12_000 {
+		if t.Space(id).Info().Position.Seq >= uint64(n) {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	want := t.device.site.records(id)
+	got, err := t.Space(id).Read(t.device.Context(), 0, 1<<30, 1<<30)
+	if err != nil || len(want) != n || len(got) != n || space.Fold(id, got) != space.Fold(id, want) {
+		t.device.Fatalf("the tab has %d records, the server %d, want %d, or they differ: %v", len(got), len(want), n, err)
+	}
+}
+
+// TestAFrozenLeaderIsReplaced freezes the leader with received records on their way to the store. A follower takes
+// over within 14 seconds; when the frozen tab thaws its commit changes nothing, and it stands back.
+func TestAFrozenLeaderIsReplaced(t *testing.T) {
+	inBubble(t, func(w *world) {
+		ada, bea := w.device("ada"), w.device("bea")
+		first, second := ada.tab(), ada.tab()
+		first.leads(time.Second)
+		s := first.makeSpace()
+		second.holds(s.ID(), 1)
+		other := bea.tab()
+		other.Space(s.ID())
+		other.holds(s.ID(), 1)
+		_, before := first.store.counts()
+
+		first.freeze()
+		other.write(s.ID(), "received by a frozen tab")
+		mine := append1(w.T, second.Space(s.ID()), "appended beside a frozen leader")
+		if took := second.leads(20 * time.Second); took < 8*time.Second || took > 14*time.Second {
+			w.Errorf("a follower took over after %v, want 12 to 14 s after the last word", took)
+		}
+		if _, err := mine.Synced(w.Context()); err != nil {
+			w.Error(err)
+		}
+		second.holds(s.ID(), 3)
+		time.Sleep(time.Hour)
+		first.thaw()
+		thawed := time.Now()
+		synctest.Wait()
+		if _, stale := first.store.counts(); stale == before {
+			w.Error("what the frozen leader had begun to write was not refused")
+		}
+		if first.Status().Leader {
+			w.Error("two tabs lead")
+		}
+		second.Close(w.Context())
+		first.leads(time.Minute)
+		if stood := time.Since(thawed); stood < 29*time.Second || stood > 31*time.Second {
+			w.Errorf("who was stolen from stood back for %v, want 30 s", stood)
+		}
+		first.write(s.ID(), "by the one that was frozen")
+		first.holds(s.ID(), 4)
+		if n := ada.lock.stolen(); n != 1 {
+			w.Errorf("the lock was stolen %d times", n)
+		}
+	})
+}
+
+// TestFollowersDoNotFight leaves five followers with a frozen leader.
+func TestFollowersDoNotFight(t *testing.T) {
+	inBubble(t, func(w *world) {
+		d := w.device("ada")
+		leader := d.tab()
+		leader.leads(time.Second)
+		var followers []*tab
+		for range 5 {
+			followers = append(followers, d.tab())
+		}
+		time.Sleep(time.Minute)
+		leader.freeze()
+		time.Sleep(5 * time.Minute)
+		leaders := 0
+		for _, f := range followers {
+			if f.Status().Leader {
+				leaders++
+			}
+		}
+		if n := d.lock.stolen(); n != 1 || leaders != 1 {
+			w.Errorf("the lock was stolen %d times, %d tabs lead", n, leaders)
+		}
+	})
+}
+
+// TestABusyLeaderKeepsTheLead holds up the leader until after it was asked for.
+func TestABusyLeaderKeepsTheLead(t *testing.T) {
+	inBubble(t, func(w *world) {
+		d := w.device("ada")
+		leader, follower := d.tab(), d.tab()
+		leader.leads(time.Second)
+		for range 20 {
+			asked := d.channels.count("probe")
+			leader.freeze()
+			for d.channels.count("probe") == asked {
+				time.Sleep(10 * time.Millisecond)
+			}
+			time.Sleep(time.Second)
+			leader.thaw()
+			time.Sleep(5 * time.Second)
+		}
+		if d.lock.stolen() > 0 || !leader.Status().Leader || follower.Status().Leader {
+			w.Error("the lead was taken from a leader that answered")
+		}
+	})
+}
+
+// TestALeaderIsHeardBeforeTheStoreLetsItLead gives the lock to a tab whose store is held up for five minutes.
+func TestALeaderIsHeardBeforeTheStoreLetsItLead(t *testing.T) {
+	inBubble(t, func(w *world) {
+		d := w.device("ada")
+		held := make(chan struct{})
+		first := d.tab(func(c *wasmclient.Config) { c.Store.(*freezer).raise = held })
+		second := d.tab()
+		time.Sleep(5 * time.Minute)
+		close(held)
+		first.leads(time.Second)
+		if d.lock.stolen() > 0 || second.Status().Leader {
+			w.Errorf("the lock was stolen %d times", d.lock.stolen())
+		}
+	})
+}
+
+// TestASleeperDoesNotSteal wakes a follower after an hour, at a moment when the leader needs five seconds to answer.
+func TestASleeperDoesNotSteal(t *testing.T) {
+	inBubble(t, func(w *world) {
+		d := w.device("ada")
+		leader, sleeper := d.tab(), d.tab()
+		leader.leads(time.Second)
+		sleeper.channel.deaf.Store(true)
+		sleeper.freeze()
+		time.Sleep(time.Hour)
+		leader.freeze()
+		sleeper.thaw()
+		sleeper.channel.deaf.Store(false)
+		time.Sleep(5 * time.Second)
+		leader.thaw()
+		time.Sleep(time.Minute)
+		if n := d.lock.stolen(); n > 0 || !leader.Status().Leader {
+			w.Errorf("the lock was stolen %d times", n)
+		}
+	})
+}
+
+// TestAHiddenLeaderHandsOver hides the leader: a tab that is looked at leads instead, at once and without a gap, and
+// the hidden one is next in line.
+func TestAHiddenLeaderHandsOver(t *testing.T) {
+	inBubble(t, func(w *world) {
+		d := w.device("ada")
+		first, second, third := d.tab(), d.tab(), d.tab()
+		first.leads(time.Second)
+		s := first.makeSpace()
+		second.SetVisible(false)
+		time.Sleep(time.Minute)
+		if !first.Status().Leader {
+			w.Fatal("a leader that is looked at let go")
+		}
+		first.SetVisible(false)
+		if took := third.leads(4 * time.Second); took > 4*time.Second {
+			w.Errorf("handed over after %v", took)
+		}
+		third.write(s.ID(), "by the new leader")
+		third.SetVisible(false)
+		time.Sleep(time.Minute)
+		if !third.Status().Leader || d.lock.stolen() != 1 {
+			w.Errorf("hidden tabs took the lead from each other: stolen %d times", d.lock.stolen())
+		}
+		third.Close(w.Context())
+		second.Close(w.Context())
+		first.leads(time.Second)
+		first.write(s.ID(), "by the first again")
+		first.holds(s.ID(), 3)
+	})
+}
+
+// TestWithoutAChannel leaves the tabs nothing but the store: they find each other's work by looking, and none takes
+// the lead from another.
+func TestWithoutAChannel(t *testing.T) {
+	inBubble(t, func(w *world) {
+		d := w.device("ada")
+		mute := func(c *wasmclient.Config) { c.Channel = nil }
+		first, second := d.tab(mute), d.tab(mute)
+		first.leads(time.Second)
+		s := first.makeSpace()
+		first.SetVisible(false) // who leads looks, too, though nobody looks at it
+		time.Sleep(time.Minute)
+		second.write(s.ID(), "by the follower")
+		second.holds(s.ID(), 2)
+		first.freeze()
+		time.Sleep(10 * time.Minute)
+		if second.Status().Leader || d.lock.stolen() > 0 {
+			w.Error("the lead was taken from a tab that cannot be heard")
+		}
+	})
+}
+
+// TestSuspend stops a leading tab as a page is that its user leaves and comes back to.
+func TestSuspend(t *testing.T) {
+	inBubble(t, func(w *world) {
+		d := w.device("ada")
+		first, second := d.tab(), d.tab()
+		first.leads(time.Second)
+		s := first.makeSpace()
+		before := append1(w.T, s, "appended before")
+		if err := first.Suspend(w.Context()); err != nil {
+			w.Fatal(err)
+		}
+		if err := before.Durable(w.Context()); err != nil {
+			w.Errorf("appended before it was suspended: %v", err)
+		}
+		second.leads(time.Second)
+		if d.lock.stolen() > 0 {
+			w.Error("the lock was not released")
+		}
+		commits, _ := first.store.counts()
+		during := append1(w.T, s, "appended meanwhile")
+		second.write(s.ID(), "by the other tab")
+		time.Sleep(time.Hour)
+		second.holds(s.ID(), 3)
+		if now, _ := first.store.counts(); now != commits {
+			w.Errorf("a suspended tab made %d commits", now-commits)
+		}
+		if n := first.dials.Load(); n != 1 {
+			w.Errorf("a suspended tab dialled %d times", n-1)
+		}
+		ended, cancel := context.WithTimeout(w.Context(), time.Second)
+		defer cancel()
+		if err := first.Suspend(ended); !errors.Is(err, context.DeadlineExceeded) {
+			w.Errorf("suspended with something that cannot be stored: %v", err)
+		}
+		first.Resume()
+		first.Resume()
+		if _, err := during.Synced(w.Context()); err != nil {
+			w.Errorf("appended while it was suspended: %v", err)
+		}
+		first.holds(s.ID(), 4)
+		second.Close(w.Context())
+		first.leads(time.Second)
+	})
+}

@@ -1,0 +1,74 @@
+package jsplatform
+
+import (
+	"syscall/js"
+
+	"skerry/shared/digest"
+	"skerry/wasmclient"
+)
+
+// Channel is a [wasmclient.Channel] by the browser: among the tabs of one replica. It is open only while it receives,
+// since an open one keeps a page that was left from being kept to go back to.
+//
+// A hint is [space, version] there, a word of the election [kind, from, to, hidden]. What is neither is of a version
+// that says it otherwise, and is passed over.
+type Channel struct {
+	name   string
+	object js.Value // undefined while closed
+}
+
+// NewChannel returns the channel of the given name; nil where the browser has none.
+func NewChannel(name string) *Channel {
+	if js.Global().Get("BroadcastChannel").IsUndefined() {
+		return nil
+	}
+	return &Channel{name: name}
+}
+
+// Send implements [wasmclient.Channel].
+func (c *Channel) Send(m wasmclient.Message) {
+	if c.object.IsUndefined() {
+		return
+	}
+	if m.Kind == "" {
+		c.object.Call("postMessage", js.ValueOf([]any{m.Space.String(), float64(m.Version)}))
+		return
+	}
+	c.object.Call("postMessage", js.ValueOf([]any{m.Kind, float64(m.From), float64(m.To), m.Hidden}))
+}
+
+// Receive implements [wasmclient.Channel].
+func (c *Channel) Receive(f func(wasmclient.Message)) (stop func()) {
+	c.object = js.Global().Get("BroadcastChannel").New(c.name)
+	listener := js.FuncOf(func(_ js.Value, args []js.Value) any {
+		if m, ok := parse(args[0].Get("data")); ok {
+			f(m)
+		}
+		return nil
+	})
+	c.object.Call("addEventListener", "message", listener)
+	return func() {
+		c.object.Call("removeEventListener", "message", listener)
+		c.object.Call("close")
+		c.object = js.Undefined()
+		listener.Release()
+	}
+}
+
+// parse reads what came over the channel, of which this build need not be the author.
+func parse(data js.Value) (m wasmclient.Message, ok bool) {
+	if data.Type() != js.TypeObject || data.Length() < 2 {
+		return m, false
+	}
+	first, second := data.Index(0), data.Index(1)
+	if first.Type() != js.TypeString || second.Type() != js.TypeNumber {
+		return m, false
+	}
+	if id, err := digest.Parse(first.String()); err == nil {
+		return wasmclient.Message{Space: id, Version: uint64(second.Float())}, true
+	}
+	if third, fourth := data.Index(2), data.Index(3); third.Type() == js.TypeNumber && fourth.Type() == js.TypeBoolean {
+		m = wasmclient.Message{Kind: first.String(), From: uint64(second.Float()), To: uint64(third.Float()), Hidden: fourth.Bool()}
+	}
+	return m, m.Kind != ""
+}
