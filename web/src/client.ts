@@ -1,12 +1,12 @@
 import { checkDigest } from "./bytes.js";
 import { encodeValue } from "./encode.js";
 import { SkerryError } from "./error.js";
-import { Link, type WorkerLike } from "./link.js";
 import { type OpenOptions, toConfig } from "./options.js";
-import type { Receipt } from "./receipt.js";
-import { settle, Space } from "./space.js";
+import { Receipt } from "./receipt.js";
+import { callback, Replica } from "./replica.js";
+import { Space } from "./space.js";
 import { ULIDSource } from "./ulid.js";
-import { decodeChange, decodeImported, decodeInfo, decodeOpened, emptyInfo, type ImportedSpace, type SpaceInfo, type Status } from "./wire.js";
+import { decodeImported, type ImportedSpace, type SpaceInfo, type Status, type Verdict } from "./wire.js";
 
 /** What a space is made with. */
 export interface SpaceOptions {
@@ -19,129 +19,79 @@ export interface SpaceOptions {
 /**
  * Opens this device's replica. It resolves when what is stored can be read and written; syncing goes on behind it and
  * needs no server to begin with. Call {@link Client.close} when done.
+ *
+ * A page has one worker for each replica, however often it opens it: each call returns a client of its own, and the
+ * last one that is closed ends the worker. All must be opened with the same `url`, `clientVersion`, `worker` and
+ * `wasmUrl`, else it is `bad_argument`; where `worker` and `log` are functions, those of the first count.
+ *
+ * It rejects with `insecure_context` where the page was loaded without https, `bad_argument`, `build_mismatch` if page,
+ * worker and WebAssembly are not of one build, `upgrade_required` if a newer version has written the replica, `closed`
+ * if the signal gave up, and `internal` if the worker could not be started.
  */
 export async function open(options: OpenOptions = {}): Promise<Client> {
   if (globalThis.isSecureContext === false) {
     throw new SkerryError("insecure_context", "pages need https, or localhost, to store anything");
   }
   const config = await toConfig(options);
-  const worker = startWorker(options.worker);
-  const client = new Client(worker, options);
-  const abort = () => client.abandon(new SkerryError("closed", "opening was given up"));
-  options.signal?.addEventListener("abort", abort);
-  try {
-    if (options.signal?.aborted) abort();
-    await client.start(config, String(options.wasmUrl ?? new URL(__WASM__, import.meta.url)));
-    return client;
-  } catch (error) {
-    client.abandon(error instanceof SkerryError ? error : new SkerryError("internal", String(error)));
-    throw error;
-  } finally {
-    options.signal?.removeEventListener("abort", abort);
-  }
+  return new Client(await Replica.use(config, options));
 }
 
-function startWorker(given: OpenOptions["worker"]): WorkerLike {
-  if (typeof given === "function") return given();
-  return new Worker(given ?? new URL(__WORKER__, import.meta.url), { name: "skerry" });
+/** What a client tells of, by name. */
+export interface ClientEvents {
+  /**
+   * The server has put a transaction into the log that this client's page wrote; or a transaction was refused, or could
+   * not be stored, whoever wrote it on this device.
+   */
+  verdict: Verdict;
 }
 
-const unopened: Status = Object.freeze({
-  connection: "offline",
-  leader: false,
-  pending: 0,
-  pendingSpaces: 0,
-  undurable: 0,
-  rejected: 0,
-  catchingUp: 0,
-  retryAt: undefined,
-  reconnectAt: undefined,
-  code: undefined,
-  reason: "",
-  lastSync: undefined,
-  storage: Object.freeze({ state: "ok", persisted: undefined, usage: undefined, quota: undefined }),
-});
-
-/** One identity's replica on this device, as one tab has it open. Made by {@link open}. */
+/** One identity's replica on this device, as one part of a page has it open. Made by {@link open}. */
 export class Client {
-  readonly #link: Link;
+  readonly #replica: Replica;
   readonly #spaces = new Map<string, Space>();
-  readonly #infos = new Map<string, SpaceInfo>();
-  readonly #unknown = new Map<string, SpaceInfo>(); // asked for, and nothing known yet
-  readonly #listeners = new Set<() => void>();
-  readonly #watchers = new Map<string, Set<() => void>>();
-  readonly #undurable = new Set<Receipt>();
-  #sorted: readonly SpaceInfo[] | undefined;
-  #identity = "";
-  #status = unopened;
+  readonly #open = new Set<Receipt>(); // receipts that are not decided
+  readonly #stops = new Map<() => void, () => void>(); // what ends each subscription, and what it is told at the end
   #closing: Promise<void> | undefined;
-  #stopPoking = (): void => {};
 
   /** @internal */
   readonly ids = new ULIDSource();
 
   /** @internal */
-  constructor(worker: WorkerLike, options: OpenOptions) {
-    this.#link = new Link(worker, {
-      change: (bytes) => {
-        const { status, infos } = decodeChange(bytes);
-        this.#update(status, infos);
-      },
-      log: (line) => options.log?.(line),
-      end: (error) => {
-        this.#stopPoking();
-        const { code, reason } = error;
-        this.#update({ ...this.#status, connection: "offline", leader: false, code, reason }, []);
-        for (const watchers of this.#watchers.values()) for (const f of watchers) call(f);
-      },
-    });
-  }
-
-  /** @internal */
-  async start(config: object, wasm: string): Promise<void> {
-    this.#link.post(-1, "start", __BUILD__, wasm);
-    const bytes = await this.#link.call("open", config);
-    const { identity, status, infos } = decodeOpened(bytes!);
-    this.#identity = identity;
-    this.#update(status, infos);
-    this.#stopPoking = pokeFrom(() => this.#link.send(() => {}, 1, "poke"));
-  }
-
-  /** @internal */
-  abandon(error: SkerryError): void {
-    this.#link.end(error);
+  constructor(replica: Replica) {
+    this.#replica = replica;
   }
 
   /** Who writes. */
   get identity(): string {
-    return this.#identity;
+    return this.#replica.identity;
   }
 
   /** How things stand. The object is replaced when something changes, so it can be compared. */
   get status(): Status {
-    return this.#status;
+    return this.#replica.status;
   }
 
   /**
    * Calls `onChange` when `status`, `spaces()` or a space's `info()` changed, until the returned function is called.
    * With `status` as snapshot it fits React's `useSyncExternalStore`.
    */
-  readonly subscribe = (onChange: () => void): (() => void) => {
-    const listener = () => onChange(); // the same function may subscribe twice
-    this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
-  };
+  readonly subscribe = (onChange: () => void): (() => void) => this.#keep(this.#replica.subscribe(onChange));
+
+  /** Calls `f` with what happens, until the returned function is called. */
+  on<Name extends keyof ClientEvents>(name: Name, f: (event: ClientEvents[Name]) => void): () => void {
+    if (name !== "verdict") throw new SkerryError("bad_argument", `there is no event ${String(name)}`);
+    return this.#keep(this.#replica.onVerdict(f));
+  }
 
   /**
    * Makes a space, offline too. It resolves when the space is durable on this device; the server hears of it when it
    * can.
    */
   async createSpace(options: SpaceOptions = {}): Promise<Space> {
-    const params = options.params === undefined ? undefined : encodeValue(options.params);
-    const bytes = await this.call("create", options.module ?? "open", params ?? new Uint8Array());
-    const info = decodeInfo(bytes!);
-    if (!this.#infos.has(info.id)) this.#update(this.#status, [info]); // else something newer was told already
-    return this.#spaceOf(info.id);
+    this.#check();
+    const params = options.params === undefined ? new Uint8Array() : encodeValue(options.params);
+    const id = await this.#replica.create(options.module ?? "open", params, this.ids.next());
+    return this.#spaceOf(id);
   }
 
   /**
@@ -150,25 +100,13 @@ export class Client {
    */
   space(id: string): Space {
     const checked = checkDigest(id, "a space's ID");
-    const known = this.#spaces.get(checked);
-    if (known) return known;
-    const space = this.#spaceOf(checked);
-    this.call("space", checked).then(
-      (bytes) => {
-        const info = decodeInfo(bytes!);
-        if (!this.#infos.has(info.id)) this.#update(this.#status, [info]);
-      },
-      () => {}, // told by status
-    );
-    return space;
+    if (!this.#closing) this.#replica.openSpace(checked);
+    return this.#spaceOf(checked);
   }
 
   /** Returns every space that this replica knows, oldest stamp first. The array is replaced when one changes. */
   spaces(): readonly SpaceInfo[] {
-    this.#sorted ??= Object.freeze(
-      [...this.#infos.values()].sort((a, b) => compare(a.stamp ?? "~", b.stamp ?? "~") || compare(a.id, b.id)),
-    );
-    return this.#sorted;
+    return this.#replica.spaces();
   }
 
   /**
@@ -190,8 +128,19 @@ export class Client {
   }
 
   /**
-   * Stops. Everything written is durable first; what is not synced stays and goes on when the replica is opened again.
-   * Open `synced` promises reject with `closed`.
+   * Asks the browser not to evict this origin's storage when the device runs full, and returns what it says;
+   * `status.storage.persisted` says it from then on. Call it from a click, since Firefox asks the user. The other
+   * browsers decide by themselves, and are asked without this at the first durable write.
+   */
+  async persist(): Promise<boolean> {
+    this.#check();
+    return this.#replica.persist();
+  }
+
+  /**
+   * Stops. Everything that this client wrote is durable first, or has failed; what is not synced stays and goes on when
+   * the replica is opened again, and its open `synced` promises reject with `closed`. The worker of the last client of
+   * a replica goes on for a second, in which the replica can be opened again at no cost.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -199,61 +148,74 @@ export class Client {
   }
 
   async #close(): Promise<void> {
-    if (this.#link.ended) return;
-    await Promise.allSettled([...this.#undurable].map((receipt) => receipt.durable));
-    const closed = new SkerryError("closed", "the client was closed");
-    try {
-      await this.#link.call("close");
-    } finally {
-      this.#link.end(closed);
+    this.#replica.lastTry();
+    await Promise.all([...this.#open].map((receipt) => receipt.durable.catch(() => {})));
+    const closed = closedError();
+    for (const receipt of this.#open) receipt.fail(closed);
+    this.#open.clear();
+    const stops = [...this.#stops];
+    this.#stops.clear();
+    for (const [stop, last] of stops) {
+      stop();
+      last();
     }
+    await this.#replica.release();
   }
 
   /** @internal */
   call(method: string, ...args: unknown[]): Promise<Uint8Array | undefined> {
-    if (this.#closing) return Promise.reject(new SkerryError("closed", "the client was closed"));
-    return this.#link.call(method, ...args);
+    if (this.#closing) return Promise.reject(closedError());
+    return this.#replica.call(method, ...args);
   }
 
   /** @internal */
-  append(id: string, transaction: Uint8Array, receipt: Receipt): void {
-    if (this.#closing) {
-      receipt.fail(new SkerryError("closed", "the client was closed"));
-      return;
-    }
-    const tell = settle(receipt);
-    this.#undurable.add(receipt);
-    this.#link.send(
-      (error, result) => {
-        tell(error, result);
-        if (receipt.moments.durable.settled) this.#undurable.delete(receipt);
-      },
-      3,
-      "append",
-      id,
-      transaction,
-    );
+  retry(space: string, id: string): Promise<void> {
+    if (this.#closing) return Promise.reject(closedError());
+    return this.#replica.retry(space, id);
+  }
+
+  /** @internal */
+  append(space: string, transaction: Uint8Array, receipt: Receipt): void {
+    if (this.#follow(receipt)) this.#replica.append(space, transaction, receipt);
+  }
+
+  /** @internal */
+  find(space: string, receipt: Receipt): void {
+    if (this.#follow(receipt)) this.#replica.find(space, receipt);
   }
 
   /** @internal */
   infoOf(id: string): SpaceInfo {
-    const known = this.#infos.get(id) ?? this.#unknown.get(id);
-    if (known) return known;
-    const info = emptyInfo(id);
-    this.#unknown.set(id, info);
-    return info;
+    return this.#replica.infoOf(id);
   }
 
   /** @internal */
   watch(id: string, f: () => void): () => void {
-    const watcher = () => f();
-    let watchers = this.#watchers.get(id);
-    if (!watchers) this.#watchers.set(id, (watchers = new Set()));
-    watchers.add(watcher);
+    return this.#keep(this.#replica.watch(id, f), () => callback(f));
+  }
+
+  /** Notes a receipt until it is decided, unless it is too late for it. */
+  #follow(receipt: Receipt): boolean {
+    if (this.#closing) {
+      receipt.fail(closedError());
+      return false;
+    }
+    this.#open.add(receipt);
+    receipt.moments.synced.onSettled = () => this.#open.delete(receipt);
+    return true;
+  }
+
+  /** Keeps a subscription until it is ended, by who made it or with the client; `last` is told of the latter. */
+  #keep(stop: () => void, last = () => {}): () => void {
+    this.#stops.set(stop, last);
     return () => {
-      watchers.delete(watcher);
-      if (watchers.size === 0 && this.#watchers.get(id) === watchers) this.#watchers.delete(id);
+      this.#stops.delete(stop);
+      stop();
     };
+  }
+
+  #check(): void {
+    if (this.#closing) throw closedError();
   }
 
   #spaceOf(id: string): Space {
@@ -261,40 +223,8 @@ export class Client {
     if (!space) this.#spaces.set(id, (space = new Space(this, id)));
     return space;
   }
-
-  #update(status: Status, infos: readonly SpaceInfo[]): void {
-    this.#status = status;
-    for (const info of infos) this.#infos.set(info.id, info);
-    if (infos.length > 0) this.#sorted = undefined;
-    for (const info of infos) for (const f of this.#watchers.get(info.id) ?? []) call(f);
-    for (const f of [...this.#listeners]) call(f);
-  }
 }
 
-/** Calls poke when a page is looked at again or the network is back: a good time to look and to connect. */
-function pokeFrom(poke: () => void): () => void {
-  const looked = () => {
-    if (globalThis.document?.visibilityState === "visible") poke();
-  };
-  globalThis.addEventListener?.("online", poke);
-  globalThis.addEventListener?.("pageshow", looked);
-  globalThis.document?.addEventListener("visibilitychange", looked);
-  return () => {
-    globalThis.removeEventListener?.("online", poke);
-    globalThis.removeEventListener?.("pageshow", looked);
-    globalThis.document?.removeEventListener("visibilitychange", looked);
-  };
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
-}
-
-/** Calls a listener; what it throws is the page's own error and does not stop the others. */
-function call(f: () => void): void {
-  try {
-    f();
-  } catch (error) {
-    globalThis.reportError?.(error);
-  }
+function closedError(): SkerryError {
+  return new SkerryError("closed", "the client was closed");
 }

@@ -15,7 +15,7 @@
  *
  * @packageDocumentation
  */
-export { open, type Client, type SpaceOptions } from "./client.js";
+export { open, type Client, type ClientEvents, type SpaceOptions } from "./client.js";
 export { codes, type Code } from "./codes.js";
 export { SkerryError } from "./error.js";
 export type { EventIterator, EventsOptions } from "./events.js";
@@ -34,4 +34,5 @@ export type {
   SpaceInfo,
   Status,
   Storage,
+  Verdict,
 } from "./wire.js";

@@ -7,6 +7,8 @@ export class Moment<T> {
   #promise: Promise<T> | undefined;
   #settle: { resolve(value: T): void; reject(error: SkerryError): void } | undefined;
   #outcome: { value: T } | { error: SkerryError } | undefined;
+  /** Called once, when it has happened or failed. */
+  onSettled: (() => void) | undefined;
 
   get promise(): Promise<T> {
     if (!this.#promise) {
@@ -33,6 +35,7 @@ export class Moment<T> {
     if (this.#outcome) return;
     this.#outcome = outcome;
     this.#tell(outcome);
+    this.onSettled?.();
   }
 
   #tell(outcome: { value: T } | { error: SkerryError }): void {
@@ -44,9 +47,9 @@ export class Moment<T> {
 
 /** Where the server put a transaction. */
 export interface Synced {
-  /** The number of its last event, for show. */
+  /** The number of its last event, or a later one, for show. */
   readonly seq: number;
-  /** The place after its last event. */
+  /** The place after its last event, or a later one. */
   readonly position: Position;
 }
 
@@ -78,12 +81,19 @@ export class Receipt {
     return this.moments.applied.promise;
   }
 
-  /** It is stored on this device and survives the browser. */
+  /**
+   * It is stored on this device and survives the browser. Rejects with `quota` where there is no room, and then nothing
+   * was stored; `not_durable` where the browser gives no storage, and it goes on to the server all the same; what is
+   * wrong with the transaction itself; and `discarded` for a receipt of a transaction of which there is no trace.
+   */
   get durable(): Promise<void> {
     return this.moments.durable.promise;
   }
 
-  /** The server has it in its log. Rejects with the server's code if it was refused. */
+  /**
+   * The server has it in its log. Rejects with the server's code if it was refused, `discarded` if it was taken back, or
+   * `closed` if the client was closed first; the transaction stays then, and {@link Space.receipt} finds it again.
+   */
   get synced(): Promise<Synced> {
     return this.moments.synced.promise;
   }

@@ -7,12 +7,10 @@ import { formatULID, parseULID } from "./ulid.js";
 import {
   decodePending,
   decodeRejected,
-  decodeSeq,
   type NewEvent,
   type PendingTransaction,
   type RejectedTransaction,
   type SpaceInfo,
-  toPosition,
 } from "./wire.js";
 
 const batchBytes = 256 << 10;
@@ -64,6 +62,17 @@ export class Space {
   }
 
   /**
+   * Finds the receipt of a transaction again, by its id, which is the id of its first event: in any tab, later, after a
+   * restart. It is `durable` and `synced` if the log has it, also if somebody else wrote it; `synced` rejects if it was
+   * refused, and both reject with `discarded` if this device has no trace of it.
+   */
+  receipt(id: string): Receipt {
+    const receipt = new Receipt([parseULID(id)]);
+    this.#client.find(this.id, receipt);
+    return receipt;
+  }
+
+  /**
    * Iterates over committed events, from this device's own copy. It reads batches of up to 1,024 events or about 256
    * KiB, and forward one such batch ahead; leaving the loop or the signal frees them. With `live` it goes on as events
    * arrive.
@@ -93,25 +102,11 @@ export class Space {
 
   /** Sends a refused transaction again, unchanged, after everything that waits. */
   async retry(id: string): Promise<void> {
-    await this.#client.call("retry", this.id, formatULID(parseULID(id)));
+    await this.#client.retry(this.id, formatULID(parseULID(id)));
   }
 
   /** Drops a refused transaction, or takes a waiting one back unless the server has it already. */
   async discard(id: string): Promise<void> {
     await this.#client.call("discard", this.id, formatULID(parseULID(id)));
   }
-}
-
-/** Tells a receipt what the worker answers: applied, durable, synced, one after the other. */
-export function settle(receipt: Receipt): (error: SkerryError | undefined, result: Uint8Array | undefined) => void {
-  const { applied, durable, synced } = receipt.moments;
-  return (error, result) => {
-    if (error) receipt.fail(error);
-    else if (!applied.settled) applied.resolve();
-    else if (!durable.settled) durable.resolve();
-    else if (result) {
-      const seq = decodeSeq(result);
-      synced.resolve({ seq, position: toPosition(seq) });
-    }
-  };
 }

@@ -102,20 +102,33 @@ export interface Status {
   readonly pending: number;
   /** Spaces made here that the server does not have yet. */
   readonly pendingSpaces: number;
-  /** Transactions that are not durable on this device yet. */
+  /** Transactions of this page that are not durable on this device yet. While there are any, the browser asks before leaving. */
   readonly undurable: number;
   /** Transactions that were refused and wait for `retry` or `discard`. */
   readonly rejected: number;
+  /** The last refusal that this page heard of. */
+  readonly refusal: Verdict | undefined;
   /** Spaces whose newest events are still to come. */
   readonly catchingUp: number;
   /** When the next space may be made at the server, while that is limited; milliseconds since 1970. */
   readonly retryAt: number | undefined;
   /** When it connects again, while it is `offline`; milliseconds since 1970. */
   readonly reconnectAt: number | undefined;
-  /** The last refusal. */
+  /**
+   * Spaces that only this device has, in storage that the browser may evict: no server has them yet, and it did not
+   * promise to keep them. Syncing helps, and {@link Client.persist}.
+   */
+  readonly atRisk: number;
+  /** Why it does not get on: why the connection or the worker ended last, or what storage failed with. */
   readonly code: Code | undefined;
   /** The same for people. */
   readonly reason: string;
+  /**
+   * The worker behind this page. `restarting`: it failed, and another one takes over; what is written waits in the page.
+   * `failing`: that happened five times in a row; it is tried again every half minute. `ended`: it cannot go on, `code`
+   * says why.
+   */
+  readonly worker: "running" | "restarting" | "failing" | "ended";
   /** When the server last told of a space; milliseconds since 1970. */
   readonly lastSync: number | undefined;
   /** The device's storage. */
@@ -136,6 +149,20 @@ export interface Storage {
   readonly usage: number | undefined;
   /** How many it may use, about. */
   readonly quota: number | undefined;
+}
+
+/** What became of a transaction. */
+export interface Verdict {
+  /** The space's ID. */
+  readonly space: string;
+  /** The transaction's name: the id of its first event. */
+  readonly id: string;
+  /** Why it was refused or could not be stored; `undefined`: it is in the log. */
+  readonly code: Code | undefined;
+  /** The same for people. */
+  readonly reason: string;
+  /** The place after its last event, or a later one; `undefined` if it was refused. */
+  readonly position: Position | undefined;
 }
 
 /** An event as it is written. */
@@ -279,7 +306,10 @@ function unpackStatus(packed: PackedStatus): Status {
     pendingSpaces,
     undurable,
     rejected,
+    refusal: undefined, // from here on the page knows more
     catchingUp,
+    atRisk: 0,
+    worker: "running",
     retryAt: retryAt || undefined,
     reconnectAt: reconnectAt || undefined,
     code: code ? codeName(code) : undefined,
@@ -362,6 +392,11 @@ export function decodeImported(bytes: Uint8Array): ImportedSpace[] {
     code: code ? codeName(code) : undefined,
     reason,
   }));
+}
+
+export function decodeRefused(bytes: Uint8Array): Verdict {
+  const [space, id, code, reason] = decode(bytes) as [Uint8Array, Uint8Array, number, string];
+  return { space: toHex(space), id: formatULID(id), code: codeName(code), reason, position: undefined };
 }
 
 export function decodeSeq(bytes: Uint8Array): number {

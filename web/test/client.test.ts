@@ -2,65 +2,16 @@
 import { encode } from "@msgpack/msgpack";
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { open, SkerryError, type WorkerLike } from "../src/index.js";
+import { open, SkerryError } from "../src/index.js";
+import { FakeWorker, id } from "./fake.js";
 
-const id = "ab".repeat(32);
-const status = (connection = "offline") => [connection, false, 0, 0, 0, 0, 0, 0, 0, "", 0, "ok"];
-const info = (seq = 0) => {
-  const bytes = new Uint8Array(32).fill(0xab);
-  return [bytes, [new Uint8Array(16), "alice", new Uint8Array(32), new Uint8Array()], false, bytes, seq, bytes, false, 0, 0, 0, 0, ""];
-};
-const record = (seq: number) => [new Uint8Array(16), seq, 5, 0, 1, "alice", "note", new Uint8Array(8), encode({ seq }), "1.0.0", ""];
-
-class FakeWorker implements WorkerLike {
-  onmessage: WorkerLike["onmessage"] = null;
-  onerror: WorkerLike["onerror"] = null;
-  onmessageerror: WorkerLike["onmessageerror"] = null;
-  terminated = false;
-  head = 0;
-  readonly sent: [number, string, ...unknown[]][] = [];
-
-  postMessage(message: unknown): void {
-    const [ref, method, ...args] = message as [number, string, ...unknown[]];
-    this.sent.push([ref, method, ...args]);
-    if (method === "open") this.answer(ref, encode(["alice", status(), [info()]]));
-    if (method === "space") this.answer(ref, encode(info()));
-    if (method === "close") this.answer(ref);
-    if (method === "read") {
-      const [, after, limit] = args as [string, number, number];
-      const records: Uint8Array[] = [];
-      for (let seq = after + 1; seq <= this.head && records.length < limit; seq++) records.push(encode(record(seq)));
-      this.answer(ref, Buffer.concat(records));
-    }
-    if (method === "readBefore") {
-      const [, before, limit] = args as [string, number, number];
-      const last = Math.min(this.head, before - 1);
-      const records: Uint8Array[] = [];
-      for (let seq = Math.max(1, last - limit + 1); seq <= last; seq++) records.push(encode(record(seq)));
-      this.answer(ref, Buffer.concat(records));
-    }
-  }
-  terminate(): void {
-    this.terminated = true;
-  }
-  answer(ref: number, result: Uint8Array | null = null, error: [string, string] | null = null): void {
-    queueMicrotask(() => this.tell([ref, error, result && new Uint8Array(result)]));
-  }
-  change(head = this.head): void {
-    this.head = head;
-    this.tell([0, "change", encode([status("online"), [info(head)]])]);
-  }
-  tell(data: unknown): void {
-    this.onmessage?.({ data } as MessageEvent);
-  }
-  ref(method: string): number {
-    return this.sent.findLast((message) => message[1] === method)![0];
-  }
-}
+let names = 0;
+const fresh = () => `test-${names++}`;
 
 async function opened() {
   const worker = new FakeWorker();
-  const client = await open({ url: "ws://127.0.0.1:1/sync", identity: "alice", worker: () => worker, wasmUrl: "client.wasm" });
+  const name = fresh();
+  const client = await open({ url: "ws://127.0.0.1:1/sync", name, identity: "alice", worker: () => worker, wasmUrl: "client.wasm" });
   return { worker, client, space: client.space(id) };
 }
 
@@ -71,7 +22,8 @@ process.on("unhandledRejection", (error) => {
 });
 
 test("a replica has one database for server, name and identity", async () => {
-  const { worker } = await opened();
+  const worker = new FakeWorker();
+  await open({ url: "ws://127.0.0.1:1/sync", identity: "alice", worker: () => worker, wasmUrl: "client.wasm" });
   const config = worker.sent.find((message) => message[1] === "open")![2] as { database: string; url: string };
   assert.equal(config.database, "skerry/127.0.0.1%3A1/default/alice");
   assert.equal(config.url, "ws://127.0.0.1:1/sync");
@@ -208,34 +160,31 @@ test("close waits for what is not durable and rejects what is not synced", async
   await assert.rejects(space.append("note").applied, { code: "closed" });
 });
 
-test("a worker that fails takes everything that waits for it along, and status says so", async () => {
-  const { worker, client, space } = await opened();
-  const receipt = space.append("note");
-  const pending = space.pending();
-  const events = space.events({ live: true }).next();
-  await settled();
-  worker.onerror?.({ message: "out of memory" } as ErrorEvent);
-  await assert.rejects(receipt.applied, { code: "internal" });
-  await assert.rejects(pending, { code: "internal" });
-  await assert.rejects(events, { code: "internal" });
-  assert.equal(client.status.code, "internal");
-  assert.equal(client.status.connection, "offline");
-});
-
-test("a worker of another build is not talked to", async () => {
-  const worker = new FakeWorker();
-  worker.postMessage = function (this: FakeWorker, message: unknown) {
-    if ((message as unknown[])[1] === "start") queueMicrotask(() => this.tell([0, "failed", ["build_mismatch", "other"]]));
+test("a worker of another build is loaded once more, past caches, and then not talked to", async () => {
+  const workers: FakeWorker[] = [];
+  const reloaded: unknown[] = [];
+  globalThis.fetch = async (file, options) => {
+    reloaded.push([file, options?.cache]);
+    return new Response();
   };
-  await assert.rejects(open({ url: null, identity: "a", worker: () => worker, wasmUrl: "x" }), { code: "build_mismatch" });
-  assert.ok(worker.terminated);
+  const start = () => {
+    const worker = new FakeWorker();
+    worker.postMessage = function (this: FakeWorker, message: unknown) {
+      if ((message as unknown[])[1] === "start") queueMicrotask(() => this.tell([0, "failed", ["build_mismatch", "other"]]));
+    };
+    workers.push(worker);
+    return worker;
+  };
+  await assert.rejects(open({ url: null, name: fresh(), identity: "a", worker: start, wasmUrl: "x" }), { code: "build_mismatch" });
+  assert.deepEqual(workers.map((worker) => worker.terminated), [true, true]);
+  assert.deepEqual(reloaded, [["x", "reload"]]);
 });
 
 test("a signal gives up opening", async () => {
   const worker = new FakeWorker();
   worker.postMessage = () => {};
   const abort = new AbortController();
-  const opening = open({ url: null, identity: "a", worker: () => worker, wasmUrl: "x", signal: abort.signal });
+  const opening = open({ url: null, name: fresh(), identity: "a", worker: () => worker, wasmUrl: "x", signal: abort.signal });
   abort.abort();
   await assert.rejects(opening, { code: "closed" });
   assert.ok(worker.terminated);

@@ -119,6 +119,10 @@ func (b *bridge) handle(ref int, method string, message js.Value) {
 		b.reply2(ref)(b.open(message.Index(2)))
 		return
 	}
+	if method == "ping" { // the page wonders whether this worker lives
+		b.reply(ref, nil, nil)
+		return
+	}
 	if b.client == nil {
 		b.reply(ref, wire.Errorf(wire.CodeClosed, "the client is not open"), nil)
 		return
@@ -132,9 +136,16 @@ func (b *bridge) handle(ref int, method string, message js.Value) {
 		b.reply(ref, nil, nil)
 		return
 	}
-	if method == "create" { // module, params -> info
-		name, params := message.Index(2).String(), bytesOf(message.Index(3))
-		go func() { b.reply2(ref)(b.create(name, params)) }()
+	if method == "lastTry" { // the page is about to close
+		b.client.LastTry()
+		b.reply(ref, nil, nil)
+		return
+	}
+	if method == "create" { // module, params, stamp -> info
+		name := message.Index(2).String()
+		options := wasmclient.SpaceOptions{Params: bytesOf(message.Index(3))}
+		copy(options.Stamp[:], bytesOf(message.Index(4)))
+		go func() { b.reply2(ref)(b.create(name, options)) }()
 		return
 	}
 	if method == "export" { // id or "" -> Blob
@@ -157,6 +168,16 @@ func (b *bridge) handle(ref int, method string, message js.Value) {
 		b.reply(ref, nil, appendInfo(nil, &info))
 	case "append": // id, transaction -> (applied), then (durable), then [seq] (synced)
 		b.append(ref, s, bytesOf(message.Index(3)))
+	case "receipt": // id, transaction's id -> the same
+		named, ok := b.transactionID(ref, message)
+		if !ok {
+			return
+		}
+		receipt, err := s.Receipt(b.ctx, named)
+		b.reply(ref, err, nil)
+		if err == nil {
+			go b.follow(ref, receipt)
+		}
 	case "read": // id, after, limit, bytes -> records
 		after, limit, size := uint64(message.Index(3).Float()), message.Index(4).Int(), message.Index(5).Int()
 		go func() {
@@ -192,9 +213,8 @@ func (b *bridge) handle(ref int, method string, message js.Value) {
 		if method == "discard" {
 			do = s.Discard
 		}
-		named, err := space.ParseULID(message.Index(3).String())
-		if err != nil {
-			b.reply(ref, wire.Errorf(wire.CodeBadArgument, "a transaction's id is a ULID"), nil)
+		named, ok := b.transactionID(ref, message)
+		if !ok {
 			return
 		}
 		go func() { b.reply(ref, do(b.ctx, named), nil) }()
@@ -211,6 +231,10 @@ func (b *bridge) open(config js.Value) ([]byte, error) {
 	}
 	b.client, b.store = client, store
 	client.OnChange(func(change wasmclient.Change) {
+		if change.Refusal != nil {
+			b.push("refused", toJS(appendRefusal(nil, change.Space, change.Refusal)))
+			return
+		}
 		if change.Space != (space.ID{}) {
 			b.mu.Lock()
 			b.changed[change.Space] = struct{}{}
@@ -315,15 +339,15 @@ func (b *bridge) space(id space.ID) *wasmclient.Space {
 	return s
 }
 
-func (b *bridge) create(name string, params []byte) ([]byte, error) {
-	hash, known := module.ByName(name)
-	if !known {
+func (b *bridge) create(name string, options wasmclient.SpaceOptions) ([]byte, error) {
+	var known bool
+	if options.Module, known = module.ByName(name); !known {
 		var err error
-		if hash, err = digest.Parse(name); err != nil {
+		if options.Module, err = digest.Parse(name); err != nil {
 			return nil, wire.Errorf(wire.CodeBadArgument, "a module is a built-in's name or 64 hexadecimal digits, not %q", name)
 		}
 	}
-	s, err := b.client.CreateSpace(b.ctx, wasmclient.SpaceOptions{Module: hash, Params: params})
+	s, err := b.client.CreateSpace(b.ctx, options)
 	if err != nil {
 		return nil, err
 	}
@@ -347,15 +371,27 @@ func (b *bridge) append(ref int, s *wasmclient.Space, packed []byte) {
 	if err != nil {
 		return
 	}
-	go func() {
-		err := receipt.Durable(b.ctx)
-		b.reply(ref, err, nil)
-		if err != nil {
-			return
-		}
-		position, err := receipt.Synced(b.ctx)
-		b.reply(ref, err, appendUint(appendArray(nil, 1), position.Seq))
-	}()
+	go b.follow(ref, receipt)
+}
+
+// follow tells when a transaction is durable, and then what became of it.
+func (b *bridge) follow(ref int, receipt *wasmclient.Receipt) {
+	err := receipt.Durable(b.ctx)
+	b.reply(ref, err, nil)
+	if err != nil {
+		return
+	}
+	position, err := receipt.Synced(b.ctx)
+	b.reply(ref, err, appendUint(appendArray(nil, 1), position.Seq))
+}
+
+// transactionID returns the transaction's id that a message names, or answers that it names none.
+func (b *bridge) transactionID(ref int, message js.Value) (space.ULID, bool) {
+	id, err := space.ParseULID(message.Index(3).String())
+	if err != nil {
+		b.reply(ref, wire.Errorf(wire.CodeBadArgument, "a transaction's id is a ULID"), nil)
+	}
+	return id, err == nil
 }
 
 // reply2 returns a function that replies with a result and an error in Go's order.

@@ -111,6 +111,15 @@ func appendRejectedRow(b []byte, row *replica.RejectedRow) []byte {
 	return appendText(b, row.By)
 }
 
+// appendRefusal: [space, transaction's id, code, reason].
+func appendRefusal(b []byte, id space.ID, r *wasmclient.Refusal) []byte {
+	b = appendArray(b, 4)
+	b = appendBytes(b, id[:])
+	b = appendBytes(b, r.ID[:])
+	b = appendUint(b, uint64(r.Code))
+	return appendText(b, r.Reason)
+}
+
 func appendRecords(b []byte, records []space.Record) []byte {
 	for i := range records {
 		b = wire.AppendRecord(b, &records[i])
