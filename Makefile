@@ -45,7 +45,7 @@ build: deps bin bundle ## the server, the client as WebAssembly, and the web bun
 bin: ## build/skerry
 	@CGO_ENABLED=0 go build -trimpath -o build/skerry ./syncserver/cmd/skerry
 
-bundle: deps ## web/dist: what the server serves and npm publishes
+bundle: deps ## web/dist and web/lib: what the server serves, and what npm publishes
 	@$(NPM) run build
 
 size: ## what a page downloads, compressed, beside the limit
@@ -110,4 +110,4 @@ vuln: ## known vulnerabilities, where the database can be reached
 
 clean: ## remove everything that was built or installed
 	@chmod -R u+w build 2>/dev/null || true
-	@rm -rf build web/dist web/node_modules
+	@rm -rf build web/dist web/lib web/node_modules

@@ -1,18 +1,30 @@
-// The service worker: it installs a whole build, serves the page from it with no server, and goes when no page uses it
-// any more. What is not of the build goes to the network.
+// The service worker: it installs a whole build and serves the pages from it with no server. A build before it stays as
+// long as a page uses it. What is of no build goes to the network.
+//
+// A new build takes over at once: the next page that is loaded is of the new build, and a page that was loaded before
+// still finds its own files, as their names carry hashes. In each build's cache lies a mark for each page that was
+// loaded from it; a build without living pages is dropped.
 
 interface ExtendableEvent extends Event {
   waitUntil(done: Promise<unknown>): void;
 }
 interface FetchEvent extends ExtendableEvent {
   readonly request: Request;
+  readonly resultingClientId: string;
   respondWith(response: Promise<Response>): void;
+}
+interface WindowClient {
+  readonly id: string;
 }
 interface Scope {
   addEventListener(type: "install" | "activate", f: (event: ExtendableEvent) => void): void;
   addEventListener(type: "fetch", f: (event: FetchEvent) => void): void;
   skipWaiting(): Promise<void>;
-  readonly clients: { claim(): Promise<void>; matchAll(options: object): Promise<unknown[]> };
+  readonly clients: {
+    claim(): Promise<void>;
+    get(id: string): Promise<WindowClient | undefined>;
+    matchAll(options: object): Promise<WindowClient[]>;
+  };
   readonly registration: { readonly scope: string };
 }
 
@@ -21,35 +33,72 @@ export {};
 const scope = globalThis as unknown as Scope;
 const prefix = "skerry-build-";
 const name = prefix + __BUILD__;
-const files = new Set(__FILES__.map((file) => new URL(file, scope.registration.scope).href));
+const absolute = (file: string) => new URL(file, scope.registration.scope).href;
+const files = new Map(__FILES__.map(([file, integrity]) => [absolute(file), integrity]));
+const marks = absolute("./sw.js?page=");
 
 scope.addEventListener("install", (event) => event.waitUntil(install()));
 scope.addEventListener("activate", (event) => event.waitUntil(activate()));
 scope.addEventListener("fetch", (event) => {
   const url = new URL(event.request.url);
   url.search = url.hash = "";
-  if (event.request.method !== "GET" || !files.has(url.href)) return;
+  const hashed = /-[0-9a-f]{12}\.[a-z]+$/.test(url.pathname) && url.href.startsWith(scope.registration.scope);
+  if (event.request.method !== "GET" || !(hashed || files.has(url.href))) return;
   event.respondWith(serve(url.href, event.request));
+  if (event.request.mode === "navigate") event.waitUntil(mark(event.resultingClientId).then(() => sweep(event.resultingClientId)));
 });
 
-/** All of the build or nothing. */
+/** All of the build or nothing, and nothing of another one: a newer build can be deployed meanwhile. */
 async function install(): Promise<void> {
   const cache = await caches.open(name);
-  await cache.addAll([...files].map((file) => new Request(file, { cache: "no-cache" })));
-  // A page that is alone has loaded all it needs and may be left to the next build. With more of them the old build
-  // stays until the last is closed.
-  const pages = await scope.clients.matchAll({ type: "window", includeUncontrolled: true });
-  if (pages.length <= 1) await scope.skipWaiting();
+  await cache.addAll([...files].map(([file, integrity]) => new Request(file, { cache: "no-cache", integrity })));
+  await scope.skipWaiting();
 }
 
-/** Nobody uses the builds before this one. */
+/** Pages that no build knows were loaded from the network, before the first was installed: they are of this one. */
 async function activate(): Promise<void> {
-  const names = await caches.keys();
-  await Promise.all(names.filter((n) => n.startsWith(prefix) && n !== name).map((n) => caches.delete(n)));
   await scope.clients.claim();
+  const known = new Set((await builds()).flatMap((build) => build.pages));
+  const pages = await scope.clients.matchAll({ type: "window", includeUncontrolled: true });
+  for (const { id } of pages) if (!known.has(id)) await mark(id);
+  await sweep();
 }
 
 async function serve(file: string, request: Request): Promise<Response> {
+  // Of this build first; what has a hash in its name is the same in any.
+  const cached = await caches.match(file, { cacheName: name, ignoreVary: true });
+  if (cached) return cached;
+  const others = (await caches.keys()).filter((other) => other.startsWith(prefix) && !files.has(file));
+  for (const cacheName of others) {
+    const found = await caches.match(file, { cacheName, ignoreVary: true });
+    if (found) return found;
+  }
+  return fetch(request);
+}
+
+async function mark(page: string): Promise<void> {
   const cache = await caches.open(name);
-  return (await cache.match(file, { ignoreVary: true })) ?? fetch(request);
+  await cache.put(marks + page, new Response());
+}
+
+/** The builds that are here, each with the pages that were loaded from it. */
+async function builds(): Promise<{ name: string; cache: Cache; pages: string[] }[]> {
+  const names = (await caches.keys()).filter((n) => n.startsWith(prefix));
+  return Promise.all(
+    names.map(async (name) => {
+      const cache = await caches.open(name);
+      const urls = (await cache.keys()).map((request) => request.url);
+      return { name, cache, pages: urls.filter((url) => url.startsWith(marks)).map((url) => url.slice(marks.length)) };
+    }),
+  );
+}
+
+/** Drops the marks of pages that are gone, and then the builds before this one that have none. */
+async function sweep(loading?: string): Promise<void> {
+  for (const build of await builds()) {
+    const gone = [];
+    for (const page of build.pages) if (page !== loading && !(await scope.clients.get(page))) gone.push(page);
+    for (const page of gone) await build.cache.delete(marks + page);
+    if (build.name !== name && gone.length === build.pages.length) await caches.delete(build.name);
+  }
 }

@@ -1,20 +1,34 @@
-// Builds dist: the library, its worker and WebAssembly, the demo page and its service worker, all of one build.
-// Names of what is loaded by the library carry a hash, so that pages of two builds never mix. Beside each file lie
-// its compressed forms, which are cached by content because brotli at its best takes seconds. What was in dist before
-// stays until all is built, and then makes way at once.
+// Builds dist, which a server serves: the library, its worker and WebAssembly, the demo's pages and their service worker, all of one build.
+// Names of what a page loads carry a hash, so that pages of two builds never mix; only what others link to does not:
+// pages, skerry.js and sw.js. Files with a hash of the build before stay, for pages that are open while this one is
+// deployed. Beside each file lie its compressed forms, which are cached by content because brotli at its best takes
+// seconds. Builds lib too, which npm publishes: the library alone, under names without hashes, as bundlers add their own.
+// What was there stays until all is built, and then makes way at once.
+//
+// Usage: node build.mjs [--last DIR] [--out DIR [--salt TEXT]]
+//
+// The build before is the one in dist; where that starts empty, as in CI, --last names a directory that has the last
+// release's dist. --out builds dist alone, in another place, and --salt makes that another build of the same sources, without
+// compressed forms, for tests of what happens when one follows the other.
 //
 // The client's WebAssembly is built by the go command, whose own cache makes that quick.
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { parseArgs } from "node:util";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import * as esbuild from "esbuild";
 import { strip } from "./strip.mjs";
 
 const web = join(import.meta.dirname ?? new URL(".", import.meta.url).pathname, "..");
+const text = { type: "string" };
+const { values: given } = parseArgs({ options: { last: text, out: text, salt: text } });
+const out = given.out ?? join(web, "dist");
+const last = given.last ?? out;
+const salt = given.salt ?? "";
 const cache = join(web, "node_modules", ".cache", "skerry");
-const dist = join(cache, `dist-${process.pid}`); // renamed to web/dist at the end
+const dist = join(cache, `dist-${process.pid}`); // renamed to its place at the end
 const go = (args, env = {}) =>
   execFileSync("go", args, { cwd: join(web, ".."), env: { ...process.env, ...env }, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
 const hash = (...parts) => {
@@ -40,12 +54,13 @@ const flags = ["-trimpath", "-gcflags=all=-l", "-gcflags=github.com/zeebo/blake3
 go(["build", ...flags, "-o", built, "./wasmclient/cmd/client"], { GOOS: "js", GOARCH: "wasm" });
 const { module: wasm, lines } = strip(readFileSync(built));
 if (!lines) console.warn("Go's line tables are laid out as strip.mjs does not know: the WebAssembly keeps them and is larger");
-const wasmName = `client-${hash(wasm)}.wasm`;
-writeFileSync(join(dist, wasmName), wasm);
+const wasmID = hash(wasm, salt);
+const wasmName = `client-${wasmID}.wasm`;
+writeFileSync(join(dist, wasmName), Buffer.concat([wasm, section("skerry", wasmID)])); // the worker compares it
 const wasmExec = join(go(["env", "GOROOT"]).trim(), "lib", "wasm", "wasm_exec.js");
 
 const sources = [...list(join(web, "src")), ...list(join(web, "demo")), wasmExec, join(web, "package.json")];
-const build = hash(wasm, ...sources.map((name) => readFileSync(name)));
+const build = hash(wasm, salt, ...sources.map((name) => readFileSync(name)));
 const common = {
   bundle: true,
   minify: true,
@@ -61,6 +76,7 @@ await esbuild.build({
   entryPoints: [join(web, "src", "worker.ts")],
   outfile: join(dist, "worker.js"),
   format: "iife",
+  define: { ...common.define, __WASM_ID__: JSON.stringify(wasmID) },
   plugins: [
     {
       name: "wasm_exec",
@@ -68,57 +84,95 @@ await esbuild.build({
     },
   ],
 });
-const workerName = `worker-${hash(readFileSync(join(dist, "worker.js")))}.js`;
-renameSync(join(dist, "worker.js"), join(dist, workerName));
+const workerName = hashed("worker.js");
 
+/** Builds the library; it finds its worker and WebAssembly beside itself. */
+async function buildLibrary(outfile, worker, wasm) {
+  const define = { ...common.define, __WORKER__: JSON.stringify(`./${worker}`), __WASM__: JSON.stringify(`./${wasm}`) };
+  await esbuild.build({ ...common, entryPoints: [join(web, "src", "index.ts")], outfile, format: "esm", define });
+  // Bundlers take the two addresses for files to copy. Inside `new Worker` they would bundle the worker once more.
+  const text = readFileSync(outfile, "utf8");
+  for (const name of [worker, wasm]) {
+    if (!text.includes(`new URL("./${name}",import.meta.url)`)) throw new Error(`bundlers would not find ${name} in ${outfile}`);
+  }
+  if (/new Worker\(new URL/.test(text)) throw new Error(`bundlers would bundle the worker in ${outfile}`);
+}
+await buildLibrary(join(dist, "skerry.js"), workerName, wasmName);
+const libraryName = hashed("skerry.js", true);
+
+// The demo: its pages say which scripts and styles they need.
+const pages = readdirSync(join(web, "demo")).filter((name) => name.endsWith(".html"));
+const loaded = /\.\/demo\/([a-z]+)\.(js|css)/g;
+const texts = new Map(pages.map((page) => [page, readFileSync(join(web, "demo", page), "utf8")]));
+const entries = new Set([...texts.values()].flatMap((text) => [...text.matchAll(loaded)].map(([, name, type]) => `${name}.${type.replace("js", "ts")}`)));
 await esbuild.build({
   ...common,
-  entryPoints: [join(web, "src", "index.ts")],
-  outfile: join(dist, "skerry.js"),
-  format: "esm",
-  define: { ...common.define, __WORKER__: JSON.stringify(workerName), __WASM__: JSON.stringify(wasmName) },
-});
-
-await esbuild.build({
-  ...common,
-  entryPoints: [...["main.ts", "theme.ts", "style.css"].map((name) => join(web, "demo", name))],
+  entryPoints: [...entries].map((name) => join(web, "demo", name)),
   outdir: join(dist, "demo"),
   format: "esm",
   plugins: [
     {
       name: "skerry", // the page imports the library as everybody does: the same file
-      setup: (b) => b.onResolve({ filter: /^skerry$/ }, () => ({ path: "../skerry.js", external: true })),
+      setup: (b) => b.onResolve({ filter: /^skerry$/ }, () => ({ path: `../${libraryName}`, external: true })),
     },
   ],
 });
-for (const name of ["index.html", "icon.svg"]) cpSync(join(web, "demo", name), join(dist, name));
+const names = new Map(list(join(dist, "demo")).map((name) => name.slice(dist.length + 1).replaceAll("\\", "/")).map((name) => [`./${name}`, `./${hashed(name)}`]));
+for (const [page, text] of texts) writeFileSync(join(dist, page), text.replace(loaded, (reference) => names.get(reference)));
+cpSync(join(web, "demo", "icon.svg"), join(dist, "icon.svg"));
 
+// The service worker takes each file only if it is this build's.
 const files = list(dist)
   .map((name) => name.slice(dist.length + 1).replaceAll("\\", "/"))
-  .map((name) => (name === "index.html" ? "./" : name));
+  .filter((name) => name !== "skerry.js"); // the demo has it by its other name
+const integrity = (name) => `sha256-${createHash("sha256").update(readFileSync(join(dist, name))).digest("base64")}`;
 await esbuild.build({
   ...common,
   entryPoints: [join(web, "demo", "sw.ts")],
   outfile: join(dist, "sw.js"),
   format: "iife",
-  define: { ...common.define, __FILES__: JSON.stringify(files) },
+  define: { ...common.define, __FILES__: JSON.stringify(files.map((name) => [name === "index.html" ? "./" : name, integrity(name)])) },
 });
 
-const tsc = join(web, "node_modules", "typescript", "bin", "tsc");
-execFileSync(process.execPath, [tsc, "-p", join(web, "tsconfig.types.json"), "--outDir", join(dist, "types")], { stdio: "inherit" });
-
 for (const name of list(dist)) {
-  if (!/\.(js|wasm|css|html|svg)$/.test(name)) continue;
+  if (salt || !/\.(js|wasm|css|html|svg)$/.test(name)) continue;
   const bytes = readFileSync(name);
   writeFileSync(`${name}.br`, cached(bytes, "br", brotli));
   writeFileSync(`${name}.gz`, cached(bytes, "gz", (b) => gzipSync(b, { level: 9 })));
 }
-writeFileSync(join(dist, "build.json"), JSON.stringify({ build, wasm: wasmName, worker: workerName }) + "\n");
 
-const old = join(cache, `old-${process.pid}`);
-if (existsSync(join(web, "dist"))) renameSync(join(web, "dist"), old);
-renameSync(dist, join(web, "dist"));
-rmSync(old, { recursive: true, force: true });
+const before = existsSync(join(last, "build.json")) ? JSON.parse(readFileSync(join(last, "build.json"), "utf8")) : {};
+const kept = before.build === build ? before.last : before.files && { build: before.build, files: before.files };
+for (const name of kept?.files ?? []) {
+  for (const form of [name, `${name}.br`, `${name}.gz`]) {
+    if (!existsSync(join(dist, form))) cpSync(join(last, form), join(dist, form));
+  }
+}
+const own = files.filter((name) => /-[0-9a-f]{12}\./.test(name));
+writeFileSync(join(dist, "build.json"), JSON.stringify({ build, wasm: wasmName, worker: workerName, files: own, last: kept }) + "\n");
+
+replace(out, dist);
+
+if (!given.out) {
+  const lib = join(cache, `lib-${process.pid}`);
+  process.once("exit", () => rmSync(lib, { recursive: true, force: true }));
+  mkdirSync(lib);
+  cpSync(join(out, workerName), join(lib, "worker.js"));
+  cpSync(join(out, wasmName), join(lib, "client.wasm"));
+  await buildLibrary(join(lib, "skerry.js"), "worker.js", "client.wasm");
+  const tsc = join(web, "node_modules", "typescript", "bin", "tsc");
+  execFileSync(process.execPath, [tsc, "-p", join(web, "tsconfig.types.json"), "--outDir", join(lib, "types")], { stdio: "inherit" });
+  cpSync(join(web, "src", "asset.d.ts"), join(lib, "types", "asset.d.ts"));
+  replace(join(web, "lib"), lib);
+}
+
+/** Puts a directory in the place of another one. */
+function replace(place, made) {
+  const old = join(cache, `old-${process.pid}`);
+  if (existsSync(place)) renameSync(place, old);
+  renameSync(made, place);
+  rmSync(old, { recursive: true, force: true });
+}
 
 function brotli(bytes) {
   const { BROTLI_PARAM_QUALITY, BROTLI_PARAM_LGWIN, BROTLI_PARAM_SIZE_HINT } = constants;
@@ -130,4 +184,18 @@ function cached(bytes, suffix, compress) {
   const name = join(cache, `${createHash("sha256").update(compress.toString()).update(bytes).digest("hex")}.${suffix}`);
   if (!existsSync(name)) writeFileSync(name, compress(bytes));
   return readFileSync(name);
+}
+
+/** Gives a file in dist the name that carries its hash, or a copy of it, and returns that name. */
+function hashed(name, copy = false) {
+  const bytes = readFileSync(join(dist, name));
+  const renamed = name.replace(/\.([a-z]+)$/, `-${hash(bytes)}.$1`);
+  (copy ? cpSync : renameSync)(join(dist, name), join(dist, renamed));
+  return renamed;
+}
+
+/** A section for whoever reads WebAssembly; it does nothing. */
+function section(name, text) {
+  const content = Buffer.concat([Buffer.from([name.length]), Buffer.from(name + text)]);
+  return Buffer.concat([Buffer.from([0, content.length]), content]);
 }

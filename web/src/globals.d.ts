@@ -2,5 +2,6 @@
 declare const __BUILD__: string;
 declare const __WORKER__: string;
 declare const __WASM__: string;
-declare const __FILES__: string[];
+declare const __WASM_ID__: string;
+declare const __FILES__: [name: string, integrity: string][];
 declare module "wasm_exec" {}

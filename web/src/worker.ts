@@ -42,7 +42,12 @@ async function start(build: string, wasm: string): Promise<void> {
   }
   try {
     const go = new Go();
-    const { instance } = await instantiate(wasm, go.importObject);
+    const { instance, module } = await instantiate(wasm, go.importObject);
+    const id = idOf(module);
+    if (id !== __WASM_ID__) {
+      program.send(0, "failed", ["build_mismatch", `${wasm} is of another build: ${id || "unnamed"}, and not ${__WASM_ID__}`]);
+      return;
+    }
     go.exit = (code) => program.send(0, "exit", code);
     await go.run(instance);
   } catch (error) {
@@ -57,4 +62,10 @@ async function instantiate(wasm: string, imports: WebAssembly.Imports): Promise<
     return WebAssembly.instantiateStreaming(response, imports);
   }
   return WebAssembly.instantiate(await response.arrayBuffer(), imports);
+}
+
+/** Which WebAssembly this is, as the build wrote into it: an address can have been given that has another one. */
+function idOf(module: WebAssembly.Module): string {
+  const [section] = WebAssembly.Module.customSections(module, "skerry");
+  return section ? new TextDecoder().decode(section) : "";
 }
