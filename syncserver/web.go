@@ -89,6 +89,11 @@ func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	} else {
 		header.Set("Cache-Control", "no-cache")
 	}
+	if kind := path.Ext(name); kind == ".js" || kind == ".mjs" || kind == ".wasm" {
+		// Code is public, so that pages of other origins can load the client from here. What else lies beside it is not.
+		header.Set("Access-Control-Allow-Origin", "*")
+		header.Set("Cross-Origin-Resource-Policy", "cross-origin")
+	}
 	if r.Header.Get("Service-Worker") == "script" {
 		header.Set("Service-Worker-Allowed", "/")
 	}

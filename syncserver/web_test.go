@@ -67,6 +67,13 @@ func TestWeb(t *testing.T) {
 		if csp := r.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "script-src 'self' 'wasm-unsafe-eval'") || strings.Contains(csp, "'unsafe-") {
 			t.Errorf("%s: %s", test.path, csp)
 		}
+		want := [2]string{"*", "cross-origin"}
+		if strings.HasPrefix(test.kind, "text/html") {
+			want = [2]string{}
+		}
+		if got := [2]string{r.Header.Get("Access-Control-Allow-Origin"), r.Header.Get("Cross-Origin-Resource-Policy")}; got != want {
+			t.Errorf("%s: other origins: %q, want %q", test.path, got, want)
+		}
 		if r := get(t, server, test.path, "Accept-Encoding", test.accept, "If-None-Match", r.Header.Get("ETag")); r.StatusCode != http.StatusNotModified {
 			t.Errorf("%s: not cached: %d", test.path, r.StatusCode)
 		}

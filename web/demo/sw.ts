@@ -94,9 +94,10 @@ async function builds(): Promise<{ name: string; cache: Cache; pages: string[] }
 }
 
 /** Drops the marks of pages that are gone, and then the builds before this one that have none. */
-async function sweep(loading?: string): Promise<void> {
+async function sweep(loading = ""): Promise<void> {
+  if (loading) await scope.clients.get(loading); // it is there, and the page before it in this tab is gone
   for (const build of await builds()) {
-    const gone = [];
+    const gone: string[] = [];
     for (const page of build.pages) if (page !== loading && !(await scope.clients.get(page))) gone.push(page);
     for (const page of gone) await build.cache.delete(marks + page);
     if (build.name !== name && gone.length === build.pages.length) await caches.delete(build.name);

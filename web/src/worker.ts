@@ -10,6 +10,7 @@ declare class Go {
 interface Scope {
   onmessage: ((event: MessageEvent) => void) | null;
   postMessage(message: unknown, transfer?: Transferable[]): void;
+  close(): void;
   skerryWorker: unknown;
 }
 
@@ -48,7 +49,10 @@ async function start(build: string, wasm: string): Promise<void> {
       program.send(0, "failed", ["build_mismatch", `${wasm} is of another build: ${id || "unnamed"}, and not ${__WASM_ID__}`]);
       return;
     }
-    go.exit = (code) => program.send(0, "exit", code);
+    go.exit = (code) => {
+      program.send(0, "exit", code);
+      scope.close(); // else timers of the program that ended still fire, and fail
+    };
     await go.run(instance);
   } catch (error) {
     program.send(0, "failed", ["internal", `the client could not be started: ${String(error)}`]);
