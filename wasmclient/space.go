@@ -163,7 +163,9 @@ func checkTransaction(t *space.Transaction) error {
 	if n := uint64(t.Size()); n > limits.TransactionBytes {
 		return wire.Errorf(wire.CodeTooLarge, "a transaction of %d bytes is over the limit of %d", n, limits.TransactionBytes)
 	}
-	seen := make(map[space.ULID]bool, len(t.Events))
+	if id, twice := repeated(t.Events); twice {
+		return wire.Errorf(wire.CodeBadTransaction, "two events of one transaction have the id %s", id)
+	}
 	for i := range t.Events {
 		e := &t.Events[i]
 		switch {
@@ -175,12 +177,29 @@ func checkTransaction(t *space.Transaction) error {
 			return wire.Errorf(wire.CodeTooLarge, "a type of %d bytes is over the limit of %d", len(e.Type), limits.Type)
 		case uint64(len(e.Payload)) > limits.Payload:
 			return wire.Errorf(wire.CodeTooLarge, "a payload of %d bytes is over the limit of %d", len(e.Payload), limits.Payload)
-		case seen[e.ID]:
-			return wire.Errorf(wire.CodeBadTransaction, "two events of one transaction have the id %s", e.ID)
 		}
-		seen[e.ID] = true
 	}
 	return nil
+}
+
+// repeated returns an id that two events have. Ids that rise, as those that are minted one after the other, need no
+// looking up.
+func repeated(events []space.Event) (id space.ULID, twice bool) {
+	rising := 1
+	for rising < len(events) && events[rising-1].ID.Compare(events[rising].ID) < 0 {
+		rising++
+	}
+	if rising >= len(events) {
+		return space.ULID{}, false
+	}
+	seen := make(map[space.ULID]struct{}, len(events))
+	for i := range events {
+		if _, twice := seen[events[i].ID]; twice {
+			return events[i].ID, true
+		}
+		seen[events[i].ID] = struct{}{}
+	}
+	return space.ULID{}, false
 }
 
 // Read returns committed records with numbers above after: up to limit of them and about maxBytes bytes.

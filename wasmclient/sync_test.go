@@ -331,8 +331,13 @@ func TestBadInput(t *testing.T) {
 		}
 		return events
 	}
-	twice := event("t", 1)
-	twice.ID[15] = 1
+	named := func(ids ...byte) []space.Event {
+		events := many(len(ids))
+		for i, id := range ids {
+			events[i].ID[15] = id
+		}
+		return events
+	}
 	for _, c := range []struct {
 		name   string
 		events []space.Event
@@ -341,7 +346,10 @@ func TestBadInput(t *testing.T) {
 		{"no events", nil, wire.CodeBadTransaction},
 		{"no type", []space.Event{event("", 1)}, wire.CodeBadTransaction},
 		{"a type that is no text", []space.Event{event("\xff", 1)}, wire.CodeBadTransaction},
-		{"an id twice", []space.Event{twice, twice}, wire.CodeBadTransaction},
+		{"an id twice", named(1, 1), wire.CodeBadTransaction},
+		{"an id twice among ids that rise", named(1, 2, 3, 1), wire.CodeBadTransaction},
+		{"an id twice among ids that fall", named(9, 8, 9), wire.CodeBadTransaction},
+		{"ids that fall", named(7, 6, 5), 0},
 		{"a reserved type", []space.Event{event("$module", 1)}, wire.CodeReservedType},
 		{"the longest type", []space.Event{event(strings.Repeat("t", int(limits.Type)), 1)}, 0},
 		{"a longer type", []space.Event{event(strings.Repeat("t", int(limits.Type)+1), 1)}, wire.CodeTooLarge},
@@ -361,8 +369,8 @@ func TestBadInput(t *testing.T) {
 			}
 		}
 	}
-	if pending, err := s.Pending(t.Context()); err != nil || len(pending) != 3 {
-		t.Errorf("%d transactions are pending, 3 were good: %v", len(pending), err)
+	if pending, err := s.Pending(t.Context()); err != nil || len(pending) != 4 {
+		t.Errorf("%d transactions are pending, 4 were good: %v", len(pending), err)
 	}
 	if _, err := client.CreateSpace(t.Context(), wasmclient.SpaceOptions{Params: make([]byte, limits.Params+1)}); wire.CodeOf(err) != wire.CodeTooLarge {
 		t.Errorf("params over the limit: %v", err)

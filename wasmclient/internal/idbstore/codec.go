@@ -3,6 +3,7 @@ package idbstore
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 
 	"skerry/shared/digest"
 	"skerry/shared/replica"
@@ -129,8 +130,11 @@ func appendOutboxRow(b []byte, row *replica.OutboxRow) []byte {
 		position = wire.AppendPosition(nil, &row.Position)
 	}
 	b = appendField(b, position)
-	return wire.AppendTransaction(b, &row.Transaction)
+	return wire.AppendTransaction(slices.Grow(b, roomOf(&row.Transaction)), &row.Transaction)
 }
+
+// roomOf returns what a transaction takes at most, so that a large one is not copied again and again as it grows.
+func roomOf(t *space.Transaction) int { return t.Size() + 32*len(t.Events) + 64 }
 
 // decodeOutboxRow reads a row with the key that it has in the database. Payloads alias b.
 func decodeOutboxRow(b []byte, key uint64) (replica.OutboxRow, error) {
