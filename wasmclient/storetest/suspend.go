@@ -51,8 +51,19 @@ func testSuspend(s *suite) {
 		s.Errorf("a suspended handle appended %d rows", rows-during)
 	}
 	ctx, cancel := context.WithCancel(s.ctx)
-	given := make(chan error, 1)
-	go func() { _, err := h.Load(ctx); given <- err }()
+	begun, given := make(chan struct{}), make(chan error, 1)
+	go func() {
+		close(begun)
+		_, err := h.Load(ctx)
+		given <- err
+	}()
+	<-begun
+	for range 100 {
+		other.load() // time for the call to do what it must not
+	}
+	if len(given) > 0 {
+		s.Error("a suspended handle reads")
+	}
 	cancel()
 	if err := <-given; !errors.Is(err, context.Canceled) {
 		s.Errorf("a call that waits while its context ends: %v", err)
