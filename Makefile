@@ -21,11 +21,11 @@ NPM    := npm --prefix web --silent
 # The race detector needs a C compiler; `make tools` says so where there is none.
 RACE   := $(shell command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 && echo -race)
 
-TEST_STAGES := tools deps fmt vet staticcheck types build size unit sim web-test store e2e mutants
+TEST_STAGES := tools deps fmt vet staticcheck types build size unit sim web-test store e2e pack mutants
 LINT_STAGES := deps fmt vet staticcheck types
 
 .PHONY: help run test lint sim bench size mutants golden docs clean soak vuln build \
-	tools deps fmt vet staticcheck types bin bundle unit web-test store e2e
+	tools deps fmt vet staticcheck types bin bundle unit web-test store e2e pack
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
@@ -89,6 +89,9 @@ store: ## the browser's own suites, in a real browser
 
 e2e: deps ## pages in a real browser against the real server
 	@$(NPM) run e2e
+
+pack: deps ## the npm package in Vite, webpack, esbuild, React and pages without any, as people build and serve them
+	@$(NPM) run pack
 
 mutants: ## take each safety fix out and see its test fail; ONLY=regexp for some
 	@go run .ci/mutants.go $(if $(ONLY),-only '$(ONLY)')

@@ -30,7 +30,7 @@ var contentTypes = map[string]string{
 }
 
 // hashed matches names that carry a hash of their content, as bundlers write it: they never change.
-var hashed = regexp.MustCompile(`[-.]([0-9A-Z]{8}|[0-9a-f]{8,64})\.[0-9a-z.]+$`)
+var hashed = regexp.MustCompile(`(^|[-./])([0-9A-Z]{8}|[0-9a-f]{8,64})\.[0-9a-z.]+$`)
 
 // web serves the files of a page.
 type web struct {

@@ -44,7 +44,7 @@ func TestWeb(t *testing.T) {
 	server, err := syncserver.New(syncserver.Config{Log: memlog.New(), Web: fstest.MapFS{
 		"index.html": file("<html>"), "sub/index.html": file("<sub>"), "client.wasm": file("\x00asm plain"),
 		"client.wasm.br": file("brotli"), "client.wasm.gz": file("gzip"), "app-3F2A9C1D.js": file("app"),
-		"worker-0123abcd.js": file("worker"), "sw.js": file("sw"),
+		"worker-0123abcd.js": file("worker"), "a/854479f6dd3612307cb1.js": file("webpack"), "sw.js": file("sw"),
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -57,6 +57,7 @@ func TestWeb(t *testing.T) {
 		{"/client.wasm", "gzip, deflate, br", "brotli", "application/wasm", "no-cache", "br"},
 		{"/client.wasm", "gzip;q=0.8, br;q=0", "gzip", "application/wasm", "no-cache", "gzip"},
 		{"/app-3F2A9C1D.js", "br", "app", "text/javascript; charset=utf-8", "public, max-age=31536000, immutable", ""},
+		{"/a/854479f6dd3612307cb1.js", "", "webpack", "text/javascript; charset=utf-8", "public, max-age=31536000, immutable", ""},
 		{"/worker-0123abcd.js", "", "worker", "text/javascript; charset=utf-8", "public, max-age=31536000, immutable", ""},
 	} {
 		r := get(t, server, test.path, "Accept-Encoding", test.accept)

@@ -16,7 +16,8 @@ const flags = [
   "--disable-background-timer-throttling", "--disable-renderer-backgrounding", "--remote-debugging-port=0",
 ];
 
-function executable(): string {
+/** Where the browser is. */
+export function executable(): string {
   const named = process.env["CHROMIUM"] ?? process.env["CHROME"];
   const found = [named, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((p) => p && existsSync(p));
   if (!found) throw new Error("no Chromium; set CHROMIUM to its path");

@@ -85,7 +85,7 @@ export class Replica implements Host {
   private constructor(config: Config, options: OpenOptions) {
     this.config = config;
     this.#options = options;
-    this.wasm = String(options.wasmUrl ?? new URL(__WASM__, import.meta.url));
+    this.wasm = absolute(options.wasmUrl ?? new URL(__WASM__, import.meta.url)).href; // a worker has another base
     this.#opening = new Promise((resolve, reject) => (this.#settleOpening = { resolve, reject }));
     this.#opening.catch(() => {});
     this.#link = new Link(this);
@@ -463,7 +463,11 @@ function describe({ url, clientVersion }: Config, { worker, wasmUrl }: OpenOptio
 }
 
 function workerURL(given: string | URL | undefined): URL {
-  return new URL(given ?? new URL(__WORKER__, import.meta.url), globalThis.location?.href);
+  return absolute(given ?? new URL(__WORKER__, import.meta.url));
+}
+
+function absolute(url: string | URL): URL {
+  return new URL(url, globalThis.location?.href);
 }
 
 /**
@@ -475,7 +479,22 @@ function startWorker(url: URL): Worker {
   if (url.origin !== globalThis.location.origin) {
     script = URL.createObjectURL(new Blob([`importScripts(${JSON.stringify(script)})`], { type: "text/javascript" }));
   }
-  return new Worker(script, { name: "skerry" });
+  return new Worker(trusted(script), { name: "skerry" });
+}
+
+interface TrustedTypes {
+  createPolicy(name: string, rules: { createScriptURL(url: string): string }): { createScriptURL(url: string): string };
+}
+let policy: ReturnType<TrustedTypes["createPolicy"]> | undefined;
+
+/** Says for a page with `require-trusted-types-for 'script'` that an address is good; it must allow the policy `skerry`. */
+function trusted(url: string): string {
+  try {
+    policy ??= (globalThis as { trustedTypes?: TrustedTypes }).trustedTypes?.createPolicy("skerry", { createScriptURL: (url) => url });
+  } catch {
+    // not allowed: where the page does not ask for it, the address will do
+  }
+  return policy?.createScriptURL(url) ?? url;
 }
 
 function compare(a: string, b: string): number {

@@ -1,0 +1,52 @@
+import { type FormEvent, useState } from "react";
+import type { OpenOptions, Space } from "skerry";
+import { SkerryProvider, useClient, useEvents, useSpaces, useStatus } from "./skerry";
+
+export function App({ options }: { options?: OpenOptions }) {
+  return (
+    <SkerryProvider options={options} fallback={<p>Opening…</p>}>
+      <Notes />
+      <Footer />
+    </SkerryProvider>
+  );
+}
+
+function Notes() {
+  const client = useClient();
+  const spaces = useSpaces();
+  const first = spaces[0];
+  if (first) return <List space={client.space(first.id)} />;
+  return <button onClick={() => client.createSpace({ params: { name: "notes" } })}>Start</button>;
+}
+
+function List({ space }: { space: Space }) {
+  const events = useEvents(space);
+  const [text, setText] = useState("");
+  const [refused, setRefused] = useState("");
+  function add(event: FormEvent) {
+    event.preventDefault();
+    space.append("note", { text }).synced.catch((error) => setRefused(error.code));
+    setText("");
+  }
+  return (
+    <form onSubmit={add}>
+      <ol>
+        {events.map((event) => (
+          <li key={event.id}>{(event.payload as { text: string }).text}</li>
+        ))}
+      </ol>
+      <input value={text} onChange={(event) => setText(event.target.value)} aria-label="A note" required />
+      <button>Add</button>
+      {refused && <p role="alert">refused: {refused}</p>}
+    </form>
+  );
+}
+
+function Footer() {
+  const { connection, pending } = useStatus();
+  return (
+    <footer>
+      {connection}, {pending > 0 ? `${pending} to sync` : "all synced"}
+    </footer>
+  );
+}

@@ -1,0 +1,36 @@
+// Usage: node pack.mjs [NAME...]
+//
+// Packs the library as npm publishes it, installs the tarball beside a copy of the examples in build/pack, checks the
+// package and the examples' types, and runs the tests in pack. The examples' own packages are installed by lock file,
+// when that has changed.
+import { execFileSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+
+const web = join(import.meta.dirname ?? new URL(".", import.meta.url).pathname, "..");
+const examples = join(web, "examples");
+const stage = join(web, "..", "build", "pack");
+const run = (command, args, options = {}) => execFileSync(command, args, { cwd: stage, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"], ...options });
+const npm = (args, options) => run("npm", ["--loglevel=error", ...args], options);
+
+mkdirSync(stage, { recursive: true });
+for (const name of readdirSync(stage)) if (name !== "node_modules") rmSync(join(stage, name), { recursive: true });
+for (const name of readdirSync(examples)) if (name !== "node_modules") cpSync(join(examples, name), join(stage, name), { recursive: true });
+
+const lock = join(stage, "package-lock.json");
+const installed = join(stage, "node_modules", ".installed-lock.json");
+if (!existsSync(installed) || !readFileSync(installed).equals(readFileSync(lock))) {
+  npm(["ci"]);
+  cpSync(lock, installed);
+}
+
+// No scripts: that would build again.
+const [{ filename, size, unpackedSize, files }] = JSON.parse(npm(["pack", "--json", "--ignore-scripts", "--pack-destination", stage], { cwd: web }));
+console.log(`${filename}: ${files.length} files, ${size.toLocaleString("en")} bytes, unpacked ${unpackedSize.toLocaleString("en")}`);
+npm(["install", "--no-save", "--no-package-lock", "--offline", "--ignore-scripts", join(stage, filename)]);
+const tool = (path, ...args) => run(process.execPath, [join(stage, "node_modules", ...path), ...args], { stdio: "inherit" });
+tool(["publint", "src", "cli.js"], join(stage, filename), "--strict");
+tool(["typescript", "bin", "tsc"]);
+tool(["typescript", "bin", "tsc"], "--module", "node16", "--target", "es2022", "--noEmit", "--strict", "--lib", "es2023,dom,dom.iterable", "--types", "vite/client", "types.ts");
+
+execFileSync(process.execPath, [join(web, "scripts", "test.mjs"), "pack", ...process.argv.slice(2)], { stdio: "inherit" });
