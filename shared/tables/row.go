@@ -1,0 +1,200 @@
+package tables
+
+import (
+	"encoding/binary"
+	"errors"
+	"math"
+	"unicode/utf8"
+)
+
+// Limits on what is in tables. A value at the limit passes, one above is refused.
+const (
+	MaxRow = 64 << 10 // bytes of a row
+	MaxKey = 512      // bytes of a key, of the table or of an index
+)
+
+var (
+	// ErrBadRow tells that bytes are no row of a table, or no values of its key.
+	ErrBadRow = errors.New("tables: the bytes are not what the schema says")
+	// ErrTooLarge tells that a row or a key is over its limit.
+	ErrTooLarge = errors.New("tables: a row or a key is too large")
+)
+
+const canonicalNaN = 0x7ff8 << 48
+
+// value is one column of a row: its bytes, without the byte of an optional one and without a length.
+type value struct {
+	bytes  []byte
+	absent bool
+}
+
+// split reads the values of columns in their order until b ends, and returns how many there were.
+func (s *Schema) split(b []byte, columns []int, values []value) (int, error) {
+	for i, place := range columns {
+		if len(b) == 0 {
+			return i, nil
+		}
+		c := &s.Columns[place]
+		values[i] = value{}
+		if c.Optional {
+			if b[0] > 1 {
+				return 0, ErrBadRow
+			}
+			values[i].absent = b[0] == 0
+			if b = b[1:]; values[i].absent {
+				continue
+			}
+		}
+		n := uint64(8)
+		switch c.Kind {
+		case Bool:
+			n = 1
+		case Text, Bytes:
+			if len(b) < 4 {
+				return 0, ErrBadRow
+			}
+			n = uint64(binary.LittleEndian.Uint32(b))
+			b = b[4:]
+		}
+		if n > uint64(len(b)) {
+			return 0, ErrBadRow
+		}
+		values[i].bytes, b = b[:n], b[n:]
+		if !canonical(c.Kind, values[i].bytes) {
+			return 0, ErrBadRow
+		}
+	}
+	if len(b) > 0 {
+		return 0, ErrBadRow
+	}
+	return len(columns), nil
+}
+
+// canonical reports whether a value has the one form that it may have.
+func canonical(kind Kind, b []byte) bool {
+	switch kind {
+	case Bool:
+		return b[0] <= 1
+	case F64:
+		bits := binary.LittleEndian.Uint64(b)
+		return !math.IsNaN(math.Float64frombits(bits)) || bits == canonicalNaN
+	case Text:
+		return utf8.Valid(b)
+	}
+	return true
+}
+
+// all returns the places of all columns.
+func (s *Schema) all() []int {
+	places := make([]int, len(s.Columns))
+	for i := range places {
+		places[i] = i
+	}
+	return places
+}
+
+// appendKey appends the sortable form of a value.
+func appendKey(b []byte, c *Column, v value) []byte {
+	if c.Optional {
+		if v.absent {
+			return append(b, 0)
+		}
+		b = append(b, 1)
+	}
+	switch c.Kind {
+	case Bool:
+		return append(b, v.bytes[0])
+	case I64:
+		return binary.BigEndian.AppendUint64(b, binary.LittleEndian.Uint64(v.bytes)^1<<63)
+	case U64:
+		return binary.BigEndian.AppendUint64(b, binary.LittleEndian.Uint64(v.bytes))
+	case F64:
+		bits := binary.LittleEndian.Uint64(v.bytes)
+		switch {
+		case bits == 1<<63:
+			bits = 1 << 63 // -0 is 0, whose sign is flipped
+		case bits>>63 == 1:
+			bits = ^bits
+		default:
+			bits ^= 1 << 63
+		}
+		return binary.BigEndian.AppendUint64(b, bits)
+	}
+	for _, c := range v.bytes {
+		if b = append(b, c); c == 0 {
+			b = append(b, 255)
+		}
+	}
+	return append(b, 0, 0)
+}
+
+// KeyOf returns the key that has the given values, which are those of the first columns of a key, in the form of a row.
+// With all columns of the table's key it is one row's key, with fewer the prefix that several have. Index 0 is the
+// table's own key, n its nth index.
+func (s *Schema) KeyOf(index int, values []byte) ([]byte, error) {
+	columns := s.order(index)
+	var list [MaxColumns]value
+	n, err := s.split(values, columns, list[:])
+	if err != nil {
+		return nil, err
+	}
+	return s.appendKeys(nil, columns[:n], list[:])
+}
+
+// order returns the columns by which an index sorts.
+func (s *Schema) order(index int) []int {
+	if index == 0 {
+		return s.Key
+	}
+	return s.Indexes[index-1].Columns
+}
+
+// appendKeys appends the sortable form of values, which are those of columns.
+func (s *Schema) appendKeys(key []byte, columns []int, values []value) ([]byte, error) {
+	for i, place := range columns {
+		c := &s.Columns[place]
+		if c.Kind == F64 && isNaN(values[i]) {
+			return nil, ErrBadRow // it has no place in an order
+		}
+		key = appendKey(key, c, values[i])
+	}
+	if len(key) > MaxKey {
+		return nil, ErrTooLarge
+	}
+	return key, nil
+}
+
+func isNaN(v value) bool {
+	return !v.absent && binary.LittleEndian.Uint64(v.bytes) == canonicalNaN
+}
+
+// keys returns a row's key, and then one for each index.
+func (s *Schema) keys(row []byte) ([][]byte, error) {
+	if len(row) > MaxRow {
+		return nil, ErrTooLarge
+	}
+	var list, ordered [MaxColumns]value
+	n, err := s.split(row, s.all(), list[:])
+	if err != nil {
+		return nil, err
+	}
+	if n < len(s.Columns) {
+		return nil, ErrBadRow
+	}
+	keys := make([][]byte, 1+len(s.Indexes))
+	for i := range keys {
+		columns := s.order(i)
+		for j, place := range columns {
+			ordered[j] = list[place]
+		}
+		if keys[i], err = s.appendKeys(nil, columns, ordered[:]); err != nil {
+			return nil, err
+		}
+		if i > 0 {
+			if keys[i] = append(keys[i], keys[0]...); len(keys[i]) > MaxKey {
+				return nil, ErrTooLarge
+			}
+		}
+	}
+	return keys, nil
+}

@@ -1,0 +1,284 @@
+package tables
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/tidwall/btree"
+)
+
+// Limits on tables and on what one transaction changes. What is at a limit passes, one more is refused.
+const (
+	MaxBytes       = 64 << 20 // of the rows, keys and index entries of a space
+	MaxWrites      = 4_096    // of a transaction
+	MaxChangeBytes = 1 << 20  // of the rows that a transaction writes and the keys that it deletes
+)
+
+var (
+	// ErrQuota tells that a change would take a space's tables, or a transaction's writes, over their limit.
+	ErrQuota = errors.New("tables: over the quota")
+	// ErrUnique tells that another row has the columns of a unique index.
+	ErrUnique = errors.New("tables: another row has the same values in a unique index")
+	// ErrNoTable tells that there is no table or index of that number.
+	ErrNoTable = errors.New("tables: there is no such table or index")
+)
+
+// Set is all tables of a space. It is not safe for concurrent use; a copy is another set.
+type Set struct {
+	schemas []Schema
+	tables  []table
+	bytes   int
+}
+
+// table is the rows by key, and for each index the keys of rows by its own.
+type table struct {
+	rows    btree.Map[string, string]
+	indexes []btree.Map[string, string]
+}
+
+// New returns empty tables. It keeps the schemas.
+func New(schemas []Schema) (*Set, error) {
+	if len(schemas) > MaxTables {
+		return nil, fmt.Errorf("%d tables are more than %d", len(schemas), MaxTables)
+	}
+	set := &Set{schemas: schemas, tables: make([]table, len(schemas))}
+	names := map[string]bool{}
+	for i := range schemas {
+		if err := schemas[i].Check(); err != nil {
+			return nil, err
+		}
+		if names[schemas[i].Name] {
+			return nil, fmt.Errorf("two tables are called %s", schemas[i].Name)
+		}
+		names[schemas[i].Name] = true
+		set.tables[i].indexes = make([]btree.Map[string, string], len(schemas[i].Indexes))
+	}
+	return set, nil
+}
+
+// Copy returns a set with the same rows, at once. Neither sees what is done to the other from then on.
+func (s *Set) Copy() *Set {
+	c := &Set{schemas: s.schemas, tables: make([]table, len(s.tables)), bytes: s.bytes}
+	for i := range s.tables {
+		from, to := &s.tables[i], &c.tables[i]
+		to.rows = *from.rows.Copy()
+		to.indexes = make([]btree.Map[string, string], len(from.indexes))
+		for j := range from.indexes {
+			to.indexes[j] = *from.indexes[j].Copy()
+		}
+	}
+	return c
+}
+
+// Schemas returns what the tables are made of, which nobody may change.
+func (s *Set) Schemas() []Schema { return s.schemas }
+
+// Bytes returns what counts towards [MaxBytes].
+func (s *Set) Bytes() int { return s.bytes }
+
+// Len returns how many rows a table has.
+func (s *Set) Len(table int) int { return s.tables[table].rows.Len() }
+
+// Get returns the row with a key.
+func (s *Set) Get(table int, key []byte) (row string, ok bool) {
+	if !s.has(table, 0) {
+		return "", false
+	}
+	return s.tables[table].rows.Get(string(key))
+}
+
+func (s *Set) has(table, index int) bool {
+	return table >= 0 && table < len(s.tables) && index >= 0 && index <= len(s.tables[table].indexes)
+}
+
+// Scan calls f with the keys and rows of a table, ascending or descending by an index, until f returns false: those
+// whose key has the prefix and, if from is not empty, is at or past it in that direction. Index 0 is the table's own
+// key, n its nth index. f must not change the set.
+func (s *Set) Scan(table, index int, prefix, from string, descending bool, f func(key, row string) bool) error {
+	if !s.has(table, index) {
+		return ErrNoTable
+	}
+	t := &s.tables[table]
+	order := &t.rows
+	if index > 0 {
+		order = &t.indexes[index-1]
+	}
+	each := func(key, found string) bool {
+		if !strings.HasPrefix(key, prefix) {
+			return descending && key > prefix // still above what has the prefix
+		}
+		if index > 0 {
+			found, _ = t.rows.Get(found)
+		}
+		return f(key, found)
+	}
+	switch {
+	case !descending:
+		order.Ascend(max(from, prefix), each)
+	case from != "":
+		order.Descend(from, each)
+	default:
+		if end, ok := after(prefix); ok {
+			order.Descend(end, each)
+		} else {
+			order.Reverse(each)
+		}
+	}
+	return nil
+}
+
+// after returns the first string past all that have a prefix; there is none for one of nothing but 255.
+func after(prefix string) (string, bool) {
+	for i := len(prefix) - 1; i >= 0; i-- {
+		if prefix[i] < 255 {
+			return prefix[:i] + string([]byte{prefix[i] + 1}), true
+		}
+	}
+	return "", false
+}
+
+// Change counts what one transaction writes to a set. After an error nothing of that call remains.
+type Change struct {
+	set    *Set
+	writes int
+	bytes  int
+}
+
+// Begin begins a transaction's change.
+func (s *Set) Begin() *Change { return &Change{set: s} }
+
+// charge counts one write of so many bytes.
+func (c *Change) charge(n int) error {
+	if c.writes == MaxWrites || c.bytes+n > MaxChangeBytes {
+		return ErrQuota
+	}
+	c.writes++
+	c.bytes += n
+	return nil
+}
+
+// Put writes a row, in place of the one with its key if there is one. Its errors are those of this package.
+func (c *Change) Put(table int, row []byte) error {
+	s := c.set
+	if !s.has(table, 0) {
+		return ErrNoTable
+	}
+	keys, err := s.schemas[table].keys(row)
+	if err != nil {
+		return err
+	}
+	key, t := string(keys[0]), &s.tables[table]
+	old, replaces := t.rows.Get(key)
+	var oldKeys [][]byte
+	if replaces {
+		if oldKeys, err = s.schemas[table].keys([]byte(old)); err != nil {
+			return err
+		}
+	}
+	if err := s.unique(table, keys); err != nil {
+		return err
+	}
+	bytes := s.bytes + size(keys, len(row))
+	if replaces {
+		bytes -= size(oldKeys, len(old))
+	}
+	if bytes > MaxBytes {
+		return ErrQuota
+	}
+	if err := c.charge(len(row)); err != nil {
+		return err
+	}
+	s.bytes = bytes
+	for i := range t.indexes {
+		if replaces {
+			t.indexes[i].Delete(string(oldKeys[i+1]))
+		}
+		t.indexes[i].Set(string(keys[i+1]), key)
+	}
+	t.rows.Set(key, string(row))
+	return nil
+}
+
+// unique refuses a row whose place in a unique index another one has.
+func (s *Set) unique(table int, keys [][]byte) error {
+	for i, index := range s.schemas[table].Indexes {
+		prefix := string(keys[i+1][:len(keys[i+1])-len(keys[0])])
+		if !index.Unique || s.schemas[table].absent(index.Columns, prefix) {
+			continue
+		}
+		taken := false
+		s.tables[table].indexes[i].Ascend(prefix, func(key, owner string) bool {
+			taken = strings.HasPrefix(key, prefix) && owner != string(keys[0])
+			return strings.HasPrefix(key, prefix) && !taken
+		})
+		if taken {
+			return ErrUnique
+		}
+	}
+	return nil
+}
+
+// absent reports whether one of an index's columns is absent in its key.
+func (s *Schema) absent(columns []int, key string) bool {
+	for _, place := range columns {
+		c := &s.Columns[place]
+		if c.Optional {
+			if key[0] == 0 {
+				return true
+			}
+			key = key[1:]
+		}
+		switch c.Kind {
+		case Bool:
+			key = key[1:]
+		case Text, Bytes:
+			end := 0
+			for key[end] != 0 || key[end+1] != 0 {
+				if key[end] == 0 {
+					end++
+				}
+				end++
+			}
+			key = key[end+2:]
+		default:
+			key = key[8:]
+		}
+	}
+	return false
+}
+
+// size returns what a row and its keys take.
+func size(keys [][]byte, row int) int {
+	n := row
+	for i, key := range keys {
+		n += len(key)
+		if i > 0 {
+			n += len(keys[0])
+		}
+	}
+	return n
+}
+
+// Delete removes the row with a key and reports whether there was one.
+func (c *Change) Delete(table int, key []byte) (bool, error) {
+	s := c.set
+	if !s.has(table, 0) {
+		return false, ErrNoTable
+	}
+	t := &s.tables[table]
+	row, ok := t.rows.Get(string(key))
+	if err := c.charge(len(key)); err != nil || !ok {
+		return false, err
+	}
+	keys, err := s.schemas[table].keys([]byte(row))
+	if err != nil {
+		return false, err
+	}
+	s.bytes -= size(keys, len(row))
+	for i := range t.indexes {
+		t.indexes[i].Delete(string(keys[i+1]))
+	}
+	t.rows.Delete(string(key))
+	return true, nil
+}
