@@ -32,7 +32,8 @@ export function watchPage(on: PageListener): () => void {
   const timer: unknown = setInterval(() => {
     const passed = Date.now() - last;
     last = Date.now();
-    if (visibility() === "visible") on.tick(passed < 1.5 * tickInterval);
+    // Late, or right after a late one: the machine slept or the page was busy.
+    if (visibility() === "visible") on.tick(passed > 0.5 * tickInterval && passed < 1.5 * tickInterval);
   }, tickInterval);
   (timer as { unref?(): void }).unref?.(); // Node's keeps a program alive
   return () => {
@@ -48,7 +49,7 @@ export function visibility(): "visible" | "hidden" {
 
 const warn = (event: Event) => {
   event.preventDefault();
-  (event as BeforeUnloadEvent).returnValue = true; // for browsers that look at nothing else
+  Reflect.set(event, "returnValue", true); // older browsers look at nothing else
 };
 
 /** Makes the browser ask before the page is left, or not any more. */

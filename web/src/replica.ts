@@ -373,10 +373,13 @@ export class Replica implements Host {
     if (verdict.code) this.#changed();
   }
 
-  /** Warns of leaving the page while something would be lost by it. */
+  /**
+   * Warns of leaving the page while something would be lost by it. Listeners hear of the first and the last such thing;
+   * of those between the worker's own changes tell soon enough.
+   */
   #armed(): void {
-    warnings.set(this, this.#undurable.size > 0);
-    this.#changed();
+    this.#status = undefined;
+    if (warnings.set(this, this.#undurable.size > 0)) this.#changed();
   }
 
   #firstDurable(): void {
@@ -444,11 +447,13 @@ export class Replica implements Host {
 /** Which replicas want the user to be asked before they leave the page. */
 const warnings = {
   of: new Set<Replica>(),
-  set(replica: Replica, on: boolean): void {
-    const before = this.of.size;
+  /** Reports whether that is new. */
+  set(replica: Replica, on: boolean): boolean {
+    if (this.of.has(replica) === on) return false;
     if (on) this.of.add(replica);
     else this.of.delete(replica);
-    if (before === 0 !== (this.of.size === 0)) warnBeforeUnload(on);
+    if (this.of.size === Number(on)) warnBeforeUnload(on);
+    return true;
   },
 };
 
