@@ -41,7 +41,7 @@ async function shoot(page: Page, name: string): Promise<Buffer> {
 
 /** Puts pictures beside each other, as windows on a desk. */
 async function beside(replica: Replica, name: string, pictures: readonly Buffer[]): Promise<void> {
-  const page = await replica.context.newPage();
+  const page = await replica.page.context().newPage();
   await page.setViewportSize({ width: pictures.length * (narrow.width + 20) + 20, height: narrow.height + 40 });
   const images = pictures.map((png) => `<img src="data:image/png;base64,${png.toString("base64")}">`).join("");
   const style = "body{margin:0;padding:20px;display:flex;gap:20px;width:max-content;background:#b9d3da}img{border-radius:12px;box-shadow:0 8px 30px #0b2c3855}";

@@ -2,6 +2,7 @@
 // when the server comes late, and when it dies again and again.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Tab } from "./engine.js";
 import type { Replica } from "./replica.js";
 import { assertSameLogs, seeded, World } from "./world.js";
 
@@ -54,12 +55,12 @@ function planOf(random: () => number, transactions: number, spaces: number): Pla
 }
 
 /** Opens spaces on a device, so that they are pulled. */
-async function follow(replica: Replica, spaces: readonly string[]): Promise<void> {
+async function follow(replica: Replica<Tab>, spaces: readonly string[]): Promise<void> {
   await replica.page.evaluate((ids) => ids.forEach((id) => globalThis.skerry.client.space(id)), [...spaces]);
 }
 
 /** Waits until a device has as many records in all of some spaces as there should be. */
-async function holds(replica: Replica, spaces: readonly string[], events: number, timeout: number): Promise<void> {
+async function holds(replica: Replica<Tab>, spaces: readonly string[], events: number, timeout: number): Promise<void> {
   await replica.page.evaluate((ids) => Object.assign(globalThis, { wanted: ids }), [...spaces]);
   await replica.page.evaluate((events) => Object.assign(globalThis, { wantedEvents: events }), events);
   await replica.until(

@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Page } from "playwright-core";
 import { chain } from "../test/hashes.js";
 import { fromHex } from "../test/root.js";
 import { toHex } from "../src/bytes.js";
 import { parseULID } from "../src/ulid.js";
+import { chromium } from "./chromium.js";
+import type { Engine, Tab } from "./engine.js";
 import { Replica } from "./replica.js";
 import { type LoggedRecord, TestServer } from "./server.js";
 
@@ -14,7 +15,7 @@ import { type LoggedRecord, TestServer } from "./server.js";
 export class World {
   readonly dir: string;
   readonly server: TestServer;
-  readonly replicas: Replica[] = [];
+  readonly replicas: Replica<Tab>[] = [];
 
   private constructor(dir: string, server: TestServer) {
     this.dir = dir;
@@ -45,15 +46,19 @@ export class World {
   }
 
   /** Adds a device whose browser has nothing loaded. */
-  async device(identity: string): Promise<Replica> {
-    const replica = await Replica.start(this.dir, identity, this.server.port);
+  device(identity: string): Promise<Replica>;
+  device<T extends Tab>(identity: string, engine: Engine<T>): Promise<Replica<T>>;
+  async device(identity: string, engine: Engine = chromium): Promise<Replica<Tab>> {
+    const replica = await Replica.start(engine, this.dir, identity, this.server.port);
     this.replicas.push(replica);
     return replica;
   }
 
   /** Adds a device with the page loaded and installed. */
-  async replica(identity: string): Promise<Replica> {
-    const replica = await this.device(identity);
+  replica(identity: string): Promise<Replica>;
+  replica<T extends Tab>(identity: string, engine: Engine<T>): Promise<Replica<T>>;
+  async replica(identity: string, engine: Engine = chromium): Promise<Replica<Tab>> {
+    const replica = await this.device(identity, engine);
     await replica.load();
     await replica.installed();
     return replica;
@@ -73,7 +78,7 @@ export interface ReplicaLog {
 }
 
 /** Reads logs whole from a tab, by the library. */
-export function readLogs(page: Page, ids: readonly string[]): Promise<ReplicaLog[]> {
+export function readLogs(page: Tab, ids: readonly string[]): Promise<ReplicaLog[]> {
   return page.evaluate(async (ids) => {
     const hex = (bytes: Uint8Array) => [...bytes].map((b) => b.toString(16).padStart(2, "0")).join("");
     const logs = [];

@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { type AddressInfo } from "node:net";
 import { extname, join, normalize } from "node:path";
 import { type Browser, chromium, type Page } from "playwright-core";
-import { executable } from "../e2e/replica.js";
+import { executable } from "../e2e/chromium.js";
 import { root } from "../test/root.js";
 
 /** Where scripts/pack.mjs put the examples and installed the package. */
