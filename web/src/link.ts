@@ -167,7 +167,7 @@ export class Link {
     try {
       worker = this.#host.start();
     } catch (error) {
-      this.#fail(new SkerryError("internal", `the worker could not be started: ${String(error)}`));
+      this.#fail(error instanceof SkerryError ? error : new SkerryError("internal", `the worker could not be started: ${String(error)}`));
       return;
     }
     this.#worker = worker;

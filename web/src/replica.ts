@@ -472,7 +472,11 @@ function workerURL(given: string | URL | undefined): URL {
 }
 
 function absolute(url: string | URL): URL {
-  return new URL(url, globalThis.location?.href);
+  try {
+    return new URL(url, globalThis.location?.href);
+  } catch {
+    throw new SkerryError("bad_argument", `not an address: ${String(url)}`);
+  }
 }
 
 /**

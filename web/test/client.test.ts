@@ -11,7 +11,7 @@ const fresh = () => `test-${names++}`;
 async function opened() {
   const worker = new FakeWorker();
   const name = fresh();
-  const client = await open({ url: "ws://127.0.0.1:1/sync", name, identity: "alice", worker: () => worker, wasmUrl: "client.wasm" });
+  const client = await open({ url: "ws://127.0.0.1:1/sync", name, identity: "alice", worker: () => worker, wasmUrl: "https://page.test/client.wasm" });
   return { worker, client, space: client.space(id) };
 }
 
@@ -23,7 +23,7 @@ process.on("unhandledRejection", (error) => {
 
 test("a replica has one database for server, name and identity", async () => {
   const worker = new FakeWorker();
-  await open({ url: "ws://127.0.0.1:1/sync", identity: "alice", worker: () => worker, wasmUrl: "client.wasm" });
+  await open({ url: "ws://127.0.0.1:1/sync", identity: "alice", worker: () => worker, wasmUrl: "https://page.test/client.wasm" });
   const config = worker.sent.find((message) => message[1] === "open")![2] as { database: string; url: string };
   assert.equal(config.database, "skerry/127.0.0.1%3A1/default/alice");
   assert.equal(config.url, "ws://127.0.0.1:1/sync");
@@ -31,11 +31,12 @@ test("a replica has one database for server, name and identity", async () => {
 
 test("url null never syncs; what is no server's address is refused", async () => {
   const worker = new FakeWorker();
-  await open({ url: null, identity: "a/b", worker: () => worker, wasmUrl: "x" });
+  await open({ url: null, identity: "a/b", worker: () => worker, wasmUrl: "https://page.test/x" });
   const config = worker.sent.find((message) => message[1] === "open")![2] as { database: string; url: string };
   assert.deepEqual([config.url, config.database], ["", "skerry/local/default/a%2Fb"]);
   await assert.rejects(open({ url: "ftp://host", worker: () => worker }), { code: "bad_argument" });
   await assert.rejects(open({ url: null, identity: "", worker: () => worker }), { code: "bad_argument" });
+  await assert.rejects(open({ url: null, identity: "a", wasmUrl: "no address", worker: () => worker }), { code: "bad_argument" });
 });
 
 test("a receipt has three moments", async () => {
@@ -175,16 +176,16 @@ test("a worker of another build is loaded once more, past caches, and then not t
     workers.push(worker);
     return worker;
   };
-  await assert.rejects(open({ url: null, name: fresh(), identity: "a", worker: start, wasmUrl: "x" }), { code: "build_mismatch" });
+  await assert.rejects(open({ url: null, name: fresh(), identity: "a", worker: start, wasmUrl: "https://page.test/x" }), { code: "build_mismatch" });
   assert.deepEqual(workers.map((worker) => worker.terminated), [true, true]);
-  assert.deepEqual(reloaded, [["x", "reload"]]);
+  assert.deepEqual(reloaded, [["https://page.test/x", "reload"]]);
 });
 
 test("a signal gives up opening", async () => {
   const worker = new FakeWorker();
   worker.postMessage = () => {};
   const abort = new AbortController();
-  const opening = open({ url: null, name: fresh(), identity: "a", worker: () => worker, wasmUrl: "x", signal: abort.signal });
+  const opening = open({ url: null, name: fresh(), identity: "a", worker: () => worker, wasmUrl: "https://page.test/x", signal: abort.signal });
   abort.abort();
   await assert.rejects(opening, { code: "closed" });
   assert.ok(worker.terminated);

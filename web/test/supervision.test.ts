@@ -34,7 +34,7 @@ async function opened(t: TestContext, options: OpenOptions = {}, prepare = (_: F
   t.mock.timers.enable({ apis: ["setTimeout", "setInterval", "Date"] });
   const workers: FakeWorker[] = [];
   const all: OpenOptions = {
-    url: "ws://127.0.0.1:1/sync", name: `supervision-${names++}`, identity: "alice", wasmUrl: "client.wasm",
+    url: "ws://127.0.0.1:1/sync", name: `supervision-${names++}`, identity: "alice", wasmUrl: "https://page.test/client.wasm",
     worker: () => {
       const worker = new FakeWorker();
       prepare(worker, workers.push(worker));
@@ -282,7 +282,7 @@ test("a page has one worker for a replica, until a second after the last close",
   const other = await open(options);
   assert.equal(workers.length, 1);
   await assert.rejects(open({ ...options, clientVersion: "2" }), { code: "bad_argument" });
-  await assert.rejects(open({ ...options, wasmUrl: "other.wasm" }), { code: "bad_argument" });
+  await assert.rejects(open({ ...options, wasmUrl: "https://page.test/other.wasm" }), { code: "bad_argument" });
   const receipt = space.append("note");
   const ref = worker().ref("append");
   worker().answer(ref);
