@@ -50,8 +50,10 @@ export class History {
       while (this.#again && !this.#signal.aborted) {
         this.#again = false;
         await this.#lookOnce();
-        // While a long log arrives its end moves all the time: what one sees of it need not.
-        if (this.#space.info().head - (this.records.at(-1)?.seq ?? 0) > page) await pause(300);
+        // While a long log arrives its end moves all the time: what one sees of it need not. Nor need a long outbox
+        // be read whole for each message that leaves it.
+        const arriving = this.#space.info().head - (this.records.at(-1)?.seq ?? 0) > page;
+        if (arriving || this.pending.length > 500) await pause(300 + this.pending.length / 10);
       }
     } catch (error) {
       if (!this.#signal.aborted) console.info("reading stopped:", error);

@@ -101,8 +101,8 @@ class Page {
     element("welcome").hidden = id !== "";
     if (id) {
       this.#room = new Room(this.#client, this.#client.space(id));
-      if (matchMedia("(pointer: fine)").matches) element("text").focus();
-      else element("title").focus();
+      if (matchMedia("(pointer: coarse)").matches) element("title").focus(); // no keyboard over the messages
+      else element("text").focus();
     } else document.title = "Skerry";
     this.#draw();
   }

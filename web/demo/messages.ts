@@ -2,9 +2,10 @@
 import type { PendingTransaction } from "skerry";
 import { arrange, button, make } from "./dom.js";
 import { flagOf, glyph, type Mark } from "./flags.js";
-import { day, left, startOfDay, textOf, time } from "./format.js";
+import { count, day, left, startOfDay, textOf, time } from "./format.js";
 import type { History } from "./history.js";
 
+const waiting = 200; // of what waits, so much is shown
 const together = 5 * 60_000; // messages of one author within this time stand together
 
 /** One message as it is to be shown. Equal rows look equal. */
@@ -33,7 +34,12 @@ export function rowsOf(history: History, me: string): Row[] {
   }
   if (history.behind) return rows; // what waits comes after what is not held here
   const refused = new Set(history.rejected.map((transaction) => transaction.id));
-  for (const transaction of history.pending) {
+  const hidden = history.pending.slice(0, -waiting);
+  if (hidden.length > 0) {
+    const { id, author, appendedAt: at } = hidden[0]!;
+    add({ id, author, text: `${count(hidden.length, "earlier message")} on this device`, plain: true, at, seq: undefined, mark: "durable", label: "to sync" });
+  }
+  for (const transaction of history.pending.slice(-waiting)) {
     if (transaction.state === "withdrawn" || refused.has(transaction.id)) continue;
     const mark = transaction.state === "accepted" ? "synced" : "durable";
     for (const { id, type, payload } of transaction.events) {

@@ -122,7 +122,8 @@ export class Room {
     const rows = rowsOf(history, this.#client.identity);
     const anchor = this.#atEnd ? undefined : this.#topMessage();
     this.#messages.draw(rows, this.#read);
-    if (anchor) this.#log.scrollTop += anchor.element.getBoundingClientRect().top - anchor.top;
+    const moved = anchor && element("messages").querySelector(`[data-id="${anchor.id}"]`); // it may look otherwise now
+    if (moved) this.#log.scrollTop += moved.getBoundingClientRect().top - anchor.top;
     this.#keepEnd();
     element("empty").hidden = !history.ready || rows.length > 0;
     const newest = element("newest");
@@ -138,11 +139,12 @@ export class Room {
   }
 
   /** Returns the first message in view, and where it is. */
-  #topMessage(): { element: Element; top: number } | undefined {
+  #topMessage(): { id: string; top: number } | undefined {
     const { top } = this.#log.getBoundingClientRect();
     for (const item of element("messages").children) {
       const box = item.getBoundingClientRect();
-      if (box.bottom > top && item.classList.contains("message")) return { element: item, top: box.top };
+      const id = (item as HTMLElement).dataset["id"];
+      if (box.bottom > top && id) return { id, top: box.top };
     }
     return undefined;
   }

@@ -4,6 +4,7 @@ import { mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { root } from "../test/root.js";
+import { withPalette } from "./png.js";
 import type { Replica } from "./replica.js";
 import { World } from "./world.js";
 
@@ -20,7 +21,7 @@ async function say(page: Page, ...texts: string[]): Promise<void> {
   for (const text of texts) {
     await page.fill("#text", text);
     await page.press("#text", "Enter");
-    await page.waitForSelector(`#messages li:has-text(${JSON.stringify(text.slice(0, 20))}) .mark:is(.durable, .synced)`);
+    await page.waitForSelector(`#messages li:has-text(${JSON.stringify(text.slice(0, 20))}) .mark:is(.durable, .synced, .refused)`);
   }
 }
 
@@ -54,7 +55,7 @@ async function beside(replica: Replica, name: string, pictures: readonly Buffer[
 /** Keeps a picture for the README, which must stay small. */
 function keep(name: string, png: Buffer): void {
   const file = join(readme, `${name}.png`);
-  writeFileSync(file, png);
+  writeFileSync(file, withPalette(png));
   const { size } = statSync(file);
   if (size > 200_000) throw new Error(`${file} has ${size} bytes`);
   console.log(file, size);
@@ -135,4 +136,38 @@ await World.run(["--create-burst=4", "--create-per-hour=12", "--limit-payload=10
   await page.click("#who-cancel");
   await page.click("#help");
   await shoot(page, "keys");
+});
+
+await World.run(["--limit-payload=1000"], async (world) => {
+  const ada = await world.replica("ada");
+  const bob = await world.replica("bob");
+  const { page } = ada;
+  for (const name of ["groceries", "trip to the islands", "harbour watch"]) await create(page, name);
+  await say(page, "Watch begins at five.", "The ferry leaves at six from the north pier.");
+  await ada.synced();
+  await bob.page.goto(ada.wire.origin.replace(String(ada.wire.port), String(bob.wire.port)) + `/?identity=bob${new URL(page.url()).hash}`);
+  await bob.page.waitForSelector("#messages li.message");
+  await say(page, "long ".repeat(240));
+  const inspector = await ada.newPage();
+  await inspector.setViewportSize({ width: 1240, height: 860 });
+  await inspector.goto(`${ada.wire.origin}/inspector.html?identity=ada`);
+  await inspector.click("#space-rows button:text('harbour watch')");
+  await say(bob.page, "Thanks. I bring the maps and the thermos.", "Do we need the long rope?");
+  await inspector.waitForSelector("#events li:has-text('rope')");
+  await inspector.fill("#type", "buoy.sighted");
+  await inspector.fill("#payload", '{"name": "north cardinal", "bearing": 41.5, "light": ["VQ(6)", "LFl 10s"]}');
+  await inspector.click("#write button");
+  await inspector.waitForSelector("#written:has-text('synced')");
+  await inspector.click("text=Count rows");
+  await inspector.waitForSelector("#stores dd");
+  await inspector.click("#events summary >> nth=0");
+  await inspector.evaluate(() => scrollTo(0, 0));
+  keep("inspector", await shoot(inspector, "inspector"));
+  await inspector.emulateMedia({ colorScheme: "dark" });
+  await shoot(inspector, "inspector-dark");
+  await inspector.setViewportSize({ width: 1000, height: 900 });
+  await shoot(inspector, "inspector-medium");
+  await inspector.setViewportSize(phone);
+  await drawn(inspector);
+  await inspector.screenshot({ path: join(out, "inspector-phone.png"), fullPage: true });
 });
