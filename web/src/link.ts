@@ -48,6 +48,7 @@ const shortestDelay = 250; // before the second start in a row; the first is mad
 const longestDelay = 30_000;
 const stable = 30_000; // a worker that lived so long was no failure
 const silentTicks = 5;
+const mostCalls = 3; // workers that are asked for what is no transaction
 
 // What another start would not change.
 const final: ReadonlySet<Code> = new Set<Code>(["build_mismatch", "upgrade_required", "bad_argument"]);
@@ -55,7 +56,8 @@ const final: ReadonlySet<Code> = new Set<Code>(["build_mismatch", "upgrade_requi
 /**
  * The page's end of the channel to its worker, which it supervises: one that fails, ends or falls silent makes way for
  * another, and everything that waits for an answer is sent to that in the order in which it was sent first. So whatever
- * is sent here must be harmless when it is done twice. The worker that cannot even be opened once is not replaced.
+ * is sent here must be harmless when it is done twice. Transactions are sent until they are answered, other calls to
+ * three workers. The worker that cannot even be opened once is not replaced.
  */
 export class Link {
   readonly #host: Host;
@@ -83,6 +85,11 @@ export class Link {
   /** Why there is no worker any more. */
   get ended(): SkerryError | undefined {
     return this.#ended;
+  }
+
+  /** Whether messages are kept here. */
+  get held(): boolean {
+    return this.#held;
   }
 
   /** Sends a message that has one answer. */
@@ -209,7 +216,11 @@ export class Link {
       this.end(error);
       return;
     }
-    for (const request of this.#requests.values()) {
+    for (const [ref, request] of this.#requests) {
+      if (request.answers === 1 && request.sent === mostCalls) {
+        this.#requests.delete(ref); // for all that is known, it is what the workers die of
+        request.answer(error, undefined, 0);
+      }
       request.got = 0;
       request.waits = true;
     }
@@ -255,6 +266,7 @@ export class Link {
     this.#open = this.#everOpen = true;
     this.#silent = 0;
     this.#host.opened(bytes);
+    if (this.#lastTry) this.tell("lastTry");
     this.#flush();
   }
 }

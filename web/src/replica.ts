@@ -207,17 +207,16 @@ export class Replica implements Host {
   }
 
   #lifecycle(what: Parameters<Parameters<typeof watchPage>[0]["lifecycle"]>[0]): void {
-    if (what === "freeze" || what === "pagehide") {
-      this.#link.tell("lifecycle", what);
-      this.#link.hold(); // what comes now would run into a store that is closed
-    } else if (what === "resume" || what === "pageshow") {
+    if (what === "visible" || what === "resume" || what === "pageshow") {
       this.#link.release("lifecycle", what);
-    } else {
-      this.#link.tell("lifecycle", what);
+      return;
     }
+    this.#link.tell("lifecycle", what);
+    if (what !== "hidden") this.#link.hold(); // what comes now would run into a store that is closed
   }
 
   #tick(onTime: boolean): void {
+    if (this.#link.held) this.#lifecycle("visible"); // it was not told, but it can be seen that the page goes on
     if (onTime) this.#link.tick();
     if (Date.now() - this.#factsAt >= askInterval) void this.#ask();
   }
@@ -393,7 +392,7 @@ export class Replica implements Host {
   /** Asks the browser how storage stands. */
   async #ask(): Promise<void> {
     this.#factsAt = Date.now();
-    const facts = await askStorage();
+    const facts = await askStorage().catch(() => unknownStorage);
     if (this.#facts.persisted === facts.persisted && this.#facts.usage === facts.usage && this.#facts.quota === facts.quota) return;
     this.#facts = facts;
     this.#changed();

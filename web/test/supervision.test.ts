@@ -230,6 +230,23 @@ test("what another start would not change ends the client, and every failure is 
   await client.close();
 });
 
+test("a call that three workers die of is given up, a transaction never", async (t) => {
+  const { workers, worker, space, end } = await opened(t, {}, (w) => w.mute.add("pending"));
+  const receipt = space.append("note");
+  const pending = space.pending();
+  for (let i = 0; i < 6; i++) {
+    const waits = pending.then(() => "", (error: { code: string }) => error.code);
+    crash(worker());
+    if (i === 2) assert.equal(await waits, "internal");
+    await ticks(t, 20);
+  }
+  assert.deepEqual(workers.map((w) => w.messages("pending").length), [1, 1, 1, 0, 0, 0, 0]);
+  assert.deepEqual(workers.map((w) => w.messages("append").length), [1, 1, 1, 1, 1, 1, 1]);
+  for (const result of [null, null]) worker().answer(worker().ref("append"), result);
+  await receipt.durable;
+  await end();
+});
+
 test("close does not wait for ever for a worker that keeps failing", async (t) => {
   const { workers, client, space } = await opened(t, {}, (worker, n) => {
     if (n > 1) worker.mute.add("open");
@@ -265,13 +282,20 @@ test("what is written while the worker may be suspended waits in the page", asyn
   assert.deepEqual(since(), ["hidden", "freeze", "resume", "append"]);
   say("online");
   assert.deepEqual(since(), ["poke"]);
+  document.visibilityState = "visible";
+  document.dispatchEvent(new Event("visibilitychange"));
+  document.dispatchEvent(new Event("freeze"));
+  const third = space.append("note");
+  assert.deepEqual(since(), ["visible", "freeze"]);
+  t.mock.timers.tick(2000); // nobody told that the page goes on, but its clock does
+  assert.deepEqual(since(), ["visible", "append"]);
   for (const ref of [1, 2]) worker().answer(ref); // answers that nobody waits for are harmless
   void pending;
   void receipt;
   crash(worker()); // its answers were thrown away: another one gives them
   await restarted(t);
   for (const [ref] of worker().messages("append")) for (const result of [null, null]) worker().answer(ref, result);
-  await Promise.all([receipt.durable, second.durable]);
+  await Promise.all([receipt.durable, second.durable, third.durable]);
   worker().answer(worker().ref("pending"), encode([]));
   await pending;
   await end();
