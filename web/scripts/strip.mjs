@@ -46,7 +46,10 @@ function readData(body) {
 
 const tableStart = Buffer.from([0xf1, 0xff, 0xff, 0xff, 0, 0, 1, 8]); // magic, padding, quantum, size of a pointer
 
-/** Clears the tables of files and lines, and of points unsafe for preemption by a signal, which wasm has not. */
+/**
+ * Takes the tables of files and lines out, and what else only a trace or a signal, which wasm has not, makes use of. The
+ * other tables move together: offsets into them compress better when they are small.
+ */
 function dropLines(image) {
   const header = image.indexOf(tableStart);
   if (header < 0 || image.indexOf(tableStart, header + 1) >= 0) return false;
@@ -54,27 +57,37 @@ function dropLines(image) {
   const [units, tables, functions] = [offset(40), offset(56), offset(64)];
   const count = offset(8) - header;
   if (!(header < units && units < tables && tables < functions && functions + 8 * count < image.length)) return false;
-
-  const kept = Buffer.alloc(functions - tables);
-  const keep = (table) => table > 0 && kept.fill(1, table, tableEnd(image, tables + table) - tables);
   const all = Array.from({ length: count }, (_, i) => functions + image.readUInt32LE(functions + 8 * i + 4));
   if (all.some((f, i) => image.readUInt32LE(f) !== image.readUInt32LE(functions + 8 * i))) return false; // its entry
+
+  const before = Buffer.from(image.subarray(tables, functions));
+  const moved = new Map([[0, 0]]);
+  let room = 1; // the runtime takes 0 for none
+  const keep = (at) => {
+    const table = image.readUInt32LE(at);
+    if (!moved.has(table)) {
+      moved.set(table, room);
+      room += before.copy(image, tables + room, table, tableEnd(before, table));
+    }
+    image.writeUInt32LE(moved.get(table), at);
+  };
+  image.fill(0, units, functions); // cutab, filetab, pctab
   for (const f of all) {
-    keep(image.readUInt32LE(f + 16)); // pcsp
+    keep(f + 16); // pcsp
     image.fill(0, f + 20, f + 28); // pcfile, pcln: none
     image.fill(0, f + 32, f + 40); // cuOffset, startLine: what the two are relative to
-    const data = image.readUInt32LE(f + 28);
-    if (data > 0) image.writeUInt32LE(0, f + 44); // pcdata[PCDATA_UnsafePoint]: none
-    for (let i = 1; i < data; i++) keep(image.readUInt32LE(f + 44 + 4 * i));
+    const pcdata = f + 44;
+    const funcdata = pcdata + 4 * image.readUInt32LE(f + 28);
+    if (funcdata > pcdata) image.writeUInt32LE(0, pcdata); // PCDATA_UnsafePoint: none
+    for (let at = pcdata + 4; at < funcdata; at += 4) keep(at);
+    if (image[f + 43] > 5) image.writeUInt32LE(0xffffffff, funcdata + 4 * 5); // FUNCDATA_ArgInfo: none
   }
-  image.fill(0, units, tables); // cutab, filetab
-  for (let i = 0; i < kept.length; i++) if (!kept[i]) image[tables + i] = 0;
   return true;
 }
 
 /** Where a table of pairs of numbers ends: with a zero that is not the first. */
-function tableEnd(image, at) {
-  const r = reader(image, at);
+function tableEnd(tables, at) {
+  const r = reader(tables, at);
   for (let first = true; r.number() !== 0 || first; first = false) r.number();
   return r.at;
 }
