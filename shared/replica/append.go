@@ -14,6 +14,7 @@ type appendOperation struct {
 	at          uint64
 	retry       space.ULID
 	discard     space.ULID
+	pin         *bool
 }
 
 func (o *appendOperation) size() int {
@@ -53,7 +54,14 @@ func (r *Replica) append(o appendOperation) {
 // openSpace notes that somebody looks at a space, and makes sure that the store knows it.
 func (r *Replica) openSpace(in Open) {
 	s := r.space(in.Space)
-	s.open = true
+	if !s.open {
+		s.open = true
+		r.looks++
+	}
+	if !r.leads {
+		r.out.Looking = append(r.out.Looking, s.id)
+	}
+	r.pull(s)
 	if !s.known {
 		r.append(appendOperation{ref: in.Ref, space: in.Space, insert: &SpaceInfo{Position: space.Start(in.Space)}})
 		return
@@ -133,6 +141,8 @@ func (o *appendOperation) addTo(part *SpaceCommit, stamp space.ULID) {
 	case o.discard != space.ULID{}:
 		part.Withdraw = append(part.Withdraw, o.discard)
 		part.Discard = append(part.Discard, o.discard)
+	case o.pin != nil:
+		part.SetPinned = o.pin // the last one counts
 	}
 }
 
@@ -190,15 +200,22 @@ func (l *appendLane) failed(r *Replica, c *appendCommit, in Committed) {
 func (l *appendLane) applied(r *Replica, part *SpaceCommit, operations []appendOperation, keys []uint64, version uint64) {
 	s := r.space(part.Space)
 	older := version <= s.version // a refresh has seen it, and perhaps more
+	if part.SetPinned != nil && !older {
+		s.info.Pinned = *part.SetPinned
+		r.watchIdle()
+	}
 	if part.Insert != nil && s.known {
 		s.info.Merge(part.Insert) // it was known by its ID alone
 	}
 	if part.Insert != nil && !s.known {
 		s.known, s.loaded = true, true
 		s.info = *part.Insert
+		if part.SetPinned != nil {
+			s.info.Pinned = *part.SetPinned
+		}
 		older = false
-		r.subscribe([]*spaceState{s})
 	}
+	r.pull(s)
 	if version > s.version+1 && !older {
 		s.unsure = true
 	}

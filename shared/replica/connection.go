@@ -18,6 +18,8 @@ const (
 	pongWithin     = 10_000
 	handshake      = 15_000
 	stable         = 5_000 // a connection that lasted this long was no failure
+
+	supersededCeiling = 300_000 // how long at most a replica waits whose session another one uses
 )
 
 type phase uint8
@@ -45,12 +47,18 @@ type connection struct {
 	unanswered uint64 // pushed bytes without a verdict
 	// pushedSpaces is how many spaces were pushed to.
 	pushedSpaces uint64
-	credit       uint64 // to be granted: paid by what is stored or dropped
-	directory    uint64 // the last ref used
-	directoryAt  uint64 // when to ask for the directory again, after a refusal; 0: it was not refused
-	eager        bool   // the platform said meanwhile that trying is worth it: if this attempt fails, try again soon
-	code         Code   // why the last connection ended
-	reason       string
+	turnedAway   bool // the server takes pushes to no further space on this connection, and some would push
+	// subscriptions is how many there are; crowded: some more had no room.
+	subscriptions uint64
+	crowded       bool
+	credit        uint64 // to be granted: paid by what is stored or dropped
+	directory     uint64 // the last ref used
+	// directorySince is the cursor that it was asked with.
+	directorySince []byte
+	directoryAt    uint64 // when to ask for the directory again, after a refusal; 0: it was not refused
+	eager          bool   // the platform said meanwhile that trying is worth it: if this attempt fails, try again soon
+	code           Code   // why the last connection ended
+	reason         string
 }
 
 func (c *connection) enter(r *Replica, p phase) {
@@ -98,10 +106,21 @@ func (r *Replica) advanceConnection() {
 	}
 	if c.phase == online && c.directoryAt > 0 && c.directoryAt <= r.now {
 		c.directoryAt = 0
-		c.directory++
-		r.send(&wire.Directory{Ref: c.directory, Since: r.meta.Since})
+		r.askDirectory(r.meta.Since)
 	}
 	r.grantCredit()
+}
+
+func (r *Replica) askDirectory(since []byte) {
+	c := &r.conn
+	c.directory++
+	c.directorySince = since
+	r.send(&wire.Directory{Ref: c.directory, Since: since})
+}
+
+// askDirectoryLater asks again from what is stored, after a refusal or an answer that leads nowhere.
+func (r *Replica) askDirectoryLater() {
+	r.conn.directoryAt = r.now + retryFloor + r.random(backoffCeiling)
 }
 
 // online is called when the platform says that a network is there.
@@ -156,6 +175,9 @@ func (r *Replica) ended(wait uint64) {
 	if c.phase == online && r.now-c.since >= stable {
 		c.attempts = 0
 	}
+	if c.phase == online && r.now-c.since >= 2*supersededCeiling {
+		r.superseded = 0
+	}
 	ceiling := min(uint64(backoffCeiling), uint64(backoffFloor)<<min(c.attempts, 10))
 	delay := backoffFloor + r.random(ceiling)
 	if c.eager {
@@ -204,7 +226,7 @@ func (r *Replica) received(in Received) {
 		c.credit += uint64(in.Size) // nobody asked: dropped, and paid back
 	case *wire.Refused:
 		if f.Ref == c.directory {
-			c.directoryAt = r.now + retryFloor + r.random(backoffCeiling)
+			r.askDirectoryLater()
 		}
 	case *wire.Pong, *wire.Ephemeral:
 	default:
@@ -279,12 +301,13 @@ func (r *Replica) startSync() {
 	c := &r.conn
 	c.enter(r, online)
 	c.code, c.reason = 0, ""
-	c.directory++
-	r.send(&wire.Directory{Ref: c.directory, Since: r.meta.Since})
+	r.askDirectory(r.meta.Since)
 	all := r.sorted()
 	r.subscribe(all)
 	for _, s := range all {
-		r.wantPush(s)
+		if s.outboxCount > 0 || s.creates() {
+			r.wantPush(s)
+		}
 	}
 }
 
@@ -293,6 +316,10 @@ func (r *Replica) serverError(f *wire.Error) {
 	r.hangup(f.Code.String())
 	r.ended(0)
 	if f.Code == wire.CodeSuperseded {
+		// Mostly by another tab. But a copy of this replica on another device has the same session, and would take it
+		// back at once; between the two each gives the other more and more time.
+		r.notBefore = r.now + min(uint64(retryFloor)<<min(r.superseded, 10), supersededCeiling)
+		r.superseded++
 		r.out.StepDown = true
 		r.follow()
 	}

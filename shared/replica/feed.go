@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"bytes"
+
 	"skerry/shared/space"
 	"skerry/shared/wire"
 )
@@ -21,6 +23,7 @@ type feedState struct {
 	inbox    []batch        // received, not handed to a commit yet
 	retryAt  uint64         // when to subscribe again
 	unknown  int            // how often the server did not know the space
+	idle     bool           // nothing needed it when it was last looked at
 	stale    bool           // the store stands elsewhere than memory thought: read it, then subscribe again
 
 	badAt uint64 // where records did not hash to their position, and how often
@@ -36,7 +39,8 @@ type batch struct {
 	settle      []space.ULID
 }
 
-// subscribe asks for the records of those of spaces that the server is believed to have.
+// subscribe asks for the records of those of spaces that are to be kept up to date and that the server is believed to
+// have.
 func (r *Replica) subscribe(spaces []*spaceState) {
 	if r.conn.phase != online {
 		return
@@ -49,12 +53,26 @@ func (r *Replica) subscribe(spaces []*spaceState) {
 		}
 	}
 	for _, s := range spaces {
-		if !s.known || !s.exists() || s.problem != 0 {
-			r.dropInbox(s)
-			continue
-		}
 		f := &s.feed
 		r.dropInbox(s) // it comes again
+		if !s.known || !s.exists() || s.problem != 0 {
+			continue
+		}
+		if !f.asked && !r.pulls(s) {
+			continue // one that was asked for goes on until it is ended: what was dropped would be missing
+		}
+		if !f.asked {
+			if most := r.conn.limits.Subscriptions; most > 0 && r.conn.subscriptions >= most {
+				r.conn.crowded = true
+				r.watchIdle() // others make room
+				continue
+			}
+			r.conn.subscriptions++
+		}
+		if !r.held(s) {
+			r.watchIdle()
+		}
+		f.idle = false
 		f.again = f.again || f.asked
 		f.asked, f.answered, f.caughtUp = true, false, false
 		f.verified = s.info.Position
@@ -187,8 +205,10 @@ func (r *Replica) subscriptionEnded(f *wire.Ended) {
 	if s == nil || !s.feed.asked {
 		return
 	}
+	again := s.feed.again
 	r.dropInbox(s)
-	s.feed.asked, s.feed.answered, s.feed.caughtUp = false, false, false
+	r.unsubscribed(s)
+	s.feed.again = again // nothing more is on its way
 	r.dropWithdrawn(s, f.Code == wire.CodeUnknownSpace)
 	switch {
 	case f.Code == wire.CodeUnknownSpace && s.info.Genesis != nil:
@@ -239,9 +259,11 @@ func (r *Replica) directoryRows(f *wire.Spaces) {
 		if len(f.Since) > 0 {
 			r.sync.setSince(f.Since)
 		}
-		if f.More {
-			r.conn.directory++
-			r.send(&wire.Directory{Ref: r.conn.directory, Since: f.Since})
+		switch {
+		case f.More && bytes.Equal(f.Since, r.conn.directorySince):
+			r.askDirectoryLater() // it would say the same for ever
+		case f.More:
+			r.askDirectory(f.Since)
 		}
 	}
 }

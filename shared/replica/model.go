@@ -20,6 +20,7 @@ import (
 type Model struct {
 	meta    Meta
 	lastKey uint64
+	changes uint64
 	spaces  map[space.ID]*modelSpace
 }
 
@@ -28,6 +29,7 @@ type Model struct {
 type modelSpace struct {
 	info     SpaceInfo
 	version  uint64
+	changed  uint64       // the number of its last change
 	outbox   []*OutboxRow // ascending by Key
 	keys     map[space.ULID]uint64
 	rejected map[space.ULID]*RejectedRow
@@ -45,7 +47,7 @@ func NewModel(identity string, session wire.SessionID) *Model {
 // Clone returns a copy that goes its own way. It takes time in proportion to the rows in outboxes and rejected
 // stores, and almost none for records.
 func (m *Model) Clone() *Model {
-	c := &Model{meta: m.meta, lastKey: m.lastKey, spaces: make(map[space.ID]*modelSpace, len(m.spaces))}
+	c := &Model{meta: m.meta, lastKey: m.lastKey, changes: m.changes, spaces: make(map[space.ID]*modelSpace, len(m.spaces))}
 	for id, s := range m.spaces {
 		c.spaces[id] = s.clone()
 	}
@@ -125,6 +127,9 @@ func (m *Model) Commit(c *Commit) (*CommitResult, error) {
 	if c.Since != nil {
 		m.meta.Since = bytes.Clone(c.Since)
 	}
+	if len(c.Spaces) > 0 {
+		m.changes++
+	}
 	result := &CommitResult{Epoch: m.meta.Epoch}
 	for i := range c.Spaces {
 		result.Keys = m.applySpace(&c.Spaces[i], runs[i], result.Keys)
@@ -195,8 +200,12 @@ func (m *Model) applySpace(sc *SpaceCommit, run []space.Record, keys []uint64) [
 		s.info.Merge(sc.Insert)
 	}
 	s.version++
+	s.changed = m.changes
 	if sc.SetCreated != nil {
 		s.info.Created = *sc.SetCreated
+	}
+	if sc.SetPinned != nil {
+		s.info.Pinned = *sc.SetPinned
 	}
 	if !sc.SetModule.IsZero() {
 		s.info.Module = sc.SetModule

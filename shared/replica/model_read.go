@@ -10,13 +10,25 @@ import (
 
 // Load reads what a tab needs to start.
 func (m *Model) Load() *Loaded {
-	loaded := &Loaded{Meta: m.meta, Spaces: make([]Summary, 0, len(m.spaces))}
+	loaded := &Loaded{Meta: m.meta, Changes: m.changes, Spaces: make([]Summary, 0, len(m.spaces))}
 	loaded.Meta.Since = bytes.Clone(m.meta.Since)
 	for id, s := range m.spaces {
 		loaded.Spaces = append(loaded.Spaces, Summary{Space: id, Info: s.info, Version: s.version, Outbox: len(s.outbox)})
 	}
 	slices.SortFunc(loaded.Spaces, func(a, b Summary) int { return bytes.Compare(a.Space[:], b.Space[:]) })
 	return loaded
+}
+
+// Changes reads which spaces were changed after the change with a number.
+func (m *Model) Changes(after uint64) *Changes {
+	changes := &Changes{Epoch: m.meta.Epoch, Number: m.changes}
+	for id, s := range m.spaces {
+		if s.changed > after {
+			changes.Spaces = append(changes.Spaces, Changed{id, s.version})
+		}
+	}
+	slices.SortFunc(changes.Spaces, func(a, b Changed) int { return bytes.Compare(a.Space[:], b.Space[:]) })
+	return changes
 }
 
 // RaiseEpoch adds one to the epoch, which fences the commits of whoever led before, and loads.

@@ -36,7 +36,7 @@ type pushState struct {
 	failures int    // deferrals in a row that named no time
 	queued   bool   // in Replica.pushQueue; the two below likewise for the lists of spaces to create
 
-	creating, creatingEmpty bool
+	creating, creatingEmpty, delayed bool
 }
 
 // pushed is one push without an answer.
@@ -62,6 +62,7 @@ func (r *Replica) wantPush(s *spaceState) {
 			r.toCreateEmpty = append(r.toCreateEmpty, s)
 		}
 	case !s.push.queued:
+		r.pull(s)
 		s.push.queued = true
 		r.pushQueue = append(r.pushQueue, s)
 	}
@@ -70,16 +71,27 @@ func (r *Replica) wantPush(s *spaceState) {
 // delay gives a space a turn later, at the time at.
 func (r *Replica) delay(s *spaceState, at uint64) {
 	s.push.retryAt = at
-	if !slices.Contains(r.delayed, s) {
+	if !s.push.delayed {
+		s.push.delayed = true
 		r.delayed = append(r.delayed, s)
+	}
+	r.delayedAt = min(r.delayedAt, max(s.push.retryAt, s.feed.retryAt))
+}
+
+// loadSoon reads what the store has of a space, when its turn comes.
+func (r *Replica) loadSoon(s *spaceState) {
+	if !s.queued {
+		s.queued = true
+		r.toLoad = append(r.toLoad, s)
 	}
 }
 
-// loadSome reads outboxes that are not in memory yet, a few at a time.
+// loadSome reads spaces that nobody waits for, a few at a time.
 func (r *Replica) loadSome() {
 	for len(r.toLoad) > 0 && r.loading < loadsAtOnce {
 		s := r.toLoad[0]
 		r.toLoad = r.toLoad[1:]
+		s.queued = false
 		if !s.loading {
 			s.loading = true
 			r.loading++
@@ -114,18 +126,7 @@ func (r *Replica) advancePushes() {
 	if r.conn.phase != online {
 		return
 	}
-	r.delayed = slices.DeleteFunc(r.delayed, func(s *spaceState) bool {
-		if s.push.retryAt > r.now || s.feed.retryAt > r.now {
-			return false
-		}
-		s.push.retryAt = 0
-		if s.feed.retryAt > 0 {
-			s.feed.retryAt = 0
-			r.subscribe([]*spaceState{s})
-		}
-		r.wantPush(s)
-		return true
-	})
+	r.endDelays()
 	r.createSome()
 	for len(r.pushQueue) > 0 {
 		s := r.pushQueue[0]
@@ -141,6 +142,27 @@ func (r *Replica) advancePushes() {
 		r.pushQueue = r.pushQueue[1:]
 		s.push.queued = false
 	}
+}
+
+// endDelays gives those their turn whose time has come.
+func (r *Replica) endDelays() {
+	if r.delayedAt > r.now {
+		return
+	}
+	r.delayedAt = never
+	r.delayed = slices.DeleteFunc(r.delayed, func(s *spaceState) bool {
+		if at := max(s.push.retryAt, s.feed.retryAt); at > r.now {
+			r.delayedAt = min(r.delayedAt, at)
+			return false
+		}
+		s.push.retryAt, s.push.delayed = 0, false
+		if s.feed.retryAt > 0 {
+			s.feed.retryAt = 0
+			r.pull(s)
+		}
+		r.wantPush(s)
+		return true
+	})
 }
 
 type turn uint8
@@ -166,8 +188,10 @@ func (r *Replica) pushOne(s *spaceState) turn {
 		return done
 	}
 	if most := r.conn.limits.Subscriptions; p.n == 0 && most > 0 && r.conn.pushedSpaces >= most {
+		r.conn.turnedAway = true
 		return done // the server keeps state for so many spaces on a connection; the next one takes the others
 	}
+	s.turn = r.generation
 	frame := wire.Push{Space: s.id, N: p.n + 1, Resume: p.resume}
 	sent := pushed{n: p.n + 1, genesis: creates}
 	size := pushOverhead
@@ -417,13 +441,10 @@ func (r *Replica) decide(s *spaceState, id space.ULID, d Decided) {
 
 // pushWakeAt returns when pushing has something to do again without anything happening.
 func (r *Replica) pushWakeAt() uint64 {
-	wake := uint64(never)
 	if r.conn.phase != online {
-		return wake
+		return never
 	}
-	for _, s := range r.delayed {
-		wake = min(wake, max(s.push.retryAt, s.feed.retryAt))
-	}
+	wake := r.delayedAt
 	if len(r.toCreate)+len(r.toCreateEmpty) > 0 && r.creationRetryAt > r.now {
 		wake = min(wake, r.creationRetryAt)
 	}

@@ -53,8 +53,17 @@ func (r *Replica) refresh(s *spaceState) {
 		s.refreshMore = true
 		return
 	}
-	s.refreshing = true
+	s.refreshing, s.refreshFrom = true, s.version
 	r.out.Refresh = append(r.out.Refresh, s.id)
+}
+
+// refreshSoon reads a space that another tab changed: at once if somebody looks at it, else when its turn comes.
+func (r *Replica) refreshSoon(s *spaceState) {
+	if s.open {
+		r.refresh(s)
+	} else {
+		r.loadSoon(s)
+	}
 }
 
 // readAgain refreshes a space a little later: a read failed, or came too early to decide by. Nothing else might ever
@@ -104,6 +113,13 @@ func (r *Replica) refreshed(in Refreshed) {
 		r.out.StepDown = true
 		r.follow()
 	}
+	if snapshot.Version < s.refreshFrom {
+		// The store has gone back: it was erased, or written by something else. To ask it again at once would not end.
+		s.problem, s.reason = wire.CodeStorageFailed, "the store has lost what it had of the space"
+		r.changed(s)
+		r.readAgain(s)
+		return
+	}
 	if snapshot.Version < s.version {
 		r.refresh(s)
 		return
@@ -116,6 +132,9 @@ func (r *Replica) refreshed(in Refreshed) {
 
 // take replaces what memory holds of a space by what the store holds.
 func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
+	if s.problem == wire.CodeStorageFailed {
+		s.problem, s.reason = 0, ""
+	}
 	s.known = snapshot.Known
 	s.version = snapshot.Version
 	s.ahead = slices.DeleteFunc(s.ahead, func(v uint64) bool { return v <= s.version })
@@ -165,8 +184,11 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 		case s.feed.stale, s.feed.asked && s.info.Position.Seq > s.feed.verified.Seq:
 			s.feed.stale = false
 			r.resubscribe(s)
-		case !s.feed.asked && s.exists():
-			r.subscribe([]*spaceState{s})
+		default:
+			r.pull(s)
+		}
+		if s.feed.asked && !r.held(s) {
+			r.watchIdle()
 		}
 		r.wantPush(s)
 	}
@@ -266,21 +288,31 @@ func (r *Replica) idsRead(in IDsRead) {
 	}
 }
 
+// survey looks for what other tabs changed. By the numbers of changes that costs next to nothing; but a tab of a
+// version that does not number them may be there, so all versions are compared now and then.
+func (r *Replica) survey() {
+	r.out.Survey, r.out.SurveyAfter = true, r.changes
+	if r.surveyAllAt <= r.now {
+		r.surveyAllAt, r.out.SurveyAfter = r.now+surveyAll, 0
+	}
+}
+
 // surveyed refreshes every space that the store has a newer version of.
-func (r *Replica) surveyed(loaded *Loaded) {
-	if loaded == nil {
+func (r *Replica) surveyed(changes *Changes) {
+	if changes == nil {
 		return
 	}
-	if r.leads && loaded.Meta.Epoch > r.meta.Epoch {
+	if r.leads && changes.Epoch > r.meta.Epoch {
 		r.out.StepDown = true
 		r.follow()
 	}
-	for i := range loaded.Spaces {
-		summary := &loaded.Spaces[i]
-		s := r.space(summary.Space)
-		if summary.Version > s.version && (len(s.ahead) == 0 || s.commits == 0) {
+	r.changes = max(r.changes, changes.Number)
+	for i := range changes.Spaces {
+		c := &changes.Spaces[i]
+		s := r.space(c.Space)
+		if c.Version > s.version && (len(s.ahead) == 0 || s.commits == 0) {
 			s.known = true
-			r.refresh(s)
+			r.refreshSoon(s)
 		}
 	}
 }

@@ -35,6 +35,7 @@ type Replica struct {
 	// The order in which spaces get their turn to push, or to be created at the server; those with transactions are
 	// created before empty ones. A space is in each list at most once. Delayed are those that wait for a time.
 	pushQueue, toCreate, toCreateEmpty, delayed []*spaceState
+	delayedAt                                   uint64        // when the first of those delayed is due
 	createReading                               []*spaceState // to be created, with rows that are being read: empty ones wait for them
 	// toLoad holds spaces whose outbox must be read before they can push; a few are read at a time.
 	toLoad  []*spaceState
@@ -42,12 +43,20 @@ type Replica struct {
 	// toReadAgain holds spaces whose state could not be read or not be decided by, to be read at readAgainAt.
 	toReadAgain []*spaceState
 	readAgainAt uint64
+	changes     uint64 // the number of the last change of the store that this tab knows of
+	surveyAllAt uint64 // when to look at all spaces again, whatever the numbers say
+
+	looks  int    // spaces that are open
+	lookAt uint64 // when to tell other tabs of them again
+	idleAt uint64 // when to look for subscriptions that are not needed any more; never: there are none
 
 	// Creating spaces is limited by the server for the whole identity: one denial holds all of them back.
 	generation       uint64 // of the connection: what one paid for is not paid back on another
 	creationRetryAt  uint64
 	creationInFlight int
 	creationRows     int    // of those in flight that carry transactions: empty spaces wait for them
+	notBefore        uint64 // when to connect again at the earliest, after this replica's session was used by another one
+	superseded       int    // how often that happened in a row
 	lastSync         uint64 // when a verdict or record last came, by the clock of Step
 }
 
@@ -57,7 +66,10 @@ type spaceState struct {
 	known   bool // the store has its row
 	info    SpaceInfo
 	version uint64
-	open    bool // somebody looks at it
+	open    bool // somebody looks at it in this tab
+	// lookedUntil is how long somebody may look at it in another tab.
+	lookedUntil uint64
+	turn        uint64 // the generation of the connection that it last pushed on
 
 	// The outbox of the space. Until loaded, only its size is known.
 	loaded      bool
@@ -66,6 +78,8 @@ type spaceState struct {
 	byID        map[space.ULID]*entry
 	rejected    int
 	refreshing  bool
+	refreshFrom uint64       // the version that its refresh must show at least, since memory had it when it began
+	queued      bool         // in Replica.toLoad
 	loading     bool         // its refresh is one of the few at a time that Replica.loadSome makes
 	refreshMore bool         // the store changed while a refresh was under way
 	reading     bool         // ids of records are being read for watched transactions
@@ -107,7 +121,7 @@ func New(config Config, loaded *Loaded) *Replica {
 	if config.Credit == 0 {
 		config.Credit = defaultCredit
 	}
-	r := &Replica{config: config, spaces: make(map[space.ID]*spaceState)}
+	r := &Replica{config: config, spaces: make(map[space.ID]*spaceState, len(loaded.Spaces)), idleAt: never, delayedAt: never, surveyAllAt: surveyAll}
 	r.conn.dialAt = never
 	r.sync.reset()
 	r.appends.retryAt = never
@@ -117,7 +131,7 @@ func New(config Config, loaded *Loaded) *Replica {
 
 // load takes over what the store said; connection state of spaces begins anew.
 func (r *Replica) load(loaded *Loaded) {
-	r.meta = loaded.Meta
+	r.meta, r.changes = loaded.Meta, loaded.Changes
 	for _, s := range r.spaces {
 		if s.version == 0 { // what the server told of it was not stored
 			s.known, s.loaded, s.info = false, false, SpaceInfo{Position: space.Start(s.id)}
@@ -178,18 +192,28 @@ func (r *Replica) Step(now uint64, input Input) Effects {
 		r.append(appendOperation{ref: in.Ref, space: in.Space, discard: in.ID})
 	case Open:
 		r.openSpace(in)
+	case Close:
+		r.closeSpace(in)
+	case Pin:
+		r.pin(in)
+	case Looking:
+		r.looking(in)
+	case WhoLooks:
+		if r.looks > 0 {
+			r.tellLooking()
+		}
 	case Watch:
 		r.watchFor(in)
 	case Closing:
 		r.appends.closing = true
 	case Hint:
 		if s := r.spaces[in.Space]; s == nil || in.Version > s.version {
-			r.refresh(r.space(in.Space))
+			r.refreshSoon(r.space(in.Space))
 		}
 	case Poll:
-		r.out.Survey = true
+		r.survey()
 	case Surveyed:
-		r.surveyed(in.Loaded)
+		r.surveyed(in.Changes)
 	case Committed:
 		r.committed(in)
 	case Refreshed:
@@ -211,7 +235,10 @@ func (r *Replica) advance() {
 	r.advanceConnection()
 	r.loadSome()
 	r.readSomeAgain()
+	r.advanceLooking()
+	r.advanceIdle()
 	r.advancePushes()
+	r.advanceRotation()
 	r.appends.advance(r)
 	r.sync.advance(r)
 	r.out.WakeAt = r.wakeAt()
@@ -221,6 +248,15 @@ func (r *Replica) wakeAt() uint64 {
 	wake := min(r.conn.wakeAt(r), r.sync.retryAt, r.appends.retryAt, r.pushWakeAt())
 	if len(r.toReadAgain) > 0 {
 		wake = min(wake, r.readAgainAt)
+	}
+	if !r.leads && r.looks > 0 {
+		wake = min(wake, r.lookAt)
+	}
+	if r.conn.phase == online {
+		wake = min(wake, r.idleAt)
+		if r.conn.turnedAway && r.conn.since+rotateFrom > r.now {
+			wake = min(wake, r.conn.since+rotateFrom)
+		}
 	}
 	if wake == never {
 		return 0
@@ -260,13 +296,14 @@ func (r *Replica) lead(loaded *Loaded) {
 	r.stopSync("reconnecting")
 	r.leads = true
 	r.load(loaded)
-	r.conn.dialAt = r.now
+	r.conn.dialAt = max(r.now, r.notBefore)
+	r.out.WhoLooks = true
 	for _, s := range r.sorted() {
 		for _, e := range s.entries {
 			e.sent = true // perhaps, by whoever led before
 		}
 		if !s.loaded || len(s.watched) > 0 {
-			r.toLoad = append(r.toLoad, s)
+			r.loadSoon(s)
 		}
 	}
 }
@@ -287,7 +324,6 @@ func (r *Replica) stopSync(reason string) {
 		}
 	}
 	r.sync.reset()
-	r.toLoad = nil
 	r.clearQueues()
 	for _, s := range r.spaces {
 		s.pending = pending{}
@@ -296,7 +332,8 @@ func (r *Replica) stopSync(reason string) {
 	r.statusChanged()
 }
 
-// sorted returns the spaces in a fixed order: those with something to push first, then by ID.
+// sorted returns the spaces in a fixed order: those with something to push first, those that pushed longest ago before
+// others, then by ID.
 func (r *Replica) sorted() []*spaceState {
 	all := make([]*spaceState, 0, len(r.spaces))
 	for _, s := range r.spaces {
@@ -307,13 +344,17 @@ func (r *Replica) sorted() []*spaceState {
 		if x, y := a.outboxCount > 0, b.outboxCount > 0; x != y {
 			return x
 		}
+		if a.turn != b.turn {
+			return a.turn < b.turn // who had no turn on the last connection has one on this
+		}
 		return bytes.Compare(a.id[:], b.id[:]) < 0
 	})
 	return all
 }
 
 func (r *Replica) clearQueues() {
-	r.pushQueue, r.toCreate, r.toCreateEmpty, r.delayed = nil, nil, nil, nil
+	r.pushQueue, r.toCreate, r.toCreateEmpty, r.delayed, r.delayedAt = nil, nil, nil, nil, never
+	r.idleAt = never
 	r.createReading, r.creationInFlight, r.creationRows = nil, 0, 0
 }
 

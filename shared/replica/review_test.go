@@ -31,23 +31,23 @@ func TestAnOlderEpochIsNobodyElse(t *testing.T) {
 	s.step(replica.Poll{})
 	s.surveyed()
 	id := s.takeRefresh()
-	before, survey := s.store.Refresh(id), s.store.Load()
+	before, survey := s.store.Refresh(id), s.store.Changes(0)
 	s.lead()
 	s.step(replica.Refreshed{Space: id, Snapshot: before})
-	s.step(replica.Surveyed{Loaded: survey})
+	s.step(replica.Surveyed{Changes: survey})
 	if s.down || !s.core.Status().Leader {
 		t.Fatal("stepped down for its own older epoch")
 	}
 	s.store.RaiseEpoch()
-	s.step(replica.Surveyed{Loaded: s.store.Load()})
+	s.step(replica.Surveyed{Changes: s.store.Changes(0)})
 	if !s.down {
 		t.Fatal("did not step down for a newer epoch")
 	}
 }
 
 func (s *story) surveyed() {
-	s.survey = false
-	s.step(replica.Surveyed{Loaded: s.store.Load()})
+	s.survey = nil
+	s.step(replica.Surveyed{Changes: s.store.Changes(0)})
 }
 
 // A space that could not be read once is read again: its outbox would wait for ever.

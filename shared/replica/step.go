@@ -15,6 +15,9 @@ type Config struct {
 	ClientVersion string
 	// Rand gives connection ids and jitter: secure randomness in a shell, a seeded source in a simulation.
 	Rand io.Reader
+	// PullAll keeps every space up to date that the store knows. Without it those are that are open here, that other
+	// tabs look at, that are pinned, or that have transactions in the outbox; of the others the directory alone tells.
+	PullAll bool
 	// Credit is how many bytes of records the server may have under way to this replica; 0 means 4 MiB.
 	Credit uint64
 }
@@ -74,6 +77,22 @@ type Open struct {
 	Space space.ID
 }
 
+// Close tells that nobody looks at a space in this tab any more. It is pulled for a while still.
+type Close struct{ Space space.ID }
+
+// Pin asks to keep a space up to date from now on even while nobody looks at it, or to do so no more.
+type Pin struct {
+	Ref    uint64
+	Space  space.ID
+	Pinned bool
+}
+
+// Looking tells that another tab says that it looks at these spaces. It says so again as long as it does.
+type Looking struct{ Spaces []space.ID }
+
+// WhoLooks tells that another tab asks what this one looks at.
+type WhoLooks struct{}
+
 // Watch asks what became of a transaction, made here or elsewhere: [Found] tells that it waits, and [Decided] what it
 // came to. One of which there is no trace is decided as discarded.
 type Watch struct {
@@ -93,8 +112,8 @@ type Hint struct {
 // Poll asks to look whether other tabs changed what this one holds, hint or no hint.
 type Poll struct{}
 
-// Surveyed answers Effects.Survey. Loaded is nil if reading failed.
-type Surveyed struct{ Loaded *Loaded }
+// Surveyed answers Effects.Survey. Changes is nil if reading failed.
+type Surveyed struct{ Changes *Changes }
 
 // Committed answers one of Effects.Commits. Exactly one of Result and Err is set.
 type Committed struct {
@@ -153,6 +172,10 @@ func (Append) input()       {}
 func (Retry) input()        {}
 func (Discard) input()      {}
 func (Open) input()         {}
+func (Close) input()        {}
+func (Pin) input()          {}
+func (Looking) input()      {}
+func (WhoLooks) input()     {}
 func (Watch) input()        {}
 func (Closing) input()      {}
 func (Hint) input()         {}
@@ -186,24 +209,27 @@ type ReadIDsEffect struct {
 
 // Effects is what a shell does after a step. The order of fields is the order in which to begin.
 type Effects struct {
-	Commits  []CommitEffect
-	Survey   bool // load the store's summaries; Surveyed answers
-	Refresh  []space.ID
-	ReadRows []ReadRowsEffect
-	ReadIDs  []ReadIDsEffect
-	Hangup   string   // close the socket, with this reason, if not empty; nothing of it is reported any more
-	Dial     bool     // open a socket
-	Send     [][]byte // messages, to be split into parts by the shell
-	StepDown bool     // another tab leads: release the lock, and ask for it again
-	Hints    []Hint   // tell other tabs
-	Notices  []Notice // tell the app
-	WakeAt   uint64   // send [Tick] then; 0: no need
+	Commits     []CommitEffect
+	Survey      bool // read what changed in the store after the change SurveyAfter; Surveyed answers
+	SurveyAfter uint64
+	Refresh     []space.ID
+	ReadRows    []ReadRowsEffect
+	ReadIDs     []ReadIDsEffect
+	Hangup      string     // close the socket, with this reason, if not empty; nothing of it is reported any more
+	Dial        bool       // open a socket
+	Send        [][]byte   // messages, to be split into parts by the shell
+	StepDown    bool       // another tab leads: release the lock, and ask for it again
+	Hints       []Hint     // tell other tabs
+	Looking     []space.ID // tell other tabs that this one looks at these, by [Looking]
+	WhoLooks    bool       // ask other tabs what they look at
+	Notices     []Notice   // tell the app
+	WakeAt      uint64     // send [Tick] then; 0: no need
 }
 
 // Notice is something that the app may want to know.
 type Notice interface{ notice() }
 
-// Durable tells that what [Append], [Retry], [Discard] or [Open] with this Ref asked for is stored.
+// Durable tells that what [Append], [Retry], [Discard], [Pin] or [Open] with this Ref asked for is stored.
 type Durable struct{ Ref uint64 }
 
 // Failed tells that it could not be stored, and nothing was: there is no room, or the store refuses for good. Where the

@@ -27,6 +27,7 @@ type SpaceInfo struct {
 	Position         space.Position
 	Module           digest.Digest // the module that judges now; zero: the genesis says
 	Head             uint64        // where the server's log ended when the directory last told; a hint, mostly stale
+	Pinned           bool          // kept up to date even while nobody looks at it
 }
 
 // OutboxState is where a transaction in the outbox stands.
@@ -125,6 +126,8 @@ type SpaceCommit struct {
 	Insert *SpaceInfo
 	// SetCreated overwrites Created, either way, when not nil.
 	SetCreated *bool
+	// SetPinned overwrites Pinned when not nil.
+	SetPinned *bool
 	// SetModule overwrites Module when not zero.
 	SetModule digest.Digest
 
@@ -178,8 +181,25 @@ type Summary struct {
 
 // Loaded is what a tab reads from its store when it starts, and again when it begins to lead.
 type Loaded struct {
-	Meta   Meta
-	Spaces []Summary // ascending by ID
+	Meta    Meta
+	Spaces  []Summary // ascending by ID
+	Changes uint64    // the number of the last change
+}
+
+// Changes is what a tab reads every few seconds to find out what others changed. Each commit that touches spaces is
+// one change, and changes are numbered.
+type Changes struct {
+	Epoch  uint64
+	Number uint64 // of the last change
+	// Spaces are at least those changed by numbers above the one asked about, in any order; all of them where that
+	// one is 0, or the store remembers no more.
+	Spaces []Changed
+}
+
+// Changed is the version of one space.
+type Changed struct {
+	Space   space.ID
+	Version uint64
 }
 
 // Snapshot is what a tab reads of one space when it refreshes: everything from one read-only transaction.

@@ -23,7 +23,9 @@ type story struct {
 	refresh []space.ID
 	rows    []replica.ReadRowsEffect
 	ids     []replica.ReadIDsEffect
-	survey  bool
+	survey  *uint64 // the change after which the store is being surveyed
+	looking []space.ID
+	asks    bool // it asked what others look at
 	dial    bool
 	down    bool // it was told to step down
 	hangup  string
@@ -32,6 +34,7 @@ type story struct {
 	notices []replica.Notice
 	wakeAt  uint64
 	refs    uint64
+	opened  []string // the spaces that somebody looks at in this tab
 
 	logs map[space.ID]*serverLog
 }
@@ -95,7 +98,10 @@ func newStory(t *testing.T) *story {
 func (s *story) reload() {
 	s.core = replica.New(replica.Config{Sync: true, ClientVersion: "1", Rand: steady{}, Credit: 1000}, s.store.Load())
 	s.commits, s.refresh, s.rows, s.ids, s.sent, s.pushes, s.notices = nil, nil, nil, nil, nil, nil, nil
-	s.survey, s.dial, s.down, s.hangup = false, false, false, ""
+	s.survey, s.looking, s.asks, s.dial, s.down, s.hangup = nil, nil, false, false, false, ""
+	for _, name := range s.opened {
+		s.step(replica.Open{Space: idOf(name)})
+	}
 }
 
 func (s *story) step(in replica.Input) {
@@ -105,7 +111,11 @@ func (s *story) step(in replica.Input) {
 	s.refresh = append(s.refresh, e.Refresh...)
 	s.rows = append(s.rows, e.ReadRows...)
 	s.ids = append(s.ids, e.ReadIDs...)
-	s.survey = s.survey || e.Survey
+	if e.Survey {
+		s.survey = &e.SurveyAfter
+	}
+	s.looking = append(s.looking, e.Looking...)
+	s.asks = s.asks || e.WhoLooks
 	s.dial = s.dial || e.Dial
 	s.down = s.down || e.StepDown
 	if e.Hangup != "" {
@@ -118,7 +128,11 @@ func (s *story) step(in replica.Input) {
 		}
 		s.sent = append(s.sent, f)
 	}
-	s.notices = append(s.notices, e.Notices...)
+	for _, n := range e.Notices {
+		if n != (replica.Durable{}) { // of opening a space, which no story asks about
+			s.notices = append(s.notices, n)
+		}
+	}
 	s.wakeAt = e.WakeAt
 }
 
@@ -184,9 +198,10 @@ func (s *story) settle() {
 				in.Records = append(in.Records, replica.RecordIDOf(&r))
 			}
 			s.step(in)
-		case s.survey:
-			s.survey = false
-			s.step(replica.Surveyed{Loaded: s.store.Load()})
+		case s.survey != nil:
+			after := *s.survey
+			s.survey = nil
+			s.step(replica.Surveyed{Changes: s.store.Changes(after)})
 		default:
 			return
 		}
@@ -257,13 +272,21 @@ func (s *story) ref() uint64 {
 	return s.refs
 }
 
-// create makes a space on this device.
+// open lets somebody look at a space in this tab, and in those opened in its place.
+func (s *story) open(name string) {
+	s.t.Helper()
+	s.opened = append(s.opened, name)
+	s.step(replica.Open{Space: idOf(name)})
+}
+
+// create makes a space on this device and looks at it.
 func (s *story) create(name string) {
 	s.t.Helper()
 	genesis := genesisOf(name)
 	s.step(replica.Append{Ref: s.ref(), Space: idOf(name), Insert: &replica.SpaceInfo{
 		Genesis: &genesis, Position: space.Start(idOf(name)), Module: module.Open,
 	}})
+	s.open(name)
 }
 
 // write appends transactions on this device.
@@ -392,6 +415,12 @@ func text(f wire.Frame) string {
 		line := "subscribe"
 		for i := range f.Subscriptions {
 			line += fmt.Sprintf(" %s@%d", nameOf(f.Subscriptions[i].Space), f.Subscriptions[i].Position.Seq)
+		}
+		return line
+	case *wire.Unsubscribe:
+		line := "unsubscribe"
+		for _, id := range f.Spaces {
+			line += " " + nameOf(id)
 		}
 		return line
 	case *wire.Push:

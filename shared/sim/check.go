@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 
 	"skerry/shared/replica"
 	"skerry/shared/space"
@@ -25,19 +26,46 @@ func (w *World) restless() string {
 		for i := range loaded.Spaces {
 			s := &loaded.Spaces[i]
 			st := w.server.stored[s.Space]
+			wanted := d.wants(s)
 			switch {
 			case s.Outbox > 0 && (st != nil || s.Info.Genesis != nil):
 				return fmt.Sprintf("%s has %d rows in the outbox of %s%s", d.name, s.Outbox, short(s.Space), d.explain(s.Space))
 			case st == nil && s.Info.Genesis != nil:
 				return fmt.Sprintf("%s knows %s, the server does not", d.name, short(s.Space))
-			case st != nil && s.Info.Position.Seq != st.head.Seq:
+			case wanted && st != nil && s.Info.Position.Seq != st.head.Seq:
 				return fmt.Sprintf("%s is at %d of %d in %s%s", d.name, s.Info.Position.Seq, st.head.Seq, short(s.Space), d.explain(s.Space))
-			case st != nil && s.Info.Genesis == nil:
+			case wanted && st != nil && s.Info.Genesis == nil:
 				return fmt.Sprintf("%s does not know what %s was made from", d.name, short(s.Space))
 			}
 		}
 	}
 	return ""
+}
+
+// wants reports whether a device is to have all that the server has of a space: somebody looks at it there, or it is
+// pinned.
+func (d *device) wants(s *replica.Summary) bool {
+	return d.mute || s.Info.Pinned || d.looksAt(s.Space)
+}
+
+func (d *device) looksAt(id space.ID) bool {
+	return slices.ContainsFunc(d.tabs, func(t *tab) bool { return t.looks[id] })
+}
+
+// lookAtAll has each device look at every space that it knows, in one tab or another, and reports whether there was
+// any that nobody looked at.
+func (w *World) lookAtAll() bool {
+	more := false
+	for _, d := range w.devices {
+		loaded := d.store.Load()
+		for i := range loaded.Spaces {
+			if id := loaded.Spaces[i].Space; !d.looksAt(id) {
+				more = true
+				d.tabs[w.random.IntN(len(d.tabs))].open(id)
+			}
+		}
+	}
+	return more
 }
 
 // checkQuiet checks every promise once all is quiet.

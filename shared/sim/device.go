@@ -14,6 +14,7 @@ type device struct {
 	world       *World
 	name        string
 	locks       bool // the platform has Web Locks
+	mute        bool // its tabs cannot tell each other anything
 	flaky       int  // one in so many operations of its disk fails while there is trouble; 0: none
 	skew        int64
 	partitioned bool
@@ -47,8 +48,9 @@ func newDevice(w *World, i int) *device {
 	d.store = replica.NewModel(identity, session)
 	d.flushed = d.store.Clone()
 	for j := range 1 + w.random.IntN(w.options.Tabs) {
-		d.tabs = append(d.tabs, &tab{device: d, index: j})
+		d.tabs = append(d.tabs, &tab{device: d, index: j, looks: make(map[space.ID]bool)})
 	}
+	d.mute = w.chance(8)
 	return d
 }
 
@@ -115,6 +117,7 @@ func (d *device) losePower() {
 	for _, t := range d.tabs {
 		t.crash()
 		t.unacknowledged = nil // the page is gone too
+		t.looks = make(map[space.ID]bool)
 	}
 	d.store = d.flushed.Clone()
 	for id, seq := range d.seen {

@@ -30,6 +30,8 @@ type tab struct {
 	// unacknowledged are appends whose outcome the page has not heard of: it sends them again to the worker's
 	// successor.
 	unacknowledged []*pendingAppend
+	// looks are the spaces that the page looks at, which it tells the worker's successor too.
+	looks map[space.ID]bool
 }
 
 type pendingAppend struct {
@@ -56,13 +58,30 @@ func (t *tab) start() {
 	if !t.device.locks {
 		random.Read(loaded.Meta.Session[:])
 	}
-	t.core = replica.New(replica.Config{Sync: true, ClientVersion: "1.2.3", Rand: random, Credit: 2000}, loaded)
+	t.core = replica.New(replica.Config{
+		Sync: true, ClientVersion: "1.2.3", Rand: random, Credit: 2000, PullAll: t.device.mute,
+	}, loaded)
 	w.logf("%s starts", t)
 	t.contend()
 	t.poll(t.life)
 	for _, a := range t.unacknowledged {
 		t.append(a)
 	}
+	for _, id := range sortedIDs(t.looks) {
+		t.open(id)
+	}
+}
+
+// open looks at a space from now on.
+func (t *tab) open(id space.ID) {
+	t.looks[id] = true
+	t.step(replica.Open{Ref: t.ref(&pendingAppend{space: id}), Space: id})
+}
+
+// close looks at a space no more.
+func (t *tab) close(id space.ID) {
+	delete(t.looks, id)
+	t.step(replica.Close{Space: id})
 }
 
 func (t *tab) poll(life int) {
@@ -166,7 +185,8 @@ func (t *tab) step(in replica.Input) {
 		w.after(w.random.Uint64N(40), func() { t.runCommit(life, commit) })
 	}
 	if effects.Survey {
-		later(func() { t.answer(replica.Surveyed{Loaded: t.device.store.Load()}, replica.Surveyed{}) })
+		after := effects.SurveyAfter
+		later(func() { t.answer(replica.Surveyed{Changes: t.device.store.Changes(after)}, replica.Surveyed{}) })
 	}
 	for _, id := range effects.Refresh {
 		later(func() {
@@ -218,11 +238,13 @@ func (t *tab) step(in replica.Input) {
 		})
 	}
 	for _, hint := range effects.Hints {
-		for _, other := range t.device.tabs {
-			if other != t && !w.chance(3) {
-				w.after(w.between(1, 20), func() { other.step(hint) })
-			}
-		}
+		t.tellOthers(hint)
+	}
+	if len(effects.Looking) > 0 {
+		t.tellOthers(replica.Looking{Spaces: effects.Looking})
+	}
+	if effects.WhoLooks {
+		t.tellOthers(replica.WhoLooks{})
 	}
 	for _, n := range effects.Notices {
 		t.notice(n)
@@ -235,6 +257,16 @@ func (t *tab) step(in replica.Input) {
 				t.step(replica.Tick{})
 			}
 		})
+	}
+}
+
+// tellOthers tells the device's other tabs something, which may be lost.
+func (t *tab) tellOthers(in replica.Input) {
+	w := t.device.world
+	for _, other := range t.device.tabs {
+		if other != t && !t.device.mute && !w.chance(3) {
+			w.after(w.between(1, 20), func() { other.step(in) })
+		}
 	}
 }
 
@@ -366,7 +398,7 @@ func (t *tab) createSpace() {
 	w.made[id] = genesis
 	w.logf("%s makes %s", t, short(id))
 	t.append(&pendingAppend{space: id, insert: &replica.SpaceInfo{Genesis: &genesis, Position: space.Start(id), Module: module.Open}})
-	t.step(replica.Open{Ref: t.ref(&pendingAppend{space: id}), Space: id})
+	t.open(id)
 }
 
 // write appends a transaction of one to five events.

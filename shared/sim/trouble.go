@@ -34,8 +34,13 @@ func (w *World) act(t *tab) {
 	case len(w.spaces) == 0, w.chance(12) && len(w.spaces) < 12:
 		t.createSpace()
 	case w.chance(8):
+		t.open(w.spaces[w.random.IntN(len(w.spaces))])
+	case w.chance(8) && len(t.looks) > 0:
+		looks := sortedIDs(t.looks)
+		t.close(looks[w.random.IntN(len(looks))])
+	case w.chance(20):
 		id := w.spaces[w.random.IntN(len(w.spaces))]
-		t.step(replica.Open{Ref: t.ref(&pendingAppend{space: id}), Space: id})
+		t.step(replica.Pin{Ref: t.ref(&pendingAppend{space: id}), Space: id, Pinned: !w.chance(3)})
 	case len(own) == 0:
 	case w.chance(15):
 		w.changeMind(t, own[w.random.IntN(len(own))])

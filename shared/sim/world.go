@@ -159,8 +159,8 @@ const quietLimit = 3_600_000
 //   - the transactions of one device in one space are in the log in outbox order
 //   - positions of a replica never go back
 //   - the log has no holes and no id twice, and hashes to its head
-//   - when all is quiet, every replica holds the same records and chain as the server for each space that it knows,
-//     and its outbox is empty
+//   - when all is quiet, every outbox is empty, and every replica holds the same records and chain as the server for
+//     each space that it pulls; when somebody looks then at the others, soon for each space that it knows
 func (w *World) Run() error {
 	for _, d := range w.devices {
 		d.start()
@@ -175,7 +175,7 @@ func (w *World) Run() error {
 		w.now = max(w.now, e.at)
 		e.do()
 		if w.calm && w.now >= nextLook {
-			if w.isQuiet() {
+			if w.isQuiet() && !w.lookAtAll() {
 				w.checkQuiet()
 				return w.failed
 			}
