@@ -97,8 +97,8 @@ type Client struct {
 	suspended bool
 	idle      []chan<- struct{} // told once no commit is waited for
 	closing   bool
-	drained   []chan<- error // told once nothing waits to become durable
-	opened    map[space.ID]bool
+	drained   []chan<- error   // told once nothing waits to become durable
+	opened    map[space.ID]int // how many handles of a space are open
 }
 
 // Change tells what a listener may want to look at again.
@@ -144,10 +144,11 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 		jobs: make(chan func(), 64), stopped: make(chan struct{}),
 		core: replica.New(replica.Config{
 			Sync: config.URL != "", ClientVersion: config.ClientVersion, Rand: config.Rand,
+			PullAll: config.Lead != nil && config.Channel == nil, // nobody can tell what other tabs look at
 		}, loaded),
 		ids:     space.NewIDSource(config.Rand),
 		waiting: make(map[uint64]func(error)), receipts: make(map[space.ID]map[space.ULID][]*Receipt),
-		listeners: make(map[int]func(Change)), opened: make(map[space.ID]bool),
+		listeners: make(map[int]func(Change)), opened: make(map[space.ID]int),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.timer, c.beat, c.polls = stopped(), stopped(), stopped()
@@ -221,12 +222,11 @@ func (c *Client) CreateSpace(ctx context.Context, options SpaceOptions) (*Space,
 		}
 		genesis := &space.Genesis{Stamp: stamp, Creator: c.identity, Module: options.Module, Params: options.Params}
 		id = genesis.ID()
-		c.opened[id] = true
 		ref := c.ref(func(err error) { finished <- err })
 		c.step(replica.Append{Ref: ref, Space: id, AppendedAt: wallClock(), Insert: &replica.SpaceInfo{
 			Genesis: genesis, Position: space.Start(id), Module: options.Module,
 		}})
-		c.step(replica.Open{Ref: c.ref(nil), Space: id})
+		c.open(id)
 	})
 	if err == nil {
 		err = wait(ctx, finished)
@@ -237,19 +237,47 @@ func (c *Client) CreateSpace(ctx context.Context, options SpaceOptions) (*Space,
 	return &Space{client: c, id: id}, nil
 }
 
-// Space returns the space with the given ID and begins to pull it, also where this replica has never seen it.
+// Space returns a handle on the space with the given ID and begins to pull it, also where this replica has never seen
+// it: the space is kept up to date until [Space.Close].
+//
+// Of the spaces of a replica, those are pulled that are open, in this client or in another one that shares the store;
+// that are pinned, see [Space.Pin]; and that have transactions in the outbox. Of the others the replica knows that they
+// are there and what they were made from, and what was pulled of them before stays and can be read: of ten thousand
+// spaces those cost something that somebody looks at. A space that should be up to date offline, though nobody looked
+// at it lately, is one to pin.
 func (c *Client) Space(id space.ID) *Space {
-	c.post(func() {
-		if !c.opened[id] {
-			c.opened[id] = true
-			c.step(replica.Open{Space: id, Ref: c.ref(func(err error) {
-				if err != nil {
-					delete(c.opened, id) // the store did not take it: the next call tries again
-				}
-			})})
-		}
-	})
+	c.post(func() { c.open(id) })
 	return &Space{client: c, id: id}
+}
+
+// open counts a handle.
+func (c *Client) open(id space.ID) {
+	if c.opened[id]++; c.opened[id] == 1 {
+		c.step(replica.Open{Space: id, Ref: c.ref(func(err error) {
+			if err != nil {
+				delete(c.opened, id) // the store did not take it: the next handle tries again
+			}
+		})})
+	}
+}
+
+// closed takes a handle off the count.
+func (c *Client) closed(id space.ID) {
+	switch c.opened[id] {
+	case 0:
+	case 1:
+		delete(c.opened, id)
+		c.step(replica.Close{Space: id})
+	default:
+		c.opened[id]--
+	}
+}
+
+// Info returns what the replica knows of a space now, without opening it.
+func (c *Client) Info(id space.ID) SpaceInfo {
+	info := SpaceInfo{ID: id}
+	c.call(context.Background(), func() { info = c.info(id) })
+	return info
 }
 
 // Spaces returns every space of the replica, ascending by ID. A closed client has none.

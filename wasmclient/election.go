@@ -12,7 +12,7 @@ const (
 	handedFor    = 5_000  // how long after an offer the loss of the lead is its outcome
 )
 
-// Message is what a tab tells the others over a [Channel]: a hint, or a word of the election.
+// Message is what a tab tells the others over a [Channel]: a hint, what it looks at, or a word of the election.
 type Message struct {
 	// Kind is empty for a hint: Space has Version now, or a later one.
 	Kind    string
@@ -22,7 +22,15 @@ type Message struct {
 	From   uint64 // the tab that speaks, by the name that it took for this life
 	To     uint64 // the tab that is meant; 0: all
 	Hidden bool   // nobody looks at the tab that speaks
+
+	Looking []space.ID // what the tab that speaks looks at, of the kind "looking"
 }
+
+// What tabs say about spaces, beside hints.
+const (
+	wordLooking  = "looking"   // I look at these: pull them, whoever leads
+	wordWhoLooks = "who looks" // I lead now: what does everybody look at?
+)
 
 // The words of an election.
 const (

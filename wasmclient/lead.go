@@ -60,15 +60,22 @@ func (c *Client) leave() {
 
 // say tells the other tabs something.
 func (c *Client) say(m Message) {
-	if c.hush != nil && m != (Message{}) {
+	if c.hush != nil && (m.Kind != "" || m.Version != 0) {
 		c.config.Channel.Send(m)
 	}
 }
 
 // hear takes what another tab says.
 func (c *Client) hear(m Message) {
-	if m.Kind == "" {
+	switch m.Kind {
+	case "":
 		c.step(replica.Hint{Space: m.Space, Version: m.Version})
+		return
+	case wordLooking:
+		c.step(replica.Looking{Spaces: m.Looking})
+		return
+	case wordWhoLooks:
+		c.step(replica.WhoLooks{})
 		return
 	}
 	say, take := c.election.heard(c.now(), m, c.core.Idle)

@@ -66,11 +66,11 @@ func (c *Client) step(input replica.Input) {
 	}
 	if effects.Survey {
 		c.background(func(ctx context.Context) replica.Input {
-			loaded, err := c.config.Store.Load(ctx)
+			changes, err := c.config.Store.Changes(ctx, effects.SurveyAfter)
 			if err != nil {
 				c.log("looking for changes of other tabs failed: " + err.Error())
 			}
-			return replica.Surveyed{Loaded: loaded}
+			return replica.Surveyed{Changes: changes}
 		})
 	}
 	for _, id := range effects.Refresh {
@@ -111,6 +111,12 @@ func (c *Client) step(input replica.Input) {
 	}
 	for _, hint := range effects.Hints {
 		c.say(Message{Space: hint.Space, Version: hint.Version})
+	}
+	if len(effects.Looking) > 0 {
+		c.say(Message{Kind: wordLooking, Looking: effects.Looking})
+	}
+	if effects.WhoLooks {
+		c.say(Message{Kind: wordWhoLooks})
 	}
 	c.notice(effects.Notices)
 	if effects.WakeAt == 0 {

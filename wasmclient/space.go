@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"skerry/shared/digest"
@@ -14,11 +15,12 @@ import (
 	"skerry/shared/wire"
 )
 
-// Space is one space of a client's replica. It is a handle: copies and further ones for the same ID are equal. Its
-// methods are safe for concurrent use.
+// Space is one space of a client's replica. It is a handle, and keeps the space open until it is closed; further ones
+// for the same ID do the same. Its methods are safe for concurrent use.
 type Space struct {
 	client *Client
 	id     space.ID
+	closed atomic.Bool
 }
 
 // SpaceInfo is what a replica knows of a space.
@@ -26,6 +28,7 @@ type SpaceInfo struct {
 	ID       space.ID
 	Genesis  *space.Genesis // nil while only the ID is known
 	Created  bool           // the server has it
+	Pinned   bool           // it is kept up to date also while nobody looks at it
 	Module   digest.Digest  // the module that judges now; zero while unknown
 	Position space.Position // how far the replica has it
 	Head     uint64         // where the server's log ended when it last told; a hint, never below Position
@@ -41,16 +44,28 @@ type SpaceInfo struct {
 func (s *Space) ID() space.ID { return s.id }
 
 // Info returns what the replica knows of the space now.
-func (s *Space) Info() SpaceInfo {
-	info := SpaceInfo{ID: s.id}
-	s.client.call(context.Background(), func() { info = s.client.info(s.id) })
-	return info
+func (s *Space) Info() SpaceInfo { return s.client.Info(s.id) }
+
+// Close says that nobody looks at the space by this handle any more. When no handle is open, nor one of another client
+// that shares the store, the space is pulled for a minute still and then no more, unless it is pinned or has
+// transactions in the outbox. What is here stays. A closed handle still reads and appends. Closing twice is harmless,
+// and who looks at few spaces need not close any.
+func (s *Space) Close() {
+	if s.closed.CompareAndSwap(false, true) {
+		s.client.post(func() { s.client.closed(s.id) })
+	}
+}
+
+// Pin keeps the space up to date from now on whether somebody looks at it or not, or ends that. It returns when that is
+// durable on this device; it holds for all who share the store, until it is changed.
+func (s *Space) Pin(ctx context.Context, pinned bool) error {
+	return s.do(ctx, "pin", func(ref uint64) replica.Input { return replica.Pin{Ref: ref, Space: s.id, Pinned: pinned} })
 }
 
 func (c *Client) info(id space.ID) SpaceInfo {
 	status := c.core.Space(id)
 	info := SpaceInfo{
-		ID: id, Genesis: status.Info.Genesis, Created: status.Info.Created, Module: status.Info.Module,
+		ID: id, Genesis: status.Info.Genesis, Created: status.Info.Created, Pinned: status.Info.Pinned, Module: status.Info.Module,
 		Position: status.Info.Position, Head: max(status.Info.Head, status.Info.Position.Seq),
 		CaughtUp: status.CaughtUp, Pending: status.Pending, Rejected: status.Rejected,
 		RetryAt: c.wall(status.RetryAt), Code: status.Code, Reason: status.Reason,

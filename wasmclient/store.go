@@ -20,6 +20,10 @@ type Store interface {
 	// Load reads what a tab needs to start.
 	Load(ctx context.Context) (*replica.Loaded, error)
 
+	// Changes tells which spaces were changed after the change with a number, as [replica.Changes] says; it is called
+	// every few seconds and meant to cost next to nothing where little changed.
+	Changes(ctx context.Context, after uint64) (*replica.Changes, error)
+
 	// RaiseEpoch adds one to the epoch in a strict transaction that runs after every transaction of the tab that
 	// led before, and returns what is loaded then: a new leader starts from it and from nothing else.
 	RaiseEpoch(ctx context.Context) (*replica.Loaded, error)

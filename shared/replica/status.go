@@ -138,8 +138,8 @@ func (r *Replica) Space(id space.ID) SpaceStatus {
 
 // Spaces returns the IDs of all spaces that the store knows, ascending.
 func (r *Replica) Spaces() []space.ID {
-	var ids []space.ID
-	for _, s := range r.sorted() {
+	ids := make([]space.ID, 0, len(r.spaces))
+	for _, s := range r.spaces {
 		if s.known {
 			ids = append(ids, s.id)
 		}

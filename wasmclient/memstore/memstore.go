@@ -88,6 +88,12 @@ func (s *Store) Load(ctx context.Context) (loaded *replica.Loaded, err error) {
 	return loaded, err
 }
 
+// Changes implements [wasmclient.Store].
+func (s *Store) Changes(ctx context.Context, after uint64) (changes *replica.Changes, err error) {
+	err = s.with(ctx, func(m *replica.Model) { changes = m.Changes(after) })
+	return changes, err
+}
+
 // RaiseEpoch implements [wasmclient.Store].
 func (s *Store) RaiseEpoch(ctx context.Context) (loaded *replica.Loaded, err error) {
 	err = s.with(ctx, func(m *replica.Model) { loaded = m.RaiseEpoch() })

@@ -51,6 +51,9 @@ func testRandom(s *suite) {
 		if step%50 == 49 || step == steps-1 {
 			s.compare(h, model, step)
 		}
+		if random.IntN(10) == 0 {
+			s.compareChanges(h, model, random.Uint64N(uint64(step)+1), step)
+		}
 		if f := g.feed(); random.IntN(4) == 0 {
 			from, limit := random.Uint64N(f.position.Seq+2), 1+random.IntN(50)
 			if a, b := h.read(f.id, from, limit, 1<<30), try(model.Read(s.ctx, f.id, from, limit, 1<<30)).or(s, "read"); recordsDigest(a) != recordsDigest(b) {
@@ -67,6 +70,21 @@ func (s *suite) compare(h handle, model *memstore.Store, step int) {
 	s.Helper()
 	if got, want := h.everything(), describe(s, model); got != want {
 		s.Fatalf("after step %d the store has\n%s\nwant\n%s", step, got, want)
+	}
+}
+
+// compareChanges compares what changed after a number: the store may name more, with their right versions.
+func (s *suite) compareChanges(h handle, model *memstore.Store, after uint64, step int) {
+	s.Helper()
+	got := try(h.Changes(s.ctx, after)).or(s, "read changes")
+	want := try(model.Changes(s.ctx, after)).or(s, "read the model's changes")
+	if got.Number != want.Number || got.Epoch != want.Epoch {
+		s.Fatalf("after step %d the last change is %d of epoch %d, want %d of %d", step, got.Number, got.Epoch, want.Number, want.Epoch)
+	}
+	for _, c := range want.Spaces {
+		if !slices.Contains(got.Spaces, c) {
+			s.Fatalf("after step %d the changes after %d are %v, want %v", step, after, got.Spaces, want.Spaces)
+		}
 	}
 }
 
@@ -121,6 +139,10 @@ func (g *generator) part(f *feed) replica.SpaceCommit {
 	if g.chance(5) {
 		created := g.chance(50)
 		part.SetCreated = &created
+	}
+	if g.chance(5) {
+		pinned := g.chance(50)
+		part.SetPinned = &pinned
 	}
 	if g.chance(5) {
 		part.SetModule = digest.Of([]byte{byte(g.Uint32())})

@@ -90,17 +90,18 @@ export class Client {
   async createSpace(options: SpaceOptions = {}): Promise<Space> {
     this.#check();
     const params = options.params === undefined ? new Uint8Array() : encodeValue(options.params);
-    const id = await this.#replica.create(options.module ?? "open", params, this.ids.next());
+    const id = await this.#replica.create(options.module ?? "open", params, this.ids.next(), this);
     return this.#spaceOf(id);
   }
 
   /**
-   * Returns the space with an ID, which need not be known here yet: from now on it is kept up to date, as far as the
-   * server lets this identity read it.
+   * Returns the space with an ID, which need not be known here yet: until {@link Space.close} it is kept up to date, as
+   * far as the server lets this identity read it. Of the others `spaces()` tells that they are there; see
+   * {@link Space.pin} for what is to be read offline.
    */
   space(id: string): Space {
     const checked = checkDigest(id, "a space's ID");
-    if (!this.#closing) this.#replica.openSpace(checked);
+    if (!this.#closing) this.#replica.openSpace(checked, this);
     return this.#spaceOf(checked);
   }
 
@@ -153,6 +154,7 @@ export class Client {
     const closed = closedError();
     for (const receipt of this.#open) receipt.fail(closed);
     this.#open.clear();
+    for (const id of this.#spaces.keys()) this.#replica.closeSpace(id, this);
     const stops = [...this.#stops];
     this.#stops.clear();
     for (const [stop, last] of stops) {
@@ -187,6 +189,11 @@ export class Client {
   /** @internal */
   infoOf(id: string): SpaceInfo {
     return this.#replica.infoOf(id);
+  }
+
+  /** @internal */
+  closeSpace(id: string): void {
+    this.#replica.closeSpace(id, this);
   }
 
   /** @internal */

@@ -61,7 +61,8 @@ export class Replica implements Host {
 
   readonly #infos = new Map<string, SpaceInfo>();
   readonly #unknown = new Map<string, SpaceInfo>(); // asked for, and nothing known yet
-  readonly #opened = new Set<string>(); // spaces that the worker was told of
+  readonly #opened = new Set<string>(); // spaces that the worker was told to look at
+  readonly #users = new Map<string, Set<object>>(); // who looks at each space, beside watchers
   readonly #made = new Map<string, readonly unknown[]>(); // spaces that are nowhere else, where storage is memory
   readonly #listeners = new Set<() => void>();
   readonly #watchers = new Map<string, Set<() => void>>();
@@ -233,18 +234,40 @@ export class Replica implements Host {
   }
 
   /** Makes a space; with the same stamp it is the same one, also when a worker dies over it. */
-  async create(module: string, params: Uint8Array, stamp: Uint8Array): Promise<string> {
+  async create(module: string, params: Uint8Array, stamp: Uint8Array, user: object): Promise<string> {
     const message = ["create", module, params, stamp];
     const info = decodeInfo((await this.#link.call(...(message as [string, ...unknown[]])))!);
     if (this.status.storage.state === "memory") this.#made.set(info.id, message);
     this.#opened.add(info.id);
+    this.openSpace(info.id, user);
     this.#learn(info);
     return info.id;
   }
 
-  /** Makes the worker open a space, so that it is pulled. */
-  openSpace(id: string): void {
-    if (this.#opened.has(id)) return;
+  /** Notes that somebody looks at a space, so that it is pulled. */
+  openSpace(id: string, user: object): void {
+    const users = this.#users.get(id);
+    if (users) users.add(user);
+    else this.#users.set(id, new Set([user]));
+    this.#look(id);
+  }
+
+  /** Ends what `openSpace` began. Who watches the space goes on looking at it. */
+  closeSpace(id: string, user: object): void {
+    const users = this.#users.get(id);
+    if (users?.delete(user) && users.size === 0) this.#users.delete(id);
+    this.#look(id);
+  }
+
+  /** Tells the worker whether anybody looks at a space. */
+  #look(id: string): void {
+    const looked = this.#users.has(id) || this.#watchers.has(id);
+    if (looked === this.#opened.has(id)) return;
+    if (!looked) {
+      this.#opened.delete(id);
+      this.#link.tell("leave", id);
+      return;
+    }
     this.#opened.add(id);
     this.#link.call("space", id).then(
       (bytes) => this.#learn(decodeInfo(bytes!)),
@@ -353,9 +376,12 @@ export class Replica implements Host {
     let watchers = this.#watchers.get(id);
     if (!watchers) this.#watchers.set(id, (watchers = new Set()));
     watchers.add(watcher);
+    this.#look(id);
     return () => {
       watchers.delete(watcher);
-      if (watchers.size === 0 && this.#watchers.get(id) === watchers) this.#watchers.delete(id);
+      if (watchers.size > 0 || this.#watchers.get(id) !== watchers) return;
+      this.#watchers.delete(id);
+      this.#look(id);
     };
   }
 

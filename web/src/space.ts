@@ -42,6 +42,26 @@ export class Space {
     return this.#client.infoOf(this.id);
   }
 
+  /**
+   * Says that this client does not look at the space any more. A space that nobody looks at, in any tab, is kept up to
+   * date for a minute still and then no more, unless it is pinned or something waits in it; what is here stays, and can
+   * be read. Who subscribes to it, iterates over it live, or calls {@link Client.space} looks at it again. A page that
+   * opens few spaces need not close any.
+   */
+  close(): void {
+    this.#client.closeSpace(this.id);
+  }
+
+  /** Keeps the space up to date from now on, also while nobody looks at it: for what is to be there offline. */
+  async pin(): Promise<void> {
+    await this.#client.call("pin", this.id, true);
+  }
+
+  /** Ends what {@link Space.pin} began. */
+  async unpin(): Promise<void> {
+    await this.#client.call("pin", this.id, false);
+  }
+
   /** Calls `onChange` when the space may have changed, until the returned function is called. */
   subscribe(onChange: () => void): () => void {
     return this.#client.watch(this.id, onChange);

@@ -57,6 +57,8 @@ export interface SpaceInfo {
   readonly params: unknown;
   /** Whether the server has it. */
   readonly created: boolean;
+  /** Whether it is kept up to date also while nobody looks at it, see {@link Space.pin}. */
+  readonly pinned: boolean;
   /** The newest event that this replica has. */
   readonly seq: number;
   /** Where the server's log ended when it last told, never below `seq`: a hint for showing progress. */
@@ -226,6 +228,7 @@ type PackedInfo = [
   code: number,
   reason: string,
   head: number,
+  pinned: boolean,
 ];
 
 type PackedStatus = [
@@ -247,7 +250,7 @@ type PackedStatus = [
 type PackedTransaction = [author: string, api: string, version: string, events: [Uint8Array, string, Uint8Array, Uint8Array][]];
 
 function unpackInfo(packed: PackedInfo): SpaceInfo {
-  const [id, genesis, created, module, seq, chain, caughtUp, pending, rejected, retryAt, code, reason, head] = packed;
+  const [id, genesis, created, module, seq, chain, caughtUp, pending, rejected, retryAt, code, reason, head, pinned] = packed;
   const current = toHex(module);
   const made = genesis ? toHex(genesis[2]) : undefined;
   return Object.freeze({
@@ -258,6 +261,7 @@ function unpackInfo(packed: PackedInfo): SpaceInfo {
     genesisModule: made,
     params: genesis && genesis[3].length > 0 ? decodePayload(genesis[3]) : undefined,
     created,
+    pinned,
     seq,
     head,
     chain: toHex(chain),
@@ -281,6 +285,7 @@ export function emptyInfo(id: string): SpaceInfo {
     genesisModule: undefined,
     params: undefined,
     created: false,
+    pinned: false,
     seq: 0,
     head: 0,
     chain: id,

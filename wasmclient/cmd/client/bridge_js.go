@@ -34,7 +34,7 @@ type bridge struct {
 
 	mu      sync.Mutex
 	queue   []js.Value
-	spaces  map[space.ID]*wasmclient.Space
+	spaces  map[space.ID]*handle
 	changed map[space.ID]struct{}
 	blocked bool          // the database lets nobody in, since another tab holds it
 	wake    chan struct{} // has a token when changed or the status may have changed
@@ -44,7 +44,7 @@ func newBridge(ctx context.Context, script js.Value) *bridge {
 	return &bridge{
 		ctx: ctx, script: script,
 		inbox: make(chan struct{}, 1), moments: make(chan moment, 64), wake: make(chan struct{}, 1),
-		spaces: map[space.ID]*wasmclient.Space{}, changed: map[space.ID]struct{}{},
+		spaces: map[space.ID]*handle{}, changed: map[space.ID]struct{}{},
 	}
 }
 
@@ -161,11 +161,21 @@ func (b *bridge) handle(ref int, method string, message js.Value) {
 		b.reply(ref, wire.Errorf(wire.CodeBadArgument, "a space's ID is 64 hexadecimal digits"), nil)
 		return
 	}
+	if method == "space" { // id -> info: the page looks at it from now on
+		info := b.look(id).Info()
+		b.reply(ref, nil, appendInfo(nil, &info))
+		return
+	}
+	if method == "leave" { // id: the page looks at it no more
+		b.leave(id)
+		b.reply(ref, nil, nil)
+		return
+	}
 	s := b.space(id)
 	switch method {
-	case "space": // id -> info
-		info := s.Info()
-		b.reply(ref, nil, appendInfo(nil, &info))
+	case "pin": // id, pinned
+		pinned := message.Index(3).Bool()
+		go func() { b.reply(ref, s.Pin(b.ctx, pinned), nil) }()
 	case "append": // id, transaction -> (applied), then (durable), then [seq] (synced)
 		b.append(ref, s, bytesOf(message.Index(3)))
 	case "receipt": // id, transaction's id -> the same
@@ -300,43 +310,49 @@ func (b *bridge) appendStatus(packed []byte) []byte {
 // infos returns the rows of some spaces without opening those that the page has not.
 func (b *bridge) infos(of map[space.ID]struct{}) []wasmclient.SpaceInfo {
 	var infos []wasmclient.SpaceInfo
-	if len(of) == 0 {
-		return nil
-	}
-	missing := 0
 	for id := range of {
-		if s := b.opened(id); s != nil {
-			infos = append(infos, s.Info())
-		} else {
-			missing++
-		}
-	}
-	if missing > 0 {
-		for _, info := range b.client.Spaces() {
-			if _, wanted := of[info.ID]; wanted && b.opened(info.ID) == nil {
-				infos = append(infos, info)
-			}
-		}
+		infos = append(infos, b.client.Info(id))
 	}
 	return infos
 }
 
-func (b *bridge) opened(id space.ID) *wasmclient.Space {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.spaces[id]
+// A handle is a space as the page uses it.
+type handle struct {
+	*wasmclient.Space
+	looked bool // the page looks at it
 }
 
-// space returns the space that id names, opened.
+// space returns the space that id names, for something that is no looking at it.
 func (b *bridge) space(id space.ID) *wasmclient.Space {
-	if s := b.opened(id); s != nil {
-		return s
-	}
-	s := b.client.Space(id)
 	b.mu.Lock()
-	b.spaces[id] = s
-	b.mu.Unlock()
-	return s
+	defer b.mu.Unlock()
+	h := b.spaces[id]
+	if h == nil {
+		h = &handle{Space: b.client.Space(id)}
+		h.Close()
+		b.spaces[id] = h
+	}
+	return h.Space
+}
+
+// look opens the space that id names, if the page has not.
+func (b *bridge) look(id space.ID) *wasmclient.Space {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if h := b.spaces[id]; h == nil || !h.looked {
+		b.spaces[id] = &handle{b.client.Space(id), true}
+	}
+	return b.spaces[id].Space
+}
+
+// leave closes what look opened.
+func (b *bridge) leave(id space.ID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if h := b.spaces[id]; h != nil {
+		h.Close()
+		h.looked = false
+	}
 }
 
 func (b *bridge) create(name string, options wasmclient.SpaceOptions) ([]byte, error) {
@@ -352,7 +368,10 @@ func (b *bridge) create(name string, options wasmclient.SpaceOptions) ([]byte, e
 		return nil, err
 	}
 	b.mu.Lock()
-	b.spaces[s.ID()] = s
+	if h := b.spaces[s.ID()]; h != nil {
+		h.Close()
+	}
+	b.spaces[s.ID()] = &handle{s, true}
 	b.mu.Unlock()
 	info := s.Info()
 	return appendInfo(nil, &info), nil

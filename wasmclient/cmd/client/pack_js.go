@@ -65,9 +65,9 @@ func appendStatus(b []byte, s *wasmclient.Status) []byte {
 }
 
 // appendInfo: [id, genesis or nil, created, module, seq, chain, caughtUp, pending, rejected, retryAt, code, reason,
-// head], genesis being [stamp, creator, module, params].
+// head, pinned], genesis being [stamp, creator, module, params].
 func appendInfo(b []byte, s *wasmclient.SpaceInfo) []byte {
-	b = appendArray(b, 13)
+	b = appendArray(b, 14)
 	b = appendBytes(b, s.ID[:])
 	if s.Genesis == nil {
 		b = appendNil(b)
@@ -84,7 +84,8 @@ func appendInfo(b []byte, s *wasmclient.SpaceInfo) []byte {
 	b = appendUint(b, s.RetryAt)
 	b = appendUint(b, uint64(s.Code))
 	b = appendText(b, s.Reason)
-	return appendUint(b, s.Head)
+	b = appendUint(b, s.Head)
+	return appendBool(b, s.Pinned)
 }
 
 // appendOutboxRow: [id, transaction, state, appendedAt, seq, code, reason, retryAt].

@@ -104,6 +104,7 @@ func touched(c *replica.Commit) []string {
 // apply reads, checks and writes. The transaction is complete when it returns neither an error nor stale.
 func (s *Store) apply(t *transaction, c *replica.Commit) (*replica.CommitResult, error) {
 	reader, writer, epochReply, server := t.getMeta(metaMinReader), t.getMeta(metaMinWriter), t.getMeta(metaEpoch), t.getMeta(metaServer)
+	log := t.getMeta(metaChanges)
 	parts := make([]*part, len(c.Spaces))
 	for i := range c.Spaces {
 		parts[i] = t.ask(&c.Spaces[i])
@@ -166,6 +167,9 @@ func (s *Store) apply(t *transaction, c *replica.Commit) (*replica.CommitResult,
 		if err := p.write(t); err != nil {
 			return nil, err
 		}
+	}
+	if err := t.note(log, parts); err != nil {
+		return nil, err
 	}
 	if err := t.removeAdded(parts); err != nil {
 		return nil, err
@@ -339,6 +343,12 @@ func (p *part) write(t *transaction) error {
 	p.known.tail = p.tail
 	t.put(storeSpaces, p.key, appendSpaceRow(nil, &p.known))
 	t.putMeta(versionName(p.Space), appendNumber(p.counter))
+
+	if p.SetPinned != nil && *p.SetPinned {
+		t.putMeta(pinnedName(p.Space), appendNumber(1))
+	} else if p.SetPinned != nil {
+		t.delete(storeMeta, js.ValueOf(pinnedName(p.Space)))
+	}
 
 	for id, there := range p.changes.write {
 		key := rowKey{p.key, id}.array()

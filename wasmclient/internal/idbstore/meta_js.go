@@ -10,23 +10,28 @@ import (
 // version is what this code can read and write, compared with meta's min_reader and min_writer.
 const version = 1
 
-// The names in meta. The counters of spaces are under versionPrefix and the space's digest in hexadecimal.
+// The names in meta. The counters of spaces are under versionPrefix and the space's digest in hexadecimal; under
+// pinnedPrefix and the same there is something for spaces that are pinned.
 const (
 	metaEpoch     = "epoch"
 	metaIdentity  = "identity"
 	metaSession   = "session"
 	metaServer    = "server"
 	metaSince     = "since"
+	metaChanges   = "changes"
 	metaMinReader = "min_reader"
 	metaMinWriter = "min_writer"
 	versionPrefix = "version/"
+	pinnedPrefix  = "pinned/"
 )
 
 func versionName(id space.ID) string { return versionPrefix + id.String() }
 
-// spaceOfVersion returns the space whose counter has this name in meta.
-func spaceOfVersion(name string) (space.ID, bool) {
-	hex, ok := strings.CutPrefix(name, versionPrefix)
+func pinnedName(id space.ID) string { return pinnedPrefix + id.String() }
+
+// spaceOf returns the space of a name in meta that begins so.
+func spaceOf(prefix, name string) (space.ID, bool) {
+	hex, ok := strings.CutPrefix(name, prefix)
 	if !ok {
 		return space.ID{}, false
 	}

@@ -64,10 +64,10 @@ func (t *transaction) load() (*loadedMeta, error) {
 		return nil, err
 	}
 	loaded := new(loadedMeta)
-	versions := map[space.ID]uint64{}
+	counters := counters{versions: map[space.ID]uint64{}, pinned: map[space.ID]bool{}}
 	name, value := names.result(), values.result()
 	for i := range name.Length() {
-		if err := loaded.take(name.Index(i).String(), jsbind.ToBytes(value.Index(i)), versions); err != nil {
+		if err := loaded.take(name.Index(i).String(), jsbind.ToBytes(value.Index(i)), &counters); err != nil {
 			return nil, err
 		}
 	}
@@ -81,13 +81,20 @@ func (t *transaction) load() (*loadedMeta, error) {
 			return nil, fmt.Errorf("read space %v: %w", summary.Space, err)
 		}
 		summary.Info = row.info
-		summary.Version, summary.Outbox = versions[summary.Space], counts[summary.Space]
+		summary.Info.Pinned = counters.pinned[summary.Space]
+		summary.Version, summary.Outbox = counters.versions[summary.Space], counts[summary.Space]
 	}
 	return loaded, nil
 }
 
+// counters is what meta has of each space.
+type counters struct {
+	versions map[space.ID]uint64
+	pinned   map[space.ID]bool
+}
+
 // take takes one value of meta.
-func (l *loadedMeta) take(name string, value []byte, versions map[space.ID]uint64) (err error) {
+func (l *loadedMeta) take(name string, value []byte, spaces *counters) (err error) {
 	var text []byte
 	switch name {
 	case metaEpoch:
@@ -105,6 +112,10 @@ func (l *loadedMeta) take(name string, value []byte, versions map[space.ID]uint6
 		if text, err = decodeText(value); len(text) > 0 {
 			l.Meta.Since = text
 		}
+	case metaChanges:
+		var log changeLog
+		log, err = decodeChangeLog(value)
+		l.Changes = log.number
 	case metaMinReader, metaMinWriter:
 		var least uint64
 		least, err = decodeNumber(value)
@@ -113,8 +124,10 @@ func (l *loadedMeta) take(name string, value []byte, versions map[space.ID]uint6
 			err = wasmclient.ErrNewerStore
 		}
 	default:
-		if id, ok := spaceOfVersion(name); ok {
-			versions[id], err = decodeNumber(value)
+		if id, ok := spaceOf(versionPrefix, name); ok {
+			spaces.versions[id], err = decodeNumber(value)
+		} else if id, ok := spaceOf(pinnedPrefix, name); ok {
+			spaces.pinned[id] = true
 		}
 	}
 	return err
@@ -150,6 +163,7 @@ func (s *Store) Refresh(ctx context.Context, id space.ID) (*replica.Snapshot, er
 		snapshot = &replica.Snapshot{Space: id, Info: replica.SpaceInfo{Position: space.Start(id)}}
 		key := jsbind.FromBytes(id[:])
 		epoch, counter, row := t.getMeta(metaEpoch), t.getMeta(versionName(id)), t.get(storeSpaces, key)
+		pinned := t.getMeta(pinnedName(id))
 		refused := t.getAll(storeRejected, within(key), 0)
 		var err error
 		if snapshot.Outbox, err = t.entries(key); err != nil { // waits for what was asked above too
@@ -170,6 +184,7 @@ func (s *Store) Refresh(ctx context.Context, id space.ID) (*replica.Snapshot, er
 				return fmt.Errorf("read space %v: %w", id, err)
 			}
 			snapshot.Known, snapshot.Info = true, known.info
+			snapshot.Info.Pinned = !pinned.value().IsUndefined()
 		}
 		return nil
 	}, storeMeta, storeSpaces, storeOutbox, storeRejected)

@@ -141,6 +141,9 @@ func FromBytes(b []byte) js.Value {
 	return array
 }
 
+// IsBytes reports whether a value is a Uint8Array.
+func IsBytes(v js.Value) bool { return v.Type() == js.TypeObject && v.InstanceOf(uint8Array) }
+
 // ToBytes returns a copy of a Uint8Array or an ArrayBuffer; nil of undefined and null.
 func ToBytes(v js.Value) []byte {
 	if v.IsUndefined() || v.IsNull() {

@@ -5,13 +5,14 @@ import (
 
 	"skerry/shared/digest"
 	"skerry/wasmclient"
+	"skerry/wasmclient/internal/jsbind"
 )
 
 // Channel is a [wasmclient.Channel] by the browser: among the tabs of one replica. It is open only while it receives,
 // since an open one keeps a page that was left from being kept to go back to.
 //
-// A hint is [space, version] there, a word of the election [kind, from, to, hidden]. What is neither is of a version
-// that says it otherwise, and is passed over.
+// A hint is [space, version] there, what a tab looks at [kind, IDs one after the other], a word of the election
+// [kind, from, to, hidden]. What is none of them is of a version that says it otherwise, and is passed over.
 type Channel struct {
 	name   string
 	object js.Value // undefined while closed
@@ -32,6 +33,14 @@ func (c *Channel) Send(m wasmclient.Message) {
 	}
 	if m.Kind == "" {
 		c.object.Call("postMessage", js.ValueOf([]any{m.Space.String(), float64(m.Version)}))
+		return
+	}
+	if len(m.Looking) > 0 {
+		ids := make([]byte, 0, digest.Size*len(m.Looking))
+		for _, id := range m.Looking {
+			ids = append(ids, id[:]...)
+		}
+		c.object.Call("postMessage", js.ValueOf([]any{m.Kind, jsbind.FromBytes(ids)}))
 		return
 	}
 	c.object.Call("postMessage", js.ValueOf([]any{m.Kind, float64(m.From), float64(m.To), m.Hidden}))
@@ -61,6 +70,13 @@ func parse(data js.Value) (m wasmclient.Message, ok bool) {
 		return m, false
 	}
 	first, second := data.Index(0), data.Index(1)
+	if first.Type() == js.TypeString && jsbind.IsBytes(second) {
+		m.Kind = first.String()
+		for ids := jsbind.ToBytes(second); len(ids) >= digest.Size; ids = ids[digest.Size:] {
+			m.Looking = append(m.Looking, digest.Digest(ids[:digest.Size]))
+		}
+		return m, true
+	}
 	if first.Type() != js.TypeString || second.Type() != js.TypeNumber {
 		return m, false
 	}
