@@ -75,7 +75,12 @@ func decodeChangeLog(b []byte) (l changeLog, err error) {
 	r := decoder{rest: b}
 	r.format()
 	l.number, l.forgotten = r.uint(), r.uint()
-	for range min(r.uint(), uint64(len(r.rest))) {
+	n := r.uint()
+	if n > uint64(len(r.rest)) {
+		r.fail()
+		n = 0
+	}
+	for range n {
 		var c recentChange
 		copy(c.space[:], r.bytes(digest.Size))
 		c.version, c.number = r.uint(), r.uint()
