@@ -15,6 +15,12 @@
 // the core reads the store again and goes on from there. It never trusts a message of another tab for more than
 // the hint that something changed.
 //
+// # What is pulled
+//
+// A replica may know ten thousand spaces. The tab that leads subscribes to those that it has open, that other tabs say
+// they look at, that are pinned, and that have rows in the outbox; see pull.go. Of the others the directory alone tells.
+// A subscription that nothing needs any more ends after half a minute to a minute.
+//
 // # Order of things
 //
 // A frame that depends on something stored is sent only after the commit was reported done: an event is pushed

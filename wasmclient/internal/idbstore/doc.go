@@ -10,7 +10,8 @@
 // values, each of which begins with a format byte, and in meta's min_reader and min_writer: a Skerry that is too
 // old for them writes nothing.
 //
-//	meta        name -> value; version/<space> -> counter
+//	meta        name -> value; version/<space> -> counter; pinned/<space>, of those that are; changes -> the number of
+//	            the last commit that touched a space, and which spaces the last ones touched (see changes.go)
 //	spaces      SpaceID -> genesis, signature, created, position, module, the newest segments
 //	outbox      generated key, which is outbox order -> {space, id, row}; unique index by [space, id]
 //	rejected    [SpaceID, id] -> row, code, reason, by
