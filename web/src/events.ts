@@ -26,7 +26,9 @@ export interface Source {
   watch(f: () => void): () => void;
 }
 
-const batch = 1024;
+// Records of a batch: whoever leaves soon has read little, and whoever stays pays for fewer messages.
+const firstBatch = 256;
+const largestBatch = 1024;
 const end = 2 ** 32;
 
 /**
@@ -42,6 +44,7 @@ export class EventIterator implements AsyncIterableIterator<EventRecord> {
   readonly #signal: AbortSignal | undefined;
   readonly #abort = () => this.#close();
   #left: number;
+  #batch = firstBatch;
   #cursor: number;
   #buffer: EventRecord[] = [];
   #used = 0; // of the buffer
@@ -151,7 +154,9 @@ export class EventIterator implements AsyncIterableIterator<EventRecord> {
   /** Reads the batch behind the cursor, of at most so many. */
   #read(most: number): Promise<Uint8Array | undefined> {
     this.#changed = false; // before reading: what changes from now on is looked at again
-    return this.#source.read(this.#reverse ? "before" : "after", this.#cursor, Math.min(batch, most));
+    const count = Math.min(this.#batch, most);
+    this.#batch = Math.min(2 * this.#batch, largestBatch);
+    return this.#source.read(this.#reverse ? "before" : "after", this.#cursor, count);
   }
 
   #wait(): Promise<void> {

@@ -93,9 +93,9 @@ export class Space {
   }
 
   /**
-   * Iterates over committed events, from this device's own copy. It reads batches of up to 1,024 events or about 256
-   * KiB, and forward one such batch ahead; leaving the loop or the signal frees them. With `live` it goes on as events
-   * arrive.
+   * Iterates over committed events, from this device's own copy. It reads batches of 256 events, of up to 1,024 as it
+   * goes on, and of about 256 KiB at most, forward one such batch ahead; leaving the loop or the signal frees them. With
+   * `live` it goes on as events arrive.
    */
   events(options: EventsOptions = {}): EventIterator {
     const client = this.#client;

@@ -85,7 +85,7 @@ test("events come in batches, forwards and backwards, within bounds", async () =
   const forwards: number[] = [];
   for await (const event of space.events()) forwards.push(event.seq);
   assert.deepEqual(forwards, Array.from({ length: 2500 }, (_, i) => i + 1));
-  assert.equal(worker.sent.filter((message) => message[1] === "read").length, 4);
+  assert.deepEqual(worker.messages("read").map((message) => message.slice(3, 5)), [[0, 256], [256, 512], [768, 1024], [1792, 1024], [2500, 1024]]);
   const some: unknown[] = [];
   for await (const event of space.events({ after: "p10", before: "p14" })) some.push(event.payload);
   assert.deepEqual(some, [{ seq: 11 }, { seq: 12 }, { seq: 13 }]);
@@ -179,6 +179,15 @@ test("a worker of another build is loaded once more, past caches, and then not t
   await assert.rejects(open({ url: null, name: fresh(), identity: "a", worker: start, wasmUrl: "https://page.test/x" }), { code: "build_mismatch" });
   assert.deepEqual(workers.map((worker) => worker.terminated), [true, true]);
   assert.deepEqual(reloaded, [["https://page.test/x", "reload"]]);
+});
+
+test("a page that was loaded without https is told so", async () => {
+  Object.assign(globalThis, { isSecureContext: false });
+  try {
+    await assert.rejects(open({ url: null, worker: () => new FakeWorker() }), { code: "insecure_context" });
+  } finally {
+    Reflect.deleteProperty(globalThis, "isSecureContext");
+  }
 });
 
 test("a signal gives up opening", async () => {

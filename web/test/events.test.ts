@@ -42,12 +42,12 @@ test("one batch is read ahead, and nothing that no one wants", async () => {
   const source = new Played(5000);
   for await (const event of new EventIterator(source, {})) {
     await settled();
-    assert.deepEqual(source.asked, [["after", 0, 1024], ["after", 1024, 1024]]);
-    if (event.seq === 1024) break;
+    assert.deepEqual(source.asked, [["after", 0, 256], ["after", 256, 512]]);
+    if (event.seq === 256) break;
   }
   source.asked = [];
   assert.deepEqual(await all(source, { limit: 1030 }), range(1, 1030));
-  assert.deepEqual(source.asked, [["after", 0, 1024], ["after", 1024, 6]]);
+  assert.deepEqual(source.asked, [["after", 0, 256], ["after", 256, 512], ["after", 768, 262]]);
   source.asked = [];
   assert.deepEqual(await all(source, { after: "p100", limit: 50 }), range(101, 150));
   assert.deepEqual(source.asked, [["after", 100, 50]]);
@@ -57,7 +57,7 @@ test("one batch is read ahead, and nothing that no one wants", async () => {
   assert.deepEqual(await all(source, { after: "p100", before: "p2000" }), range(101, 1999));
   source.asked = [];
   assert.deepEqual(await all(source, { reverse: true, after: "p3000", limit: 1500 }), range(3501, 5000).reverse());
-  assert.deepEqual(source.asked, [["before", 2 ** 32, 1024], ["before", 3977, 476]]);
+  assert.deepEqual(source.asked, [["before", 2 ** 32, 256], ["before", 4745, 512], ["before", 4233, 732]]);
   assert.deepEqual(await all(source, { reverse: true, after: "p4000" }), range(4001, 5000).reverse());
   assert.deepEqual(await all(source, { limit: 0 }), []);
 });
@@ -84,7 +84,7 @@ test("what was read ahead is given before the error behind it, once", async () =
   await assert.rejects(async () => {
     for await (const event of events) seen.push(event.seq);
   }, /gone/);
-  assert.deepEqual(seen, range(2, 2048)); // the second batch was asked for before
+  assert.deepEqual(seen, range(2, 768)); // the second batch was asked for before
   assert.equal((await events.next()).done, true);
   const ended = new EventIterator(new Played(5000), {});
   await ended.next();
