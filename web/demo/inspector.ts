@@ -106,7 +106,8 @@ class Page {
       draw();
     });
     timeline.watch(client);
-    listenStorage(databaseOf(choice), draw);
+    client.on("verdict", (verdict) => timeline.verdict(client, verdict));
+    listenStorage(client, databaseOf(choice), draw);
     this.#listenExport();
     element("filter").addEventListener("input", () => this.#filter());
     addEventListener("hashchange", () => this.#select());
@@ -133,7 +134,7 @@ class Page {
   #select(): void {
     const id = /[0-9a-f]{64}$/i.exec(location.hash)?.[0].toLowerCase();
     this.#view?.close();
-    this.#view = id ? new SpaceView(this.#client, this.#client.space(id), this.#timeline) : undefined;
+    this.#view = id ? new SpaceView(this.#client, this.#client.space(id)) : undefined;
     element("space").hidden = !id;
     this.#draw();
   }

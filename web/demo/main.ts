@@ -4,6 +4,7 @@ import { type Client, open } from "skerry";
 import { eachFrame, element, messageOf, toast } from "./dom.js";
 import { glyph, type Mark } from "./flags.js";
 import { changeWho, drawMe, whoWrites } from "./people.js";
+import { nameOf } from "./format.js";
 import { Room } from "./room.js";
 import { Rooms } from "./rooms.js";
 import { drawStatus } from "./status.js";
@@ -37,6 +38,9 @@ class Page {
     this.#client = client;
     this.#rooms = new Rooms(client, this.#schedule);
     client.subscribe(this.#schedule);
+    client.on("verdict", ({ space, code, reason }) => {
+      if (code && space !== this.#room?.space.id) toast(`Refused in ${nameOf(client.space(space).info())}: ${reason || code}`);
+    });
     addEventListener("hashchange", () => this.#select());
     addEventListener("storage", this.#schedule); // another tab has read something
     element("create").addEventListener("submit", (event) => (event.preventDefault(), void this.#create()));

@@ -91,6 +91,7 @@ function ask(question: Question): Promise<{ name: string; window: boolean } | un
     input.addEventListener("input", () => input.setCustomValidity(""), { signal });
     dialog.addEventListener("submit", (event) => (event.preventDefault(), named(false)), { signal });
     dialog.addEventListener("cancel", (event) => (event.preventDefault(), question.first || end(undefined)), { signal });
+    dialog.addEventListener("close", () => end(undefined), { signal }); // a browser may insist on it
     element("who-any").addEventListener("click", () => end({ name: "", window: false }), { signal });
     element("who-cancel").addEventListener("click", () => end(undefined), { signal });
     element("who-window").addEventListener("click", () => named(true), { signal });

@@ -46,7 +46,8 @@ export class Rooms {
     const moved = current !== this.#current;
     this.#current = current;
     const { identity } = this.#client;
-    const spaces = [...this.#client.spaces()].sort((a, b) => this.#activity(b) - this.#activity(a));
+    const dated = this.#client.spaces().map((info) => ({ info, at: this.#activity(info) }));
+    const spaces = dated.sort((a, b) => b.at - a.at).map(({ info }) => info);
     const shown = spaces.slice(0, this.#shown);
     const items = shown.map((info, i) => {
       if (i < followed || info.id === current) this.#follow(info, identity);

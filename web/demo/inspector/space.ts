@@ -5,14 +5,12 @@ import { bytes, json, left, nameOf, time } from "../format.js";
 import { drawEvent } from "./event.js";
 import { drawFacts } from "./facts.js";
 import { factsOf } from "./spaces.js";
-import type { Timeline } from "./timeline.js";
 
 const page = 100;
 const most = 2000; // events on the page
 
 export class SpaceView {
   readonly space: Space;
-  readonly #timeline: Timeline;
   readonly #abort = new AbortController();
   #records: EventRecord[] = []; // in the order in which they are shown
   #made = new Map<string, HTMLElement>();
@@ -20,9 +18,8 @@ export class SpaceView {
   #again = false;
   #waiting = "";
 
-  constructor(client: Client, space: Space, timeline: Timeline) {
+  constructor(client: Client, space: Space) {
     this.space = space;
-    this.#timeline = timeline;
     const { signal } = this.#abort;
     const order = element<HTMLSelectElement>("order");
     order.addEventListener("change", () => void this.#restart(), { signal });
@@ -153,12 +150,8 @@ export class SpaceView {
       const tell = (moment: string) => () => {
         const text = `${moment} after ${Math.round(performance.now() - begun)} ms`;
         out.textContent += `${out.textContent ? ", " : ""}${text}`;
-        this.#timeline.add("verdict", `${receipt.id} ${text}`);
       };
-      const failed = (error: unknown) => {
-        out.textContent = messageOf(error);
-        this.#timeline.add("verdict", `${receipt.id} ${messageOf(error)}`, "bad");
-      };
+      const failed = (error: unknown) => (out.textContent = messageOf(error));
       receipt.applied.then(tell("applied"), () => {});
       receipt.durable.then(tell("durable"), () => {});
       receipt.synced.then(({ seq }) => tell(`synced as ${seq.toLocaleString()}`)(), failed);

@@ -5,8 +5,6 @@ import { bytes, count, left, time } from "../format.js";
 import { type Fact, drawFacts } from "./facts.js";
 
 let locks = "";
-let room: StorageEstimate | undefined;
-let persisted: boolean | undefined;
 
 /** Draws what the status says. */
 export function drawStanding(client: Client): void {
@@ -25,10 +23,10 @@ export function drawStanding(client: Client): void {
     ["next space in", left(s.retryAt) || "now"],
     ["last code", s.code ? `${s.code}${s.reason ? `: ${s.reason}` : ""}` : "none", s.code ? "wait" : ""],
     ["storage", s.storage.state, s.storage.state === "ok" ? "good" : "bad"],
-    ["kept", persisted === undefined ? "the browser does not say" : persisted ? "promised" : "may be evicted"],
+    ["kept", s.storage.persisted === undefined ? "the browser does not say" : s.storage.persisted ? "promised" : "may be evicted"],
   ];
   drawFacts(element("facts"), facts);
-  drawQuota();
+  drawQuota(s);
 }
 
 function connection(s: Status): string {
@@ -36,8 +34,7 @@ function connection(s: Status): string {
   return s.connection.replaceAll("_", " ") + (next ? `, tries again in ${next}` : "");
 }
 
-function drawQuota(): void {
-  const { usage, quota } = room ?? {};
+function drawQuota({ storage: { usage, quota } }: Status): void {
   element("quota").hidden = !quota;
   if (!quota) return;
   const used = (usage ?? 0) / quota;
@@ -46,13 +43,11 @@ function drawQuota(): void {
 }
 
 /** Looks after the buttons on storage, and keeps what only the browser knows up to date. */
-export function listenStorage(database: string, draw: () => void): void {
+export function listenStorage(client: Client, database: string, draw: () => void): void {
   setText(element("database"), database);
   const look = async () => {
     const all = await navigator.locks?.query();
     const mine = (list: LockInfo[] | undefined) => (list ?? []).filter((lock) => lock.name?.includes(database)).length;
-    room = await navigator.storage?.estimate();
-    persisted = await navigator.storage?.persisted();
     locks = all ? `${mine(all.held)} held, ${mine(all.pending)} waited for` : "not in this browser";
     draw();
   };
@@ -60,7 +55,7 @@ export function listenStorage(database: string, draw: () => void): void {
   setInterval(() => void look(), 2000);
   element("count").replaceWith(button("Count rows", () => countRows(database)));
   element("persist").replaceWith(
-    button("Ask to keep it", async () => toast((await navigator.storage.persist()) ? "The browser keeps it" : "The browser promises nothing")),
+    button("Ask to keep it", async () => toast((await client.persist()) ? "The browser keeps it" : "The browser promises nothing")),
   );
 }
 

@@ -1,5 +1,5 @@
 // What happens, as it happens: how the status changes, records that arrive, verdicts, and the lines of the client's log.
-import type { Client, SpaceInfo, Status } from "skerry";
+import type { Client, SpaceInfo, Status, Verdict } from "skerry";
 import { eachFrame, element, make } from "../dom.js";
 import { nameOf } from "../format.js";
 
@@ -48,6 +48,12 @@ export class Timeline {
     this.#schedule();
   }
 
+  /** Notes what became of a transaction. */
+  verdict(client: Client, { space, id, code, reason }: Verdict): void {
+    const name = nameOf(client.space(space).info());
+    this.add("verdict", `${name}: ${id} ${code ? `refused, ${code}: ${reason}` : "is in the log"}`, code ? "bad" : "");
+  }
+
   /** Compares the client with what it was, and notes what changed. */
   watch(client: Client): void {
     const { status } = client;
@@ -83,8 +89,6 @@ export class Timeline {
     if (!before) return this.add("status", `${name}: new here, ${now.created ? "at the server" : "only on this device"}`);
     if (now.seq !== before.seq) this.add("records", `${name}: ${now.seq - before.seq} records, now ${now.seq}, chain ${now.chain.slice(0, 8)}`);
     if (now.created !== before.created) this.add("verdict", `${name}: the server has it`);
-    if (now.pending < before.pending) this.add("verdict", `${name}: ${before.pending - now.pending} decided, ${now.pending} waiting`);
-    if (now.rejected > before.rejected) this.add("verdict", `${name}: ${now.rejected - before.rejected} refused`, "bad");
     if (now.code && now.code !== before.code) this.add("verdict", `${name}: ${now.code} ${now.reason}`, "bad");
   }
 

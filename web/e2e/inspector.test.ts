@@ -1,0 +1,59 @@
+// The inspector: one more tab of the same replica, which shows it, writes into it and takes it with it.
+import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { World } from "./world.js";
+
+test("the inspector shows a replica that another tab leads, writes into it, exports it and imports it", { timeout: 60_000 }, () =>
+  World.run(["--limit-payload=1000"], async (world) => {
+    const ada = await world.replica("ada");
+    await ada.page.fill("#name", "harbour");
+    await ada.page.press("#name", "Enter");
+    await ada.page.waitForSelector("h2:text('harbour')");
+    await ada.page.fill("#text", "low tide at six");
+    await ada.page.press("#text", "Enter");
+    await ada.page.waitForSelector(".message .mark.synced");
+
+    const page = await ada.newPage();
+    await page.goto(`${ada.wire.origin}/inspector.html`); // the only replica there is
+    await page.waitForSelector("#facts [data-term='identity']:has-text('ada')");
+    await page.waitForSelector("#facts [data-term='this tab']:has-text('follows')");
+    await page.click("#space-rows button:text('harbour')");
+    await page.waitForSelector("#events summary:has-text('low tide at six')");
+    const info = await ada.page.evaluate(() => globalThis.skerry.client.spaces()[0]!);
+    assert.equal(await page.textContent("#space-facts [data-term='chain'] dd"), info.chain);
+
+    // Any event can be written, and is in the chat at once; its bytes are shown as they are.
+    await page.fill("#type", "buoy.sighted");
+    await page.fill("#payload", '{"n": 1}');
+    await page.click("#write button");
+    await page.waitForSelector("#written:has-text('synced as 2 after')");
+    await page.waitForSelector("#timeline .verdict:has-text('is in the log')");
+    await ada.page.waitForSelector(".message.plain:has-text('buoy.sighted')");
+    await page.click("#events summary:has-text('buoy.sighted')");
+    await page.waitForSelector(".hex:has-text('81 a1 6e 01')");
+    await page.selectOption("#order", "oldest");
+    await page.waitForSelector("#events li:first-child summary:has-text('low tide')");
+
+    await page.fill("#payload", JSON.stringify("x".repeat(1200)));
+    await page.click("#write button");
+    await page.waitForSelector("#rejected li:has-text('too_large')");
+    await page.waitForSelector("#timeline .bad:has-text('too_large')");
+
+    // What it exports another device imports.
+    const [download] = await Promise.all([page.waitForEvent("download"), page.click("#space button:text('Export')")]);
+    const file = join(world.dir, "harbour.skerry");
+    writeFileSync(file, readFileSync(await download.path()));
+    await page.click("#rejected button:text('Discard')");
+    await page.waitForSelector("#rejected li", { state: "detached" });
+    const bob = await world.replica("bob");
+    await bob.wire.cut();
+    await bob.page.goto(`${bob.wire.origin}/inspector.html?identity=bob`);
+    await bob.page.waitForSelector("#facts [data-term='identity']:has-text('bob')");
+    await bob.page.setInputFiles("#import-file", file);
+    await bob.page.click("#space-rows button:text('harbour')");
+    await bob.page.waitForSelector("#events summary:has-text('low tide at six')");
+    assert.equal(await bob.page.locator("#events li").count(), 2);
+  }),
+);
