@@ -8,7 +8,7 @@ import { assertSameLogs, World } from "./world.js";
 
 declare global {
   /** What these tests keep in a page. */
-  var kept: { space: Space; receipts: Receipt[]; workers: Set<string>; left: number };
+  var begun: { space: Space; receipts: Receipt[]; workers: Set<string>; left: number };
 }
 
 /** The dedicated worker of a page, which is another one after each start. */
@@ -23,11 +23,11 @@ async function begin(page: Page, events: number): Promise<string> {
   return page.evaluate(async (events) => {
     const { client } = globalThis.skerry;
     const space = await client.createSpace();
-    const kept = (globalThis.kept = { space, receipts: [] as Receipt[], workers: new Set<string>(), left: events });
-    client.subscribe(() => kept.workers.add(client.status.worker));
+    const begun = (globalThis.begun = { space, receipts: [] as Receipt[], workers: new Set<string>(), left: events });
+    client.subscribe(() => begun.workers.add(client.status.worker));
     const write = () => {
-      for (let i = 0; i < 5 && kept.left > 0; i++, kept.left--) kept.receipts.push(space.append("note", kept.left));
-      if (kept.left > 0) setTimeout(write, 1);
+      for (let i = 0; i < 5 && begun.left > 0; i++, begun.left--) begun.receipts.push(space.append("note", begun.left));
+      if (begun.left > 0) setTimeout(write, 1);
     };
     write();
     return space.id;
@@ -36,9 +36,9 @@ async function begin(page: Page, events: number): Promise<string> {
 
 /** Waits until all is synced, and returns the ids in the order in which they were written. */
 async function written(page: Page): Promise<{ ids: string[]; workers: string[]; warned: number }> {
-  await page.waitForFunction(() => globalThis.kept.left === 0);
+  await page.waitForFunction(() => globalThis.begun.left === 0);
   return page.evaluate(async () => {
-    const { receipts, workers } = globalThis.kept;
+    const { receipts, workers } = globalThis.begun;
     await Promise.all(receipts.flatMap((receipt) => [receipt.applied, receipt.durable, receipt.synced]));
     return { ids: receipts.map((receipt) => receipt.id), workers: [...workers], warned: globalThis.skerry.client.status.undurable };
   });
@@ -49,7 +49,7 @@ test("a worker that dies in the middle of 200 appends loses none and doubles non
     const ada = await world.replica("ada");
     const space = await begin(ada.page, 200);
     for (let i = 0; i < 3; i++) {
-      await ada.page.waitForFunction((left) => globalThis.kept.left < left, 180 - 60 * i);
+      await ada.page.waitForFunction((left) => globalThis.begun.left < left, 180 - 60 * i);
       // An exception that nobody catches, as Go throws one when it panics or runs out of memory.
       await workerOf(ada.page).evaluate(() => void setTimeout(() => { throw new Error("the test ends this worker"); }));
       await ada.page.waitForFunction(() => globalThis.skerry.client.status.worker === "restarting");

@@ -127,6 +127,7 @@ export class EventIterator implements AsyncIterableIterator<EventRecord> {
         this.#wake?.();
       });
     }
+    if (this.#reverse ? this.#cursor <= this.#after + 1 : this.#cursor + 1 >= this.#before) return false; // all is read
     const bytes = await (this.#ahead ?? this.#read(this.#left));
     this.#ahead = undefined;
     if (this.#closed || !bytes || bytes.length === 0) return false;
