@@ -2,7 +2,7 @@
 // are, opened in a browser, and writes an event that reaches the server.
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -50,6 +50,11 @@ async function works(page: Page): Promise<void> {
 
 async function built(command: string, headers?: Headers): Promise<void> {
   await example(command);
+  await served(headers);
+}
+
+/** Serves what an example made. */
+async function served(headers?: Headers): Promise<void> {
   const files = await Files.serve(join(stage, "www"), headers);
   try {
     await works(await pages.open(`${files.origin}/?server=${encodeURIComponent(socket)}`));
@@ -75,6 +80,17 @@ test("a script tag, and no bundler", () => built("script", strictest));
 
 test("Vite, as it serves while one develops", () =>
   developing("page", async (origin) => works(await pages.open(`${origin}/?server=${encodeURIComponent(socket)}`))));
+
+test("the module alone in Vite's cache, as Vite had it before version 8", async () => {
+  await example("script");
+  const modules = join(stage, "www", "node_modules");
+  for (const name of [".vite/deps", "skerry"]) mkdirSync(join(modules, name), { recursive: true });
+  renameSync(join(stage, "www", "skerry"), join(modules, "skerry", "lib"));
+  renameSync(join(modules, "skerry", "lib", "skerry.js"), join(modules, ".vite", "deps", "skerry.js"));
+  const main = join(stage, "www", "main.js");
+  writeFileSync(main, readFileSync(main, "utf8").replace("./skerry/skerry.js", "/node_modules/.vite/deps/skerry.js?v=5a2b"));
+  await served(strictest);
+});
 
 test("assets of another origin", async () => {
   await example("origin");

@@ -86,7 +86,7 @@ export class Replica implements Host {
   private constructor(config: Config, options: OpenOptions) {
     this.config = config;
     this.#options = options;
-    this.wasm = absolute(options.wasmUrl ?? new URL(__WASM__, import.meta.url)).href; // a worker has another base
+    this.wasm = absolute(options.wasmUrl ?? beside(new URL(__WASM__, import.meta.url))).href; // a worker has another base
     this.#opening = new Promise((resolve, reject) => (this.#settleOpening = { resolve, reject }));
     this.#opening.catch(() => {});
     this.#link = new Link(this);
@@ -493,7 +493,12 @@ function describe({ url, clientVersion }: Config, { worker, wasmUrl }: OpenOptio
 }
 
 function workerURL(given: string | URL | undefined): URL {
-  return absolute(given ?? new URL(__WORKER__, import.meta.url));
+  return absolute(given ?? beside(new URL(__WORKER__, import.meta.url)));
+}
+
+/** Vite before version 8, while one develops, moves this module into its cache and leaves the files beside it behind. */
+function beside(url: URL): string {
+  return url.href.replace(/\/\.vite\/deps\/([^/]*)$/, "/skerry/lib/$1");
 }
 
 function absolute(url: string | URL): URL {
