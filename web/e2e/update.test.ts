@@ -45,6 +45,14 @@ function writes(page: Page): Promise<void> {
   });
 }
 
+/** Opens a replica with some files of another build, and returns the code of what it fails with. */
+function opens(page: Page, options: { worker?: string; wasmUrl?: string }): Promise<string> {
+  return page.evaluate(
+    (options) => globalThis.skerry.open({ name: "mixed", url: null, ...options }).then(() => "opened", (error) => error.code as string),
+    options,
+  );
+}
+
 test("two builds live side by side until no page uses the older one", { timeout: 60_000 }, () =>
   World.run([], async (world) => {
     const { server } = world;
@@ -78,6 +86,9 @@ test("two builds live side by side until no page uses the older one", { timeout:
     assert.equal(await look(ada.page), "activated");
     for (const name of [older.worker, older.wasm, newer.worker, newer.wasm]) {
       assert.equal((await fetch(`${ada.wire.origin}/${name}`)).status, 200, name); // for pages without a service worker
+    }
+    for (const mixed of [{ worker: `/${newer.worker}` }, { wasmUrl: `/${newer.wasm}` }]) {
+      assert.equal(await opens(ada.page, mixed), "build_mismatch", JSON.stringify(mixed));
     }
     await server.stop();
     assert.deepEqual(await builds(ada.page), [older.build, newer.build].sort());

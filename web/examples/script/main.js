@@ -4,15 +4,19 @@ const server = new URLSearchParams(location.search).get("server"); // in an app 
 const log = document.querySelector("#log");
 const state = document.querySelector("#state");
 
-const client = await open({ url: server });
-const space = await client.createSpace({ params: { name: "an example" } });
-space.append("note", { text: "hello from the reef" }).synced.then(
-  ({ seq }) => (state.value = `synced as ${seq} of ${space.id}`),
-  (error) => (state.value = `refused: ${error.code}`),
-);
+async function main() {
+  const client = await open({ url: server });
+  const space = await client.createSpace({ params: { name: "an example" } });
+  space.append("note", { text: "hello from the reef" }).synced.then(
+    ({ seq }) => (state.value = `synced as ${seq} of ${space.id}`),
+    (error) => (state.value = `refused: ${error.code}`),
+  );
 
-for await (const { payload } of space.events({ live: true })) {
-  const item = document.createElement("li");
-  item.textContent = payload.text;
-  log.append(item);
+  for await (const { payload } of space.events({ live: true })) {
+    const item = document.createElement("li");
+    item.textContent = payload.text;
+    log.append(item);
+  }
 }
+
+main().catch((error) => (state.value = `failed: ${error}`));
