@@ -92,16 +92,26 @@ test("the module alone in Vite's cache, as Vite had it before version 8", async 
   await served(strictest);
 });
 
-test("assets of another origin", async () => {
+const shared: Headers = () => ({ "Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin" });
+
+test("assets of another origin, as the page says", async () => {
   await example("origin");
-  const assets = await Files.serve(join(stage, "node_modules", "skerry", "lib"), () => ({
-    "Access-Control-Allow-Origin": "*",
-    "Cross-Origin-Resource-Policy": "cross-origin",
-  }));
+  await elsewhere(join(stage, "node_modules", "skerry", "lib"), "script-src 'self' 'wasm-unsafe-eval' ASSETS/worker.js");
+});
+
+test("assets of another origin, as a bundler was told", async () => {
+  const port = await freePort();
+  await example("vite-build", "--base", `http://127.0.0.1:${port}/`);
+  await elsewhere(join(stage, "www"), "script-src 'wasm-unsafe-eval' ASSETS/assets/", port);
+});
+
+/** Serves a page whose assets are on another origin. */
+async function elsewhere(dir: string, scripts: string, port = 0): Promise<void> {
+  const assets = await Files.serve(dir, shared, port);
   const page = await Files.serve(join(stage, "www"), () => ({
     "Content-Security-Policy":
-      `default-src 'none'; script-src 'self' 'wasm-unsafe-eval' ${assets.origin}/worker.js; worker-src blob:; ` +
-      `connect-src ${assets.origin}/client.wasm ${new URL(socket).origin}; img-src data:; base-uri 'none'; form-action 'none'`,
+      `default-src 'none'; ${scripts.replace("ASSETS", assets.origin)}; worker-src blob:; ` +
+      `connect-src ${assets.origin} ${new URL(socket).origin}; img-src data:; base-uri 'none'; form-action 'none'`,
   }));
   try {
     await works(await pages.open(`${page.origin}/?server=${encodeURIComponent(socket)}&assets=${encodeURIComponent(`${assets.origin}/`)}`));
@@ -109,7 +119,7 @@ test("assets of another origin", async () => {
     await page.close();
     await assets.close();
   }
-});
+}
 
 test("React, in StrictMode", async () => {
   await developing("react", (origin) => react(origin));

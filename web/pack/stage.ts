@@ -11,10 +11,10 @@ import { root } from "../test/root.js";
 export const stage = join(root, "build", "pack");
 
 /** Runs one of the examples' own commands, as its reader would. What it makes is in `www`. */
-export function example(command: string): Promise<string> {
+export function example(command: string, ...args: string[]): Promise<string> {
   rmSync(join(stage, "www"), { recursive: true, force: true });
   return new Promise((resolve, reject) => {
-    execFile("npm", ["run", "--silent", command], { cwd: stage }, (error, out, err) =>
+    execFile("npm", ["run", "--silent", command, "--", ...args], { cwd: stage }, (error, out, err) =>
       error ? reject(new Error(`${command}: ${error.message}\n${out}\n${err}`)) : resolve(out + err),
     );
   });
@@ -35,9 +35,9 @@ export class Files {
     this.#server = server;
   }
 
-  static async serve(dir: string, headers: Headers = () => ({})): Promise<Files> {
+  static async serve(dir: string, headers: Headers = () => ({}), port = 0): Promise<Files> {
     const server = createServer((request, response) => answer(dir, headers, request, response));
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
     return new Files(server);
   }
 
