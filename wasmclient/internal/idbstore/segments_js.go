@@ -17,7 +17,7 @@ import (
 // one transaction.
 
 const (
-	segmentsFirst  = 4    // asked for in a first request, since it is not known how large they are
+	segmentsFirst  = 4    // at least asked for in a first request, since it is not known how large they are
 	segmentsPerAsk = 64   // asked for in later ones
 	keysWindow     = 4096 // numbers of records, whose segments' keys are asked for at once when reading backwards
 )
@@ -34,17 +34,21 @@ func (s *Store) Read(ctx context.Context, id space.ID, after uint64, limit, maxB
 
 func (t *transaction) readForward(id space.ID, after uint64, limit, maxBytes int) ([]space.Record, error) {
 	key := jsbind.FromBytes(id[:])
-	// The segment that has the record after, or else the first one behind it.
-	cursor := t.raw(false, storeSegments, "openKeyCursor", between([]any{key}, []any{key, float64(after) + 1, []any{}}, false, true), "prev")
-	if err := t.turn(); err != nil {
-		return nil, err
-	}
-	from, first := []any{key}, segmentsFirst
-	if at := cursor.result(); !at.IsNull() {
-		here := extent(at.Get("key"))
-		from = append(from, float64(here.first))
-		if limit > 0 && here.last >= after+uint64(limit) { // it has all that is wanted
-			first = 1
+	from, first := []any{key, float64(after) + 1}, max(segmentsFirst, min(segmentsPerAsk, maxBytes>>20))
+	if after > 0 {
+		// The next record may be within a segment: the last that begins at it or before it tells.
+		cursor := t.raw(false, storeSegments, "openKeyCursor", between([]any{key}, []any{key, float64(after) + 1, []any{}}, false, true), "prev")
+		if err := t.turn(); err != nil {
+			return nil, err
+		}
+		if at := cursor.result(); !at.IsNull() {
+			here := extent(at.Get("key"))
+			if here.last > after {
+				from = []any{key, float64(here.first)}
+			}
+			if limit > 0 && here.last >= after+uint64(limit) { // it has all that is wanted
+				first = 1
+			}
 		}
 	}
 	var parts [][]space.Record
