@@ -34,7 +34,7 @@ type SpaceInfo struct {
 	Head     uint64         // where the server's log ended when it last told; a hint, never below Position
 	CaughtUp bool           // nothing was behind when the server last said so
 	Pending  int            // transactions in the outbox
-	Rejected int            // transactions in the rejected store, once they were read
+	Rejected int            // transactions in the rejected store
 	RetryAt  uint64         // when a deferred space tries again, milliseconds since 1970; 0: not waiting
 	Code     wire.Code      // why it does not get on; zero if it does
 	Reason   string         // for people

@@ -15,7 +15,7 @@ type Status struct {
 	Pending       int       // transactions whose records are not here yet
 	PendingSpaces int       // spaces that the server does not have yet
 	Undurable     int       // transactions that are not on this device's disk yet
-	Rejected      int       // refused transactions of the spaces loaded so far
+	Rejected      int       // refused transactions
 	CatchingUp    int       // spaces whose newest records are still to come
 	RetryAt       uint64    // when the server lets spaces be created again, milliseconds since 1970; 0: now
 	DialAt        uint64    // when it connects again while it is offline, milliseconds since 1970; 0: not waiting

@@ -265,3 +265,31 @@ func TestAStoreThatRefusesForGoodIsNotAskedAgain(t *testing.T) {
 	s.settle()
 	s.wantsOutcomes("failed upgrade_required")
 }
+
+// What was refused earlier is counted from the start, also in spaces that nobody looks at; and is not told as new.
+func TestRefusalsOfEarlierAreCounted(t *testing.T) {
+	s := synced(t)
+	s.write("a", tx(1))
+	s.settle()
+	s.told()
+	s.refuse("a", 1)
+	s.reload()
+	if n := s.core.Status().Rejected; n != 1 {
+		t.Errorf("%d are counted, want 1", n)
+	}
+	s.write("a", tx(2))
+	s.settle()
+	s.online()
+	s.caughtUp("a")
+	s.settle()
+	s.told()
+	s.outcomes()
+	s.refuse("a", 1)
+	s.wantsOutcomes("2 rejected forbidden, 2 refused")
+	s.step(replica.Hint{Space: idOf("a"), Version: 99})
+	s.refreshed()
+	s.wantsOutcomes("")
+	if n := s.core.Status().Rejected; n != 2 {
+		t.Errorf("%d are counted, want 2", n)
+	}
+}

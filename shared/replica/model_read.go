@@ -13,7 +13,7 @@ func (m *Model) Load() *Loaded {
 	loaded := &Loaded{Meta: m.meta, Changes: m.changes, Spaces: make([]Summary, 0, len(m.spaces))}
 	loaded.Meta.Since = bytes.Clone(m.meta.Since)
 	for id, s := range m.spaces {
-		loaded.Spaces = append(loaded.Spaces, Summary{Space: id, Info: s.info, Version: s.version, Outbox: len(s.outbox)})
+		loaded.Spaces = append(loaded.Spaces, Summary{Space: id, Info: s.info, Version: s.version, Outbox: len(s.outbox), Rejected: len(s.rejected)})
 	}
 	slices.SortFunc(loaded.Spaces, func(a, b Summary) int { return bytes.Compare(a.Space[:], b.Space[:]) })
 	return loaded

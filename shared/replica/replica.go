@@ -142,7 +142,7 @@ func (r *Replica) load(loaded *Loaded) {
 		s := r.space(summary.Space)
 		s.known = true
 		if summary.Version >= s.version {
-			s.info, s.version, s.outboxCount = summary.Info, summary.Version, summary.Outbox
+			s.info, s.version, s.outboxCount, s.rejected = summary.Info, summary.Version, summary.Outbox, summary.Rejected
 			s.loaded = summary.Outbox == 0
 			if s.loaded {
 				s.entries, s.byID = nil, nil

@@ -26,7 +26,7 @@ type Status struct {
 	Pending       int    // transactions in the outbox, accepted ones included until their records are here
 	PendingSpaces int    // spaces that the server does not have yet
 	Undurable     int    // transactions that are not on the disk yet
-	Rejected      int    // transactions in the rejected store, of the spaces loaded so far
+	Rejected      int    // transactions in the rejected store
 	CatchingUp    int    // spaces whose newest records are still to come
 	RetryAt       uint64 // when spaces may be created again, by the clock of Step; 0: now
 	DialAt        uint64 // when it connects again while it is offline, by the clock of Step; 0: not waiting

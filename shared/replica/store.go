@@ -173,10 +173,11 @@ type CommitResult struct {
 
 // Summary is one space as [Loaded] has it.
 type Summary struct {
-	Space   space.ID
-	Info    SpaceInfo
-	Version uint64
-	Outbox  int // rows in the outbox, whatever their state
+	Space    space.ID
+	Info     SpaceInfo
+	Version  uint64
+	Outbox   int // rows in the outbox, whatever their state
+	Rejected int // rows among the rejected
 }
 
 // Loaded is what a tab reads from its store when it starts, and again when it begins to lead.

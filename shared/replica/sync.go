@@ -269,10 +269,9 @@ func (l *syncLane) applied(r *Replica, s *spaceState, part *SpaceCommit, version
 	for _, rejection := range part.Reject {
 		if s.remove(rejection.ID) {
 			s.rejected++
-			if s.refused == nil {
-				s.refused = make(map[space.ULID]bool)
+			if s.refused != nil {
+				s.refused[rejection.ID] = true
 			}
-			s.refused[rejection.ID] = true
 			r.notify(Rejected{s.id, rejection.ID, rejection.Code, rejection.Reason})
 		}
 		r.decide(s, rejection.ID, Decided{Outcome: Refused, Code: rejection.Code, Reason: rejection.Reason})

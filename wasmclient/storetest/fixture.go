@@ -124,7 +124,7 @@ func describe(s *suite, store wasmclient.Store) string {
 	loaded := try(store.Load(s.ctx)).or(s, "load")
 	fmt.Fprintf(&b, "%q %x epoch %d server %x since %q\n", loaded.Meta.Identity, loaded.Meta.Session, loaded.Meta.Epoch, loaded.Meta.Server, loaded.Meta.Since)
 	for _, summary := range loaded.Spaces {
-		fmt.Fprintf(&b, "space %v version %d outbox %d: %s\n", summary.Space, summary.Version, summary.Outbox, infoText(&summary.Info))
+		fmt.Fprintf(&b, "space %v version %d outbox %d rejected %d: %s\n", summary.Space, summary.Version, summary.Outbox, summary.Rejected, infoText(&summary.Info))
 		describeSpace(s, &b, store, summary.Space)
 	}
 	return b.String()

@@ -392,6 +392,11 @@ func testAppendRejected(s *suite) {
 		}
 	}
 	s.wantRejected(h, f.id, rows[0].ID, rows[1].ID)
+	for _, summary := range h.load().Spaces {
+		if want := map[bool]int{true: 2}[summary.Space == f.id]; summary.Rejected != want {
+			s.Fatalf("%d rejected rows are counted, want %d", summary.Rejected, want)
+		}
+	}
 	if n := len(h.outbox(f.id)); n != 18 {
 		s.Fatalf("the outbox has %d rows, want 18", n)
 	}

@@ -71,7 +71,7 @@ export interface SpaceInfo {
   readonly caughtUp: boolean;
   /** How many transactions made here wait for the server or its echo. */
   readonly pending: number;
-  /** How many were refused, as far as that was looked at. */
+  /** How many were refused and wait for `retry` or `discard`. */
   readonly rejected: number;
   /** When it is tried again, if the server put it off; milliseconds since 1970. */
   readonly retryAt: number | undefined;

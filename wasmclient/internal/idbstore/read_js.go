@@ -41,7 +41,7 @@ func (s *Store) Load(ctx context.Context) (*replica.Loaded, error) {
 			loaded = &all.Loaded
 		}
 		return err
-	}, storeMeta, storeSpaces, storeOutbox)
+	}, storeMeta, storeSpaces, storeOutbox, storeRejected)
 	return loaded, err
 }
 
@@ -55,6 +55,7 @@ func (t *transaction) load() (*loadedMeta, error) {
 	any := js.Undefined()
 	names, values := t.getAllKeys(storeMeta, any, 0), t.getAll(storeMeta, any, 0)
 	ids, rows := t.getAllKeys(storeSpaces, any, 0), t.getAll(storeSpaces, any, 0)
+	refused := t.getAllKeys(storeRejected, any, 0)
 	cursor := t.raw(true, storeOutbox, "openKeyCursor")
 	if err := t.turn(); err != nil {
 		return nil, err
@@ -71,18 +72,23 @@ func (t *transaction) load() (*loadedMeta, error) {
 			return nil, err
 		}
 	}
+	rejected, refusedKeys := map[space.ID]int{}, refused.result()
+	for i := range refusedKeys.Length() {
+		rejected[idOf(refusedKeys.Index(i).Index(0))]++
+	}
 	keys, spaces := ids.result(), rows.result()
 	loaded.Spaces = make([]replica.Summary, keys.Length())
 	for i := range loaded.Spaces {
 		summary := &loaded.Spaces[i]
-		copy(summary.Space[:], jsbind.ToBytes(keys.Index(i)))
+		summary.Space = idOf(keys.Index(i))
 		row, err := decodeSpaceRow(jsbind.ToBytes(spaces.Index(i)))
 		if err != nil {
 			return nil, fmt.Errorf("read space %v: %w", summary.Space, err)
 		}
 		summary.Info = row.info
 		summary.Info.Pinned = counters.pinned[summary.Space]
-		summary.Version, summary.Outbox = counters.versions[summary.Space], counts[summary.Space]
+		summary.Version = counters.versions[summary.Space]
+		summary.Outbox, summary.Rejected = counts[summary.Space], rejected[summary.Space]
 	}
 	return loaded, nil
 }
@@ -150,10 +156,13 @@ func (t *transaction) countOutbox(request rawRequest) (map[space.ID]int, error) 
 		if err := t.turn(); err != nil {
 			return nil, err
 		}
-		var id space.ID
-		copy(id[:], jsbind.ToBytes(key))
-		counts[id] = count.result().Int()
+		counts[idOf(key)] = count.result().Int()
 	}
+}
+
+func idOf(key js.Value) (id space.ID) {
+	copy(id[:], jsbind.ToBytes(key))
+	return id
 }
 
 // Refresh implements wasmclient.Store.
