@@ -42,6 +42,7 @@ scope.addEventListener("activate", (event) => event.waitUntil(activate()));
 scope.addEventListener("fetch", (event) => {
   const url = new URL(event.request.url);
   url.search = url.hash = "";
+  url.pathname = url.pathname.replace(/\/index\.html$/, "/");
   const hashed = /-[0-9a-f]{12}\.[a-z]+$/.test(url.pathname) && url.href.startsWith(scope.registration.scope);
   if (event.request.method !== "GET" || !(hashed || files.has(url.href))) return;
   event.respondWith(serve(url.href, event.request));

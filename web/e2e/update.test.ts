@@ -94,7 +94,7 @@ test("two builds live side by side until no page uses the older one", { timeout:
     assert.deepEqual(await builds(ada.page), [older.build, newer.build].sort());
     await writes(ada.page);
     const tab = await ada.newPage();
-    await ada.load(tab);
+    await ada.load(tab, "index.html?identity=ada");
     assert.notEqual(await script(tab), main);
     await writes(tab);
     await writes(ada.page);

@@ -19,6 +19,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import * as esbuild from "esbuild";
+import { licenses } from "./licenses.mjs";
 import { strip } from "./strip.mjs";
 
 const web = join(import.meta.dirname ?? new URL(".", import.meta.url).pathname, "..");
@@ -143,6 +144,8 @@ for (const name of list(dist)) {
   writeFileSync(`${name}.gz`, cached(bytes, "gz", (b) => gzipSync(b, { level: 9 })));
 }
 
+writeFileSync(join(dist, "licenses.txt"), licenses(web, go));
+
 const before = existsSync(join(last, "build.json")) ? JSON.parse(readFileSync(join(last, "build.json"), "utf8")) : {};
 const kept = before.build === build ? before.last : before.files && { build: before.build, files: before.files };
 for (const name of kept?.files ?? []) {
@@ -161,6 +164,7 @@ if (!given.out) {
   mkdirSync(lib);
   cpSync(join(out, workerName), join(lib, "worker.js"));
   cpSync(join(out, wasmName), join(lib, "client.wasm"));
+  cpSync(join(out, "licenses.txt"), join(lib, "licenses.txt"));
   await buildLibrary(join(lib, "skerry.js"), "worker.js", "client.wasm");
   const tsc = join(web, "node_modules", "typescript", "bin", "tsc");
   execFileSync(process.execPath, [tsc, "-p", join(web, "tsconfig.types.json"), "--outDir", join(lib, "types")], { stdio: "inherit" });

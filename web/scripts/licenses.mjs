@@ -1,0 +1,24 @@
+// The licenses of what is built into the client: they ask to come with every copy.
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+/** Returns their texts, given how to run the go command, and fails where one is missing. */
+export function licenses(web, go) {
+  const js = { GOOS: "js", GOARCH: "wasm" };
+  const format = "{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}\t{{.Dir}}{{end}}{{end}}";
+  const modules = new Set(go(["list", "-deps", "-f", format, "./wasmclient/cmd/client"], js).split("\n").filter(Boolean));
+  const messagePack = join(web, "node_modules", "@msgpack", "msgpack");
+  const { version } = JSON.parse(readFileSync(join(messagePack, "package.json"), "utf8"));
+  const parts = [
+    ["Go, its standard library and wasm_exec.js", go(["env", "GOROOT"]).trim()],
+    ...[...modules].sort().map((line) => line.split("\t")),
+    [`@msgpack/msgpack ${version}`, messagePack],
+  ];
+  return parts
+    .map(([name, dir]) => {
+      const file = readdirSync(dir).find((file) => /^(licen[cs]e|copying)/i.test(file));
+      if (!file) throw new Error(`${name} has no license in ${dir}`);
+      return `${name}\n${"=".repeat(name.length)}\n\n${readFileSync(join(dir, file), "utf8").trim()}\n`;
+    })
+    .join("\n\n");
+}
