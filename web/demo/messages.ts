@@ -71,12 +71,19 @@ function waits({ state, code, retryAt }: PendingTransaction): string {
     .join(", ");
 }
 
+/** What is in the list: an element, and what it was made of. */
+interface Made {
+  readonly element: HTMLElement;
+  readonly looks: string;
+  meta: string;
+}
+
 /** Draws a room's messages into a list, changing only what changed. */
 export class Messages {
   readonly #list: HTMLElement;
   readonly #me: string;
   readonly #act: { retry(id: string): Promise<void>; discard(id: string): Promise<void> };
-  #made = new Map<string, { element: HTMLElement; looks: string }>();
+  #made = new Map<string, Made>();
 
   constructor(list: HTMLElement, me: string, act: { retry(id: string): Promise<void>; discard(id: string): Promise<void> }) {
     this.#list = list;
@@ -87,13 +94,14 @@ export class Messages {
 
   /** Draws rows; before the first of others with a number over `read` comes a line that says that they are new. */
   draw(rows: readonly Row[], read: number | undefined): void {
-    const kept = new Map<string, { element: HTMLElement; looks: string }>();
+    const kept = new Map<string, Made>();
     const elements: HTMLElement[] = [];
-    const use = (key: string, looks: string, draw: () => HTMLElement) => {
+    const use = (key: string, looks: string, draw: () => HTMLElement): Made => {
       const made = this.#made.get(key);
-      const entry = made?.looks === looks ? made : { element: draw(), looks };
+      const entry = made?.looks === looks ? made : { element: draw(), looks, meta: "" };
       kept.set(key, entry);
       elements.push(entry.element);
+      return entry;
     };
     let last: Row | undefined;
     let fresh = false;
@@ -106,7 +114,11 @@ export class Messages {
         use("new", "", () => make("li.new", {}, make("span", {}, "New")));
       }
       const first = newDay || begins || last?.author !== row.author || row.at - last.at > together || row.plain !== last.plain;
-      use(row.id, JSON.stringify([row, first]), () => this.#draw(row, first));
+      const refused = row.mark === "refused";
+      const made = use(row.id, JSON.stringify([row.author, row.text, row.plain, first, refused]), () => this.#draw(row, first));
+      const meta = JSON.stringify([row.at, row.seq, row.mark, row.label]);
+      if (made.meta !== meta) this.#drawMeta(made.element.querySelector(".meta")!, row);
+      made.meta = meta;
       last = row;
     }
     this.#made = kept;
@@ -122,15 +134,8 @@ export class Messages {
     item.classList.toggle("refused", row.mark === "refused");
     const by = make(first && !mine ? "p.by" : "p.by.sr", {}, make("b", {}, mine ? "You" : row.author), make("span.sr", {}, ": "));
     if (first && !mine) item.append(flagOf(row.author));
-    const meta = make("p.meta");
-    const iso = new Date(row.at).toISOString();
-    const stamp = make("time", { datetime: iso, title: new Date(row.at).toLocaleString() }, time(row.at));
-    if (row.seq !== undefined) meta.append(make("i.no", { title: `number ${row.seq} in the log`, "aria-hidden": "true" }, row.seq.toLocaleString()));
-    meta.append(stamp);
-    if (mine || row.mark !== "synced") {
-      const label = make(row.mark === "synced" ? "span.label.sr" : "span.label", {}, row.label);
-      meta.append(make(`span.mark.${row.mark}`, { title: row.label }, glyph(row.mark), label));
-    }
+    // Where a message is may change; who listens to the log is told of messages, not of that.
+    const meta = make("p.meta", { "aria-live": "off" });
     const bubble = make("div.bubble", {}, by, make("p.text", { dir: "auto" }, row.text), meta);
     if (row.mark === "refused") {
       const buttons = make("p.choice", {}, button("Retry", () => this.#act.retry(row.id)), button("Discard", () => this.#act.discard(row.id)));
@@ -138,5 +143,17 @@ export class Messages {
     }
     item.append(bubble);
     return item;
+  }
+
+  #drawMeta(meta: Element, row: Row): void {
+    meta.replaceChildren();
+    const iso = new Date(row.at).toISOString();
+    const stamp = make("time", { datetime: iso, title: new Date(row.at).toLocaleString() }, time(row.at));
+    if (row.seq !== undefined) meta.append(make("i.no", { title: `number ${row.seq} in the log`, "aria-hidden": "true" }, row.seq.toLocaleString()));
+    meta.append(stamp);
+    if (row.author === this.#me || row.mark !== "synced") {
+      const label = make(row.mark === "synced" ? "span.label.sr" : "span.label", {}, row.label);
+      meta.append(make(`span.mark.${row.mark}`, { title: row.label }, glyph(row.mark), label));
+    }
   }
 }

@@ -11,6 +11,7 @@ const most = 2000; // events on the page
 
 export class SpaceView {
   readonly space: Space;
+  readonly #client: Client;
   readonly #abort = new AbortController();
   #records: EventRecord[] = []; // in the order in which they are shown
   #made = new Map<string, HTMLElement>();
@@ -19,6 +20,7 @@ export class SpaceView {
   #waiting = "";
 
   constructor(client: Client, space: Space) {
+    this.#client = client;
     this.space = space;
     const { signal } = this.#abort;
     const order = element<HTMLSelectElement>("order");
@@ -40,7 +42,7 @@ export class SpaceView {
     const info = this.space.info();
     setText(element("space-title"), nameOf(info));
     const params = info.params === undefined ? "none" : json(info.params);
-    drawFacts(element("space-facts"), [...factsOf(info), ["params", params, "mono"]]);
+    drawFacts(element("space-facts"), [...factsOf(info, this.#client), ["params", params, "mono"]]);
   }
 
   get #newestFirst(): boolean {
@@ -77,6 +79,7 @@ export class SpaceView {
         if (this.#abort.signal.aborted) return;
         this.#draw();
         this.#drawWaiting(pending, rejected);
+        if (pending.length > 500) await new Promise((resolve) => setTimeout(resolve, 500)); // it is read whole each time
       }
     } catch (error) {
       if (!this.#abort.signal.aborted) toast(messageOf(error));
@@ -113,7 +116,7 @@ export class SpaceView {
   }
 
   #drawWaiting(pending: readonly PendingTransaction[], rejected: readonly RejectedTransaction[]): void {
-    const looks = json([pending, rejected]);
+    const looks = json([pending.length, pending.slice(0, page), rejected.length, rejected.slice(0, page)]);
     if (looks === this.#waiting) return;
     this.#waiting = looks;
     element("waiting").hidden = pending.length === 0;

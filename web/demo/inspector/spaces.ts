@@ -41,7 +41,7 @@ export class Spaces {
 
   #row(info: SpaceInfo, current: boolean): HTMLElement {
     const next = left(info.retryAt);
-    const looks = `${current} ${next}`;
+    const looks = `${current} ${next} ${caughtUp(info, this.#client)}`;
     const made = this.#rows.get(info.id);
     if (made?.info === info && made.looks === looks) return made.row;
     const open = make("button.plain", { type: "button" }, nameOf(info));
@@ -58,7 +58,7 @@ export class Spaces {
       cell(String(info.pending), info.pending > 0 ? "number.wait" : "number"),
       cell(String(info.rejected), info.rejected > 0 ? "number.bad" : "number"),
       cell(info.created ? "yes" : next ? `in ${next}` : "not yet", info.created ? "" : "wait"),
-      cell(info.caughtUp ? "yes" : "no"),
+      cell(caughtUp(info, this.#client)),
       cell(info.creator ?? "unknown"),
       cell(info.stamp ?? "unknown", "mono"),
       make("td.mono", { title: info.module ?? "" }, info.module?.slice(0, 8) ?? "unknown"),
@@ -84,8 +84,13 @@ export class Spaces {
   }
 }
 
+/** Says whether nothing is missing; only the tab that syncs is told. */
+function caughtUp(info: SpaceInfo, client: Client): string {
+  return info.caughtUp ? "yes" : client.status.connection === "following" ? "the leader knows" : "no";
+}
+
 /** Returns what is known of one space as facts. */
-export function factsOf(info: SpaceInfo): readonly (readonly [string, string, ("" | "good" | "wait" | "bad" | "mono")?])[] {
+export function factsOf(info: SpaceInfo, client: Client): readonly (readonly [string, string, ("" | "good" | "wait" | "bad" | "mono")?])[] {
   return [
     ["ID", info.id, "mono"],
     ["stamp", info.stamp ?? "unknown", "mono"],
@@ -96,7 +101,7 @@ export function factsOf(info: SpaceInfo): readonly (readonly [string, string, ("
     ["position", info.position, "mono"],
     ["chain", info.chain, "mono"],
     ["server has it", info.created ? "yes" : "not yet", info.created ? "" : "wait"],
-    ["caught up", info.caughtUp ? "yes" : "no"],
+    ["caught up", caughtUp(info, client)],
     ["waiting", count(info.pending, "transaction"), info.pending > 0 ? "wait" : ""],
     ["refused", count(info.rejected, "transaction"), info.rejected > 0 ? "bad" : ""],
     ["problem", info.code ? `${info.code}${info.reason ? `: ${info.reason}` : ""}${left(info.retryAt) ? `, again in ${left(info.retryAt)}` : ""}` : "none", info.code ? "bad" : ""],
