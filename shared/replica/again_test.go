@@ -277,10 +277,10 @@ func TestRefusalsOfEarlierAreCounted(t *testing.T) {
 	if n := s.core.Status().Rejected; n != 1 {
 		t.Errorf("%d are counted, want 1", n)
 	}
-	s.write("a", tx(2))
-	s.settle()
 	s.online()
 	s.caughtUp("a")
+	s.settle()
+	s.write("a", tx(2))
 	s.settle()
 	s.told()
 	s.outcomes()
