@@ -293,3 +293,16 @@ func TestRefusalsOfEarlierAreCounted(t *testing.T) {
 		t.Errorf("%d are counted, want 2", n)
 	}
 }
+
+// The position of a receipt is that of its transaction, also if the records came before the verdict and with others.
+func TestAReceiptKnowsItsPlace(t *testing.T) {
+	s := synced(t)
+	s.write("a", tx(1, 2), tx(3))
+	s.settle()
+	s.stores("a", tx(1, 2))
+	s.stores("a", tx(3))
+	s.stores("a", tx(9))
+	s.receive(s.events("a", 1, 4))
+	s.settle()
+	s.wantsOutcomes("durable, durable, 1 synced at 2, 3 synced at 3")
+}

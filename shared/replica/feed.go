@@ -135,8 +135,8 @@ func (r *Replica) events(f *wire.Events, size int) {
 		}
 		chain = space.Chain(chain, record)
 		b.records = wire.AppendRecord(b.records, record)
-		if record.Index == 0 && s.byID[record.ID] != nil {
-			s.byID[record.ID].settling = true
+		if e := s.byID[record.ID]; record.Index == 0 && e != nil {
+			e.settling, e.last = true, record.Seq+uint64(record.Count-1)
 			b.settle = append(b.settle, record.ID)
 		} else if record.Index == 0 && record.Author == r.meta.Identity {
 			b.settle = append(b.settle, record.ID)

@@ -245,6 +245,14 @@ func (r *Replica) resolve(s *spaceState, snapshot *Snapshot) {
 	}
 }
 
+// at returns the position with a number, as far as it is known: what the chain was earlier is not.
+func (s *spaceState) at(seq uint64) space.Position {
+	if seq < s.info.Position.Seq {
+		return space.Position{Seq: seq}
+	}
+	return s.info.Position
+}
+
 // idsRead decides watched transactions that left the outbox: those with records are synced, the others were
 // discarded in another tab.
 func (r *Replica) idsRead(in IDsRead) {
@@ -258,11 +266,7 @@ func (r *Replica) idsRead(in IDsRead) {
 		return
 	}
 	for _, found := range in.Records {
-		position := s.info.Position
-		if found.Last < position.Seq {
-			position = space.Position{Seq: found.Last} // what the chain was there is not known any more
-		}
-		r.decide(s, found.ID, Decided{Outcome: Synced, Position: position})
+		r.decide(s, found.ID, Decided{Outcome: Synced, Position: s.at(found.Last)})
 	}
 	var gone []space.ULID
 	for id := range s.watched {

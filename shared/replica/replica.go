@@ -111,9 +111,10 @@ type Code = wire.Code
 
 type entry struct {
 	Entry
-	inFlight bool // pushed on this connection, no verdict yet
-	settling bool // a verdict is on its way to the store
-	sent     bool // it may have reached the server, on this connection or an earlier one
+	inFlight bool   // pushed on this connection, no verdict yet
+	settling bool   // a verdict is on its way to the store
+	sent     bool   // it may have reached the server, on this connection or an earlier one
+	last     uint64 // the number of its last record, once that is on its way to the store
 }
 
 // New returns the core of a tab that has just loaded its store. It does not lead.

@@ -263,8 +263,12 @@ func (l *syncLane) applied(r *Replica, s *spaceState, part *SpaceCommit, version
 	}
 	s.known = true
 	for _, id := range part.Settle {
+		position := s.info.Position
+		if e := s.byID[id]; e != nil && e.last != 0 {
+			position = s.at(e.last)
+		}
 		s.remove(id)
-		r.decide(s, id, Decided{Outcome: Synced, Position: s.info.Position})
+		r.decide(s, id, Decided{Outcome: Synced, Position: position})
 	}
 	for _, rejection := range part.Reject {
 		if s.remove(rejection.ID) {
