@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"skerry/shared/digest"
@@ -77,7 +78,8 @@ type Client struct {
 	stopped chan struct{} // the loop has ended
 	work    sync.WaitGroup
 
-	suspending sync.Mutex // held by Suspend and Resume, which come one after the other
+	life       atomic.Uint64 // how often the replica was destroyed; changed by the loop
+	suspending sync.Mutex    // held by Suspend and Resume, which come one after the other
 
 	// Owned by the loop.
 	core      *replica.Replica
@@ -95,6 +97,7 @@ type Client struct {
 	polls     *time.Timer // the next look for what other tabs changed
 	hush      func()      // stops receiving from the other tabs; nil while nothing is received
 	suspended bool
+	renewal   chan struct{}     // closed when the store goes on after its replica was destroyed; nil while nothing is lost
 	idle      []chan<- struct{} // told once no commit is waited for
 	closing   bool
 	drained   []chan<- error   // told once nothing waits to become durable

@@ -137,6 +137,7 @@ func (c *Client) contend(after time.Duration, steal bool) {
 	ctx, cancel := context.WithCancel(c.ctx)
 	l := &lead{cancel: cancel}
 	c.lead = l
+	life := c.life.Load()
 	c.stand(away)
 	c.work.Go(func() {
 		defer cancel()
@@ -162,6 +163,7 @@ func (c *Client) contend(after time.Duration, steal bool) {
 		}
 		loaded, err := c.loadToLead(ctx)
 		if err != nil {
+			c.post(func() { c.storeFailed(life, err) })
 			c.contendAgain(l, time.Second, "raising the epoch", err)
 			return
 		}

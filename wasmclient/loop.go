@@ -59,39 +59,39 @@ func (c *Client) stop() {
 func (c *Client) step(input replica.Input) {
 	effects := c.core.Step(c.now(), input)
 	for _, commit := range effects.Commits {
-		c.background(func(ctx context.Context) replica.Input {
+		c.background(func(ctx context.Context) (replica.Input, error) {
 			result, err := c.config.Store.Commit(ctx, commit.Commit)
-			return replica.Committed{ID: commit.ID, Result: result, Err: err, Full: errors.Is(err, ErrFull), Final: final(err)}
+			return replica.Committed{ID: commit.ID, Result: result, Err: err, Full: errors.Is(err, ErrFull), Final: final(err)}, err
 		})
 	}
 	if effects.Survey {
-		c.background(func(ctx context.Context) replica.Input {
+		c.background(func(ctx context.Context) (replica.Input, error) {
 			changes, err := c.config.Store.Changes(ctx, effects.SurveyAfter)
 			if err != nil {
 				c.log("looking for changes of other tabs failed: " + err.Error())
 			}
-			return replica.Surveyed{Changes: changes}
+			return replica.Surveyed{Changes: changes}, err
 		})
 	}
 	for _, id := range effects.Refresh {
-		c.background(func(ctx context.Context) replica.Input {
+		c.background(func(ctx context.Context) (replica.Input, error) {
 			snapshot, err := c.config.Store.Refresh(ctx, id)
 			if err != nil {
 				c.log("refresh of " + id.String() + " failed: " + err.Error())
 			}
-			return replica.Refreshed{Space: id, Snapshot: snapshot}
+			return replica.Refreshed{Space: id, Snapshot: snapshot}, err
 		})
 	}
 	for _, read := range effects.ReadRows {
-		c.background(func(ctx context.Context) replica.Input {
+		c.background(func(ctx context.Context) (replica.Input, error) {
 			rows, err := c.config.Store.Outbox(ctx, read.Space, read.After, read.MaxBytes)
-			return replica.RowsRead{Space: read.Space, After: read.After, Rows: rows, Err: err}
+			return replica.RowsRead{Space: read.Space, After: read.After, Rows: rows, Err: err}, err
 		})
 	}
 	for _, read := range effects.ReadIDs {
-		c.background(func(ctx context.Context) replica.Input {
+		c.background(func(ctx context.Context) (replica.Input, error) {
 			records, err := c.readIDs(ctx, read.Space, read.After)
-			return replica.IDsRead{Space: read.Space, After: read.After, Records: records, Err: err}
+			return replica.IDsRead{Space: read.Space, After: read.After, Records: records, Err: err}, err
 		})
 	}
 	if effects.Hangup != "" && c.socket != nil {
@@ -127,12 +127,18 @@ func (c *Client) step(input replica.Input) {
 	c.drain()
 }
 
-// background runs a store operation beside the loop and gives the core its outcome. The operation is not cancelled
-// when the client closes: what a user wrote is let through.
-func (c *Client) background(operation func(context.Context) replica.Input) {
+// background runs a store operation beside the loop and gives the core its outcome, unless the replica that it was
+// about was destroyed meanwhile. The operation is not cancelled when the client closes: what a user wrote is let through.
+func (c *Client) background(operation func(context.Context) (replica.Input, error)) {
+	life := c.life.Load()
 	c.work.Go(func() {
-		input := operation(context.Background())
-		c.post(func() { c.step(input) })
+		input, err := operation(context.Background())
+		c.post(func() {
+			c.storeFailed(life, err)
+			if c.life.Load() == life {
+				c.step(input)
+			}
+		})
 	})
 }
 

@@ -218,15 +218,23 @@ func repeated(events []space.Event) (id space.ULID, twice bool) {
 }
 
 // Read returns committed records with numbers above after: up to limit of them and about maxBytes bytes.
-func (s *Space) Read(ctx context.Context, after uint64, limit, maxBytes int) ([]space.Record, error) {
-	return s.client.config.Store.Read(ctx, s.id, after, limit, maxBytes)
+func (s *Space) Read(ctx context.Context, after uint64, limit, maxBytes int) (records []space.Record, err error) {
+	err = s.client.read(ctx, func(store Store) (err error) {
+		records, err = store.Read(ctx, s.id, after, limit, maxBytes)
+		return err
+	})
+	return records, err
 }
 
 // ReadEncoded is [Space.Read] for records in wire encoding, one after the other; it returns also how many they are and
 // the number of the last, or after if there are none. The caller does not change the bytes.
 func (s *Space) ReadEncoded(ctx context.Context, after uint64, limit, maxBytes int) (records []byte, count int, last uint64, err error) {
 	if store, ok := s.client.config.Store.(EncodedReader); ok {
-		return store.ReadEncoded(ctx, s.id, after, limit, maxBytes)
+		err = s.client.read(ctx, func(Store) (err error) {
+			records, count, last, err = store.ReadEncoded(ctx, s.id, after, limit, maxBytes)
+			return err
+		})
+		return records, count, last, err
 	}
 	decoded, err := s.Read(ctx, after, limit, maxBytes)
 	last = after
@@ -237,8 +245,12 @@ func (s *Space) ReadEncoded(ctx context.Context, after uint64, limit, maxBytes i
 }
 
 // ReadBefore returns the newest committed records with numbers below before, ascending.
-func (s *Space) ReadBefore(ctx context.Context, before uint64, limit, maxBytes int) ([]space.Record, error) {
-	return s.client.config.Store.ReadBefore(ctx, s.id, before, limit, maxBytes)
+func (s *Space) ReadBefore(ctx context.Context, before uint64, limit, maxBytes int) (records []space.Record, err error) {
+	err = s.client.read(ctx, func(store Store) (err error) {
+		records, err = store.ReadBefore(ctx, s.id, before, limit, maxBytes)
+		return err
+	})
+	return records, err
 }
 
 // EventsOptions selects what [Space.Events] yields.
@@ -303,7 +315,11 @@ func (s *Space) Pending(ctx context.Context) ([]replica.OutboxRow, error) {
 	var rows []replica.OutboxRow
 	var after uint64
 	for {
-		page, err := s.client.config.Store.Outbox(ctx, s.id, after, 1<<20)
+		var page []replica.OutboxRow
+		err := s.client.read(ctx, func(store Store) (err error) {
+			page, err = store.Outbox(ctx, s.id, after, 1<<20)
+			return err
+		})
 		if err != nil {
 			return nil, fmt.Errorf("read the outbox: %w", err)
 		}
@@ -321,7 +337,11 @@ func (s *Space) Pending(ctx context.Context) ([]replica.OutboxRow, error) {
 
 // Rejected returns the transactions that were refused, oldest first.
 func (s *Space) Rejected(ctx context.Context) ([]replica.RejectedRow, error) {
-	rows, err := s.client.config.Store.Rejected(ctx, s.id)
+	var rows []replica.RejectedRow
+	err := s.client.read(ctx, func(store Store) (err error) {
+		rows, err = store.Rejected(ctx, s.id)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read rejected transactions: %w", err)
 	}

@@ -20,7 +20,7 @@ type Status struct {
 	RetryAt       uint64    // when the server lets spaces be created again, milliseconds since 1970; 0: now
 	DialAt        uint64    // when it connects again while it is offline, milliseconds since 1970; 0: not waiting
 	LastSync      uint64    // when the server last said something of a space, milliseconds since 1970; 0: not yet
-	Storage       string    // ok, degraded, memory
+	Storage       string    // ok, degraded, memory, replica_lost
 	Code          wire.Code // why the connection ended last, or what the store failed with
 	Reason        string    // for people
 }
@@ -35,6 +35,9 @@ func (c *Client) Status() Status {
 			Undurable: s.Undurable, Rejected: s.Rejected, CatchingUp: s.CatchingUp,
 			RetryAt: c.wall(s.RetryAt), DialAt: c.wall(s.DialAt), LastSync: c.wall(s.LastSync),
 			Storage: c.config.Storage, Code: s.Code, Reason: s.Reason,
+		}
+		if s.Lost != "" {
+			status.Storage = "replica_lost"
 		}
 		if s.Code == wire.CodeQuota || s.Code == wire.CodeStorageFailed {
 			status.Storage = "degraded"

@@ -74,11 +74,34 @@ type Suspender interface {
 	Resume()
 }
 
+// Renewer is what a [Store] implements besides, when what it keeps can be destroyed under it: a browser deletes its
+// databases when a user clears a site's data, or when it wants the room.
+type Renewer interface {
+	// Renew makes a store whose calls fail with [ErrReplicaLost] go on with what is there instead: an empty replica,
+	// made for identity unless another tab has made it already. Calls that began before fail with ErrReplicaLost still.
+	// It is harmless where nothing was lost.
+	Renew(ctx context.Context, identity string) error
+}
+
+// Checker is what a [Store] may implement besides, when it can tell how far its records are what they should be.
+type Checker interface {
+	// Check folds the chain over the records of a space and returns the last end of a transaction up to which they
+	// lead from the space's start, without a hole, to what is stored beside them. Where all is well that is the space's
+	// position, with its seal; else damage says what is wrong behind it. With quick it looks only at where the records
+	// are, and folds the newest ones.
+	Check(ctx context.Context, id space.ID, quick bool) (good space.Position, damage string, err error)
+}
+
 var (
 	// ErrFull tells that the device's storage is full; nothing was written.
 	ErrFull = errors.New("the device's storage is full")
 	// ErrStoreClosed tells that the store was closed.
 	ErrStoreClosed = errors.New("the store is closed")
+	// ErrReplicaLost tells that what the store kept was destroyed, by the browser or its user. Nothing of the call
+	// happened. A [Renewer] goes on with what is there instead.
+	ErrReplicaLost = errors.New("the replica was deleted under this page, by the browser or its user")
+	// ErrDamaged tells that something stored cannot be read as what it should be.
+	ErrDamaged = errors.New("what is stored is damaged")
 	// ErrNewerStore tells that the store was written by a newer version of Skerry, which this one must not touch.
 	ErrNewerStore = errors.New("the store was written by a newer version of Skerry; reload the page or upgrade the program")
 )

@@ -180,6 +180,7 @@ func (r *Replica) caughtUp(f *wire.CaughtUp) {
 	s.feed.answered, s.feed.caughtUp, s.feed.again = true, true, false
 	r.lastSync = r.now
 	r.dropWithdrawn(s, false)
+	r.lookForDoubtful(s)
 	r.wantPush(s)
 	r.changed(s)
 	r.statusChanged()

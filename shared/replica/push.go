@@ -43,6 +43,7 @@ type pushState struct {
 type pushed struct {
 	n       uint64
 	ids     []space.ULID
+	rows    []OutboxRow // what it carried, and what was passed over
 	bytes   uint64
 	genesis bool
 }
@@ -237,7 +238,7 @@ func (r *Replica) pushOne(s *spaceState) turn {
 	if r.conn.unanswered > 0 && r.conn.unanswered+uint64(len(message)) > r.conn.limits.PushWindow {
 		return later
 	}
-	sent.bytes = uint64(len(message))
+	sent.bytes, sent.rows = uint64(len(message)), p.rows[:taken:taken]
 	r.conn.unanswered += sent.bytes
 	r.out.Send = append(r.out.Send, message)
 	for _, id := range sent.ids {
@@ -435,6 +436,7 @@ func (r *Replica) decide(s *spaceState, id space.ULID, d Decided) {
 	}
 	delete(s.watched, id)
 	delete(s.sought, id)
+	delete(s.doubtful, id)
 	d.Space, d.ID = s.id, id
 	r.notify(d)
 }

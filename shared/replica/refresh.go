@@ -275,7 +275,7 @@ func (r *Replica) idsRead(in IDsRead) {
 		}
 		if s.commits > 0 || s.refreshing || s.outdated > 0 || len(s.ahead) > 0 || !slices.Contains(s.deciding, id) {
 			r.readAgain(s) // it may be there, or have left after this was read
-		} else if !r.appends.has(s.id, id) {
+		} else if !r.appends.has(s.id, id) && r.sure(s, id) {
 			gone = append(gone, id)
 		}
 	}
@@ -288,7 +288,11 @@ func (r *Replica) idsRead(in IDsRead) {
 	}
 	sort.Slice(gone, func(i, j int) bool { return gone[i].Compare(gone[j]) < 0 })
 	for _, id := range gone {
-		r.decide(s, id, Decided{Outcome: Discarded, Code: wire.CodeDiscarded})
+		code, reason := wire.CodeDiscarded, ""
+		if s.doubtful[id] {
+			code, reason = wire.CodeReplicaLost, "the browser deleted it, and the server does not have it"
+		}
+		r.decide(s, id, Decided{Outcome: Discarded, Code: code, Reason: reason})
 	}
 }
 

@@ -57,6 +57,7 @@ type Replica struct {
 	creationRows     int    // of those in flight that carry transactions: empty spaces wait for them
 	notBefore        uint64 // when to connect again at the earliest, after this replica's session was used by another one
 	superseded       int    // how often that happened in a row
+	deleted          deleted
 	lastSync         uint64 // when a verdict or record last came, by the clock of Step
 }
 
@@ -89,6 +90,8 @@ type spaceState struct {
 	watched map[space.ULID]uint64
 	// sought are those of them that were asked for and of which no trace was found yet.
 	sought map[space.ULID]bool
+	// doubtful are those of them whose rows were destroyed when the server may have had them already.
+	doubtful map[space.ULID]bool
 	// refused are the ids in the rejected store; nil until they were read.
 	refused map[space.ULID]bool
 
@@ -205,6 +208,8 @@ func (r *Replica) Step(now uint64, input Input) Effects {
 		}
 	case Watch:
 		r.watchFor(in)
+	case Lost:
+		r.lost(in.Loaded)
 	case Closing:
 		r.appends.closing = true
 	case Hint:

@@ -31,6 +31,7 @@ type Status struct {
 	RetryAt       uint64 // when spaces may be created again, by the clock of Step; 0: now
 	DialAt        uint64 // when it connects again while it is offline, by the clock of Step; 0: not waiting
 	LastSync      uint64 // when the server last said something of a space, by the clock of Step; 0: not yet
+	Lost          string // not empty: the store was destroyed since this tab began, and what of it was saved, for people
 	Code          Code   // why the connection ended last, or what the store failed with
 	Reason        string
 }
@@ -49,6 +50,12 @@ func (r *Replica) Status() Status {
 	}
 	if r.sync.code != 0 {
 		status.Code, status.Reason = r.sync.code, r.sync.reason
+	}
+	if r.deleted.happened {
+		status.Lost = r.deleted.text()
+		if status.Code == 0 {
+			status.Code, status.Reason = wire.CodeReplicaLost, status.Lost
+		}
 	}
 	if r.appends.failures > 0 {
 		status.Code, status.Reason = wire.CodeStorageFailed, r.appends.reason

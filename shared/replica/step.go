@@ -100,6 +100,10 @@ type Watch struct {
 	ID    space.ULID
 }
 
+// Lost tells that the store was destroyed under this tab, and what is in its place now. The tab does not lead any more.
+// Answers to what was asked of the store before must not come after it.
+type Lost struct{ Loaded *Loaded }
+
 // Closing tells that the tab is about to go: what the store fails to take from now on is not tried again.
 type Closing struct{}
 
@@ -177,6 +181,7 @@ func (Pin) input()          {}
 func (Looking) input()      {}
 func (WhoLooks) input()     {}
 func (Watch) input()        {}
+func (Lost) input()         {}
 func (Closing) input()      {}
 func (Hint) input()         {}
 func (Poll) input()         {}

@@ -285,6 +285,7 @@ func (l *syncLane) applied(r *Replica, s *spaceState, part *SpaceCommit, version
 		r.decide(s, id, Decided{Outcome: Discarded, Code: wire.CodeDiscarded})
 	}
 	s.sweep()
+	r.lookForDoubtful(s)
 	r.seen(s, version)
 	if len(s.feed.inbox) > 0 {
 		l.dirty(r, s)

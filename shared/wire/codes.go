@@ -73,6 +73,7 @@ const (
 	CodeNotFound         Code = 212 // nothing is kept under that id
 	CodeBadServerMessage Code = 213 // the server sent what the protocol does not allow
 	CodeBadArchive       Code = 214 // the file is no archive, or was cut short or damaged
+	CodeReplicaLost      Code = 215 // the browser or its user deleted what was stored on this device
 )
 
 // codeNames is also the list that the documents and the TypeScript client are held to.
@@ -99,6 +100,7 @@ var codeNames = map[Code]string{
 	CodeInsecureContext: "insecure_context", CodeBuildMismatch: "build_mismatch", CodeBadArgument: "bad_argument",
 	CodeNoSuchSpace: "no_such_space", CodeStorageFailed: "storage_failed", CodeNotFound: "not_found",
 	CodeBadServerMessage: "bad_server_message", CodeBadArchive: "bad_archive",
+	CodeReplicaLost: "replica_lost",
 }
 
 // Codes returns every known code with its name, for documents and tests.

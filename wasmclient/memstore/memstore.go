@@ -11,7 +11,6 @@ package memstore
 
 import (
 	"context"
-	"crypto/rand"
 	"sync"
 
 	"skerry/shared/replica"
@@ -31,42 +30,74 @@ type Config struct {
 	Fail func(*replica.Commit) error
 }
 
-// Store is a handle on a replica in memory. It implements [wasmclient.Store] and [wasmclient.Suspender].
+// Store is a handle on a replica in memory. It implements [wasmclient.Store], [wasmclient.Suspender],
+// [wasmclient.Renewer] and [wasmclient.Checker].
 type Store struct {
 	data *data
 	gate gate.Gate
 
 	mu     sync.Mutex // taken before data.mu
 	closed bool
+	life   int // of the replica that this handle is of
 }
 
 type data struct {
 	fail  func(*replica.Commit) error
 	mu    sync.Mutex
 	model *replica.Model
+	life  int // how often the replica was deleted
 }
 
 var (
 	_ wasmclient.Store     = (*Store)(nil)
 	_ wasmclient.Suspender = (*Store)(nil)
+	_ wasmclient.Renewer   = (*Store)(nil)
 )
 
 // New makes an empty replica and returns a handle on it.
 func New(c Config) *Store {
 	if c.Session == (wire.SessionID{}) {
-		rand.Read(c.Session[:]) // never fails: the program would have crashed
+		draw(c.Session[:])
 	}
 	return &Store{data: &data{fail: c.Fail, model: replica.NewModel(c.Identity, c.Session)}}
 }
 
 // Handle returns another handle on the same replica, open even if s is closed.
-func (s *Store) Handle() *Store { return &Store{data: s.data} }
+func (s *Store) Handle() *Store {
+	s.data.mu.Lock()
+	defer s.data.mu.Unlock()
+	return &Store{data: s.data, life: s.data.life}
+}
+
+// Delete destroys the replica: an empty one of the same identity is in its place. Calls by handles that are there fail
+// with [wasmclient.ErrReplicaLost] until [Store.Renew].
+func (s *Store) Delete() {
+	var session wire.SessionID
+	draw(session[:])
+	s.data.mu.Lock()
+	defer s.data.mu.Unlock()
+	s.data.model = replica.NewModel(s.data.model.Load().Meta.Identity, session)
+	s.data.life++
+}
+
+// Renew implements [wasmclient.Renewer].
+func (s *Store) Renew(ctx context.Context, _ string) error {
+	s.mu.Lock()
+	s.data.mu.Lock()
+	s.life = s.data.life
+	s.data.mu.Unlock()
+	s.mu.Unlock()
+	return s.with(ctx, func(*replica.Model) {})
+}
 
 // with calls f on the model, alone.
 func (s *Store) with(ctx context.Context, f func(*replica.Model)) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	s.mu.Lock()
+	life := s.life
+	s.mu.Unlock()
 	if err := s.gate.Enter(ctx); err != nil {
 		return err
 	}
@@ -78,6 +109,9 @@ func (s *Store) with(ctx context.Context, f func(*replica.Model)) error {
 	}
 	s.data.mu.Lock()
 	defer s.data.mu.Unlock()
+	if s.data.life != life {
+		return wasmclient.ErrReplicaLost
+	}
 	f(s.data.model)
 	return nil
 }

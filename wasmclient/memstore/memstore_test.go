@@ -23,6 +23,7 @@ func TestStore(t *testing.T) {
 			Identity:  "did:key:someone",
 			AbortNext: func() { fail = errors.New("aborted") },
 			FullNext:  func() { fail = wasmclient.ErrFull },
+			Delete:    data.Delete,
 		}
 	})
 }

@@ -40,6 +40,8 @@ type Storage struct {
 	// MakeNewer leaves the storage as a newer version of Skerry would that older ones must not write. Nil skips
 	// those tests.
 	MakeNewer func()
+	// Delete destroys everything, as a browser does when its user clears a site's data. Nil skips those tests.
+	Delete func()
 }
 
 // Run runs the suite.
@@ -90,6 +92,7 @@ func Run(t *testing.T, factory Factory) {
 		{"Full", testFull},
 		{"Newer", testNewer},
 		{"Suspend", testSuspend},
+		{"Lost", testLost},
 		{"TwoHandles", testTwoHandles},
 		{"ConcurrentAppends", testConcurrentAppends},
 		{"ConcurrentLeaders", testConcurrentLeaders},

@@ -53,6 +53,7 @@ export const codes = {
   212: "not_found",
   213: "bad_server_message",
   214: "bad_archive",
+  215: "replica_lost",
 } as const;
 
 /** The name of a code, as errors and verdicts carry it. */

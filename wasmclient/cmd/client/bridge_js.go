@@ -297,6 +297,13 @@ func (b *bridge) setBlocked(blocked bool) {
 	signal(b.wake)
 }
 
+// disconnected looks into the store, whose database was closed by somebody else: it may have been deleted.
+func (b *bridge) disconnected() {
+	if b.client != nil {
+		b.client.Poke()
+	}
+}
+
 func (b *bridge) appendStatus(packed []byte) []byte {
 	status := b.client.Status()
 	b.mu.Lock()
@@ -445,6 +452,10 @@ func explain(err error) (code, reason string) {
 		return coded.Code.String(), coded.Reason
 	case errors.Is(err, wasmclient.ErrFull):
 		return wire.CodeQuota.String(), err.Error()
+	case errors.Is(err, wasmclient.ErrReplicaLost):
+		return wire.CodeReplicaLost.String(), err.Error()
+	case errors.Is(err, wasmclient.ErrDamaged):
+		return wire.CodeStorageFailed.String(), err.Error()
 	case errors.Is(err, wasmclient.ErrNewerStore):
 		return wire.CodeUpgradeRequired.String(), err.Error()
 	case errors.Is(err, wasmclient.ErrStoreClosed), errors.Is(err, context.Canceled):

@@ -24,7 +24,7 @@ func main() {
 // of a replica find each other and nobody else.
 func openClient(ctx context.Context, b *bridge, config js.Value) (*wasmclient.Client, wasmclient.Store, error) {
 	name, identity := config.Get("database").String(), config.Get("identity").String()
-	store, err := idbstore.Open(ctx, idbstore.Config{Name: name, Identity: identity, OnBlocked: b.setBlocked})
+	store, err := idbstore.Open(ctx, idbstore.Config{Name: name, Identity: identity, OnBlocked: b.setBlocked, OnDisconnected: b.disconnected})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -113,7 +113,10 @@ func (s *Store) ReadEncoded(ctx context.Context, id space.ID, after uint64, limi
 	if err := ctx.Err(); err != nil {
 		return nil, 0, 0, err
 	}
-	conn, err := s.current()
+	s.mu.Lock()
+	life := s.lives
+	s.mu.Unlock()
+	conn, err := s.current(life)
 	if err != nil {
 		return nil, 0, 0, err
 	}

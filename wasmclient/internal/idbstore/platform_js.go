@@ -9,6 +9,7 @@ import (
 
 	"github.com/hack-pad/go-indexeddb/idb"
 
+	"skerry/wasmclient"
 	"skerry/wasmclient/internal/jsbind"
 )
 
@@ -36,6 +37,31 @@ var allStores = []string{
 // errConnectionLost tells that the browser closed the connection. What ran may be run again on a new one.
 var errConnectionLost = errors.New("idbstore: the browser closed the database")
 
+// errNoIndexedDB tells that there is no such thing where this runs.
+var errNoIndexedDB = errors.New("idbstore: there is no indexedDB here")
+
+// openError says why the database could not be opened. What the browser could not do at the moment is tried again.
+func openError(err error) error {
+	switch {
+	case named(err, "VersionError"):
+		return fmt.Errorf("%w: %w", wasmclient.ErrNewerStore, err)
+	case lossNamed(err):
+		return fmt.Errorf("open the database: %w: %w", errConnectionLost, err)
+	}
+	return fmt.Errorf("open the database: %w", err)
+}
+
+// lossNamed reports whether an error that nobody here asked for is one that browsers give when they close a database, or
+// lose the process that holds it: Chromium aborts what runs, Safari forgets its connections in the background.
+func lossNamed(err error) bool {
+	return named(err, "InvalidStateError") || named(err, "AbortError") || named(err, "UnknownError") || named(err, "TransactionInactiveError")
+}
+
+// named reports whether a DOMException has a name, whoever made an error of it.
+func named(err error, name string) bool {
+	return jsbind.IsNamed(err, name) || errors.Is(err, idb.NewDOMException(name))
+}
+
 // connection is an open database. It belongs to one tab and serves any number of transactions.
 type connection struct {
 	object    js.Value      // IDBDatabase
@@ -44,20 +70,16 @@ type connection struct {
 	last      js.Value      // the IDBTransaction begun last
 	failed    error         // why the last one could not be begun
 	lost      bool          // closed by the browser, or by us
+	broken    chan struct{} // closed when the browser closed it: of what runs nothing more need be told
 	remove    []func()
 }
 
-// events is what a connection tells of itself. They are called on a goroutine that must not block.
-type events struct {
-	blocked func() // another tab keeps the database from being opened
-	deleted func() // another tab deletes the database, and the connection was closed for it
-}
-
-// connect opens the database and makes its stores if they are not there.
-func connect(ctx context.Context, name string, on events) (*connection, error) {
+// connect opens the database and makes its stores if they are not there. disconnected is called when somebody else
+// closes it; it must not block.
+func connect(ctx context.Context, name string, disconnected func()) (*connection, error) {
 	factory := js.Global().Get("indexedDB")
 	if factory.IsUndefined() || factory.IsNull() {
-		return nil, errors.New("idbstore: there is no indexedDB here")
+		return nil, errNoIndexedDB
 	}
 	request, err := jsbind.Call(factory, "open", name, 1)
 	if err != nil {
@@ -70,7 +92,6 @@ func connect(ctx context.Context, name string, on events) (*connection, error) {
 				request.Get("transaction").Call("abort")
 			}
 		}),
-		jsbind.Listen(request, "blocked", func(js.Value) { on.blocked() }),
 		jsbind.Listen(request, "success", func(js.Value) { done <- nil }),
 		jsbind.Listen(request, "error", func(event js.Value) {
 			event.Call("preventDefault")
@@ -95,9 +116,9 @@ func connect(ctx context.Context, name string, on events) (*connection, error) {
 		return nil, ctx.Err()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open the database: %w", err)
+		return nil, openError(err)
 	}
-	return wrap(request, on)
+	return wrap(request, disconnected)
 }
 
 // makeStores makes what version 1 has. Everything after it is a matter of the values.
@@ -115,8 +136,8 @@ func makeStores(db js.Value) error {
 }
 
 // wrap makes a connection of an open request that has succeeded.
-func wrap(request js.Value, on events) (*connection, error) {
-	c := &connection{object: request.Get("result")}
+func wrap(request js.Value, disconnected func()) (*connection, error) {
+	c := &connection{object: request.Get("result"), broken: make(chan struct{})}
 
 	// The library hides its transactions' objects, whose events are needed here. A property of the database itself
 	// comes before its prototype's and sees them.
@@ -151,10 +172,13 @@ func wrap(request js.Value, on events) (*connection, error) {
 		return nil, err
 	}
 	c.remove = []func(){
-		jsbind.Listen(c.object, "close", func(js.Value) { c.lost = true }),
-		jsbind.Listen(c.object, "versionchange", func(js.Value) {
+		jsbind.Listen(c.object, "close", func(js.Value) {
+			c.abandon()
+			disconnected()
+		}),
+		jsbind.Listen(c.object, "versionchange", func(js.Value) { // the version never changes: it is to be deleted
 			c.close()
-			on.deleted()
+			disconnected()
 		}),
 		func() {
 			c.object.Delete("transaction")
@@ -177,6 +201,17 @@ func (c *connection) close() {
 	c.remove = nil
 }
 
+// abandon closes a connection that the browser has closed. Chromium does not tell the end of a transaction that was
+// about to commit then; its outcome is unknown.
+func (c *connection) abandon() {
+	c.close()
+	select {
+	case <-c.broken:
+	default:
+		close(c.broken)
+	}
+}
+
 // transaction is one IDBTransaction. It lives on one goroutine, which waits for nothing but its requests.
 type transaction struct {
 	c     *connection
@@ -185,6 +220,7 @@ type transaction struct {
 	ended chan error // gets nil when it is complete, else why it aborted
 	reads listener   // the last request of this turn
 	err   error      // the first failure to issue a request
+	given bool       // up, by this side
 }
 
 // begin begins a transaction over stores.
@@ -248,7 +284,7 @@ func (r rawRequest) result() js.Value { return r.object.Get("result") }
 // The goroutine that it wakes runs before control goes back to JavaScript, while the transaction is active.
 func (t *transaction) turn() error {
 	if t.err != nil {
-		t.abort()
+		t.end()
 		return t.lossOr(t.err)
 	}
 	if t.reads == nil {
@@ -260,10 +296,15 @@ func (t *transaction) turn() error {
 		return err
 	}
 	t.reads = nil
-	if <-succeeded {
-		return nil
+	select {
+	case <-t.c.broken:
+		return errConnectionLost
+	case ok := <-succeeded:
+		if ok {
+			return nil
+		}
 	}
-	if err = <-t.ended; err == nil { // a request that fails aborts its transaction; that error is the cause
+	if err = t.wait(); err == nil { // a request that fails aborts its transaction; that error is the cause
 		err = &jsbind.Error{Name: "AbortError", Message: "a request failed"}
 	}
 	return t.lossOr(err)
@@ -271,24 +312,44 @@ func (t *transaction) turn() error {
 
 // abort undoes everything. Nothing need be waited for.
 func (t *transaction) abort() {
+	t.given = true
+	t.end()
+}
+
+func (t *transaction) end() {
 	_ = jsbind.Try(func() { t.js.Call("abort") }) // throws if it has ended, which is as good
 }
 
 // commit ends the transaction and waits until it is complete.
 func (t *transaction) commit() error {
 	if t.err != nil {
-		t.abort()
+		t.end()
 		return t.lossOr(t.err)
 	}
 	if err := t.typed.Commit(); err != nil {
-		t.abort() // it had ended before, for a reason of its own
+		t.end() // it had ended before, for a reason of its own
 	}
-	return t.lossOr(<-t.ended)
+	return t.lossOr(t.wait())
+}
+
+// wait waits for the end and returns why it aborted, if it did.
+func (t *transaction) wait() error {
+	select {
+	case err := <-t.ended:
+		return err
+	case <-t.c.broken:
+	}
+	select {
+	case err := <-t.ended: // both happened
+		return err
+	default:
+		return errConnectionLost
+	}
 }
 
 // lossOr returns errConnectionLost if err came from losing the connection.
 func (t *transaction) lossOr(err error) error {
-	if err != nil && (t.c.lost || jsbind.IsNamed(err, "InvalidStateError")) {
+	if err != nil && (t.c.lost || !t.given && lossNamed(err)) {
 		return fmt.Errorf("%w: %w", errConnectionLost, err)
 	}
 	return err

@@ -32,23 +32,25 @@ type Config struct {
 	// OnBlocked, when not nil, is called with true when a call has waited three seconds for the database, and with
 	// false when that call is done.
 	OnBlocked func(blocked bool)
-	// OnClosed, when not nil, is called when the database was deleted, by another tab or by the browser: the store is
-	// closed then, and what comes to be under its name is another replica.
-	OnClosed func()
+	// OnDisconnected, when not nil, is called when the browser closed the connection, or another tab deletes the
+	// database. The next call finds out what is there now.
+	OnDisconnected func()
 }
 
-// Store is a handle on a database. It implements wasmclient.Store and wasmclient.Suspender.
+// Store is a handle on a database. It implements wasmclient.Store and what may be implemented besides.
 type Store struct {
 	config Config
 	gate   gate.Gate // every call passes it; shut while suspended
 
 	opening  chan struct{}  // room for one token: who puts it in opens a connection
-	session  wire.SessionID // of the database that was opened first; guarded by opening
+	session  wire.SessionID // of the replica that this handle is of; guarded by opening
 	patience time.Duration  // blockedAfter, but in tests
 
 	mu     sync.Mutex // never held while waiting
 	conn   *connection
 	closed bool
+	lost   bool   // another replica is where this handle's was
+	lives  uint64 // how often the store went on with another replica
 	recent recent
 
 	// beforeCommit, when not nil, is called when all of a commit's writes are issued; its error takes them back.
@@ -58,6 +60,7 @@ type Store struct {
 var (
 	_ wasmclient.Store     = (*Store)(nil)
 	_ wasmclient.Suspender = (*Store)(nil)
+	_ wasmclient.Renewer   = (*Store)(nil)
 )
 
 // Open opens the database, making it if there is none.
@@ -68,6 +71,13 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// Unavailable reports whether Open failed because the browser gives this page no database: it is not allowed to have
+// one, or there is no room to make it, or the browser cannot.
+func Unavailable(err error) bool {
+	return errors.Is(err, errNoIndexedDB) || errors.Is(err, wasmclient.ErrFull) || lossNamed(err) ||
+		named(err, "SecurityError") || named(err, "NotAllowedError")
 }
 
 // Close implements wasmclient.Store. Transactions that run come to their end.
@@ -91,6 +101,24 @@ func (s *Store) Suspend(ctx context.Context) error {
 // Resume implements wasmclient.Suspender.
 func (s *Store) Resume() { s.gate.Open() }
 
+// Renew implements wasmclient.Renewer.
+func (s *Store) Renew(ctx context.Context, identity string) error {
+	select {
+	case s.opening <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	s.mu.Lock()
+	if s.lost {
+		s.lost = false
+		s.lives++
+		s.session, s.config.Identity = wire.SessionID{}, identity
+	}
+	s.mu.Unlock()
+	<-s.opening
+	return s.run(ctx, func(*connection) error { return nil })
+}
+
 // disconnect closes the connection, if there is one.
 func (s *Store) disconnect() {
 	s.mu.Lock()
@@ -103,11 +131,15 @@ func (s *Store) disconnect() {
 	}
 }
 
-// run calls f with an open connection, again with a new one if the browser closed it meanwhile.
+// run calls f with an open connection, again with a new one if the browser closed it meanwhile. It never does so with
+// another replica than the one that was there when it was called.
 func (s *Store) run(ctx context.Context, f func(*connection) error) error {
+	s.mu.Lock()
+	life := s.lives
+	s.mu.Unlock()
 	var err error
 	for range attempts {
-		if err = s.attempt(ctx, f); !errors.Is(err, errConnectionLost) {
+		if err = s.attempt(ctx, life, f); !errors.Is(err, errConnectionLost) {
 			break
 		}
 	}
@@ -115,7 +147,7 @@ func (s *Store) run(ctx context.Context, f func(*connection) error) error {
 }
 
 // attempt calls f once, when the store is not suspended.
-func (s *Store) attempt(ctx context.Context, f func(*connection) error) error {
+func (s *Store) attempt(ctx context.Context, life uint64, f func(*connection) error) error {
 	if err := s.gate.Enter(ctx); err != nil {
 		return err
 	}
@@ -125,7 +157,7 @@ func (s *Store) attempt(ctx context.Context, f func(*connection) error) error {
 		}
 	}()
 	defer s.watch()()
-	conn, err := s.connection(ctx)
+	conn, err := s.connection(ctx, life)
 	if err != nil {
 		return err
 	}
@@ -154,11 +186,11 @@ func (s *Store) watch() (done func()) {
 }
 
 // connection returns the open connection, and opens one if there is none.
-func (s *Store) connection(ctx context.Context) (*connection, error) {
+func (s *Store) connection(ctx context.Context, life uint64) (*connection, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if conn, err := s.current(); conn != nil || err != nil {
+	if conn, err := s.current(life); conn != nil || err != nil {
 		return conn, err
 	}
 	select {
@@ -167,17 +199,10 @@ func (s *Store) connection(ctx context.Context) (*connection, error) {
 		return nil, ctx.Err()
 	}
 	defer func() { <-s.opening }()
-	if conn, err := s.current(); conn != nil || err != nil {
+	if conn, err := s.current(life); conn != nil || err != nil {
 		return conn, err // somebody else opened it while this one waited
 	}
-	conn, err := connect(ctx, s.config.Name, events{
-		blocked: func() {
-			if s.config.OnBlocked != nil {
-				go s.config.OnBlocked(true)
-			}
-		},
-		deleted: s.gone,
-	})
+	conn, err := connect(ctx, s.config.Name, s.disconnected)
 	if err != nil {
 		return nil, err
 	}
@@ -195,23 +220,22 @@ func (s *Store) connection(ctx context.Context) (*connection, error) {
 	return conn, nil
 }
 
-// gone closes the store because its database is there no more.
-func (s *Store) gone() {
-	s.mu.Lock()
-	already := s.closed
-	s.conn, s.closed = nil, true
-	s.recent.drop()
-	s.mu.Unlock()
-	if !already && s.config.OnClosed != nil {
-		go s.config.OnClosed()
+// disconnected notes that the connection was closed by somebody else. It must not block.
+func (s *Store) disconnected() {
+	if s.config.OnDisconnected != nil {
+		go s.config.OnDisconnected()
 	}
 }
 
-func (s *Store) current() (*connection, error) {
+// current returns the connection that is open, nil if there is none.
+func (s *Store) current(life uint64) (*connection, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil, wasmclient.ErrStoreClosed
+	}
+	if s.lost || s.lives != life {
+		return nil, wasmclient.ErrReplicaLost
 	}
 	if s.conn != nil && s.conn.lost {
 		s.conn = nil
@@ -222,7 +246,7 @@ func (s *Store) current() (*connection, error) {
 
 // drop forgets a connection that was lost.
 func (s *Store) drop(conn *connection) {
-	conn.close()
+	conn.abandon()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.conn == conn {
@@ -281,7 +305,7 @@ func (s *Store) introduce(conn *connection) error {
 }
 
 // recognize reports whether a database has been introduced. One that was opened again must be the same: browsers
-// delete databases under open pages, and an empty one in its place would look like a replica that lost everything.
+// delete databases under open pages, and to a caller an empty one in its place must not look like the one it knew.
 func (s *Store) recognize(stored reply) (there bool, err error) {
 	text, err := decodeText(stored.bytes())
 	if err != nil {
@@ -290,8 +314,11 @@ func (s *Store) recognize(stored reply) (there bool, err error) {
 	var session wire.SessionID
 	copy(session[:], text)
 	if s.session != (wire.SessionID{}) && s.session != session {
-		s.gone()
-		return false, wasmclient.ErrStoreClosed
+		s.mu.Lock()
+		s.lost = true
+		s.recent.drop()
+		s.mu.Unlock()
+		return false, wasmclient.ErrReplicaLost
 	}
 	if text != nil {
 		s.session = session
@@ -316,7 +343,10 @@ func storeError(err error) error {
 	if err == nil {
 		return nil
 	}
-	if jsbind.IsNamed(err, "QuotaExceededError") || errors.Is(err, idb.NewDOMException("QuotaExceededError")) {
+	if errors.Is(err, wasmclient.ErrFull) {
+		return err
+	}
+	if named(err, "QuotaExceededError") {
 		return fmt.Errorf("%w: %w", wasmclient.ErrFull, err)
 	}
 	return err

@@ -67,6 +67,7 @@ func TestStore(t *testing.T) {
 				fail = func(*transaction) error { return &jsbind.Error{Name: "QuotaExceededError"} }
 			},
 			MakeNewer: func() { makeNewer(t, openTest(t, name), metaMinWriter) },
+			Delete:    func() { deleteDatabase(t, name) },
 		}
 	})
 }
@@ -200,47 +201,115 @@ func TestConcurrentReads(t *testing.T) {
 	}
 }
 
-// TestDeleted lets another tab delete the database: the store must not stand in the way.
-func TestDeleted(t *testing.T) {
-	closed := make(chan bool, 1)
-	name := freshName(t)
-	s, err := Open(t.Context(), Config{Name: name, Identity: testIdentity, OnClosed: func() { closed <- true }})
-	if err != nil {
-		t.Fatal(err)
+// TestClosedWhileCommitting has the browser close the database when a commit is on its way, and never tell its end.
+func TestClosedWhileCommitting(t *testing.T) {
+	s := openTest(t, freshName(t))
+	s.beforeCommit = func(tx *transaction) error {
+		s.beforeCommit = nil
+		tx.js.Set("oncomplete", js.Null())
+		tx.js.Set("onabort", js.Null())
+		conn := tx.c
+		time.AfterFunc(10*time.Millisecond, func() {
+			conn.object.Call("dispatchEvent", js.Global().Get("Event").New("close"))
+		})
+		return nil
 	}
-	mustCommit(t, s, testAppend(1))
+	mustCommit(t, s, testAppend(1)) // it took effect, and is made again
+	if rows, err := s.Outbox(t.Context(), testSpace, 0, 1<<20); err != nil || len(rows) != 1 {
+		t.Fatalf("%d rows, %v, want 1", len(rows), err)
+	}
+}
+
+// deleteDatabase deletes a database as another tab does, and fails the test if a store stands in the way.
+func deleteDatabase(t testing.TB, name string) {
+	t.Helper()
 	deleted := make(chan string, 2)
 	request := js.Global().Get("indexedDB").Call("deleteDatabase", name)
-	for _, event := range []string{"success", "blocked"} {
+	for _, event := range []string{"success", "blocked", "error"} {
 		defer jsbind.Listen(request, event, func(js.Value) { deleted <- event })()
 	}
 	if event := <-deleted; event != "success" {
 		t.Fatalf("deleting the database: %s", event)
 	}
-	<-closed
-	if _, err := s.Commit(t.Context(), testAppend(2)); !errors.Is(err, wasmclient.ErrStoreClosed) {
-		t.Fatalf("commit to a deleted store: %v", err)
-	}
 }
 
-// TestDeletedUnderneath has the browser delete the database of an open page, which then finds an empty one.
-func TestDeletedUnderneath(t *testing.T) {
-	closed := make(chan bool, 1)
+// TestDeleted lets another tab delete the database: the store lets it, tells, and knows that it is another one then.
+func TestDeleted(t *testing.T) {
+	told := make(chan bool, 1)
 	name := freshName(t)
-	s, err := Open(t.Context(), Config{Name: name, Identity: testIdentity, OnClosed: func() { closed <- true }})
+	s, err := Open(t.Context(), Config{Name: name, Identity: testIdentity, OnDisconnected: func() { told <- true }})
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { s.Close() })
+	mustCommit(t, s, testAppend(1))
+	deleteDatabase(t, name)
+	<-told
+	if _, err := s.Commit(t.Context(), testAppend(2)); !errors.Is(err, wasmclient.ErrReplicaLost) {
+		t.Fatalf("commit to a deleted store: %v", err)
+	}
+	if _, _, _, err := s.ReadEncoded(t.Context(), testSpace, 0, 1, 1); !errors.Is(err, wasmclient.ErrReplicaLost) {
+		t.Fatalf("read of a deleted store: %v", err)
+	}
+}
+
+// TestDeletedUnderneath has the browser delete the database of an open page without a word, which then finds an empty one.
+func TestDeletedUnderneath(t *testing.T) {
+	name := freshName(t)
+	s := openTest(t, name)
 	mustCommit(t, s, testAppend(1))
 	s.conn.object.Call("close")
-	js.Global().Get("indexedDB").Call("deleteDatabase", name)
-	if _, err := s.Commit(t.Context(), testAppend(2)); !errors.Is(err, wasmclient.ErrStoreClosed) {
+	deleteDatabase(t, name)
+	if _, err := s.Commit(t.Context(), testAppend(2)); !errors.Is(err, wasmclient.ErrReplicaLost) {
 		t.Fatalf("commit to what is there instead: %v", err)
 	}
-	<-closed
 	loaded, err := openTest(t, name).Load(t.Context())
 	if err != nil || len(loaded.Spaces) != 0 {
 		t.Fatalf("a new store has %+v, %v", loaded, err)
+	}
+}
+
+// TestLateCall has a call come to its turn when its replica was replaced: what it would write is not for the new one.
+func TestLateCall(t *testing.T) {
+	name := freshName(t)
+	s := openTest(t, name)
+	life := s.lives
+	deleteDatabase(t, name)
+	if _, err := s.Load(t.Context()); !errors.Is(err, wasmclient.ErrReplicaLost) {
+		t.Fatalf("load: %v", err)
+	}
+	if err := s.Renew(t.Context(), testIdentity); err != nil {
+		t.Fatal(err)
+	}
+	err := s.attempt(t.Context(), life, func(*connection) error { t.Error("it ran"); return nil })
+	if !errors.Is(err, wasmclient.ErrReplicaLost) {
+		t.Fatalf("a call of before: %v", err)
+	}
+}
+
+// TestNotDeleted begins to delete the database and does not get through with it: nothing is lost, and nobody says so.
+func TestNotDeleted(t *testing.T) {
+	s := openTest(t, freshName(t))
+	mustCommit(t, s, testAppend(1))
+	s.conn.object.Call("dispatchEvent", js.Global().Get("Event").New("versionchange"))
+	mustCommit(t, s, testAppend(2))
+	if rows, err := s.Outbox(t.Context(), testSpace, 0, 1<<20); err != nil || len(rows) != 2 {
+		t.Fatalf("%d rows, %v, want 2", len(rows), err)
+	}
+}
+
+// TestAbortedUnderneath has the browser abort what runs and say later, or not at all, that it closed the database.
+func TestAbortedUnderneath(t *testing.T) {
+	s := openTest(t, freshName(t))
+	old := s.conn
+	s.beforeCommit = func(tx *transaction) error {
+		s.beforeCommit = nil
+		tx.js.Call("abort") // not by the store
+		return nil
+	}
+	mustCommit(t, s, testAppend(1))
+	if s.conn == old {
+		t.Fatal("the connection whose transactions are aborted is still in use")
 	}
 }
 

@@ -1,0 +1,94 @@
+package wasmclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"skerry/shared/replica"
+)
+
+// A browser deletes databases under open pages: its user clears the site's data, or it wants the room. The store says
+// so of each call from then on, until it is told to go on with what is there instead. What this tab still has in memory
+// and no server has is written to that; other tabs do the same with what they have.
+
+// renewEvery is how long to wait until the store is asked again to go on.
+const renewEvery = time.Second
+
+// storeFailed takes note of an error of the store, by a call that was made in the given life of the replica.
+func (c *Client) storeFailed(life uint64, err error) {
+	if errors.Is(err, ErrReplicaLost) && life == c.life.Load() && c.renewal == nil {
+		if store, ok := c.config.Store.(Renewer); ok {
+			c.log("what was stored here was deleted, by the browser or its user")
+			c.renewal = make(chan struct{})
+			c.work.Go(func() {
+				if loaded := c.renew(store); loaded != nil {
+					c.post(func() { c.renewed(loaded) })
+				}
+			})
+		}
+	}
+}
+
+// renew makes the store go on, or returns nil when the client closes.
+func (c *Client) renew(store Renewer) *replica.Loaded {
+	for {
+		err := store.Renew(c.ctx, c.identity)
+		if err == nil {
+			var loaded *replica.Loaded
+			if loaded, err = c.config.Store.Load(c.ctx); err == nil {
+				if loaded.Meta.Identity == c.identity {
+					return loaded
+				}
+				err = fmt.Errorf("it is %q's, and not %q's", loaded.Meta.Identity, c.identity)
+			}
+		}
+		if c.ctx.Err() != nil {
+			return nil
+		}
+		c.log("going on with what is stored instead failed: " + err.Error())
+		sleep(c.ctx, renewEvery)
+	}
+}
+
+// renewed goes on with what is in place of a replica that was destroyed.
+func (c *Client) renewed(loaded *replica.Loaded) {
+	c.life.Add(1)
+	close(c.renewal)
+	c.renewal = nil
+	c.letGo() // whoever leads the new replica raises its epoch first
+	c.step(replica.Lost{Loaded: loaded})
+	c.log(c.core.Status().Lost)
+	if !c.suspended {
+		c.contend(0, false)
+	}
+}
+
+// read reads from the store, again when the replica was destroyed meanwhile and another one is in its place.
+func (c *Client) read(ctx context.Context, f func(Store) error) error {
+	for {
+		life := c.life.Load()
+		err := f(c.config.Store)
+		if _, ok := c.config.Store.(Renewer); !ok || !errors.Is(err, ErrReplicaLost) {
+			return err
+		}
+		var renewal <-chan struct{}
+		err = c.call(ctx, func() {
+			c.storeFailed(life, err)
+			renewal = c.renewal
+		})
+		if err == nil && renewal != nil {
+			select {
+			case <-renewal:
+			case <-ctx.Done():
+				err = ctx.Err()
+			case <-c.ctx.Done():
+				err = errClosed
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
