@@ -8,7 +8,7 @@ import (
 
 // Status is what a client says of itself.
 type Status struct {
-	// Connection is one of off, offline, connecting, online, following (another tab syncs), auth_required,
+	// Connection is one of off, offline, connecting, online, following (another tab syncs), setup_required, auth_required,
 	// server_changed, upgrade_required.
 	Connection    string
 	Leader        bool      // this tab syncs

@@ -306,3 +306,26 @@ func TestAReceiptKnowsItsPlace(t *testing.T) {
 	s.settle()
 	s.wantsOutcomes("durable, durable, 1 synced at 2, 3 synced at 3")
 }
+
+func TestAServerThatIsNotSetUpIsShown(t *testing.T) {
+	s := synced(t)
+	wants := func(want string) {
+		t.Helper()
+		if got := s.core.Status().Connection; got != want {
+			t.Errorf("connection %s, want %s", got, want)
+		}
+	}
+	wants(replica.ConnectionOnline)
+	s.write("a", tx(1))
+	s.settle()
+	s.told()
+	s.pushes = nil
+	s.verdicts("a", 1, deferred(wire.CodeSetupRequired, 0))
+	wants(replica.ConnectionSetupRequired)
+	s.wantsOutbox("a", "1")
+	s.tick()
+	s.settle()
+	s.answer()
+	s.settle()
+	wants(replica.ConnectionOnline)
+}

@@ -57,6 +57,7 @@ type connection struct {
 	directorySince []byte
 	directoryAt    uint64 // when to ask for the directory again, after a refusal; 0: it was not refused
 	eager          bool   // the platform said meanwhile that trying is worth it: if this attempt fails, try again soon
+	setup          bool   // the server puts everything off until somebody sets it up
 	code           Code   // why the last connection ended
 	reason         string
 }

@@ -387,6 +387,7 @@ func (r *Replica) pushed(f *wire.Pushed) {
 // accepted notes that the server has a transaction, durably.
 func (r *Replica) accepted(s *spaceState, e *entry, at space.Position) {
 	e.State, e.Position, e.Code, e.Reason = Accepted, at, 0, ""
+	r.conn.setup = false
 	r.decide(s, e.ID, Decided{Outcome: Synced, Position: at})
 	if at.Seq <= s.info.Position.Seq {
 		r.sync.settle(r, s, e) // its records are stored here already
@@ -418,6 +419,7 @@ func (r *Replica) deferred(s *spaceState, e *entry, v *wire.Verdict, explained b
 // holdBack decides when a deferred space tries again.
 func (r *Replica) holdBack(s *spaceState, v *wire.Verdict) {
 	p := &s.push
+	r.conn.setup = r.conn.setup || v.Code == wire.CodeSetupRequired
 	switch {
 	case v.RetryAfterMS > 0:
 		r.delay(s, r.now+v.RetryAfterMS)

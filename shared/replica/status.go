@@ -13,6 +13,7 @@ const (
 	ConnectionOffline         = "offline"
 	ConnectionConnecting      = "connecting"
 	ConnectionOnline          = "online"
+	ConnectionSetupRequired   = "setup_required" // the server waits for its administrator
 	ConnectionAuthRequired    = "auth_required"
 	ConnectionServerChanged   = "server_changed"
 	ConnectionUpgradeRequired = "upgrade_required"
@@ -92,6 +93,8 @@ func (r *Replica) connectionName() string {
 		return ConnectionOff
 	case !r.leads:
 		return ConnectionFollowing
+	case r.conn.phase == online && r.conn.setup:
+		return ConnectionSetupRequired
 	case r.conn.phase == online:
 		return ConnectionOnline
 	case r.conn.code == wire.CodeServerChanged:

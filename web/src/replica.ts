@@ -283,7 +283,8 @@ export class Replica implements Host {
     const request: Request = this.#link.send(
       (error, result, nth) => {
         if (error) {
-          if (this.#undurable.delete(receipt) && error.code !== "closed") {
+          // What was refused is told by the worker, whoever wrote it.
+          if (this.#undurable.delete(receipt) ? error.code !== "closed" : (error.code as string) === "replica_lost") {
             this.#verdict({ space, id: receipt.id, code: error.code, reason: error.reason, position: undefined });
           }
           receipt.fail(error);

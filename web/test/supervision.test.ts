@@ -419,9 +419,14 @@ test("refusals are told, whoever wrote it, and status keeps the last one", async
     { space: id, id: refused, code: "forbidden", reason: "not yours", position: undefined },
   ]);
   assert.equal(client.status.refusal, verdicts[1]);
+  const gone = space.append("note");
+  for (const result of [null, null]) worker().answer(worker().ref("append"), result);
+  worker().answer(worker().ref("append"), null, ["replica_lost", "deleted"]);
+  await assert.rejects(gone.synced, { reason: "deleted" });
+  assert.deepEqual([verdicts[2]?.id, verdicts[2]?.reason], [gone.id, "deleted"]);
   stop();
   worker().tell([0, "refused", encode([fromHex(id), parseULID(refused), 81, "not yours"])]);
-  assert.equal(verdicts.length, 2);
+  assert.equal(verdicts.length, 3);
   await end();
 });
 
