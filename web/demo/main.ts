@@ -81,9 +81,14 @@ class Page {
     if (!space) return;
     const url = new URL(`#/join/${space.id}`, location.origin + location.pathname).href;
     try {
+      if (matchMedia("(pointer: coarse)").matches && "share" in navigator) {
+        await navigator.share({ title: nameOf(space.info()), url });
+        return;
+      }
       await navigator.clipboard.writeText(url);
       toast("Link copied. Whoever opens it reads and writes here too.");
-    } catch {
+    } catch (error) {
+      if (error instanceof DOMException && error.name === "AbortError") return; // they thought better of it
       prompt("The link to this room:", url); // the clipboard is not allowed here
     }
   }
@@ -112,7 +117,7 @@ class Page {
   }
 
   #draw(): void {
-    drawStatus(this.#client.status);
+    drawStatus(this.#client);
     this.#rooms.draw(this.#room?.space.id ?? "");
     this.#room?.drawHead();
     const { unread } = this.#rooms;

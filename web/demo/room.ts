@@ -125,14 +125,16 @@ export class Room {
     const moved = anchor && element("messages").querySelector(`[data-id="${anchor.id}"]`); // it may look otherwise now
     if (moved) this.#log.scrollTop += moved.getBoundingClientRect().top - anchor.top;
     this.#keepEnd();
-    element("empty").hidden = !history.ready || rows.length > 0;
+    const { seq, creator, created, caughtUp } = this.space.info();
+    const arriving = created && !caughtUp && this.#client.status.connection === "online";
+    element("empty").hidden = !history.ready || rows.length > 0 || seq > 0 || creator === undefined || arriving;
     const newest = element("newest");
     newest.hidden = this.#atEnd && !history.behind;
-    const below = this.space.info().seq - (history.records.at(-1)?.seq ?? 0);
+    const below = seq - (history.records.at(-1)?.seq ?? 0);
     setText(newest, history.behind && below > 0 ? `↓ ${count(below, "newer message")}` : "↓ To the newest");
     if (history.ready) requestAnimationFrame(() => this.#log.setAttribute("aria-busy", "false"));
     if (this.#atEnd && document.visibilityState === "visible" && history.ready) {
-      markRead(this.#client.identity, this.space.id, this.space.info().seq);
+      markRead(this.#client.identity, this.space.id, seq);
     }
     if (history.rejected.length > this.#refused) announce("A message was refused. You find it at the end, to retry or to discard.");
     this.#refused = history.rejected.length;

@@ -1,6 +1,6 @@
 // How the replica stands, in words and one colour.
-import type { Connection, Status } from "skerry";
-import { announce, arrange, element, make } from "./dom.js";
+import type { Client, Connection, Status } from "skerry";
+import { announce, arrange, element, make, toast } from "./dom.js";
 import { count, left, time } from "./format.js";
 
 /** How good or bad something is; a colour, and never the only sign of it. */
@@ -62,10 +62,11 @@ let drawn = "";
 let heard = "";
 
 /** Draws the standing into the page. It runs down each second, so it is no live region: a change of state is told. */
-export function drawStatus(s: Status): void {
+export function drawStatus(client: Client): void {
+  const s = client.status;
   const { tone, title, lines } = standingOf(s);
   const since = s.lastSync ? `as of ${time(s.lastSync)}` : "";
-  const looks = JSON.stringify([tone, title, lines, since]);
+  const looks = JSON.stringify([tone, title, lines, since, s.storage.persisted]);
   if (looks === drawn) return;
   drawn = looks;
   const at = element("status");
@@ -74,12 +75,30 @@ export function drawStatus(s: Status): void {
   if (since) head.append(make("time", { title: "when the server last told of a space" }, since));
   const list = lines.map((line) => make(`p.${line.tone}`, {}, line.text));
   const children: Element[] = [head, ...list];
+  if (s.pending + s.pendingSpaces > 0 && s.storage.persisted === false && s.storage.state === "ok") children.push(evictable(client));
   if (s.connection === "offline") children.push(again());
   else if (s.catchingUp > 0) children.push(make("progress", { "aria-label": "Catching up" }));
   arrange(at, children);
   const news = `${title}. ${s.pending > 0 && s.connection === "offline" ? "What you write waits on this device." : ""}`;
   if (heard && news !== heard && s.connection !== "connecting") announce(news);
   if (s.connection !== "connecting") heard = news;
+}
+
+let warning: HTMLElement | undefined;
+
+/** Returns a warning, and the button that asks the browser not to evict what only this device has. */
+function evictable(client: Client): HTMLElement {
+  if (!warning) {
+    const asked = make("p.quiet", {}, "The browser may evict what only this device has. ");
+    const keep = make<HTMLButtonElement>("button.plain", { type: "button" }, "Ask it not to");
+    keep.addEventListener("click", async () => {
+      keep.disabled = true;
+      toast((await client.persist()) ? "The browser keeps it" : "The browser does not promise it");
+    });
+    asked.append(keep);
+    warning = asked;
+  }
+  return warning;
 }
 
 let button: HTMLButtonElement | undefined;

@@ -102,6 +102,7 @@ await World.run(["--create-burst=4", "--create-per-hour=12", "--limit-payload=10
   await page.waitForSelector(".message.refused");
   await shoot(page, "refused");
   await page.click(".message.refused button:text('Discard')");
+  await page.waitForSelector("#toast.shown");
   await page.waitForSelector("#toast:not(.shown)", { state: "attached" });
   await ada.wire.cut();
   await page.waitForSelector("#status .offline");

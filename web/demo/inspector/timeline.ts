@@ -1,7 +1,7 @@
 // What happens, as it happens: how the status changes, records that arrive, verdicts, and the lines of the client's log.
 import type { Client, SpaceInfo, Status, Verdict } from "skerry";
 import { eachFrame, element, make } from "../dom.js";
-import { nameOf } from "../format.js";
+import { count, nameOf } from "../format.js";
 
 type Kind = "status" | "records" | "verdict" | "log";
 
@@ -87,7 +87,7 @@ export class Timeline {
   #compareSpace(before: SpaceInfo | undefined, now: SpaceInfo): void {
     const name = nameOf(now);
     if (!before) return this.add("status", `${name}: new here, ${now.created ? "at the server" : "only on this device"}`);
-    if (now.seq !== before.seq) this.add("records", `${name}: ${now.seq - before.seq} records, now ${now.seq}, chain ${now.chain.slice(0, 8)}`);
+    if (now.seq !== before.seq) this.add("records", `${name}: ${count(now.seq - before.seq, "record")}, now ${now.seq.toLocaleString()}, chain ${now.chain.slice(0, 8)}`);
     if (now.created !== before.created) this.add("verdict", `${name}: the server has it`);
     if (now.code && now.code !== before.code) this.add("verdict", `${name}: ${now.code} ${now.reason}`, "bad");
   }
