@@ -13,7 +13,10 @@ async function main() {
     wasmUrl: new URL("client.wasm", assets),
   });
   const space = await client.createSpace({ params: { name: "an example" } });
-  space.append("note", { text: "hello from the reef" }).synced.then(
+  const receipt = space.append("note", { text: "hello from the reef" });
+  await receipt.durable;
+  state.value = "on this device";
+  receipt.synced.then(
     ({ seq }) => (state.value = `synced as ${seq} of ${space.id}`),
     (error) => (state.value = `refused: ${error.code}`),
   );

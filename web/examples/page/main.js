@@ -7,7 +7,10 @@ const state = document.querySelector("#state");
 async function main() {
   const client = await open({ url: server });
   const space = await client.createSpace({ params: { name: "an example" } });
-  space.append("note", { text: "hello from the reef" }).synced.then(
+  const receipt = space.append("note", { text: "hello from the reef" });
+  await receipt.durable;
+  state.value = "on this device";
+  receipt.synced.then(
     ({ seq }) => (state.value = `synced as ${seq} of ${space.id}`),
     (error) => (state.value = `refused: ${error.code}`),
   );
