@@ -1,0 +1,143 @@
+// What every engine must do, in the one that SKERRY_ENGINE names (chromium, firefox or webkit). What an engine cannot
+// be made to show is a gap with a name: the test is skipped and says why.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { chromium } from "./chromium.js";
+import type { Engine, Tab } from "./engine.js";
+import { firefox } from "./firefox.js";
+import type { Replica } from "./replica.js";
+import { webkit } from "./webkit.js";
+import { assertSameLogs, World } from "./world.js";
+
+const name = process.env["SKERRY_ENGINE"] ?? "chromium";
+const engine = ([chromium, firefox, webkit] as Engine[]).find((engine) => engine.name === name);
+if (!engine) throw new Error(`SKERRY_ENGINE is ${name}: not chromium, firefox or webkit`);
+
+interface Made {
+  readonly id: string;
+  readonly ids: string[];
+}
+
+/** Makes a space and writes transactions of one and two events, and returns when all are durable. */
+function make(page: Tab, count: number): Promise<Made> {
+  return page.evaluate(async (count) => {
+    const space = await globalThis.skerry.client.createSpace({ params: { name: "made here" } });
+    const receipts = Array.from({ length: count }, (_, i) =>
+      space.transact(Array.from({ length: 1 + (i % 2) }, () => ({ type: "note", payload: { i, text: "ünïcode" } }))),
+    );
+    await Promise.all(receipts.map((receipt) => receipt.durable));
+    return { id: space.id, ids: receipts.flatMap((receipt) => [...receipt.ids]) };
+  }, count);
+}
+
+/** Writes into a space, and returns the ids of the events when all are durable. */
+function write(page: Tab, id: string, count: number): Promise<string[]> {
+  return page.evaluate(
+    async ([id, count]) => {
+      const receipts = Array.from({ length: count }, (_, i) => globalThis.skerry.client.space(id).append("note", { i }));
+      await Promise.all(receipts.map((receipt) => receipt.durable));
+      return receipts.map((receipt) => receipt.id);
+    },
+    [id, count] as const,
+  );
+}
+
+/** The ids of the events that wait to be synced. */
+function waiting(page: Tab, id: string): Promise<string[]> {
+  return page.evaluate(async (id) => {
+    const pending = await globalThis.skerry.client.space(id).pending();
+    return pending.flatMap((transaction) => transaction.events.map((event) => event.id));
+  }, id);
+}
+
+/** Waits until a tab has read so many events of a space. */
+function holds(page: Tab, id: string, count: number): Promise<void> {
+  return page.evaluate(
+    async ([id, count]) => {
+      const space = globalThis.skerry.client.space(id);
+      let read = 0;
+      for await (const _ of space.events({ live: true })) if (++read === count) return;
+    },
+    [id, count] as const,
+  );
+}
+
+async function leader<T extends Tab>(replica: Replica<T>): Promise<T | undefined> {
+  const led = await Promise.all(replica.tabs.map((page) => page.evaluate(() => globalThis.skerry.client.status.leader)));
+  assert.ok(led.filter(Boolean).length <= 1, "two tabs lead");
+  return replica.tabs[led.indexOf(true)];
+}
+
+test(`${name}: what is made offline is there after a reload, and reaches another browser in the same order`, { timeout: 120_000 }, () =>
+  World.run([], async (world) => {
+    const ada = await world.replica("ada", engine);
+    const bob = await world.replica("bob", chromium);
+    await ada.wire.cut();
+    const made = await make(ada.page, 20);
+    await ada.page.reload();
+    await ada.opened();
+    assert.deepEqual(await waiting(ada.page, made.id), made.ids);
+    const more = await write(ada.page, made.id, 5);
+    await ada.wire.mend();
+    await ada.poke();
+    await ada.synced();
+    const answers = await write(bob.page, made.id, 10);
+    await bob.synced();
+    const all = [...made.ids, ...more, ...answers];
+    for (const page of [ada.page, bob.page]) await holds(page, made.id, all.length);
+    const logs = await assertSameLogs(world, [made.id]);
+    assert.deepEqual(logs.get(made.id), all);
+  }),
+);
+
+test(`${name}: with no server the page loads, works, and syncs when there is one again`, { timeout: 90_000 }, () =>
+  World.run([], async (world) => {
+    const ada = await world.replica("ada", engine);
+    await world.server.kill();
+    await ada.load();
+    const made = await make(ada.page, 3);
+    await world.server.start();
+    await ada.poke();
+    await ada.synced();
+    const logs = await assertSameLogs(world, [made.id]);
+    assert.deepEqual(logs.get(made.id), made.ids);
+  }),
+);
+
+test(`${name}: of two tabs one syncs, and the other does when that one is closed`, { timeout: 90_000 }, () =>
+  World.run([], async (world) => {
+    const ada = await world.replica("ada", engine);
+    await ada.load(await ada.newPage());
+    const [first, second] = ada.tabs;
+    assert.ok(first && second);
+    await ada.until("leading", (c) => c.status.leader);
+    await ada.until("following", (c) => c.status.connection === "following", 10_000, second);
+    const made = await make(second, 4);
+    const all = [...made.ids, ...(await write(first, made.id, 4))];
+    for (const page of ada.tabs) await holds(page, made.id, all.length);
+    assert.equal(await leader(ada), first);
+    await first.close();
+    all.push(...(await write(second, made.id, 4)));
+    await ada.synced();
+    assert.equal(await leader(ada), second);
+    const logs = await assertSameLogs(world, [made.id]);
+    assert.deepEqual(logs.get(made.id), all);
+  }),
+);
+
+test(`${name}: what was durable is there after the browser was killed`, { timeout: 90_000 }, () =>
+  World.run([], async (world) => {
+    const ada = await world.replica("ada", engine);
+    await ada.wire.cut();
+    const made = await make(ada.page, 30);
+    await ada.kill();
+    await ada.launch();
+    await ada.load();
+    assert.deepEqual(await waiting(ada.page, made.id), made.ids);
+    await ada.wire.mend();
+    await ada.poke();
+    await ada.synced();
+    const logs = await assertSameLogs(world, [made.id]);
+    assert.deepEqual(logs.get(made.id), made.ids);
+  }),
+);
