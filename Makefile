@@ -21,11 +21,11 @@ NPM    := npm --prefix web --silent
 # The race detector needs a C compiler; `make tools` says so where there is none.
 RACE   := $(shell command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 && echo -race)
 
-TEST_STAGES := tools deps fmt vet staticcheck types build size unit sim web-test store e2e pack mutants
+TEST_STAGES := tools deps fmt vet staticcheck types build size unit sim web-test store e2e e2e-firefox e2e-webkit pack mutants
 LINT_STAGES := deps fmt vet staticcheck types
 
 .PHONY: help run test lint sim bench size mutants golden docs clean soak vuln build \
-	tools deps fmt vet staticcheck types bin bundle unit web-test store e2e pack
+	tools deps fmt vet staticcheck types bin bundle unit web-test store e2e e2e-firefox e2e-webkit pack
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
@@ -89,6 +89,16 @@ store: ## the browser's own suites, in a real browser
 
 e2e: deps ## pages in a real browser against the real server
 	@$(NPM) run e2e
+
+e2e-firefox: deps ## the same in Firefox ESR: the store's suites, and what every engine must do
+	@go build -o build/browsertest ./wasmclient/internal/browsertest
+	@.ci/engine firefox env $(JS) go test -timeout 10m -exec "$(CURDIR)/build/browsertest" $(BROWSER_SUITES)
+	@.ci/engine firefox $(NPM) run e2e engines
+
+e2e-webkit: deps ## the same in WebKitGTK, but for the store's suite (web/README.md says why)
+	@go build -o build/browsertest ./wasmclient/internal/browsertest
+	@.ci/engine webkit env $(JS) go test -timeout 10m -exec "$(CURDIR)/build/browsertest" ./wasmclient/internal/jsbind
+	@.ci/engine webkit $(NPM) run e2e engines
 
 pack: deps ## the npm package in Vite, webpack, esbuild, React and pages without any, as people build and serve them
 	@$(NPM) run pack

@@ -13,6 +13,12 @@ const name = process.env["SKERRY_ENGINE"] ?? "chromium";
 const engine = ([chromium, firefox, webkit] as Engine[]).find((engine) => engine.name === name);
 if (!engine) throw new Error(`SKERRY_ENGINE is ${name}: not chromium, firefox or webkit`);
 
+/** Why a test cannot be run in an engine. */
+const gaps: Record<string, string | undefined> = {
+  "webkit kill": "WebKitGTK keeps nothing on disk while it is automated",
+};
+const skip = (what: string) => gaps[`${name} ${what}`] ?? false;
+
 interface Made {
   readonly id: string;
   readonly ids: string[];
@@ -125,7 +131,7 @@ test(`${name}: of two tabs one syncs, and the other does when that one is closed
   }),
 );
 
-test(`${name}: what was durable is there after the browser was killed`, { timeout: 90_000 }, () =>
+test(`${name}: what was durable is there after the browser was killed`, { timeout: 90_000, skip: skip("kill") }, () =>
   World.run([], async (world) => {
     const ada = await world.replica("ada", engine);
     await ada.wire.cut();

@@ -8,12 +8,13 @@
 // (Or, with nothing built first, -exec "env -u GOOS -u GOARCH go run skerry/wasmclient/internal/browsertest": go test
 // passes its own GOOS and GOARCH on, and go run would build this program for js too.)
 //
-// It serves the test and the toolchain's wasm_exec.js on a free port of the loopback interface, starts a headless
-// Chromium with a new profile, and runs the test in a dedicated Worker, where the client runs as well. Flags of the
+// It serves the test and the toolchain's wasm_exec.js on a free port of the loopback interface, starts a
+// browser with a new profile, and runs the test in a dedicated Worker, where the client runs as well. Flags of the
 // test are passed on, and of the environment what begins with GO or SKERRY_. What the test prints appears on
 // standard output; its exit code is browsertest's.
 //
-// The browser is $CHROMIUM, or chromium. BROWSERTEST_TIMEOUT (10m if unset) ends a test that hangs. The browser and
+// The browser is a headless Chromium: $CHROMIUM, or chromium. SKERRY_ENGINE=firefox takes Firefox ESR instead,
+// SKERRY_ENGINE=webkit the MiniBrowser of WebKitGTK, which needs a display and a session bus. BROWSERTEST_TIMEOUT (10m if unset) ends a test that hangs. The browser and
 // its profile are gone when browsertest ends, also by a signal.
 //
 // Stable: nothing; it is a tool of this repository's own tests.
@@ -82,7 +83,7 @@ func runTest(ctx context.Context, args []string, stdout io.Writer) (int, error) 
 	go server.Serve(listener)
 	defer server.Close()
 
-	ended, err := startBrowser(ctx, "http://"+listener.Addr().String()+"/")
+	ended, err := startBrowser("http://" + listener.Addr().String() + "/")
 	if err != nil {
 		return 0, err
 	}
@@ -121,17 +122,16 @@ type browser struct {
 	waited  chan struct{}
 }
 
-func startBrowser(ctx context.Context, url string) (*browser, error) {
-	path := os.Getenv("CHROMIUM")
-	if path == "" {
-		path = "chromium"
-	}
+func startBrowser(url string) (*browser, error) {
 	profile, err := os.MkdirTemp("", "browsertest-")
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(path, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--user-data-dir="+profile, url)
+	cmd, err := command(profile, url)
+	if err != nil {
+		os.RemoveAll(profile)
+		return nil, err
+	}
 	// A group of its own: the browser is many processes, and all of them are to go.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	b := &browser{done: make(chan error, 1), output: new(strings.Builder), profile: profile, waited: make(chan struct{})}
