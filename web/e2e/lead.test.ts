@@ -4,7 +4,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Page } from "playwright-core";
 import type { Receipt } from "../src/index.js";
-import type { Replica } from "./replica.js";
 import { assertSameLogs, World } from "./world.js";
 
 /** Appends an event and returns its id once the server has it. */
@@ -24,8 +23,8 @@ function createSpace(page: Page): Promise<string> {
 }
 
 /** Returns the process that a page runs in: the one that works when the page does. */
-async function processOf(replica: Replica, page: Page): Promise<number> {
-  const session = await replica.context.browser()!.newBrowserCDPSession();
+async function processOf(page: Page): Promise<number> {
+  const session = await page.context().browser()!.newBrowserCDPSession();
   const times = async () => {
     const { processInfo } = await session.send("SystemInfo.getProcessInfo");
     return new Map(processInfo.filter(({ type }) => type === "renderer").map(({ id, cpuTime }) => [id, cpuTime]));
@@ -50,7 +49,13 @@ function look(page: Page, state: "visible" | "hidden"): Promise<void> {
 /** Waits until every tab has all events, and holds them to the server's log: each is there once. */
 async function arrived(world: World, space: string, ids: readonly string[]): Promise<void> {
   for (const page of world.replicas.flatMap((replica) => replica.tabs)) {
-    await page.waitForFunction(([space, n]) => globalThis.skerry.client.space(space).info().seq === n, [space, ids.length] as const);
+    await page.evaluate(
+      async ([id, n]) => {
+        const space = globalThis.skerry.client.space(id);
+        while (space.info().seq !== n) await new Promise((resolve) => setTimeout(resolve, 20));
+      },
+      [space, ids.length] as const,
+    );
   }
   const logs = await assertSameLogs(world, [space]);
   assert.deepEqual(new Set(logs.get(space)), new Set(ids));
@@ -67,8 +72,8 @@ test("a tab that is stopped loses the lead to another, and does not take it back
     const ids = [await write(leader, space, "by the first"), await write(other, space, "through the first")];
     await ada.synced();
 
-    const stopped = await processOf(ada, leader);
-    assert.notEqual(stopped, await processOf(ada, other));
+    const stopped = await processOf(leader);
+    assert.notEqual(stopped, await processOf(other));
     process.kill(stopped, "SIGSTOP"); // as a laptop's lid or a system without memory does it: nobody is told
     try {
       const begun = Date.now();
@@ -160,7 +165,7 @@ test("a page that was left is come back to as it was, and syncs on", { timeout: 
         return early.id;
       }, space),
     );
-    const session = await ada.context.newCDPSession(page);
+    const session = await page.context().newCDPSession(page);
     await session.send("Page.enable");
     let why = "";
     session.on("Page.backForwardCacheNotUsed", (event) => void (why = JSON.stringify(event.notRestoredExplanations)));
