@@ -63,6 +63,9 @@ async function served(headers?: Headers): Promise<void> {
   }
 }
 
+/** What a page sends that wants memory to be shared, and its worker's script too. */
+const isolated = { "Cross-Origin-Embedder-Policy": "require-corp", "Cross-Origin-Opener-Policy": "same-origin" };
+
 /** The strictest policies that work: one for a page, one for its worker's script. */
 const strictest: Headers = (request) => {
   const worker = request.headers["sec-fetch-dest"] === "worker";
@@ -70,7 +73,7 @@ const strictest: Headers = (request) => {
     ? `default-src 'none'; script-src 'wasm-unsafe-eval'; connect-src 'self' ${new URL(socket).origin}; require-trusted-types-for 'script'; trusted-types 'none'`
     : "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; " +
       "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types skerry";
-  return { "Content-Security-Policy": policy, "Cross-Origin-Resource-Policy": "same-origin" };
+  return { "Content-Security-Policy": policy, "Cross-Origin-Resource-Policy": "same-origin", ...isolated };
 };
 
 test("Vite, as it builds", () => built("vite-build", strictest));
@@ -109,6 +112,7 @@ test("assets of another origin, as a bundler was told", async () => {
 async function elsewhere(dir: string, scripts: string, port = 0): Promise<void> {
   const assets = await Files.serve(dir, shared, port);
   const page = await Files.serve(join(stage, "www"), () => ({
+    ...isolated,
     "Content-Security-Policy":
       `default-src 'none'; ${scripts.replace("ASSETS", assets.origin)}; worker-src blob:; ` +
       `connect-src ${assets.origin} ${new URL(socket).origin}; img-src data:; base-uri 'none'; form-action 'none'`,
