@@ -94,13 +94,16 @@ func testSetCreatedAndModule(s *suite) {
 func testSpacesAscend(s *suite) {
 	h := s.open()
 	want := map[space.ID]int{}
-	for n := range uint64(40) {
+	for n := range uint64(140) { // more than a store would fetch one by one
 		f := newFeed(n)
 		part := f.insert()
 		for range n % 4 {
 			part.Append = append(part.Append, f.row(1))
 		}
 		want[f.id] = len(part.Append)
+		if pinned := n%3 == 0; pinned {
+			part.SetPinned = &pinned
+		}
 		h.change(part)
 	}
 	loaded := h.load()
@@ -113,6 +116,9 @@ func testSpacesAscend(s *suite) {
 		}
 		if summary.Outbox != want[summary.Space] {
 			s.Fatalf("%d outbox rows are counted, want %d", summary.Outbox, want[summary.Space])
+		}
+		if one := h.refresh(summary.Space); summary.Version != one.Version || infoText(&summary.Info) != infoText(&one.Info) {
+			s.Fatalf("loaded is version %d, %s, want %d, %s", summary.Version, infoText(&summary.Info), one.Version, infoText(&one.Info))
 		}
 	}
 }

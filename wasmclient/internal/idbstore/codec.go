@@ -70,6 +70,18 @@ func appendSpaceRow(b []byte, row *spaceRow) []byte {
 
 func decodeSpaceRow(b []byte) (spaceRow, error) {
 	r := decoder{rest: b}
+	row, err := r.spaceRow()
+	if err == nil {
+		err = r.end()
+	}
+	if err != nil {
+		return spaceRow{}, err
+	}
+	return row, nil
+}
+
+// spaceRow reads a row that others may follow.
+func (r *decoder) spaceRow() (spaceRow, error) {
 	r.format()
 	var row spaceRow
 	row.info.Created = r.byte() != 0
@@ -95,8 +107,8 @@ func decodeSpaceRow(b []byte) (spaceRow, error) {
 		}
 	}
 	row.info.Head = r.uint()
-	if err := r.end(); err != nil {
-		return spaceRow{}, err
+	if r.failed {
+		return spaceRow{}, errCorrupt
 	}
 	var err error
 	if row.info.Position, err = wire.DecodePosition(position); err != nil {

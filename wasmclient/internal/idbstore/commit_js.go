@@ -434,27 +434,29 @@ func (t *transaction) removeAdded(parts []*part) error {
 // RaiseEpoch implements wasmclient.Store. Its transaction is over all stores, so it runs after everything that
 // the tab that led before has begun.
 func (s *Store) RaiseEpoch(ctx context.Context) (*replica.Loaded, error) {
-	var loaded *replica.Loaded
+	var l *loading
 	err := s.run(ctx, func(conn *connection) error {
 		t, err := conn.begin(idb.TransactionReadWrite, idb.DurabilityStrict, allStores...)
 		if err != nil {
 			return err
 		}
-		all, err := t.load()
-		if err == nil && all.newer {
+		l, err = t.load()
+		if err == nil && l.newer {
 			err = wasmclient.ErrNewerStore
 		}
 		if err != nil {
 			t.abort()
 			return err
 		}
-		loaded = &all.Loaded
-		loaded.Meta.Epoch++
-		t.putMeta(metaEpoch, appendNumber(loaded.Meta.Epoch))
+		l.loaded.Meta.Epoch++
+		t.putMeta(metaEpoch, appendNumber(l.loaded.Meta.Epoch))
 		return t.commit()
 	})
+	if err == nil {
+		err = l.decode(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return loaded, nil
+	return &l.loaded, nil
 }
