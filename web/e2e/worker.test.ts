@@ -186,6 +186,31 @@ test("one page has one worker, which outlives a close by a second; the browser w
   }),
 );
 
+test("two identities on one page write under their own names", { timeout: 60_000 }, () =>
+  World.run([], async (world) => {
+    const ada = await world.replica("ada");
+    const { space, authors } = await ada.page.evaluate(async () => {
+      const { open, client } = globalThis.skerry;
+      const bob = await open({ identity: "bob", clientVersion: "of bob" });
+      const mine = await client.createSpace();
+      const his = bob.space(mine.id);
+      const receipts = Array.from({ length: 40 }, (_, i) => (i % 2 ? his : mine).append("note", i));
+      await Promise.all(receipts.map((receipt) => receipt.synced));
+      const authors: string[] = [];
+      while (mine.info().seq < 40) await new Promise<void>((resolve) => { const stop = mine.subscribe(() => (stop(), resolve())); });
+      for await (const event of mine.events()) authors[event.payload as number] = `${event.author} ${event.clientVersion}`;
+      const names = (await indexedDB.databases()).map(({ name }) => name).filter((name) => /\/(ada|bob)$/.test(name ?? ""));
+      if (names.length !== 2) throw new Error(`databases: ${names.join()}`);
+      await bob.close();
+      return { space: mine.id, authors };
+    });
+    assert.deepEqual(authors.map((author) => author.split(" ")[0]), Array.from({ length: 40 }, (_, i) => (i % 2 ? "bob" : "ada")));
+    assert.deepEqual([...new Set(authors)].filter((author) => author.startsWith("bob")), ["bob of bob"]);
+    await ada.synced();
+    await assertSameLogs(world, [space]);
+  }),
+);
+
 test("10,000 events are read from either end, and from any place in between", { timeout: 90_000 }, () =>
   World.run([], async (world) => {
     const ada = await world.replica("ada");

@@ -71,7 +71,7 @@ export class Receipt {
     this.#packed = ids;
   }
 
-  /** The ids of all its events. */
+  /** The ids of all its events; of a receipt that was found again, the first alone. */
   get ids(): readonly string[] {
     return (this.#ids ??= this.#packed.map(formatULID)); // of a thousand events nobody may ask
   }
