@@ -19,6 +19,7 @@ export class Room {
   readonly #log = element("log");
   readonly #text = element<HTMLTextAreaElement>("text");
   #atEnd = true;
+  #top = 0; // where the log was scrolled to
   #refused = 0;
 
   constructor(client: Client, space: Space) {
@@ -66,6 +67,7 @@ export class Room {
     document.addEventListener("visibilitychange", this.#schedule, { signal });
     const resized = new ResizeObserver(() => this.#keepEnd());
     resized.observe(log);
+    resized.observe(element("messages"));
     signal.addEventListener("abort", () => resized.disconnect());
   }
 
@@ -91,7 +93,10 @@ export class Room {
 
   #scrolled(): void {
     const log = this.#log;
-    this.#atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 48;
+    // Messages grow when they are first laid out: only who scrolls up leaves the end.
+    if (log.scrollHeight - log.scrollTop - log.clientHeight < 48) this.#atEnd = true;
+    else if (log.scrollTop < this.#top - 1) this.#atEnd = false;
+    this.#top = log.scrollTop;
     if (this.#atEnd && this.#history.behind) void this.#history.look();
     if (this.#atEnd) this.#schedule();
     if (log.scrollTop < 600) void this.#older();

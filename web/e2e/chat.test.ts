@@ -81,6 +81,10 @@ test("a refused message is shown with its reason and can be discarded, by the ke
     await page.fill("#text", "too long ".repeat(200));
     await keyboard.press("Enter");
     await page.waitForSelector(".message.refused .mark.refused:has-text('too large')");
+    await page.waitForFunction(() => {
+      const log = document.getElementById("log")!;
+      return log.scrollHeight - log.scrollTop - log.clientHeight < 5; // however long it is, its end is in view
+    });
 
     // From the messages one gets to the buttons, and from there back to writing.
     await page.locator(".message.refused button:text('Discard')").focus();
