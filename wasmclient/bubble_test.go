@@ -207,6 +207,7 @@ type freezer struct {
 	thawed  chan struct{} // closed on thawing; nil while the tab runs
 	stale   int           // commits of sync that came back stale
 	commits int
+	rows    int           // of the outbox, in the commit that had most
 	slow    atomic.Int64  // nanoseconds that a commit takes
 	raise   chan struct{} // full once the epoch may be raised; nil: at once
 }
@@ -229,6 +230,11 @@ func (f *freezer) Commit(ctx context.Context, c *replica.Commit) (*replica.Commi
 	if f.commits++; err == nil && result.Stale {
 		f.stale++
 	}
+	rows := 0
+	for i := range c.Spaces {
+		rows += len(c.Spaces[i].Append) + len(c.Spaces[i].Mark) + len(c.Spaces[i].Settle)
+	}
+	f.rows = max(f.rows, rows)
 	return result, err
 }
 
@@ -569,6 +575,49 @@ func TestSuspendThenClose(t *testing.T) {
 		}
 		if err := receipt.Durable(ended); err != nil {
 			w.Errorf("not durable when the client is closed: %v", err)
+		}
+	})
+}
+
+// TestNoCommitHasManyRows appends 3,000 transactions at once while a slow store has one, and syncs them: each commit is
+// small enough that a browser's worker hears messages between it and the next.
+func TestNoCommitHasManyRows(t *testing.T) {
+	inBubble(t, func(w *world) {
+		d := w.device("ada")
+		tab := d.tab()
+		s := tab.makeSpace()
+		tab.store.slow.Store(int64(time.Second))
+		var last *wasmclient.Receipt
+		for range 3000 {
+			last = append1(w.T, s, "one of many")
+		}
+		if _, err := last.Synced(w.Context()); err != nil {
+			w.Fatal(err)
+		}
+		tab.holds(s.ID(), 3001)
+		commits, _ := tab.store.counts()
+		if rows := tab.store.rows; rows > 400 || commits > 100 {
+			w.Errorf("%d commits, one of %d rows", commits, rows)
+		}
+	})
+}
+
+// TestLargeRecordsThatDoNotFillACommit receives records of which a few fill most of a commit and one more does not fit.
+func TestLargeRecordsThatDoNotFillACommit(t *testing.T) {
+	inBubble(t, func(w *world) {
+		tab := w.device("ada").tab()
+		s := tab.makeSpace()
+		tab.store.slow.Store(int64(time.Minute)) // so that more comes meanwhile than one commit takes
+		var last *wasmclient.Receipt
+		for range 20 {
+			last = append1(w.T, s, string(make([]byte, 200_000)))
+		}
+		if _, err := last.Synced(w.Context()); err != nil {
+			w.Fatal(err)
+		}
+		tab.holds(s.ID(), 21)
+		if status := tab.Status(); status.Storage != "ok" {
+			w.Errorf("the store refused a commit: %+v", status)
 		}
 	})
 }

@@ -18,7 +18,7 @@ type appendOperation struct {
 }
 
 func (o *appendOperation) size() int {
-	n := 128
+	n := rowCost
 	if o.transaction != nil {
 		n += o.transaction.Size()
 	}
