@@ -97,6 +97,8 @@ type Client struct {
 	polls     *time.Timer // the next look for what other tabs changed
 	hush      func()      // stops receiving from the other tabs; nil while nothing is received
 	suspended bool
+	outdated  bool              // a newer version wrote the store: this one writes nothing any more
+	obstacle  error             // why this tab, whose turn it is, cannot begin to sync
 	renewal   chan struct{}     // closed when the store goes on after its replica was destroyed; nil while nothing is lost
 	idle      []chan<- struct{} // told once no commit is waited for
 	closing   bool

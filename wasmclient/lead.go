@@ -136,6 +136,10 @@ func (c *Client) planPoll() {
 func (c *Client) contend(after time.Duration, steal bool) {
 	ctx, cancel := context.WithCancel(c.ctx)
 	l := &lead{cancel: cancel}
+	if c.outdated {
+		cancel()
+		return // a newer page may lead
+	}
 	c.lead = l
 	life := c.life.Load()
 	c.stand(away)
@@ -163,11 +167,18 @@ func (c *Client) contend(after time.Duration, steal bool) {
 		}
 		loaded, err := c.loadToLead(ctx)
 		if err != nil {
-			c.post(func() { c.storeFailed(life, err) })
+			c.post(func() {
+				c.obstacle = err
+				c.changed()
+				c.storeFailed(life, err)
+			})
 			c.contendAgain(l, time.Second, "raising the epoch", err)
 			return
 		}
-		c.postFor(l, func() { c.step(replica.Led{Loaded: loaded}) })
+		c.postFor(l, func() {
+			c.obstacle = nil
+			c.step(replica.Led{Loaded: loaded})
+		})
 	})
 }
 

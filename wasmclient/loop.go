@@ -197,9 +197,14 @@ func (c *Client) notice(notices []replica.Notice) {
 		}
 	}
 	if status {
-		for _, f := range c.listeners {
-			f(Change{Status: true})
-		}
+		c.changed()
+	}
+}
+
+// changed tells that the status may say something else.
+func (c *Client) changed() {
+	for _, f := range c.listeners {
+		f(Change{Status: true})
 	}
 }
 

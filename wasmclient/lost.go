@@ -18,6 +18,12 @@ const renewEvery = time.Second
 
 // storeFailed takes note of an error of the store, by a call that was made in the given life of the replica.
 func (c *Client) storeFailed(life uint64, err error) {
+	if errors.Is(err, ErrNewerStore) && !c.outdated {
+		c.log(err.Error())
+		c.outdated = true
+		c.letGo() // a tab of the newer version must be able to lead
+		c.step(replica.Following{})
+	}
 	if errors.Is(err, ErrReplicaLost) && life == c.life.Load() && c.renewal == nil {
 		if store, ok := c.config.Store.(Renewer); ok {
 			c.log("what was stored here was deleted, by the browser or its user")
@@ -56,7 +62,7 @@ func (c *Client) renew(store Renewer) *replica.Loaded {
 func (c *Client) renewed(loaded *replica.Loaded) {
 	c.life.Add(1)
 	close(c.renewal)
-	c.renewal = nil
+	c.renewal, c.obstacle = nil, nil
 	c.letGo() // whoever leads the new replica raises its epoch first
 	c.step(replica.Lost{Loaded: loaded})
 	c.log(c.core.Status().Lost)

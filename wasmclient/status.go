@@ -2,7 +2,9 @@ package wasmclient
 
 import (
 	"context"
+	"errors"
 
+	"skerry/shared/replica"
 	"skerry/shared/wire"
 )
 
@@ -38,6 +40,14 @@ func (c *Client) Status() Status {
 		}
 		if s.Lost != "" {
 			status.Storage = "replica_lost"
+		}
+		switch {
+		case c.outdated:
+			status.Connection, status.Code, status.Reason = replica.ConnectionUpgradeRequired, wire.CodeUpgradeRequired, ErrNewerStore.Error()
+		case errors.Is(c.obstacle, ErrFull):
+			status.Code, status.Reason, status.Storage = wire.CodeQuota, c.obstacle.Error(), "degraded"
+		case c.obstacle != nil:
+			status.Code, status.Reason, status.Storage = wire.CodeStorageFailed, c.obstacle.Error(), "degraded"
 		}
 		if s.Code == wire.CodeQuota || s.Code == wire.CodeStorageFailed {
 			status.Storage = "degraded"

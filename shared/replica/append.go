@@ -35,6 +35,8 @@ type appendLane struct {
 	failures int
 	reason   string
 	closing  bool
+	full     bool // the last commit failed for want of room
+	single   int  // so many operations are stored one by one, to find out which of them the device has room for
 }
 
 type appendCommit struct {
@@ -85,7 +87,7 @@ func (l *appendLane) advance(r *Replica) {
 	total, taken := 0, 0
 	for ; taken < len(l.waiting); taken++ {
 		o := &l.waiting[taken]
-		if taken > 0 && total+o.size() > commitBytes {
+		if taken > 0 && (l.single > 0 || total+o.size() > commitBytes) {
 			break
 		}
 		total += o.size()
@@ -106,6 +108,7 @@ func (l *appendLane) advance(r *Replica) {
 		}
 	}
 	l.waiting = l.waiting[taken:]
+	l.single = max(l.single-taken, 0)
 	if len(l.waiting) == 0 {
 		l.waiting = nil
 	}
@@ -159,6 +162,10 @@ func (l *appendLane) finish(r *Replica, in Committed) {
 	for i := range c.commit.Spaces {
 		r.space(c.commit.Spaces[i].Space).commits--
 	}
+	l.full = in.Full
+	if in.Full && l.divide(c) {
+		return
+	}
 	if in.Err != nil || in.Result.Stale {
 		l.failed(r, c, in)
 		return
@@ -170,6 +177,21 @@ func (l *appendLane) finish(r *Replica, in Committed) {
 		l.applied(r, part, c.operations[i], keys[:n], in.Result.Versions[i])
 		keys = keys[n:]
 	}
+}
+
+// divide makes the operations of a commit that the device has no room for wait again, to be stored one by one: what
+// there is room for must not fail because of what came with it. It reports whether there is more than one.
+func (l *appendLane) divide(c *appendCommit) bool {
+	var all []appendOperation
+	for _, operations := range c.operations {
+		all = append(all, operations...)
+	}
+	if len(all) < 2 {
+		return false
+	}
+	l.single = len(all)
+	l.waiting = append(all, l.waiting...)
+	return true
 }
 
 // failed tells everybody who waits for a commit that it will not be.

@@ -127,6 +127,9 @@ func (r *Replica) askDirectoryLater() {
 // online is called when the platform says that a network is there.
 func (r *Replica) online() {
 	c := &r.conn
+	if r.sync.retryAt != never {
+		r.sync.retryAt = r.now // somebody looks: perhaps after having made room
+	}
 	switch {
 	case c.phase == online:
 	case c.phase != offline:

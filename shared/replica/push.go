@@ -124,7 +124,7 @@ func (r *Replica) mayPush(s *spaceState) bool {
 
 // advancePushes gives spaces their turns until the window is full or nothing is left.
 func (r *Replica) advancePushes() {
-	if r.conn.phase != online {
+	if r.conn.phase != online || r.sync.full() {
 		return
 	}
 	r.endDelays()
@@ -445,7 +445,7 @@ func (r *Replica) decide(s *spaceState, id space.ULID, d Decided) {
 
 // pushWakeAt returns when pushing has something to do again without anything happening.
 func (r *Replica) pushWakeAt() uint64 {
-	if r.conn.phase != online {
+	if r.conn.phase != online || r.sync.full() {
 		return never
 	}
 	wake := r.delayedAt

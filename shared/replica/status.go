@@ -58,6 +58,9 @@ func (r *Replica) Status() Status {
 			status.Code, status.Reason = wire.CodeReplicaLost, status.Lost
 		}
 	}
+	if r.appends.full {
+		status.Code, status.Reason = wire.CodeQuota, "what was written last could not be stored: the device's storage is full"
+	}
 	if r.appends.failures > 0 {
 		status.Code, status.Reason = wire.CodeStorageFailed, r.appends.reason
 	}

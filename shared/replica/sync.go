@@ -57,6 +57,10 @@ func (l *syncLane) reset() { *l = syncLane{retryAt: never} }
 // forgetFeeds drops what belonged to a connection that is gone.
 func (l *syncLane) forgetFeeds() { l.pin = nil }
 
+// full reports whether the device has no room for what the server says. Nothing is pushed then: the verdicts, and the
+// records that would let rows leave the outbox, could not be stored. Receiving ends by itself, as no credit is granted.
+func (l *syncLane) full() bool { return l.code == wire.CodeQuota }
+
 func (l *syncLane) idle() bool { return l.inFlight == nil && len(l.queue) == 0 }
 
 func (l *syncLane) dirty(r *Replica, s *spaceState) {
@@ -242,6 +246,7 @@ func (l *syncLane) finish(r *Replica, in Committed) {
 	l.inFlight = nil
 	if l.failures > 0 {
 		l.failures, l.code, l.reason = 0, 0, ""
+		r.appends.full = false
 		r.statusChanged()
 	}
 	for _, s := range c.spaces {

@@ -1,5 +1,7 @@
 // What storage does to a page: deleted, closed and blocked under it, full, of a newer version, or not there at all.
 import assert from "node:assert/strict";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import type { Page } from "playwright-core";
 import type { Replica } from "./replica.js";
@@ -88,3 +90,121 @@ for (const [what, deletes] of Object.entries(deletions)) {
     }),
   );
 }
+
+test("a device without room takes nothing more in, says so, and goes on when there is room", { timeout: 60_000 }, () =>
+  World.run([], async (world) => {
+    const ada = await world.device("ada");
+    const bob = await world.replica("bob");
+    const { origin } = ada.wire;
+    await ada.page.goto(`${origin}/sw.js`); // a page of the origin with no replica
+    ada.faults.length = 0; // it has no icon
+    const session = await ada.page.context().newCDPSession(ada.page);
+    // Before the first use: Chromium remembers for half a minute how much room there was.
+    await session.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 8.5e6 });
+    await ada.load();
+    await ada.installed();
+    const id = await spaceOf(ada, 1);
+
+    const written = await bob.page.evaluate(async (id) => {
+      const space = globalThis.skerry.client.space(id);
+      // What can be compressed takes no room.
+      const noise = () => Array.from({ length: 2 }, () => crypto.getRandomValues(new Uint8Array(50_000)));
+      await Promise.all(Array.from({ length: 80 }, () => space.append("note", noise()).synced));
+      return 80;
+    }, id);
+    await ada.page.waitForFunction(() => {
+      const { storage, code } = globalThis.skerry.client.status;
+      return storage.state === "degraded" && code === "quota";
+    });
+    const outcomes = await ada.page.evaluate(async (id) => {
+      const space = globalThis.skerry.client.space(id);
+      const outcomes: string[] = [];
+      for (let i = 0; i < 100 && outcomes.at(-1) !== "quota"; i++) {
+        const receipt = space.append("note", crypto.getRandomValues(new Uint8Array(50_000)));
+        receipt.synced.catch(() => {});
+        outcomes.push(await receipt.durable.then(() => "durable", (error: { code: string }) => error.code));
+      }
+      return outcomes;
+    }, id);
+    assert.equal(outcomes.at(-1), "quota", outcomes.join());
+    const durable = outcomes.filter((outcome) => outcome === "durable").length;
+
+    await session.send("Storage.overrideQuotaForOrigin", { origin });
+    await ada.poke();
+    const end = 1 + written + durable;
+    for (const page of [ada.page, bob.page]) {
+      await page.waitForFunction(([id, n]) => globalThis.skerry.client.space(id).info().seq === n, [id, end] as const);
+    }
+    await ada.page.waitForFunction(() => globalThis.skerry.client.status.storage.state === "ok");
+    await assertSameLogs(world, [id]);
+    console.log(`${durable} were durable before one was refused`);
+  }),
+);
+
+test("where the browser gives no storage a replica is in memory: it says so, and syncs", { timeout: 60_000 }, () =>
+  World.run([], async (world) => {
+    const ada = await world.device("ada");
+    await ada.kill();
+    const settings = join(world.dir, "profile-ada", "Default");
+    mkdirSync(settings, { recursive: true });
+    // 2: sites may store nothing
+    writeFileSync(join(settings, "Preferences"), JSON.stringify({ profile: { default_content_setting_values: { cookies: 2 } } }));
+    await ada.launch();
+    await ada.load();
+    const told = await ada.page.evaluate(async () => {
+      const { client } = globalThis.skerry;
+      const before = client.status.storage.state;
+      const space = await client.createSpace();
+      const receipt = space.append("note", 1);
+      await receipt.applied;
+      const durable = await receipt.durable.then(() => "durable", (error: { code: string }) => error.code);
+      const { seq } = await receipt.synced;
+      const events: number[] = [];
+      for await (const event of space.events()) events.push(event.seq);
+      return { before, durable, seq, events, undurable: client.status.undurable, id: space.id };
+    });
+    assert.deepEqual({ ...told, id: "" }, { before: "memory", durable: "not_durable", seq: 1, events: [1], undurable: 0, id: "" });
+    await world.server.stop();
+    assert.equal((await world.server.log(told.id)).length, 1);
+  }),
+);
+
+test("a worker that ends in the middle of its commits leaves all or nothing of each", { timeout: 60_000 }, () =>
+  World.run([], async (world) => {
+    const ada = await world.replica("ada");
+    await ada.wire.cut();
+    const made = await ada.page.evaluate(async () => {
+      const space = await globalThis.skerry.client.createSpace();
+      const durable = new Set<string>();
+      const receipts: { id: string; durable: Promise<void> }[] = [];
+      Object.assign(globalThis, { receipts, durable });
+      const transact = () => {
+        const receipt = space.transact(Array.from({ length: 10 }, (_, i) => ({ type: "note", payload: { i, text: "z".repeat(1000) } })));
+        receipts.push(receipt);
+        receipt.synced.catch(() => {});
+        receipt.durable.then(() => durable.add(receipt.id), () => {});
+      };
+      for (let i = 0; i < 300; i++) transact();
+      await receipts[20]!.durable;
+      return space.id;
+    });
+    const worker = ada.page.workers().find((w) => w.url().includes("worker-"))!;
+    await worker.evaluate(() => close()).catch(() => {}); // without a word
+    const durable = await ada.page.evaluate(() => [...(globalThis as unknown as { durable: Set<string> }).durable]);
+    await ada.page.reload();
+    await ada.page.waitForFunction(() => globalThis.skerry !== undefined);
+    const found = await ada.page.evaluate(async (id) => {
+      const pending = await globalThis.skerry.client.space(id).pending();
+      return pending.map(({ id, events }) => ({ id, events: events.length }));
+    }, made);
+    const ids = new Set(found.map(({ id }) => id));
+    assert.deepEqual(durable.filter((id) => !ids.has(id)), [], "what was durable is gone");
+    assert.deepEqual(found.filter(({ events }) => events !== 10), [], "a part of a transaction was stored");
+    await ada.wire.mend();
+    await ada.poke();
+    await ada.synced();
+    const logs = await assertSameLogs(world, [made]);
+    assert.equal(logs.get(made)!.length, 10 * found.length);
+    console.log(`${durable.length} of 300 were durable, ${found.length} found`);
+  }),
+);

@@ -10,6 +10,7 @@ import (
 	"skerry/wasmclient/internal/jsbind"
 	"skerry/wasmclient/internal/jsconn"
 	"skerry/wasmclient/internal/jsplatform"
+	"skerry/wasmclient/memstore"
 )
 
 func main() {
@@ -21,34 +22,41 @@ func main() {
 }
 
 // openClient puts the client together for the browser. One name serves database, lock and channel, so that the tabs
-// of a replica find each other and nobody else.
+// of a replica find each other and nobody else. Where the browser gives no database, the replica is in memory and this
+// tab's alone.
 func openClient(ctx context.Context, b *bridge, config js.Value) (*wasmclient.Client, wasmclient.Store, error) {
 	name, identity := config.Get("database").String(), config.Get("identity").String()
-	store, err := idbstore.Open(ctx, idbstore.Config{Name: name, Identity: identity, OnBlocked: b.setBlocked, OnDisconnected: b.disconnected})
-	if err != nil {
-		return nil, nil, err
-	}
 	c := wasmclient.Config{
-		Store:         store,
 		URL:           config.Get("url").String(),
 		Dialer:        dialer{},
 		Rand:          jsbind.Random,
 		ClientVersion: config.Get("clientVersion").String(),
-		Lead:          jsplatform.Lead(name),
 	}
-	c.Unlocked = c.Lead == nil
-	if channel := jsplatform.NewChannel(name); channel != nil {
-		c.Channel = channel
+	database, err := idbstore.Open(ctx, idbstore.Config{Name: name, Identity: identity, OnBlocked: b.setBlocked, OnDisconnected: b.disconnected})
+	switch {
+	case err == nil:
+		c.Store, c.Lead = database, jsplatform.Lead(name)
+		c.Unlocked = c.Lead == nil
+		if channel := jsplatform.NewChannel(name); channel != nil {
+			c.Channel = channel
+		}
+	case idbstore.Unavailable(err):
+		c.Store, c.Storage = memstore.New(memstore.Config{Identity: identity}), "memory"
+	default:
+		return nil, nil, err
 	}
 	if config.Get("log").Truthy() {
 		c.Log = func(line string) { b.push("log", js.ValueOf(line)) }
+		if err != nil {
+			c.Log("everything is kept in memory only: " + err.Error())
+		}
 	}
 	client, err := wasmclient.Open(ctx, c)
 	if err != nil {
-		store.Close()
+		c.Store.Close()
 		return nil, nil, err
 	}
-	return client, store, nil
+	return client, c.Store, nil
 }
 
 // dialer opens sockets by the browser.

@@ -3,6 +3,7 @@ package idbstore
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"syscall/js"
@@ -22,10 +23,20 @@ func (s *Store) Commit(ctx context.Context, c *replica.Commit) (*replica.CommitR
 		return nil, err
 	}
 	var result *replica.CommitResult
-	err := s.run(ctx, func(conn *connection) (err error) {
-		result, err = s.commit(conn, c)
+	if err := s.leaveRoom(c); err != nil {
+		return nil, err
+	}
+	apart, merges := false, false
+	commit := func(conn *connection) (err error) {
+		result, merges, err = s.commit(conn, c, apart)
 		return err
-	})
+	}
+	err := s.run(ctx, commit)
+	if merges && (errors.Is(err, wasmclient.ErrFull) || errors.Is(err, errCorrupt)) {
+		// Merging needs room for a time, and what it reads may be damaged; without it the records may find their place.
+		apart = true
+		err = s.run(ctx, commit)
+	}
 	s.dropMoved(c) // also of a failure, after which the outcome may be unknown
 	if err != nil {
 		return nil, err
@@ -60,21 +71,22 @@ type part struct {
 	old    rawRequest // values of merged
 }
 
-func (s *Store) commit(conn *connection, c *replica.Commit) (*replica.CommitResult, error) {
+// commit runs a commit on a connection, and reports whether segments are merged in it. With apart none are.
+func (s *Store) commit(conn *connection, c *replica.Commit, apart bool) (result *replica.CommitResult, merges bool, err error) {
 	durability := idb.DurabilityRelaxed
 	if c.Strict {
 		durability = idb.DurabilityStrict
 	}
 	t, err := conn.begin(idb.TransactionReadWrite, durability, touched(c)...)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	result, err := s.apply(t, c)
-	if err != nil {
+	t.apart = apart
+	if result, err = s.apply(t, c); err != nil {
 		t.abort()
-		return nil, err
+		return nil, t.merges, err
 	}
-	return result, nil
+	return result, t.merges, nil
 }
 
 // touched returns the stores that c needs. Every write needs meta, which puts them all in one order.
@@ -152,6 +164,7 @@ func (s *Store) apply(t *transaction, c *replica.Commit) (*replica.CommitResult,
 	for _, p := range parts {
 		merging = p.plan(t) || merging
 	}
+	t.merges = merging
 	if merging {
 		if err := t.turn(); err != nil {
 			return nil, err
@@ -306,6 +319,10 @@ func (p *part) plan(t *transaction) (merging bool) {
 		return false
 	}
 	p.run = segment{first: p.First, last: p.Last, bytes: len(p.Records)}
+	if t.apart {
+		p.tail = append(p.tail[:len(p.tail):len(p.tail)], p.run)
+		return false
+	}
 	merged, after := plan(p.known.tail, p.run)
 	p.merged, p.tail = p.known.tail[len(p.known.tail)-merged:], after
 	if merged == 0 {

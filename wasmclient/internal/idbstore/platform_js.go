@@ -214,13 +214,15 @@ func (c *connection) abandon() {
 
 // transaction is one IDBTransaction. It lives on one goroutine, which waits for nothing but its requests.
 type transaction struct {
-	c     *connection
-	typed *idb.Transaction
-	js    js.Value
-	ended chan error // gets nil when it is complete, else why it aborted
-	reads listener   // the last request of this turn
-	err   error      // the first failure to issue a request
-	given bool       // up, by this side
+	c      *connection
+	typed  *idb.Transaction
+	js     js.Value
+	ended  chan error // gets nil when it is complete, else why it aborted
+	reads  listener   // the last request of this turn
+	err    error      // the first failure to issue a request
+	apart  bool       // no segments are to be merged
+	merges bool       // some are
+	given  bool       // up, by this side
 }
 
 // begin begins a transaction over stores.

@@ -52,6 +52,7 @@ type Store struct {
 	lost   bool   // another replica is where this handle's was
 	lives  uint64 // how often the store went on with another replica
 	recent recent
+	room   room
 
 	// beforeCommit, when not nil, is called when all of a commit's writes are issued; its error takes them back.
 	beforeCommit func(*transaction) error

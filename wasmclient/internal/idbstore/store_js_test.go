@@ -201,6 +201,56 @@ func TestConcurrentReads(t *testing.T) {
 	}
 }
 
+// TestFullWhileMerging has no room for a merge, but for the records by themselves.
+func TestFullWhileMerging(t *testing.T) {
+	s := openTest(t, freshName(t))
+	merges := 0
+	s.beforeCommit = func(tx *transaction) error {
+		if !tx.apart && merges >= runsPerMerge-1 {
+			return &jsbind.Error{Name: "QuotaExceededError"}
+		}
+		merges++
+		return nil
+	}
+	at := space.Start(testSpace)
+	for n := range 2 * runsPerMerge {
+		tx := space.Transaction{Author: testIdentity, Events: []space.Event{{ID: space.ULID{1, byte(n)}, Type: "t"}}}
+		records := tx.Records(at.Seq+1, 1)
+		before, after := at, space.Position{Seq: at.Seq + 1, Chain: space.Fold(at.Chain, records)}
+		mustCommit(t, s, &replica.Commit{Spaces: []replica.SpaceCommit{{
+			Space: testSpace, Expect: &before, Records: wire.AppendRecord(nil, &records[0]), First: after.Seq, Last: after.Seq, Position: &after,
+		}}})
+		at = after
+	}
+	records, err := s.Read(t.Context(), testSpace, 0, 1000, 1<<20)
+	if err != nil || len(records) != 2*runsPerMerge || space.Fold(testSpace, records) != at.Chain {
+		t.Fatalf("%d records, %v", len(records), err)
+	}
+}
+
+// TestRoomIsKept refuses records when little room is left, and not what only this device has.
+func TestRoomIsKept(t *testing.T) {
+	s := openTest(t, freshName(t))
+	if left, kept, err := estimate(); err != nil || left <= kept || kept <= 0 || kept > keptFree {
+		t.Fatalf("%v bytes are left, %v are kept free: %v", left, kept, err)
+	}
+	tx := space.Transaction{Author: testIdentity, Events: []space.Event{{ID: space.ULID{1}, Type: "t"}}}
+	records := tx.Records(1, 1)
+	before, after := space.Start(testSpace), space.Position{Seq: 1, Chain: space.Fold(testSpace, records)}
+	received := &replica.Commit{Spaces: []replica.SpaceCommit{{
+		Space: testSpace, Expect: &before, Records: wire.AppendRecord(nil, &records[0]), First: 1, Last: 1, Position: &after,
+	}}}
+	s.mu.Lock()
+	s.room.low, s.room.asking = true, true
+	s.mu.Unlock()
+	if _, err := s.Commit(t.Context(), received); !errors.Is(err, wasmclient.ErrFull) {
+		t.Fatalf("records with little room: %v", err)
+	}
+	mustCommit(t, s, testAppend(1))
+	s.askForRoom() // there is room
+	mustCommit(t, s, received)
+}
+
 // TestClosedWhileCommitting has the browser close the database when a commit is on its way, and never tell its end.
 func TestClosedWhileCommitting(t *testing.T) {
 	s := openTest(t, freshName(t))

@@ -1,0 +1,83 @@
+package idbstore
+
+import (
+	"context"
+	"fmt"
+	"syscall/js"
+
+	"skerry/shared/replica"
+	"skerry/wasmclient"
+	"skerry/wasmclient/internal/jsbind"
+)
+
+// What the server sends could fill the last byte of what a browser gives, and a user's next word would find no room. So
+// some of it is kept free for what only this device has: what can be sent again is refused earlier.
+const (
+	keptFree  = 4 << 20   // bytes, where there is much; else a part of all
+	keptPart  = 16        // of the quota, at most
+	askAfter  = 256 << 10 // bytes written between two questions
+	askNoMore = -1
+)
+
+// room is what is known of the room that is left. The browser is asked beside the commits, so it is a little behind.
+type room struct {
+	asking  bool
+	low     bool
+	written int // since it was asked; askNoMore: it does not say
+}
+
+// leaveRoom fails for records when too little room is left.
+func (s *Store) leaveRoom(c *replica.Commit) error {
+	n := 0
+	for i := range c.Spaces {
+		n += len(c.Spaces[i].Records)
+	}
+	if n == 0 {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.room.written == askNoMore {
+		return nil
+	}
+	s.room.written += n
+	if !s.room.asking && (s.room.low || s.room.written >= askAfter) {
+		s.room.asking, s.room.written = true, 0
+		go s.askForRoom()
+	}
+	if s.room.low {
+		return fmt.Errorf("%w but for what is written here", wasmclient.ErrFull)
+	}
+	return nil
+}
+
+// askForRoom asks the browser how much room is left.
+func (s *Store) askForRoom() {
+	left, kept, err := estimate()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.room.asking = false
+	if err != nil {
+		s.room.written, s.room.low = askNoMore, false
+		return
+	}
+	s.room.low = left < kept
+}
+
+// estimate returns how many bytes are left of this origin's quota, and how many of them are to be kept free.
+func estimate() (left, kept float64, err error) {
+	var promise js.Value
+	err = jsbind.Try(func() { promise = js.Global().Get("navigator").Get("storage").Call("estimate") })
+	if err != nil {
+		return 0, 0, err
+	}
+	estimated, err := jsbind.Await(context.Background(), promise)
+	if err != nil {
+		return 0, 0, err
+	}
+	err = jsbind.Try(func() {
+		quota := estimated.Get("quota").Float()
+		left, kept = quota-estimated.Get("usage").Float(), min(keptFree, quota/keptPart)
+	})
+	return left, kept, err
+}
