@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -69,6 +70,21 @@ func (t *tab) start() {
 	}
 	for _, id := range sortedIDs(t.looks) {
 		t.open(id)
+	}
+	t.find()
+}
+
+// find asks what became of some of the transactions that this device was told are durable, in whichever tab; the checks
+// of notices hold the answers to what is true.
+func (t *tab) find() {
+	w := t.device.world
+	for _, id := range sortedIDs(w.durable) {
+		ids := slices.SortedFunc(maps.Keys(w.durable[id]), space.ULID.Compare)
+		for _, event := range ids {
+			if w.durable[id][event].device == t.device && w.chance(4) {
+				t.step(replica.Watch{Space: id, ID: event})
+			}
+		}
 	}
 }
 
