@@ -13,6 +13,7 @@ endif
 LISTEN ?= 127.0.0.1:8080
 DATA   ?= build/demo-data
 SEEDS  ?= 2000
+ROUNDS ?= 500
 JS     := GOOS=js GOARCH=wasm
 # What only a browser can show: they run in Chromium, compiled for js.
 BROWSER_SUITES := ./wasmclient/internal/idbstore ./wasmclient/internal/jsbind
@@ -24,7 +25,7 @@ RACE   := $(shell command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&
 TEST_STAGES := tools deps fmt vet staticcheck types build size unit sim web-test store e2e e2e-firefox e2e-webkit pack mutants
 LINT_STAGES := deps fmt vet staticcheck types
 
-.PHONY: help run test lint sim bench size mutants golden docs clean soak vuln build \
+.PHONY: help run test lint sim bench size mutants golden docs clean soak torture vuln build \
 	tools deps fmt vet staticcheck types bin bundle unit web-test store e2e e2e-firefox e2e-webkit pack
 
 help: ## list the targets
@@ -109,8 +110,13 @@ mutants: ## take each safety fix out and see its test fail; ONLY=regexp for some
 bench: build ## measure, and write BENCHMARKS.md
 	@.ci/bench
 
-soak: ## hours of what the tests do in seconds
+soak: torture ## hours of what the tests do in seconds
 	@SKERRY_SOAK=1 SKERRY_SIM_SEEDS=$(or $(SOAK_SEEDS),100000) go test -count=1 -timeout 0 -v -run 'Soak|Simulation' ./...
+
+torture: build ## ROUNDS=500 of torture in a browser, told in docs/results/torture.txt
+	@{ echo "make torture ROUNDS=$(ROUNDS), commit $$(git rev-parse --short HEAD), $$(date -u +%F), $$(nproc) cores. What it printed:"; echo; \
+	  SKERRY_TORTURE_ROUNDS=$(ROUNDS) $(NPM) run e2e torture; } 2>&1 | tee build/torture.txt
+	@mv build/torture.txt docs/results/torture.txt
 
 golden: build ## keep this version's files for later versions' tests; refuses to make them again
 	@.ci/golden

@@ -138,6 +138,11 @@ export async function assertSameLogs(world: World, ids: readonly string[]): Prom
 /** Random numbers by a seed that is printed, so that a failure can be repeated. */
 export function seeded(seed = Number(process.env["SKERRY_SEED"]) || Math.floor(Math.random() * 2 ** 31)): () => number {
   console.log(`seed ${seed} (SKERRY_SEED=${seed} repeats it)`);
+  return seededBy(seed);
+}
+
+/** Random numbers by a seed. */
+export function seededBy(seed: number): () => number {
   let state = seed;
   return () => {
     state = (state + 0x6d2b79f5) | 0;
