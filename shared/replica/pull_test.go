@@ -452,6 +452,42 @@ func TestAStoreThatWentBackIsReadAgainLater(t *testing.T) {
 	}
 }
 
+// A long outbox is not read again with every change of another tab: who wants to write would wait for those reads.
+func TestALongOutboxIsReadNowAndThen(t *testing.T) {
+	for rows, most := range map[byte]int{20: 100, 240: 30} {
+		s := newStory(t)
+		s.create("a")
+		s.settle()
+		for n := range rows {
+			for m := range byte(3) {
+				transaction := tx(n + 1)
+				transaction.Events[0].ID[2] = m
+				s.otherTab("a", transaction)
+			}
+		}
+		s.step(replica.Poll{})
+		s.settle()
+		reads := 0
+		for n := range byte(100) { // 50 a second
+			s.now += 20
+			transaction := tx(1)
+			transaction.Events[0].ID[3] = n + 1
+			s.otherTab("a", transaction)
+			s.step(replica.Hint{Space: idOf("a"), Version: s.store.Refresh(idOf("a")).Version})
+			reads += len(s.refresh)
+			s.settle()
+		}
+		if reads == 0 || reads > most {
+			t.Errorf("%d rows are read %d times in two seconds, want at most %d", 3*int(rows), reads, most)
+		}
+		s.after(3_000)
+		s.settle()
+		if n, want := s.core.Space(idOf("a")).Pending, 3*int(rows)+100; n != want {
+			t.Errorf("%d pending in the end, want %d", n, want)
+		}
+	}
+}
+
 // Two copies of one replica have the same session, and each connection ends the other's: they give each other more and
 // more time.
 func TestACopyOfTheReplicaBacksOff(t *testing.T) {

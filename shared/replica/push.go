@@ -15,6 +15,8 @@ const (
 	loadsAtOnce    = 16        // outboxes being read at the same time
 	retryFloor     = 1_000     // after a deferral that names no time, milliseconds
 	retryCeiling   = 60_000
+	restFrom       = 500 // rows in an outbox from which on it is not read with every change,
+	restRows       = 10  // but after a millisecond for so many rows, or four times what it took
 	pushOverhead   = 256 // more than a push's frame takes beside its transactions and genesis
 	perTransaction = 32  // more than the encoding adds to a transaction's own bytes
 	perEvent       = 24

@@ -53,8 +53,19 @@ func (r *Replica) refresh(s *spaceState) {
 		s.refreshMore = true
 		return
 	}
-	s.refreshing, s.refreshFrom = true, s.version
+	if r.rests(s) {
+		r.readAgain(s)
+		return
+	}
+	s.refreshing, s.refreshFrom, s.readBegan = true, s.version, r.now
 	r.out.Refresh = append(r.out.Refresh, s.id)
+}
+
+// rests reports whether a space was read so lately, and has so many rows, that reading it with every change would keep
+// the store from everything else: writers wait for readers.
+func (r *Replica) rests(s *spaceState) bool {
+	n := uint64(len(s.entries))
+	return n >= restFrom && s.readAt+min(max(n/restRows, 4*s.readTook), backoffCeiling/2) > r.now
 }
 
 // refreshSoon reads a space that another tab changed: at once if somebody looks at it, else when its turn comes.
@@ -83,11 +94,12 @@ func (r *Replica) readSomeAgain() {
 		return
 	}
 	n := min(len(r.toReadAgain), loadsAtOnce)
-	for _, s := range r.toReadAgain[:n] {
-		r.refresh(s)
-	}
+	due := r.toReadAgain[:n]
 	r.toReadAgain = r.toReadAgain[n:]
 	r.readAgainAt = r.now + retryFloor
+	for _, s := range due {
+		r.refresh(s) // which may put it off again
+	}
 }
 
 func (r *Replica) refreshed(in Refreshed) {
@@ -135,6 +147,7 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 	if s.problem == wire.CodeStorageFailed {
 		s.problem, s.reason = 0, ""
 	}
+	s.readAt, s.readTook = r.now, r.now-s.readBegan
 	s.known = snapshot.Known
 	s.version = snapshot.Version
 	s.ahead = slices.DeleteFunc(s.ahead, func(v uint64) bool { return v <= s.version })

@@ -80,6 +80,9 @@ type spaceState struct {
 	rejected    int
 	refreshing  bool
 	refreshFrom uint64       // the version that its refresh must show at least, since memory had it when it began
+	readBegan   uint64       // when its last read began
+	readAt      uint64       // when it was done,
+	readTook    uint64       // and how long it took
 	queued      bool         // in Replica.toLoad
 	loading     bool         // its refresh is one of the few at a time that Replica.loadSome makes
 	refreshMore bool         // the store changed while a refresh was under way

@@ -59,11 +59,11 @@ async function wait(identity: string, transactions: number): Promise<string> {
   return space.id;
 }
 
-/** Appends to a space so many times a second until `globalThis.stop` is set. */
+/** Appends to a space so many times a second until `globalThis.enough` is set. */
 async function write(identity: string, id: string, perSecond: number): Promise<void> {
   const client = await open({ identity, url: null });
   const space = client.space(id);
-  while (!("stop" in globalThis)) {
+  while (!("enough" in globalThis)) {
     void space.append("note.edited", { text: "y".repeat(190) }).applied;
     await new Promise((resolve) => setTimeout(resolve, 1000 / perSecond));
   }
