@@ -83,15 +83,6 @@ type Renewer interface {
 	Renew(ctx context.Context, identity string) error
 }
 
-// Checker is what a [Store] may implement besides, when it can tell how far its records are what they should be.
-type Checker interface {
-	// Check folds the chain over the records of a space and returns the last end of a transaction up to which they
-	// lead from the space's start, without a hole, to what is stored beside them. Where all is well that is the space's
-	// position, with its seal; else damage says what is wrong behind it. With quick it looks only at where the records
-	// are, and folds the newest ones.
-	Check(ctx context.Context, id space.ID, quick bool) (good space.Position, damage string, err error)
-}
-
 var (
 	// ErrFull tells that the device's storage is full; nothing was written.
 	ErrFull = errors.New("the device's storage is full")

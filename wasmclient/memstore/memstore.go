@@ -30,8 +30,8 @@ type Config struct {
 	Fail func(*replica.Commit) error
 }
 
-// Store is a handle on a replica in memory. It implements [wasmclient.Store], [wasmclient.Suspender],
-// [wasmclient.Renewer] and [wasmclient.Checker].
+// Store is a handle on a replica in memory. It implements [wasmclient.Store], [wasmclient.Suspender] and
+// [wasmclient.Renewer].
 type Store struct {
 	data *data
 	gate gate.Gate

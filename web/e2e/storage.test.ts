@@ -84,6 +84,8 @@ for (const [what, deletes] of Object.entries(deletions)) {
       for (const page of ada.tabs) {
         await page.waitForFunction(([id, n]) => globalThis.skerry.client.space(id).info().seq === n, [id, 20 + synced + 2] as const);
       }
+      const check = await ada.page.evaluate((id) => globalThis.skerry.client.space(id).check(), id);
+      assert.deepEqual(check, { seq: 20 + synced + 2, damage: "" });
       const logs = await assertSameLogs(world, [id]);
       assert.equal(logs.get(id)!.length, 20 + synced + 2);
       console.log(`${synced} of 200 that were under way are in the log; of the others their authors were told`);

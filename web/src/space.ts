@@ -5,6 +5,7 @@ import { EventIterator, type EventsOptions } from "./events.js";
 import { Receipt } from "./receipt.js";
 import { formatULID, parseULID } from "./ulid.js";
 import {
+  decodeCheck,
   decodePending,
   decodeRejected,
   type NewEvent,
@@ -118,6 +119,14 @@ export class Space {
   async rejected(): Promise<RejectedTransaction[]> {
     const bytes = await this.#client.call("rejected", this.id);
     return bytes ? decodeRejected(bytes) : [];
+  }
+
+  /**
+   * Reads all of this device's copy and folds the chain over it, which covers every byte of every event. `seq` is up to
+   * where it is whole and readable; `damage` says what is wrong, and is empty where nothing is.
+   */
+  async check(): Promise<{ seq: number; damage: string }> {
+    return decodeCheck((await this.#client.call("check", this.id))!);
   }
 
   /** Sends a refused transaction again, unchanged, after everything that waits. */

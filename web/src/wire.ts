@@ -408,6 +408,11 @@ export function decodeSeq(bytes: Uint8Array): number {
   return (decode(bytes) as [number])[0];
 }
 
+export function decodeCheck(bytes: Uint8Array): { seq: number; damage: string } {
+  const [seq, damage] = decode(bytes) as [number, string];
+  return { seq, damage };
+}
+
 export function toPosition(seq: number): Position {
   return `p${seq}`;
 }

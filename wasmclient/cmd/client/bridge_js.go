@@ -209,6 +209,11 @@ func (b *bridge) handle(ref int, method string, message js.Value) {
 			}
 			b.reply(ref, err, packed)
 		}()
+	case "check": // id -> [seq, what is damaged]
+		go func() {
+			check, err := s.Check(b.ctx)
+			b.reply(ref, err, appendText(appendUint(appendArray(nil, 2), check.Seq), check.Damage))
+		}()
 	case "rejected": // id -> rows
 		go func() {
 			rows, err := s.Rejected(b.ctx)

@@ -2,20 +2,21 @@ package idbstore
 
 import (
 	"encoding/binary"
-	"errors"
+	"fmt"
 	"slices"
 
 	"skerry/shared/digest"
 	"skerry/shared/replica"
 	"skerry/shared/space"
 	"skerry/shared/wire"
+	"skerry/wasmclient"
 )
 
 // The formats of values. Every value begins with this byte; a value that begins with another one was written by a
 // newer version, which has raised min_reader first.
 const format = 1
 
-var errCorrupt = errors.New("idbstore: a value in the database is damaged")
+var errCorrupt = fmt.Errorf("idbstore: a value in the database: %w", wasmclient.ErrDamaged)
 
 func appendNumber(n uint64) []byte { return binary.AppendUvarint([]byte{format}, n) }
 

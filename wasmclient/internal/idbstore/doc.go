@@ -29,8 +29,16 @@
 // commit: a tab that is frozen inside a readwrite transaction blocks every other tab. Nothing in between waits for
 // anything but the transaction's own requests. go-indexeddb gives typed access to transactions, stores and
 // requests; what it lacks or does wrong (its waiting reports a transaction that was aborted without an error as a
-// success) is in platform_js.go. A connection that the browser closed is opened again and what ran is run again,
-// unless the database is another one then: the store of a deleted database is closed.
+// success) is in platform_js.go. A connection that the browser closed is opened again and what ran is run again:
+// browsers say so by a close event, by errors of several names or, of a transaction that was about to commit, not at all.
+//
+// # What can go wrong
+//
+// A database that is deleted under its tabs is noticed when it is opened again, by the session in meta; each call fails
+// with wasmclient.ErrReplicaLost then, until [Store.Renew]. A store that stands in the way of nobody's wish to delete the
+// database closes on versionchange. Where there is no room, a merge is left out before a commit fails, and records are
+// refused a little before what only this device has. [Unavailable] tells the browsers that give a page no database. A call
+// that waits three seconds is told of by OnBlocked; it goes on waiting, and nothing of it is durable until it is done.
 //
 // A context is looked at before a transaction begins and while the database is opened. One that has begun is waited
 // for, since what it writes cannot be taken back by not waiting.

@@ -201,20 +201,11 @@ func TestConcurrentReads(t *testing.T) {
 	}
 }
 
-// TestFullWhileMerging has no room for a merge, but for the records by themselves.
-func TestFullWhileMerging(t *testing.T) {
-	s := openTest(t, freshName(t))
-	merges := 0
-	s.beforeCommit = func(tx *transaction) error {
-		if !tx.apart && merges >= runsPerMerge-1 {
-			return &jsbind.Error{Name: "QuotaExceededError"}
-		}
-		merges++
-		return nil
-	}
-	at := space.Start(testSpace)
-	for n := range 2 * runsPerMerge {
-		tx := space.Transaction{Author: testIdentity, Events: []space.Event{{ID: space.ULID{1, byte(n)}, Type: "t"}}}
+// appendRecords commits so many records, each by itself, after a position, and returns the one after them.
+func appendRecords(t *testing.T, s *Store, at space.Position, count int) space.Position {
+	t.Helper()
+	for range count {
+		tx := space.Transaction{Author: testIdentity, Events: []space.Event{{ID: space.ULID{1, byte(at.Seq)}, Type: "t"}}}
 		records := tx.Records(at.Seq+1, 1)
 		before, after := at, space.Position{Seq: at.Seq + 1, Chain: space.Fold(at.Chain, records)}
 		mustCommit(t, s, &replica.Commit{Spaces: []replica.SpaceCommit{{
@@ -222,9 +213,51 @@ func TestFullWhileMerging(t *testing.T) {
 		}}})
 		at = after
 	}
+	return at
+}
+
+// TestFullWhileMerging has no room for a merge, but for the records by themselves.
+func TestFullWhileMerging(t *testing.T) {
+	s := openTest(t, freshName(t))
+	refused := 0
+	s.beforeCommit = func(tx *transaction) error {
+		if !tx.merges {
+			return nil
+		}
+		refused++
+		return &jsbind.Error{Name: "QuotaExceededError"}
+	}
+	at := appendRecords(t, s, space.Start(testSpace), 2*runsPerMerge)
 	records, err := s.Read(t.Context(), testSpace, 0, 1000, 1<<20)
-	if err != nil || len(records) != 2*runsPerMerge || space.Fold(testSpace, records) != at.Chain {
-		t.Fatalf("%d records, %v", len(records), err)
+	if err != nil || len(records) != 2*runsPerMerge || space.Fold(testSpace, records) != at.Chain || refused == 0 {
+		t.Fatalf("%d records, %v; %d merges were refused", len(records), err, refused)
+	}
+}
+
+// TestDamagedSegment damages a segment that would be merged: what comes is stored, and reading says what is wrong.
+func TestDamagedSegment(t *testing.T) {
+	s := openTest(t, freshName(t))
+	at := appendRecords(t, s, space.Start(testSpace), 5)
+	err := s.run(t.Context(), func(conn *connection) error {
+		tx, err := conn.begin(idb.TransactionReadWrite, idb.DurabilityStrict, storeSegments)
+		if err != nil {
+			return err
+		}
+		tx.put(storeSegments, js.ValueOf([]any{jsbind.FromBytes(testSpace[:]), 2, 2}), []byte{format, 1, 2, 3})
+		return tx.commit()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at = appendRecords(t, s, at, 2*runsPerMerge)
+	if records, err := s.Read(t.Context(), testSpace, 5, 1000, 1<<20); err != nil || len(records) != 2*runsPerMerge {
+		t.Fatalf("behind the damage are %d records, %v", len(records), err)
+	}
+	if _, err := s.Read(t.Context(), testSpace, 1, 1, 1<<20); !errors.Is(err, wasmclient.ErrDamaged) {
+		t.Fatalf("read what is damaged: %v", err)
+	}
+	if _, _, _, err := s.ReadEncoded(t.Context(), testSpace, 1, 1, 1<<20); !errors.Is(err, wasmclient.ErrDamaged) {
+		t.Fatalf("read encoded what is damaged: %v", err)
 	}
 }
 
