@@ -23,6 +23,20 @@
 // thin shell around it: a goroutine for each store operation under way, one that reads the socket and one that
 // writes it. Callers hand work to the loop and wait for an answer or for ctx.
 //
+// # Tabs
+//
+// Clients that share a store need one another for nothing but promptness: each appends by itself, and a version in the
+// store tells the others. Only one of them syncs, the one that holds [Config.Lead]. It says every three seconds over
+// [Config.Channel] that it is there. A follower that hears nothing for ten seconds asks, and two to three seconds later
+// takes the lead from it, since a page that is frozen keeps its locks; ticks of its own that came late count for nothing
+// and begin the counting anew, because then it was the follower that slept. Who lost the lead so stands back for half a
+// minute. A leader that nobody looks at ([Client.SetVisible]) offers the lead to a tab that somebody looks at, as soon
+// as nothing is under way. What a leader writes that lost the lead without noticing is refused by the store, whose
+// epoch the new one raised.
+//
+// [Client.Suspend] and [Client.Resume] go with a page that its browser stops and lets go on: nothing is held open
+// meanwhile, neither lock nor socket nor database, and what is appended is stored when it goes on.
+//
 // # How it stops
 //
 // [Client.Close] waits until what was appended is durable or has failed, closes the socket, ends every goroutine and

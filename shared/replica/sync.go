@@ -12,7 +12,7 @@ const (
 	commitBytes  = 1 << 20 // of records in one commit, unless one frame alone is bigger
 	commitSpaces = 256
 	// rowCost is what a row costs a store beside its bytes, in bytes. A browser's worker hears nothing while it hands
-	// the rows of a commit to IndexedDB, 30 to 40 µs each: a commit of 1 MiB in small transactions would be thousands.
+	// the rows of a commit to IndexedDB, tens of microseconds each: a commit of 1 MiB in small transactions has thousands.
 	rowCost = 4 << 10
 )
 
