@@ -249,7 +249,7 @@ func TestDamagedSegment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	at = appendRecords(t, s, at, 2*runsPerMerge)
+	appendRecords(t, s, at, 2*runsPerMerge)
 	if records, err := s.Read(t.Context(), testSpace, 5, 1000, 1<<20); err != nil || len(records) != 2*runsPerMerge {
 		t.Fatalf("behind the damage are %d records, %v", len(records), err)
 	}
