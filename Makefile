@@ -96,9 +96,9 @@ e2e-firefox: deps ## the same in Firefox ESR: the store's suites, and what every
 	@.ci/engine firefox env $(JS) go test -timeout 10m -exec "$(CURDIR)/build/browsertest" $(BROWSER_SUITES)
 	@.ci/engine firefox $(NPM) run e2e engines
 
-e2e-webkit: deps ## the same in WebKitGTK, but for the store's suite (web/README.md says why)
+e2e-webkit: deps ## the same in WebKitGTK
 	@go build -o build/browsertest ./wasmclient/internal/browsertest
-	@.ci/engine webkit env $(JS) go test -timeout 10m -exec "$(CURDIR)/build/browsertest" ./wasmclient/internal/jsbind
+	@.ci/engine webkit env $(JS) go test -timeout 10m -exec "$(CURDIR)/build/browsertest" $(BROWSER_SUITES)
 	@.ci/engine webkit $(NPM) run e2e engines
 
 pack: deps ## the npm package in Vite, webpack, esbuild, React and pages without any, as people build and serve them

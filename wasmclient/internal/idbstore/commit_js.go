@@ -236,7 +236,7 @@ func (p *part) askAgain(t *transaction) bool {
 // ask issues what must be read before a part can be judged and applied.
 func (t *transaction) ask(sc *replica.SpaceCommit) *part {
 	p := &part{
-		SpaceCommit: sc, key: jsbind.FromBytes(sc.Space[:]),
+		SpaceCommit: sc, key: t.c.inKey(sc.Space),
 		keys: map[space.ULID]reply{}, rows: map[space.ULID]reply{}, refused: map[space.ULID]reply{},
 		added: map[*rowState]reply{},
 	}
@@ -270,7 +270,7 @@ func (t *transaction) ask(sc *replica.SpaceCommit) *part {
 		}
 	}
 	p.version = t.getMeta(versionName(sc.Space))
-	p.row = t.get(storeSpaces, p.key)
+	p.row = t.get(storeSpaces, jsbind.FromBytes(p.Space[:]))
 	return p
 }
 
@@ -358,7 +358,7 @@ func (p *part) write(t *transaction) error {
 		p.known.info.Position = *p.Position
 	}
 	p.known.tail = p.tail
-	t.put(storeSpaces, p.key, appendSpaceRow(nil, &p.known))
+	t.put(storeSpaces, jsbind.FromBytes(p.Space[:]), appendSpaceRow(nil, &p.known))
 	t.putMeta(versionName(p.Space), appendNumber(p.counter))
 
 	if p.SetPinned != nil && *p.SetPinned {

@@ -20,6 +20,9 @@
 //	checkpoints [SpaceID, seq] -> digest, pages
 //	modules     digest -> bytes
 //
+// A SpaceID in an array is bytes, or its hexadecimal text where there is one store more, the empty text_keys: so it is
+// in databases that a WebKit made which confuses array keys that begin with bytes.
+//
 // There is no row per record, since IndexedDB's costs are per row. A commit adds its records as one segment; when
 // the newest segments are many or large, the next commit puts them together (see merge.go).
 //

@@ -179,7 +179,7 @@ func (s *Store) encodeRead(ctx context.Context, id space.ID, after uint64, limit
 
 // readEncoded adds to a page what is wanted behind what it has, and returns the stretches that were not used up.
 func (t *transaction) readEncoded(id space.ID, p *page) ([]stretch, error) {
-	key := jsbind.FromBytes(id[:])
+	key := t.c.inKey(id)
 	upper := []any{key, []any{}}
 	// The segment that has the number, or else the first one behind it. A reader that goes on is mostly at the
 	// beginning of a segment, so that one is asked for at once; but a merge may have put it into one before.

@@ -13,7 +13,6 @@ import (
 	"skerry/shared/space"
 	"skerry/shared/wire"
 	"skerry/wasmclient"
-	"skerry/wasmclient/internal/jsbind"
 )
 
 func readEncoded(t *testing.T, s *Store, after uint64, limit int) ([]byte, int, uint64) {
@@ -84,7 +83,7 @@ func TestReadEncodedOddSegments(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			key := js.ValueOf([]any{jsbind.FromBytes(testSpace[:]), 1, 3})
+			key := js.ValueOf([]any{conn.inKey(testSpace), 1, 3})
 			tx.put(storeSegments, key, appendSegment(nil, space.Start(testSpace).Chain, test.value))
 			return tx.commit()
 		})

@@ -225,7 +225,12 @@ func (t *transaction) countOutbox(request rawRequest) (map[space.ID]int, error) 
 	}
 }
 
+// idOf reads a SpaceID in a key, whichever way it is there.
 func idOf(key js.Value) (id space.ID) {
+	if key.Type() == js.TypeString {
+		id, _ = digest.Parse(key.String())
+		return id
+	}
 	copy(id[:], jsbind.ToBytes(key))
 	return id
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hack-pad/go-indexeddb/idb"
 
+	"skerry/shared/space"
 	"skerry/wasmclient"
 	"skerry/wasmclient/internal/jsbind"
 )
@@ -26,6 +27,9 @@ const (
 	storeSegments    = "segments"
 	storeCheckpoints = "checkpoints"
 	storeModules     = "modules"
+
+	// storeText is there, and empty, where array keys have SpaceIDs as text: see checkKeys.
+	storeText = "text_keys"
 
 	indexBySpace = "space_id" // of the outbox
 )
@@ -69,6 +73,7 @@ type connection struct {
 	beginning sync.Mutex    // held while one is begun, for last and failed
 	last      js.Value      // the IDBTransaction begun last
 	failed    error         // why the last one could not be begun
+	text      bool          // array keys have SpaceIDs as text
 	lost      bool          // closed by the browser, or by us
 	broken    chan struct{} // closed when the browser closed it: of what runs nothing more need be told
 	remove    []func()
@@ -88,8 +93,13 @@ func connect(ctx context.Context, name string, disconnected func()) (*connection
 	done := make(chan error, 1)
 	remove := []func(){
 		jsbind.Listen(request, "upgradeneeded", func(js.Value) {
-			if err := makeStores(request.Get("result")); err != nil {
-				request.Get("transaction").Call("abort")
+			db, transaction := request.Get("result"), request.Get("transaction")
+			err := makeStores(db)
+			if err == nil {
+				err = checkKeys(db, transaction)
+			}
+			if err != nil {
+				transaction.Call("abort")
 			}
 		}),
 		jsbind.Listen(request, "success", func(js.Value) { done <- nil }),
@@ -135,9 +145,39 @@ func makeStores(db js.Value) error {
 	})
 }
 
+// checkKeys finds out whether the browser keeps array keys that begin with bytes. From 2024 to 2026 WebKit did not, on
+// disk: it took what follows the bytes for more of them, so that keys were in another order, and other ones when they
+// were read (bugs.webkit.org 308712). Databases that it makes have SpaceIDs as text in such keys, for ever.
+func checkKeys(db, transaction js.Value) error {
+	return jsbind.Try(func() {
+		segments := transaction.Call("objectStore", storeSegments)
+		segments.Call("put", 0, []any{jsbind.FromBytes([]byte{1}), 2})
+		request := segments.Call("getAllKeys")
+		var read js.Func
+		read = js.FuncOf(func(js.Value, []js.Value) any {
+			read.Release()
+			if request.Get("result").Index(0).Index(0).Get("byteLength").Int() != 1 {
+				db.Call("createObjectStore", storeText)
+			}
+			segments.Call("clear")
+			return nil
+		})
+		request.Set("onsuccess", read)
+	})
+}
+
+// inKey returns a SpaceID as array keys have it.
+func (c *connection) inKey(id space.ID) js.Value {
+	if c.text {
+		return js.ValueOf(id.String())
+	}
+	return jsbind.FromBytes(id[:])
+}
+
 // wrap makes a connection of an open request that has succeeded.
 func wrap(request js.Value, disconnected func()) (*connection, error) {
 	c := &connection{object: request.Get("result"), broken: make(chan struct{})}
+	c.text = c.object.Get("objectStoreNames").Call("contains", storeText).Bool()
 
 	// The library hides its transactions' objects, whose events are needed here. A property of the database itself
 	// comes before its prototype's and sees them.

@@ -36,8 +36,8 @@ func (s *Store) Refresh(ctx context.Context, id space.ID) (*replica.Snapshot, er
 	var snapshot *replica.Snapshot
 	err := s.view(ctx, func(t *transaction) error {
 		snapshot = &replica.Snapshot{Space: id, Info: replica.SpaceInfo{Position: space.Start(id)}}
-		key := jsbind.FromBytes(id[:])
-		epoch, counter, row := t.getMeta(metaEpoch), t.getMeta(versionName(id)), t.get(storeSpaces, key)
+		key := t.c.inKey(id)
+		epoch, counter, row := t.getMeta(metaEpoch), t.getMeta(versionName(id)), t.get(storeSpaces, jsbind.FromBytes(id[:]))
 		pinned := t.getMeta(pinnedName(id))
 		refused := t.getAll(storeRejected, within(key), 0)
 		var err error
@@ -108,7 +108,7 @@ func (s *Store) Outbox(ctx context.Context, id space.ID, after uint64, maxBytes 
 }
 
 func (t *transaction) outbox(id space.ID, after uint64, maxBytes int) ([]replica.OutboxRow, error) {
-	space := jsbind.FromBytes(id[:])
+	space := t.c.inKey(id)
 	request := t.raw(true, storeOutbox, "getAllKeys", within(space))
 	if err := t.turn(); err != nil {
 		return nil, err
@@ -177,7 +177,7 @@ func (t *transaction) outboxPage(id space.ID, keys []uint64) ([]js.Value, error)
 func (s *Store) Rejected(ctx context.Context, id space.ID) ([]replica.RejectedRow, error) {
 	var rows []replica.RejectedRow
 	err := s.view(ctx, func(t *transaction) (err error) {
-		request := t.getAll(storeRejected, within(jsbind.FromBytes(id[:])), 0)
+		request := t.getAll(storeRejected, within(t.c.inKey(id)), 0)
 		if err := t.turn(); err != nil {
 			return err
 		}

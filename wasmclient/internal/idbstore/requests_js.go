@@ -131,7 +131,7 @@ func (r reply) key() uint64 {
 
 // rowKey names a row by space and id, as the outbox's index and the rejected store do.
 type rowKey struct {
-	space js.Value // the SpaceID's bytes
+	space js.Value // the SpaceID, as it is in such keys
 	ulid  space.ULID
 }
 

@@ -2,6 +2,7 @@ package idbstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"syscall/js"
 
@@ -18,6 +19,8 @@ const (
 	askAfter  = 256 << 10 // bytes written between two questions
 	askNoMore = -1
 )
+
+var errNoEstimate = errors.New("idbstore: this browser does not tell how much room is left")
 
 // room is what is known of the room that is left. The browser is asked beside the commits, so it is a little behind.
 type room struct {
@@ -66,8 +69,11 @@ func (s *Store) askForRoom() {
 
 // estimate returns how many bytes are left of this origin's quota, and how many of them are to be kept free.
 func estimate() (left, kept float64, err error) {
-	var promise js.Value
-	err = jsbind.Try(func() { promise = js.Global().Get("navigator").Get("storage").Call("estimate") })
+	storage := js.Global().Get("navigator").Get("storage")
+	if !storage.Truthy() { // WebKitGTK has none
+		return 0, 0, errNoEstimate
+	}
+	promise, err := jsbind.Call(storage, "estimate")
 	if err != nil {
 		return 0, 0, err
 	}

@@ -33,7 +33,7 @@ func (s *Store) Read(ctx context.Context, id space.ID, after uint64, limit, maxB
 }
 
 func (t *transaction) readForward(id space.ID, after uint64, limit, maxBytes int) ([]space.Record, error) {
-	key := jsbind.FromBytes(id[:])
+	key := t.c.inKey(id)
 	from, first := []any{key, float64(after) + 1}, max(segmentsFirst, min(segmentsPerAsk, maxBytes>>20))
 	if after > 0 {
 		// The next record may be within a segment: the last that begins at it or before it tells.
@@ -132,7 +132,7 @@ func (s *Store) ReadBefore(ctx context.Context, id space.ID, before uint64, limi
 }
 
 func (t *transaction) readBackward(id space.ID, before uint64, limit, maxBytes int) ([]space.Record, error) {
-	key := jsbind.FromBytes(id[:])
+	key := t.c.inKey(id)
 	var parts [][]space.Record // the last first
 	count := 0
 	for upper := before; ; {

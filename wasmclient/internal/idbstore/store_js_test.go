@@ -41,9 +41,28 @@ func openTest(t testing.TB, name string) *Store {
 	return s
 }
 
-func TestStore(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) storetest.Storage {
+func TestStore(t *testing.T) { testStore(t, freshName) }
+
+// TestStoreWithTextKeys has a database as it is made where the browser confuses array keys that begin with bytes.
+func TestStoreWithTextKeys(t *testing.T) {
+	testStore(t, func(t testing.TB) string {
 		name := freshName(t)
+		request := js.Global().Get("indexedDB").Call("open", name, 1)
+		defer jsbind.Listen(request, "upgradeneeded", func(js.Value) {
+			makeStores(request.Get("result"))
+			request.Get("result").Call("createObjectStore", storeText)
+		})()
+		made := make(chan struct{})
+		defer jsbind.Listen(request, "success", func(js.Value) { close(made) })()
+		<-made
+		request.Get("result").Call("close")
+		return name
+	})
+}
+
+func testStore(t *testing.T, fresh func(testing.TB) string) {
+	storetest.Run(t, func(t *testing.T) storetest.Storage {
+		name := fresh(t)
 		var fail func(*transaction) error
 		hook := func(tx *transaction) error {
 			f := fail
@@ -243,7 +262,7 @@ func TestDamagedSegment(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		tx.put(storeSegments, js.ValueOf([]any{jsbind.FromBytes(testSpace[:]), 2, 2}), []byte{format, 1, 2, 3})
+		tx.put(storeSegments, js.ValueOf([]any{conn.inKey(testSpace), 2, 2}), []byte{format, 1, 2, 3})
 		return tx.commit()
 	})
 	if err != nil {
@@ -264,7 +283,8 @@ func TestDamagedSegment(t *testing.T) {
 // TestRoomIsKept refuses records when little room is left, and not what only this device has.
 func TestRoomIsKept(t *testing.T) {
 	s := openTest(t, freshName(t))
-	if left, kept, err := estimate(); err != nil || left <= kept || kept <= 0 || kept > keptFree {
+	left, kept, err := estimate()
+	if none := errors.Is(err, errNoEstimate); !none && (err != nil || left <= kept || kept <= 0 || kept > keptFree) {
 		t.Fatalf("%v bytes are left, %v are kept free: %v", left, kept, err)
 	}
 	tx := space.Transaction{Author: testIdentity, Events: []space.Event{{ID: space.ULID{1}, Type: "t"}}}
