@@ -73,7 +73,7 @@ type page struct {
 
 // take takes what is wanted of a stretch, and reports whether more than it has is.
 func (p *page) take(s *stretch) bool {
-	if p.count > 0 && s.first != p.next {
+	if p.count > 0 && s.first > p.next { // earlier: another tab merged what is wanted with what is here already
 		return false // a hole
 	}
 	from := 0
