@@ -53,6 +53,28 @@ async function countBytes(port) {
   return counter;
 }
 
+/** Returns how many bytes the worker of a page takes after it opened each replica and wrote to one. */
+async function weigh(newPage, many, knows, waits) {
+  const page = await newPage();
+  const largest = [];
+  for (const work of [["connect", knows], ["append", "many", waits, 30]]) {
+    const weighed = page.waitForEvent("worker").then(async (worker) => {
+      let most = 0;
+      let here = true;
+      worker.once("close", () => (here = false));
+      while (here) {
+        most = Math.max(most, await worker.evaluate(() => globalThis.skerryWorker?.memory() ?? 0).catch(() => 0));
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+      return most;
+    });
+    await page.evaluate(([name, ...args]) => globalThis.scale[name](...args), work);
+    largest.push(await weighed);
+  }
+  await page.close();
+  return largest;
+}
+
 async function measure() {
   cpSync(join(web, "dist"), join(dir, "www"), { recursive: true });
   await esbuild.build({
@@ -107,7 +129,8 @@ async function measure() {
       waiting[who].append = await call("append", who, waiting[who].id, 30);
       await writer.close();
     }
-    report(spaces[few], spaces[many], waiting.none, waiting.many);
+    const memory = await weigh(newPage, many, `load-${many}-0`, waiting.many.id);
+    report(spaces[few], spaces[many], waiting.none, waiting.many, memory);
   } finally {
     await browser.close();
     wire.close();
@@ -121,7 +144,7 @@ const median = (list) => list.toSorted((a, b) => a - b)[list.length >> 1];
 const ms = (n) => `${n < 10 ? n.toFixed(1) : Math.round(n).toLocaleString("en")} ms`;
 const met = (ok) => (ok ? "met" : "**missed**");
 
-function report(few, lots, none, waiting) {
+function report(few, lots, none, waiting, memory) {
   const row = (...cells) => console.log(`| ${cells.join(" | ")} |`);
   const count = many.toLocaleString("en");
   console.log(`## ${count} of everything, in a page\n`);
@@ -139,6 +162,14 @@ function report(few, lots, none, waiting) {
   line("waiting: an append is applied", waiting.append.applied, none.append.applied, ms, "100 ms", waiting.append.applied < 100);
   line("the same, the longest of 30", waiting.append.appliedMost, none.append.appliedMost, ms, "", true);
   line("waiting: an append is durable", waiting.append.durable, none.append.durable, ms, "", true);
+  console.log();
+  console.log("What the worker's program takes of memory, at most, in MiB; it gives none back.\n");
+  row("", "MiB", "wanted", "");
+  row("---", "--:", "--:", "---");
+  for (const [i, name] of [`${count} spaces, connected`, `${count} transactions waiting, appended to`].entries()) {
+    const mebibytes = memory[i] / 2 ** 20;
+    row(name, Math.round(mebibytes), "150", met(mebibytes < 150));
+  }
   console.log();
 }
 

@@ -141,6 +141,17 @@ export class Link {
     this.#lastTry = false;
   }
 
+  /** Starts another worker in place of one that works: what waits for an answer is sent to that. */
+  renew(): void {
+    if (!this.#open || this.#held || this.#ended) return;
+    this.#drop();
+    for (const request of this.#requests.values()) {
+      request.got = 0;
+      request.waits = true;
+    }
+    this.#start();
+  }
+
   /**
    * Takes a tick of the page's clock that came on time, while the page is visible. Only such ticks count: after a sleep
    * or in a busy page silence says nothing of the worker.

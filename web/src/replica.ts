@@ -18,6 +18,8 @@ import {
 
 const failing = 5; // starts in a row until status says that it does not get better by itself
 const askInterval = 60_000;
+const mostMemory = 256 << 20; // of a worker, which never gives any back: beyond that it makes way for another
+const renewInterval = 600_000; // a replica may need as much from the start
 const linger = 1000; // how long a replica stays open that nobody uses: a page that renders twice opens it again at once
 
 const unknownStorage: StorageFacts = Object.freeze({ persisted: undefined, usage: undefined, quota: undefined });
@@ -74,6 +76,7 @@ export class Replica implements Host {
   #status: Status | undefined = unopened; // all together; made when it is asked for
   #facts = unknownStorage;
   #factsAt = 0;
+  #renewedAt = -Infinity;
   #wroteDurably = false;
   #refusal: Verdict | undefined;
   #failure: SkerryError | undefined; // of the worker, while there is none
@@ -219,7 +222,9 @@ export class Replica implements Host {
   #tick(onTime: boolean): void {
     if (this.#link.held) this.#lifecycle("visible"); // it was not told, but it can be seen that the page goes on
     if (onTime) this.#link.tick();
-    if (Date.now() - this.#factsAt >= askInterval) void this.#ask();
+    if (Date.now() - this.#factsAt < askInterval) return;
+    void this.#ask();
+    void this.#weigh();
   }
 
   // What clients ask for.
@@ -423,6 +428,15 @@ export class Replica implements Host {
     if (this.#facts.persisted === facts.persisted && this.#facts.usage === facts.usage && this.#facts.quota === facts.quota) return;
     this.#facts = facts;
     this.#changed();
+  }
+
+  /** Replaces a worker that has grown large, at a moment when it has nothing to do. */
+  async #weigh(): Promise<void> {
+    const answer = await this.#link.call("ping").catch(() => undefined);
+    const idle = this.#undurable.size + this.#told.catchingUp === 0 && Date.now() - this.#renewedAt >= renewInterval;
+    if (!answer || !idle || decodeSeq(answer) <= mostMemory) return;
+    this.#renewedAt = Date.now();
+    this.#link.renew();
   }
 
   #compose(): Status {

@@ -20,6 +20,8 @@ let listening = false;
 
 const program = {
   deliver: (_message: unknown): void => {},
+  /** How many bytes the program has taken; it gives none back. */
+  memory: (): number => 0,
   ready() {
     listening = true;
     for (const message of waiting.splice(0)) this.deliver(message);
@@ -49,6 +51,7 @@ async function start(build: string, wasm: string): Promise<void> {
       program.send(0, "failed", ["build_mismatch", `${wasm} is of another build: ${id || "unnamed"}, and not ${__WASM_ID__}`]);
       return;
     }
+    program.memory = () => (instance.exports["mem"] as WebAssembly.Memory).buffer.byteLength;
     go.exit = (code) => {
       program.send(0, "exit", code);
       scope.close(); // else timers of the program that ended still fire, and fail

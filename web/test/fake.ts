@@ -17,6 +17,7 @@ export class FakeWorker implements WorkerLike {
   terminated = false;
   storage = "ok";
   head = 0;
+  memory = 10 << 20;
   readonly mute = new Set<string>(); // methods that get no answer
   readonly sent: [number, string, ...unknown[]][] = [];
 
@@ -25,7 +26,8 @@ export class FakeWorker implements WorkerLike {
     this.sent.push([ref, method, ...args]);
     if (this.mute.has(method)) return;
     if (method === "open") this.answer(ref, encode(["alice", status("offline", this.storage), [info()]]));
-    if (["ping", "poke", "lifecycle", "lastTry"].includes(method)) this.answer(ref);
+    if (method === "ping") this.answer(ref, encode([this.memory]));
+    if (["poke", "lifecycle", "lastTry"].includes(method)) this.answer(ref);
     if (method === "space") this.answer(ref, encode(info()));
     if (method === "close") this.answer(ref);
     if (method === "read") {

@@ -505,3 +505,29 @@ test("storage is asked about at the first durable write, and not to be evicted w
     t.mock.timers.reset();
   }
 });
+
+test("a worker that has grown large makes way for another when it has nothing to do, and not again at once", async (t) => {
+  const { worker, workers, space, end } = await opened(t, {}, (worker) => (worker.memory = 257 << 20));
+  const busy = space.append("note");
+  await ticks(t, 35); // over a minute
+  assert.equal(workers.length, 1, "it was replaced over what it had not made durable");
+  const [[ref]] = worker().messages("append") as [[number, string]];
+  for (const result of [null, null]) worker().answer(ref, result);
+  await busy.durable;
+  await ticks(t, 35);
+  assert.equal(workers.length, 2);
+  assert.ok(workers[0]!.terminated);
+  assert.deepEqual(worker().messages("receipt").map(([, , space, id]) => [space, id]), [[id, busy.id]]);
+  await ticks(t, 200);
+  assert.equal(workers.length, 2, "within ten minutes it was replaced again");
+  await ticks(t, 100);
+  assert.equal(workers.length, 3);
+  await end();
+});
+
+test("a worker of ordinary size stays", async (t) => {
+  const { workers, end } = await opened(t, {}, (worker) => (worker.memory = 256 << 20));
+  await ticks(t, 700);
+  assert.equal(workers.length, 1);
+  await end();
+});

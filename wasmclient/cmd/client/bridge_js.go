@@ -119,8 +119,8 @@ func (b *bridge) handle(ref int, method string, message js.Value) {
 		b.reply2(ref)(b.open(message.Index(2)))
 		return
 	}
-	if method == "ping" { // the page wonders whether this worker lives
-		b.reply(ref, nil, nil)
+	if method == "ping" { // the page wonders whether this worker lives -> [bytes of memory]
+		b.reply(ref, nil, appendUint(appendArray(nil, 1), uint64(b.script.Call("memory").Float())))
 		return
 	}
 	if b.client == nil {

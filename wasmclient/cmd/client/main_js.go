@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"runtime/debug"
 	"syscall/js"
 
 	"skerry/shared/wire"
@@ -13,7 +14,11 @@ import (
 	"skerry/wasmclient/memstore"
 )
 
+// memoryLimit is where the collector begins to work harder: a page's memory is never given back.
+const memoryLimit = 128 << 20
+
 func main() {
+	debug.SetMemoryLimit(memoryLimit)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	b := newBridge(ctx, js.Global().Get("skerryWorker"))

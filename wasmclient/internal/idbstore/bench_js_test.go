@@ -44,12 +44,12 @@ func encodeRecords(records []space.Record) []byte {
 // the same records in segments of 1,000, read by one getAll, copied into Go and decoded.
 func BenchmarkColdLoad(b *testing.B) {
 	const total = 100_000
-	for _, size := range []int{7, 100, 1000} {
+	for _, size := range []int{1, 7, 100, 1000} {
 		b.Run(fmt.Sprintf("commits of %d", size), func(b *testing.B) {
 			s := openTest(b, freshName(b))
 			at := space.Start(testSpace)
 			count := total
-			if size == 7 {
+			if size < 100 {
 				count = total / 10 // read ten times; else the preparation takes minutes
 			}
 			for at.Seq < uint64(count) {
