@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { brotliDecompressSync } from "node:zlib";
+import type { Page } from "playwright-core";
 import { toConfig } from "../src/options.js";
 import { root } from "../test/root.js";
 import { importDatabase } from "./database.js";
@@ -59,10 +60,7 @@ for (const version of versions) {
   test(`the client of version ${version} works with this server`, { timeout: 60_000 }, async () => {
     const client = mkdtempSync(join(tmpdir(), "skerry-golden-"));
     try {
-      cpSync(join(golden, version, "client"), client, { recursive: true });
-      for (const name of readdirSync(client)) {
-        if (name.endsWith(".wasm.br")) writeFileSync(join(client, name.slice(0, -3)), brotliDecompressSync(readFileSync(join(client, name))));
-      }
+      unpack(version, client);
       await World.run([], async (world) => {
         const ada = await world.replica("ada");
         const bob = await world.replica("bob");
@@ -86,6 +84,56 @@ for (const version of versions) {
       rmSync(client, { recursive: true, force: true });
     }
   });
+
+  test(`a tab of version ${version} beside one of this version: one replica, one order`, { timeout: 60_000 }, async () => {
+    const both = mkdtempSync(join(tmpdir(), "skerry-golden-"));
+    try {
+      cpSync(join(root, "web", "dist"), both, { recursive: true });
+      unpack(version, join(both, "old"));
+      await World.run([], async (world) => {
+        const ada = await world.replica("ada");
+        const older = await ada.newPage();
+        await older.goto(`${ada.wire.origin}/old/?identity=ada`);
+        await ada.opened(older);
+        const id = await older.evaluate(async () => (await globalThis.skerry.client.createSpace()).id);
+        const write = (page: Page, count: number) =>
+          page.evaluate(
+            async ([id, count]) => {
+              const space = globalThis.skerry.client.space(id);
+              const receipts = Array.from({ length: count }, (_, i) => space.transact(Array.from({ length: 1 + (i % 3) }, () => ({ type: "note", payload: i }))));
+              await Promise.all(receipts.map((receipt) => receipt.synced));
+              return receipts.flatMap((receipt) => [...receipt.ids]);
+            },
+            [id, count] as const,
+          );
+        const written = (await Promise.all([write(ada.page, 60), write(older, 60)])).flat();
+        const [led, follows] = await Promise.all([ada.page, older].map((page) => page.evaluate(() => globalThis.skerry.client.status.leader)));
+        assert.notEqual(led, follows, "one of the two leads");
+        for (const page of [ada.page, older]) await ada.until("all read", (c) => c.spaces()[0]!.seq === 240, 20_000, page);
+        const logs = await assertSameLogs(world, [id]);
+        assert.deepEqual(new Set(logs.get(id)), new Set(written));
+
+        // Whoever leads goes, and the other one takes over what both wrote meanwhile.
+        await world.server.start();
+        const [leader, other] = led ? [ada.page, older] : [older, ada.page];
+        await leader.evaluate(async (id) => void (await globalThis.skerry.client.space(id).append("note", "last words").durable), id);
+        await leader.close();
+        written.push(...(await write(other, 10)));
+        await ada.until("all read", (c) => c.spaces()[0]!.seq === 240 + 1 + 19, 20_000, other);
+        await assertSameLogs(world, [id]);
+      }, { www: both });
+    } finally {
+      rmSync(both, { recursive: true, force: true });
+    }
+  });
+}
+
+/** Lays out the files that a server of an earlier version served. */
+function unpack(version: string, into: string): void {
+  cpSync(join(golden, version, "client"), into, { recursive: true });
+  for (const name of readdirSync(into)) {
+    if (name.endsWith(".wasm.br")) writeFileSync(join(into, name.slice(0, -3)), brotliDecompressSync(readFileSync(join(into, name))));
+  }
 }
 
 function byID<T extends { id: string }>(rows: readonly T[]): T[] {
