@@ -27,7 +27,12 @@ if (!existsSync(installed) || !readFileSync(installed).equals(readFileSync(lock)
 // No scripts: that would build again.
 const [{ filename, size, unpackedSize, files }] = JSON.parse(npm(["pack", "--json", "--ignore-scripts", "--pack-destination", stage], { cwd: web }));
 console.log(`${filename}: ${files.length} files, ${size.toLocaleString("en")} bytes, unpacked ${unpackedSize.toLocaleString("en")}`);
-npm(["install", "--no-save", "--no-package-lock", "--offline", "--ignore-scripts", join(stage, filename)]);
+// By npm, but in a place of its own: beside other packages it would ask the registry what has become of those.
+const alone = join(stage, "alone");
+mkdirSync(alone);
+npm(["install", "--prefix", alone, "--no-save", "--no-package-lock", "--offline", "--ignore-scripts", join(stage, filename)]);
+rmSync(join(stage, "node_modules", "skerry"), { recursive: true, force: true });
+cpSync(join(alone, "node_modules", "skerry"), join(stage, "node_modules", "skerry"), { recursive: true });
 const tool = (path, ...args) => run(process.execPath, [join(stage, "node_modules", ...path), ...args], { stdio: "inherit" });
 tool(["publint", "src", "cli.js"], join(stage, filename), "--strict");
 tool(["typescript", "bin", "tsc"]);

@@ -1,6 +1,7 @@
 // Usage: node test.mjs DIR [NAME...] [-- FLAG...]
 //
-// Bundles the tests in DIR for Node, as it runs no TypeScript by itself, and runs them one file after the other.
+// Bundles the tests in DIR for Node, as it runs no TypeScript by itself, and runs them one file after the other,
+// those that drive browsers two at a time.
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -34,10 +35,11 @@ await esbuild.build({
   define: { __BUILD__: '"test"', __WORKER__: '"worker.js"', __WASM__: '"client.wasm"' },
   logLevel: "warning",
 });
+const concurrency = dir === "e2e" ? 2 : 1; // browsers wait more than they work
 const files = readdirSync(out).map((name) => join(out, name));
 const run = spawnSync(
   process.execPath,
-  ["--enable-source-maps", "--test", "--test-concurrency=1", "--test-reporter=spec", ...flags, ...files],
+  ["--enable-source-maps", "--test", `--test-concurrency=${concurrency}`, "--test-reporter=spec", ...flags, ...files],
   { cwd: web, stdio: "inherit", env: { ...process.env, SKERRY_ROOT: join(web, "..") } },
 );
 process.exit(run.status ?? 1);
