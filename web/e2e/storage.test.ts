@@ -93,7 +93,7 @@ for (const [what, deletes] of Object.entries(deletions)) {
   );
 }
 
-test("a device without room takes nothing more in, says so, and goes on when there is room", { timeout: 60_000 }, () =>
+test("a device without room takes nothing more in, says so, and goes on when there is room", { timeout: 150_000 }, () =>
   World.run([], async (world) => {
     const ada = await world.device("ada");
     const bob = await world.replica("bob");
@@ -116,7 +116,7 @@ test("a device without room takes nothing more in, says so, and goes on when the
     await ada.page.waitForFunction(() => {
       const { storage, code } = globalThis.skerry.client.status;
       return storage.state === "degraded" && code === "quota";
-    });
+    }, undefined, { timeout: 60_000 });
     const outcomes = await ada.page.evaluate(async (id) => {
       const space = globalThis.skerry.client.space(id);
       const outcomes: string[] = [];
@@ -134,7 +134,7 @@ test("a device without room takes nothing more in, says so, and goes on when the
     await ada.poke();
     const end = 1 + written + durable;
     for (const page of [ada.page, bob.page]) {
-      await page.waitForFunction(([id, n]) => globalThis.skerry.client.space(id).info().seq === n, [id, end] as const);
+      await page.waitForFunction(([id, n]) => globalThis.skerry.client.space(id).info().seq === n, [id, end] as const, { timeout: 60_000 });
     }
     await ada.page.waitForFunction(() => globalThis.skerry.client.status.storage.state === "ok");
     await assertSameLogs(world, [id]);
