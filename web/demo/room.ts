@@ -158,7 +158,9 @@ export class Room {
 
   /** Stays with the newest message, unless somebody scrolled away from it. */
   #keepEnd(): void {
-    if (this.#atEnd) this.#log.scrollTop = this.#log.scrollHeight;
+    if (!this.#atEnd) return;
+    this.#log.scrollTop = this.#log.scrollHeight;
+    this.#top = this.#log.scrollTop; // else a log that became shorter would look like somebody who scrolls up
   }
 
   /** Draws the room's name, what is known of it, and how far a long sync is. */

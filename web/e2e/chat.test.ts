@@ -139,7 +139,11 @@ test("a long log opens at its end, goes back page by page, and fits a small phon
     assert.ok((await shown()) <= 1000, `${await shown()} messages are on the page`);
     await page.click("#newest");
     await page.waitForSelector(`.message:has-text("message ${total}")`);
-    assert.ok(await page.evaluate(() => { const log = document.getElementById("log")!; return log.scrollHeight - log.scrollTop - log.clientHeight < 50; }));
+    // What is below the fold gets its height when it is first laid out, and the log stays at its end meanwhile.
+    await page.waitForFunction(() => {
+      const log = document.getElementById("log")!;
+      return log.scrollHeight - log.scrollTop - log.clientHeight < 50;
+    });
 
     // The rooms and one room take turns, and Escape leads back.
     assert.ok(!(await page.isVisible("nav")));

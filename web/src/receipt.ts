@@ -91,7 +91,8 @@ export class Receipt {
   }
 
   /**
-   * The server has it in its log. Rejects with the server's code if it was refused, `discarded` if it was taken back, or
+   * The server has it in its log. Its records come here a moment later where the verdict is quicker than they; until then
+   * {@link Space.pending} has it, and never neither of the two. Rejects with the server's code if it was refused, `discarded` if it was taken back, or
    * `closed` if the client was closed first; the transaction stays then, and {@link Space.receipt} finds it again.
    */
   get synced(): Promise<Synced> {
