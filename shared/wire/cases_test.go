@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"skerry/shared/digest"
+	"skerry/shared/msgpack"
 	"skerry/shared/space"
 )
 
@@ -225,8 +226,8 @@ func cases() []vectorCase {
 	raw("bomb_empty_records", "1,000 records of one byte each", "", "bad_frame", 0x93, 10, 0xc0, 0xdc, 3, 0xe8, bytes.Repeat([]byte{0x90}, 1000))
 	raw("bomb_empty_events", "a transaction of 40 events of one byte each, with bytes behind it to pay for them", "", "bad_frame",
 		0x98, 6, 0xc0, 1, 0xc2, 0xc0, 0xc0, 0x91, 0x94, "\xa0\xa0\xa0", 0xdc, 0, 40, bytes.Repeat([]byte{0x90}, 40), 0xc5, 4, 0, make([]byte, 1024))
-	raw("depth_16", "unknown elements nested as deep as allowed", "", "", 0x92, 19, bytes.Repeat([]byte{0x91}, maxDepth-1), 1)
-	raw("depth_17", "unknown elements nested one too deep", "", "bad_frame", 0x92, 19, bytes.Repeat([]byte{0x91}, maxDepth), 1)
+	raw("depth_16", "unknown elements nested as deep as allowed", "", "", 0x92, 19, bytes.Repeat([]byte{0x91}, msgpack.MaxDepth-1), 1)
+	raw("depth_17", "unknown elements nested one too deep", "", "bad_frame", 0x92, 19, bytes.Repeat([]byte{0x91}, msgpack.MaxDepth), 1)
 
 	// Structures that stores keep outside of frames.
 	record := exampleRecords(1, 20)[0]

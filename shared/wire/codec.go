@@ -1,8 +1,12 @@
 package wire
 
 import (
+	"skerry/shared/msgpack"
 	"skerry/shared/space"
 )
+
+// ErrMalformed tells that bytes are not msgpack, or not the msgpack that the frame calls for.
+var ErrMalformed = msgpack.ErrMalformed
 
 // The least bytes that useful elements of the protocol's arrays take, with every element left out that may be:
 // an array of n elements that takes less is malformed. They bound what decoding allocates.
@@ -21,13 +25,13 @@ func Append(b []byte, f Frame) []byte { return f.appendTo(b) }
 
 // Decode reads one message. Its errors are [*CodeError] values with CodeBadFrame or CodeUnknownFrame.
 func Decode(message []byte) (Frame, error) {
-	r := reader{rest: message}
-	f := r.fields()
-	if !f.next() {
+	r := msgpack.Reader{Rest: message}
+	f := r.Fields()
+	if !f.Next() {
 		return nil, Errorf(CodeBadFrame, "a message is a msgpack array that begins with the frame's number")
 	}
-	number := Number(r.uint())
-	if r.err != nil {
+	number := Number(r.Uint())
+	if r.Err != nil {
 		return nil, Errorf(CodeBadFrame, "a message is a msgpack array that begins with the frame's number")
 	}
 	frame := newFrame(number)
@@ -35,8 +39,8 @@ func Decode(message []byte) (Frame, error) {
 		return nil, Errorf(CodeUnknownFrame, "frame %d is unknown", number)
 	}
 	frame.decode(&f)
-	f.finish()
-	if r.err != nil || len(r.rest) != 0 {
+	f.Finish()
+	if r.Err != nil || len(r.Rest) != 0 {
 		return nil, Errorf(CodeBadFrame, "frame %d is malformed", number)
 	}
 	return frame, nil
@@ -104,18 +108,18 @@ func newFrame(number Number) Frame {
 
 // AppendRecord appends one record's array to b: the encoding of records in frames and in a replica's segments.
 func AppendRecord(b []byte, r *space.Record) []byte {
-	b = appendArray(b, 11)
-	b = appendBinary(b, r.ID[:])
-	b = appendUint(b, r.Seq)
-	b = appendUint(b, r.ReceivedAt)
-	b = appendUint(b, uint64(r.Index))
-	b = appendUint(b, uint64(r.Count))
-	b = appendString(b, r.Author)
-	b = appendString(b, r.Type)
-	b = appendBinary(b, r.Schema[:])
-	b = appendBinary(b, r.Payload)
-	b = appendString(b, r.API)
-	return appendString(b, r.ClientVersion)
+	b = msgpack.AppendArray(b, 11)
+	b = msgpack.AppendBinary(b, r.ID[:])
+	b = msgpack.AppendUint(b, r.Seq)
+	b = msgpack.AppendUint(b, r.ReceivedAt)
+	b = msgpack.AppendUint(b, uint64(r.Index))
+	b = msgpack.AppendUint(b, uint64(r.Count))
+	b = msgpack.AppendString(b, r.Author)
+	b = msgpack.AppendString(b, r.Type)
+	b = msgpack.AppendBinary(b, r.Schema[:])
+	b = msgpack.AppendBinary(b, r.Payload)
+	b = msgpack.AppendString(b, r.API)
+	return msgpack.AppendString(b, r.ClientVersion)
 }
 
 // DecodeRecords reads records that [AppendRecord] wrote one after the other, to the end of b; none from no bytes.
@@ -125,25 +129,25 @@ func DecodeRecords(b []byte) ([]space.Record, error) {
 	if n == 0 || err != nil {
 		return nil, err
 	}
-	r := reader{rest: b}
+	r := msgpack.Reader{Rest: b}
 	records := make([]space.Record, n)
 	var texts interner
 	for i := range records {
 		decodeRecord(&r, &records[i], &texts)
 	}
-	if r.err != nil {
-		return nil, r.err
+	if r.Err != nil {
+		return nil, r.Err
 	}
 	return records, nil
 }
 
 // countRecords passes over records to the end of b, so that they are allocated once and only for what is there.
 func countRecords(b []byte) (n int, err error) {
-	r := reader{rest: b}
-	for len(r.rest) > 0 {
-		before := len(r.rest)
-		r.skip(0)
-		if r.err != nil || before-len(r.rest) < minRecord {
+	r := msgpack.Reader{Rest: b}
+	for len(r.Rest) > 0 {
+		before := len(r.Rest)
+		r.Skip(0)
+		if r.Err != nil || before-len(r.Rest) < minRecord {
 			return 0, ErrMalformed
 		}
 		n++
@@ -154,195 +158,195 @@ func countRecords(b []byte) (n int, err error) {
 // interner keeps the last few strings read, so that a run of records by one author holds each of its texts once.
 type interner struct{ author, kind, api, version string }
 
-func (r *reader) interned(last *string) string {
-	s := r.stringLike(*last)
+func interned(r *msgpack.Reader, last *string) string {
+	s := textLike(r, *last)
 	*last = s
 	return s
 }
 
-// stringLike reads a string and returns last itself when it is equal, which allocates nothing.
-func (r *reader) stringLike(last string) string {
-	if n := len(last); n > 0 && n < 32 && len(r.rest) > n && r.rest[0] == 0xa0|byte(n) && string(r.rest[1:n+1]) == last {
-		r.rest = r.rest[n+1:]
+// textLike reads a string and returns last itself when it is equal, which allocates nothing.
+func textLike(r *msgpack.Reader, last string) string {
+	if n := len(last); n > 0 && n < 32 && len(r.Rest) > n && r.Rest[0] == 0xa0|byte(n) && string(r.Rest[1:n+1]) == last {
+		r.Rest = r.Rest[n+1:]
 		return last
 	}
-	if n := len(last); n >= 32 && n < 256 && len(r.rest) > n+1 && r.rest[0] == 0xd9 && int(r.rest[1]) == n && string(r.rest[2:n+2]) == last {
-		r.rest = r.rest[n+2:]
+	if n := len(last); n >= 32 && n < 256 && len(r.Rest) > n+1 && r.Rest[0] == 0xd9 && int(r.Rest[1]) == n && string(r.Rest[2:n+2]) == last {
+		r.Rest = r.Rest[n+2:]
 		return last
 	}
-	return r.string()
+	return r.Text()
 }
 
-func decodeRecord(r *reader, record *space.Record, texts *interner) {
-	f := r.fields()
-	if f.next() {
-		r.fixed(record.ID[:])
+func decodeRecord(r *msgpack.Reader, record *space.Record, texts *interner) {
+	f := r.Fields()
+	if f.Next() {
+		r.Fixed(record.ID[:])
 	}
-	if f.next() {
-		record.Seq = r.uint()
+	if f.Next() {
+		record.Seq = r.Uint()
 	}
-	if f.next() {
-		record.ReceivedAt = r.uint()
+	if f.Next() {
+		record.ReceivedAt = r.Uint()
 	}
-	if f.next() {
-		record.Index = r.uint32()
+	if f.Next() {
+		record.Index = r.Uint32()
 	}
-	if f.next() {
-		record.Count = r.uint32()
+	if f.Next() {
+		record.Count = r.Uint32()
 	}
-	if f.next() {
-		record.Author = r.interned(&texts.author)
+	if f.Next() {
+		record.Author = interned(r, &texts.author)
 	}
-	if f.next() {
-		record.Type = r.interned(&texts.kind)
+	if f.Next() {
+		record.Type = interned(r, &texts.kind)
 	}
-	if f.next() {
-		r.fixed(record.Schema[:])
+	if f.Next() {
+		r.Fixed(record.Schema[:])
 	}
-	if f.next() {
-		record.Payload = r.binary()
+	if f.Next() {
+		record.Payload = r.Binary()
 	}
-	if f.next() {
-		record.API = r.interned(&texts.api)
+	if f.Next() {
+		record.API = interned(r, &texts.api)
 	}
-	if f.next() {
-		record.ClientVersion = r.interned(&texts.version)
+	if f.Next() {
+		record.ClientVersion = interned(r, &texts.version)
 	}
-	f.finish()
+	f.Finish()
 }
 
 // AppendTransaction appends one transaction's array to b: the encoding of transactions in pushes and in a
 // replica's outbox.
 func AppendTransaction(b []byte, t *space.Transaction) []byte {
-	b = appendArray(b, 4)
-	b = appendString(b, t.Author)
-	b = appendString(b, t.API)
-	b = appendString(b, t.ClientVersion)
-	b = appendArray(b, len(t.Events))
+	b = msgpack.AppendArray(b, 4)
+	b = msgpack.AppendString(b, t.Author)
+	b = msgpack.AppendString(b, t.API)
+	b = msgpack.AppendString(b, t.ClientVersion)
+	b = msgpack.AppendArray(b, len(t.Events))
 	for i := range t.Events {
 		e := &t.Events[i]
-		b = appendArray(b, 4)
-		b = appendBinary(b, e.ID[:])
-		b = appendString(b, e.Type)
-		b = appendBinary(b, e.Schema[:])
-		b = appendBinary(b, e.Payload)
+		b = msgpack.AppendArray(b, 4)
+		b = msgpack.AppendBinary(b, e.ID[:])
+		b = msgpack.AppendString(b, e.Type)
+		b = msgpack.AppendBinary(b, e.Schema[:])
+		b = msgpack.AppendBinary(b, e.Payload)
 	}
 	return b
 }
 
 // DecodeTransaction reads what [AppendTransaction] wrote. Payloads alias b.
 func DecodeTransaction(b []byte) (space.Transaction, error) {
-	r := reader{rest: b}
+	r := msgpack.Reader{Rest: b}
 	var t space.Transaction
 	decodeTransaction(&r, &t, new(interner))
-	if r.err == nil && len(r.rest) != 0 {
-		r.fail()
+	if r.Err == nil && len(r.Rest) != 0 {
+		r.Fail()
 	}
-	return t, r.err
+	return t, r.Err
 }
 
-func decodeTransaction(r *reader, t *space.Transaction, texts *interner) {
-	f := r.fields()
-	if f.next() {
-		t.Author = r.interned(&texts.author)
+func decodeTransaction(r *msgpack.Reader, t *space.Transaction, texts *interner) {
+	f := r.Fields()
+	if f.Next() {
+		t.Author = interned(r, &texts.author)
 	}
-	if f.next() {
-		t.API = r.interned(&texts.api)
+	if f.Next() {
+		t.API = interned(r, &texts.api)
 	}
-	if f.next() {
-		t.ClientVersion = r.interned(&texts.version)
+	if f.Next() {
+		t.ClientVersion = interned(r, &texts.version)
 	}
-	if f.next() {
-		n := r.arrayOf(minEvent)
-		before := len(r.rest)
+	if f.Next() {
+		n := r.ArrayOf(minEvent)
+		before := len(r.Rest)
 		t.Events = make([]space.Event, 0, n)
 		for range n {
 			var e space.Event
-			g := r.fields()
-			if g.next() {
-				r.fixed(e.ID[:])
+			g := r.Fields()
+			if g.Next() {
+				r.Fixed(e.ID[:])
 			}
-			if g.next() {
-				e.Type = r.interned(&texts.kind)
+			if g.Next() {
+				e.Type = interned(r, &texts.kind)
 			}
-			if g.next() {
-				r.fixed(e.Schema[:])
+			if g.Next() {
+				r.Fixed(e.Schema[:])
 			}
-			if g.next() {
-				e.Payload = r.binary()
+			if g.Next() {
+				e.Payload = r.Binary()
 			}
-			g.finish()
-			if r.err != nil {
+			g.Finish()
+			if r.Err != nil {
 				return
 			}
 			t.Events = append(t.Events, e)
 		}
 		// Events are the only arrays within arrays: without this, every transaction of a message could claim the
 		// same bytes behind it.
-		if before-len(r.rest) < (n-1)*minEvent {
-			r.fail()
+		if before-len(r.Rest) < (n-1)*minEvent {
+			r.Fail()
 		}
 	}
-	f.finish()
+	f.Finish()
 }
 
 // AppendGenesis appends a genesis as the array that frames and stores carry; its hashed form is
 // [space.Genesis.Append].
 func AppendGenesis(b []byte, g *space.Genesis) []byte {
-	b = appendArray(b, 4)
-	b = appendBinary(b, g.Stamp[:])
-	b = appendString(b, g.Creator)
-	b = appendBinary(b, g.Module[:])
-	return appendBinary(b, g.Params)
+	b = msgpack.AppendArray(b, 4)
+	b = msgpack.AppendBinary(b, g.Stamp[:])
+	b = msgpack.AppendString(b, g.Creator)
+	b = msgpack.AppendBinary(b, g.Module[:])
+	return msgpack.AppendBinary(b, g.Params)
 }
 
 // DecodeGenesis reads what [AppendGenesis] wrote. Params alias b.
 func DecodeGenesis(b []byte) (space.Genesis, error) {
-	r := reader{rest: b}
+	r := msgpack.Reader{Rest: b}
 	var g space.Genesis
 	decodeGenesis(&r, &g)
-	if r.err == nil && len(r.rest) != 0 {
-		r.fail()
+	if r.Err == nil && len(r.Rest) != 0 {
+		r.Fail()
 	}
-	return g, r.err
+	return g, r.Err
 }
 
-func decodeGenesis(r *reader, g *space.Genesis) {
-	f := r.fields()
-	if f.next() {
-		r.fixed(g.Stamp[:])
+func decodeGenesis(r *msgpack.Reader, g *space.Genesis) {
+	f := r.Fields()
+	if f.Next() {
+		r.Fixed(g.Stamp[:])
 	}
-	if f.next() {
-		g.Creator = r.string()
+	if f.Next() {
+		g.Creator = r.Text()
 	}
-	if f.next() {
-		r.fixed(g.Module[:])
+	if f.Next() {
+		r.Fixed(g.Module[:])
 	}
-	if f.next() {
-		g.Params = r.binary()
+	if f.Next() {
+		g.Params = r.Binary()
 	}
-	f.finish()
+	f.Finish()
 }
 
 func appendPosition(b []byte, p *space.Position) []byte {
-	b = appendArray(b, 3)
-	b = appendUint(b, p.Seq)
-	b = appendBinary(b, p.Chain[:])
-	return appendBinary(b, p.Seal[:])
+	b = msgpack.AppendArray(b, 3)
+	b = msgpack.AppendUint(b, p.Seq)
+	b = msgpack.AppendBinary(b, p.Chain[:])
+	return msgpack.AppendBinary(b, p.Seal[:])
 }
 
-func decodePosition(r *reader, p *space.Position) {
-	f := r.fields()
-	if f.next() {
-		p.Seq = r.uint()
+func decodePosition(r *msgpack.Reader, p *space.Position) {
+	f := r.Fields()
+	if f.Next() {
+		p.Seq = r.Uint()
 	}
-	if f.next() {
-		r.fixed(p.Chain[:])
+	if f.Next() {
+		r.Fixed(p.Chain[:])
 	}
-	if f.next() {
-		r.fixed(p.Seal[:])
+	if f.Next() {
+		r.Fixed(p.Seal[:])
 	}
-	f.finish()
+	f.Finish()
 }
 
 // AppendPosition appends a position's array to b: opaque bytes for pages and programs to keep.
@@ -350,11 +354,11 @@ func AppendPosition(b []byte, p *space.Position) []byte { return appendPosition(
 
 // DecodePosition reads what [AppendPosition] wrote. Its error is [ErrMalformed].
 func DecodePosition(b []byte) (space.Position, error) {
-	r := reader{rest: b}
+	r := msgpack.Reader{Rest: b}
 	var p space.Position
 	decodePosition(&r, &p)
-	if r.err == nil && len(r.rest) != 0 {
-		r.fail()
+	if r.Err == nil && len(r.Rest) != 0 {
+		r.Fail()
 	}
-	return p, r.err
+	return p, r.Err
 }

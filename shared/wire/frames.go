@@ -2,6 +2,7 @@ package wire
 
 import (
 	"skerry/shared/digest"
+	"skerry/shared/msgpack"
 	"skerry/shared/space"
 )
 
@@ -48,7 +49,7 @@ type Frame interface {
 	// appendTo appends the frame's array, number first.
 	appendTo(b []byte) []byte
 	// decode reads the elements after the number.
-	decode(f *fields)
+	decode(f *msgpack.Fields)
 }
 
 // SessionID names a replica's presence at the server over all of its connections; it is kept in the store.

@@ -1,10 +1,13 @@
 package wire
 
-import "skerry/shared/space"
+import (
+	"skerry/shared/msgpack"
+	"skerry/shared/space"
+)
 
 // begin appends the header of a frame's array: its number and the count of elements behind it.
 func begin(b []byte, number Number, elements int) []byte {
-	return appendUint(appendArray(b, elements+1), uint64(number))
+	return msgpack.AppendUint(msgpack.AppendArray(b, elements+1), uint64(number))
 }
 
 // Number implements [Frame].
@@ -12,28 +15,28 @@ func (*Challenge) Number() Number { return NumberChallenge }
 
 func (c *Challenge) appendTo(b []byte) []byte {
 	b = begin(b, NumberChallenge, 5)
-	b = appendBinary(b, c.Nonce[:])
-	b = appendBinary(b, c.Server[:])
-	b = appendString(b, c.APILow)
-	b = appendString(b, c.APIHigh)
-	return appendUint(b, c.Time)
+	b = msgpack.AppendBinary(b, c.Nonce[:])
+	b = msgpack.AppendBinary(b, c.Server[:])
+	b = msgpack.AppendString(b, c.APILow)
+	b = msgpack.AppendString(b, c.APIHigh)
+	return msgpack.AppendUint(b, c.Time)
 }
 
-func (c *Challenge) decode(f *fields) {
-	if f.next() {
-		f.r.fixed(c.Nonce[:])
+func (c *Challenge) decode(f *msgpack.Fields) {
+	if f.Next() {
+		f.Reader.Fixed(c.Nonce[:])
 	}
-	if f.next() {
-		f.r.fixed(c.Server[:])
+	if f.Next() {
+		f.Reader.Fixed(c.Server[:])
 	}
-	if f.next() {
-		c.APILow = f.r.string()
+	if f.Next() {
+		c.APILow = f.Reader.Text()
 	}
-	if f.next() {
-		c.APIHigh = f.r.string()
+	if f.Next() {
+		c.APIHigh = f.Reader.Text()
 	}
-	if f.next() {
-		c.Time = f.r.uint()
+	if f.Next() {
+		c.Time = f.Reader.Uint()
 	}
 }
 
@@ -42,62 +45,62 @@ func (*Hello) Number() Number { return NumberHello }
 
 func (h *Hello) appendTo(b []byte) []byte {
 	b = begin(b, NumberHello, 7)
-	b = appendString(b, h.API)
-	b = appendString(b, h.ClientVersion)
-	b = appendBinary(b, h.ConnectionID[:])
-	b = appendBinary(b, h.Session[:])
-	b = appendUint(b, h.Epoch)
-	b = appendUint(b, h.Credit)
-	b = appendArray(b, len(h.Proofs))
+	b = msgpack.AppendString(b, h.API)
+	b = msgpack.AppendString(b, h.ClientVersion)
+	b = msgpack.AppendBinary(b, h.ConnectionID[:])
+	b = msgpack.AppendBinary(b, h.Session[:])
+	b = msgpack.AppendUint(b, h.Epoch)
+	b = msgpack.AppendUint(b, h.Credit)
+	b = msgpack.AppendArray(b, len(h.Proofs))
 	for i := range h.Proofs {
 		b = appendProof(b, &h.Proofs[i])
 	}
 	return b
 }
 
-func (h *Hello) decode(f *fields) {
-	if f.next() {
-		h.API = f.r.string()
+func (h *Hello) decode(f *msgpack.Fields) {
+	if f.Next() {
+		h.API = f.Reader.Text()
 	}
-	if f.next() {
-		h.ClientVersion = f.r.string()
+	if f.Next() {
+		h.ClientVersion = f.Reader.Text()
 	}
-	if f.next() {
-		f.r.fixed(h.ConnectionID[:])
+	if f.Next() {
+		f.Reader.Fixed(h.ConnectionID[:])
 	}
-	if f.next() {
-		f.r.fixed(h.Session[:])
+	if f.Next() {
+		f.Reader.Fixed(h.Session[:])
 	}
-	if f.next() {
-		h.Epoch = f.r.uint()
+	if f.Next() {
+		h.Epoch = f.Reader.Uint()
 	}
-	if f.next() {
-		h.Credit = f.r.uint()
+	if f.Next() {
+		h.Credit = f.Reader.Uint()
 	}
-	if f.next() {
-		n := f.r.arrayOf(minProof)
+	if f.Next() {
+		n := f.Reader.ArrayOf(minProof)
 		h.Proofs = make([]Proof, n)
 		for i := range n {
-			decodeProof(f.r, &h.Proofs[i])
+			decodeProof(f.Reader, &h.Proofs[i])
 		}
 	}
 }
 
 func appendProof(b []byte, p *Proof) []byte {
-	b = appendArray(b, 2)
-	b = appendString(b, p.Identity)
-	return appendBinary(b, p.Proof)
+	b = msgpack.AppendArray(b, 2)
+	b = msgpack.AppendString(b, p.Identity)
+	return msgpack.AppendBinary(b, p.Proof)
 }
 
-func decodeProof(r *reader, p *Proof) {
-	f := r.fields()
-	if f.next() {
-		p.Identity = r.string()
+func decodeProof(r *msgpack.Reader, p *Proof) {
+	f := r.Fields()
+	if f.Next() {
+		p.Identity = r.Text()
 	}
-	if f.next() {
-		p.Proof = r.binary()
+	if f.Next() {
+		p.Proof = r.Binary()
 	}
-	f.finish()
+	f.Finish()
 }
 
 // Number implements [Frame].
@@ -115,35 +118,35 @@ func (l *Limits) each(visit func(*uint64)) {
 
 func (w *Welcome) appendTo(b []byte) []byte {
 	b = begin(b, NumberWelcome, 3)
-	b = appendArray(b, len(w.Identities))
+	b = msgpack.AppendArray(b, len(w.Identities))
 	for _, identity := range w.Identities {
-		b = appendString(b, identity)
+		b = msgpack.AppendString(b, identity)
 	}
 	count := 0
 	w.Limits.each(func(*uint64) { count++ })
-	b = appendArray(b, count)
-	w.Limits.each(func(limit *uint64) { b = appendUint(b, *limit) })
-	return appendString(b, w.API)
+	b = msgpack.AppendArray(b, count)
+	w.Limits.each(func(limit *uint64) { b = msgpack.AppendUint(b, *limit) })
+	return msgpack.AppendString(b, w.API)
 }
 
-func (w *Welcome) decode(f *fields) {
-	if f.next() {
-		w.Identities = make([]string, f.r.array())
+func (w *Welcome) decode(f *msgpack.Fields) {
+	if f.Next() {
+		w.Identities = make([]string, f.Reader.Array())
 		for i := range w.Identities {
-			w.Identities[i] = f.r.string()
+			w.Identities[i] = f.Reader.Text()
 		}
 	}
-	if f.next() {
-		g := f.r.fields()
+	if f.Next() {
+		g := f.Reader.Fields()
 		w.Limits.each(func(limit *uint64) {
-			if g.next() {
-				*limit = f.r.uint()
+			if g.Next() {
+				*limit = f.Reader.Uint()
 			}
 		})
-		g.finish()
+		g.Finish()
 	}
-	if f.next() {
-		w.API = f.r.string()
+	if f.Next() {
+		w.API = f.Reader.Text()
 	}
 }
 
@@ -152,16 +155,16 @@ func (*Directory) Number() Number { return NumberDirectory }
 
 func (d *Directory) appendTo(b []byte) []byte {
 	b = begin(b, NumberDirectory, 2)
-	b = appendUint(b, d.Ref)
-	return appendBinary(b, d.Since)
+	b = msgpack.AppendUint(b, d.Ref)
+	return msgpack.AppendBinary(b, d.Since)
 }
 
-func (d *Directory) decode(f *fields) {
-	if f.next() {
-		d.Ref = f.r.uint()
+func (d *Directory) decode(f *msgpack.Fields) {
+	if f.Next() {
+		d.Ref = f.Reader.Uint()
 	}
-	if f.next() {
-		d.Since = f.r.binary()
+	if f.Next() {
+		d.Since = f.Reader.Binary()
 	}
 }
 
@@ -170,70 +173,70 @@ func (*Spaces) Number() Number { return NumberSpaces }
 
 func (s *Spaces) appendTo(b []byte) []byte {
 	b = begin(b, NumberSpaces, 5)
-	b = appendUint(b, s.Ref)
-	b = appendArray(b, len(s.Rows))
+	b = msgpack.AppendUint(b, s.Ref)
+	b = msgpack.AppendArray(b, len(s.Rows))
 	for i := range s.Rows {
 		row := &s.Rows[i]
-		b = appendArray(b, 7)
+		b = msgpack.AppendArray(b, 7)
 		b = AppendGenesis(b, &row.Genesis)
-		b = appendBinary(b, row.GenesisSignature)
-		b = appendBinary(b, row.Module[:])
-		b = appendUint(b, row.Head)
-		b = appendUint(b, row.CheckpointSeq)
-		b = appendBinary(b, row.Checkpoint[:])
-		b = appendUint(b, uint64(row.State))
+		b = msgpack.AppendBinary(b, row.GenesisSignature)
+		b = msgpack.AppendBinary(b, row.Module[:])
+		b = msgpack.AppendUint(b, row.Head)
+		b = msgpack.AppendUint(b, row.CheckpointSeq)
+		b = msgpack.AppendBinary(b, row.Checkpoint[:])
+		b = msgpack.AppendUint(b, uint64(row.State))
 	}
-	b = appendBinary(b, s.Since)
-	b = appendBool(b, s.More)
-	return appendBool(b, s.Full)
+	b = msgpack.AppendBinary(b, s.Since)
+	b = msgpack.AppendBool(b, s.More)
+	return msgpack.AppendBool(b, s.Full)
 }
 
-func (s *Spaces) decode(f *fields) {
-	r := f.r
-	if f.next() {
-		s.Ref = r.uint()
+func (s *Spaces) decode(f *msgpack.Fields) {
+	r := f.Reader
+	if f.Next() {
+		s.Ref = r.Uint()
 	}
-	if f.next() {
-		s.Rows = make([]SpaceRow, r.arrayOf(minRow))
+	if f.Next() {
+		s.Rows = make([]SpaceRow, r.ArrayOf(minRow))
 		for i := range s.Rows {
 			decodeRow(r, &s.Rows[i])
 		}
 	}
-	if f.next() {
-		s.Since = r.binary()
+	if f.Next() {
+		s.Since = r.Binary()
 	}
-	if f.next() {
-		s.More = r.bool()
+	if f.Next() {
+		s.More = r.Bool()
 	}
-	if f.next() {
-		s.Full = r.bool()
+	if f.Next() {
+		s.Full = r.Bool()
 	}
 }
 
-func decodeRow(r *reader, row *SpaceRow) {
-	f := r.fields()
-	if f.next() {
+func decodeRow(r *msgpack.Reader, row *SpaceRow) {
+	f := r.Fields()
+	if f.Next() {
 		decodeGenesis(r, &row.Genesis)
 	}
-	if f.next() {
-		row.GenesisSignature = r.binary()
+	if f.Next() {
+		row.GenesisSignature = r.Binary()
 	}
-	if f.next() {
-		r.fixed(row.Module[:])
+	if f.Next() {
+		r.Fixed(row.Module[:])
 	}
-	if f.next() {
-		row.Head = r.uint()
+	if f.Next() {
+		row.Head = r.Uint()
 	}
-	if f.next() {
-		row.CheckpointSeq = r.uint()
+	if f.Next() {
+		row.CheckpointSeq = r.Uint()
 	}
-	if f.next() {
-		r.fixed(row.Checkpoint[:])
+	if f.Next() {
+		r.Fixed(row.Checkpoint[:])
 	}
-	if f.next() {
-		row.State = SpaceState(r.uint())
+	if f.Next() {
+		row.State = SpaceState(r.Uint())
 	}
-	f.finish()
+	f.Finish()
 }
 
 // Number implements [Frame].
@@ -241,42 +244,42 @@ func (*Push) Number() Number { return NumberPush }
 
 func (p *Push) appendTo(b []byte) []byte {
 	b = begin(b, NumberPush, 6)
-	b = appendBinary(b, p.Space[:])
-	b = appendUint(b, p.N)
-	b = appendBool(b, p.Resume)
+	b = msgpack.AppendBinary(b, p.Space[:])
+	b = msgpack.AppendUint(b, p.N)
+	b = msgpack.AppendBool(b, p.Resume)
 	if p.Genesis == nil {
-		b = appendNil(b)
+		b = msgpack.AppendNil(b)
 	} else {
 		b = AppendGenesis(b, p.Genesis)
 	}
-	b = appendBinary(b, p.GenesisSignature)
-	b = appendArray(b, len(p.Transactions))
+	b = msgpack.AppendBinary(b, p.GenesisSignature)
+	b = msgpack.AppendArray(b, len(p.Transactions))
 	for i := range p.Transactions {
 		b = AppendTransaction(b, &p.Transactions[i])
 	}
 	return b
 }
 
-func (p *Push) decode(f *fields) {
-	r := f.r
-	if f.next() {
-		r.fixed(p.Space[:])
+func (p *Push) decode(f *msgpack.Fields) {
+	r := f.Reader
+	if f.Next() {
+		r.Fixed(p.Space[:])
 	}
-	if f.next() {
-		p.N = r.uint()
+	if f.Next() {
+		p.N = r.Uint()
 	}
-	if f.next() {
-		p.Resume = r.bool()
+	if f.Next() {
+		p.Resume = r.Bool()
 	}
-	if f.next() && !r.isNil() {
+	if f.Next() && !r.IsNil() {
 		p.Genesis = new(space.Genesis)
 		decodeGenesis(r, p.Genesis)
 	}
-	if f.next() {
-		p.GenesisSignature = r.binary()
+	if f.Next() {
+		p.GenesisSignature = r.Binary()
 	}
-	if f.next() {
-		p.Transactions = make([]space.Transaction, r.arrayOf(minTransaction))
+	if f.Next() {
+		p.Transactions = make([]space.Transaction, r.ArrayOf(minTransaction))
 		var texts interner
 		for i := range p.Transactions {
 			decodeTransaction(r, &p.Transactions[i], &texts)
@@ -289,34 +292,34 @@ func (*Pushed) Number() Number { return NumberPushed }
 
 func (p *Pushed) appendTo(b []byte) []byte {
 	b = begin(b, NumberPushed, 4)
-	b = appendBinary(b, p.Space[:])
-	b = appendUint(b, p.N)
+	b = msgpack.AppendBinary(b, p.Space[:])
+	b = msgpack.AppendUint(b, p.N)
 	if p.Genesis == nil {
-		b = appendNil(b)
+		b = msgpack.AppendNil(b)
 	} else {
 		b = appendVerdict(b, p.Genesis)
 	}
-	b = appendArray(b, len(p.Verdicts))
+	b = msgpack.AppendArray(b, len(p.Verdicts))
 	for i := range p.Verdicts {
 		b = appendVerdict(b, &p.Verdicts[i])
 	}
 	return b
 }
 
-func (p *Pushed) decode(f *fields) {
-	r := f.r
-	if f.next() {
-		r.fixed(p.Space[:])
+func (p *Pushed) decode(f *msgpack.Fields) {
+	r := f.Reader
+	if f.Next() {
+		r.Fixed(p.Space[:])
 	}
-	if f.next() {
-		p.N = r.uint()
+	if f.Next() {
+		p.N = r.Uint()
 	}
-	if f.next() && !r.isNil() {
+	if f.Next() && !r.IsNil() {
 		p.Genesis = new(Verdict)
 		decodeVerdict(r, p.Genesis)
 	}
-	if f.next() {
-		p.Verdicts = make([]Verdict, r.arrayOf(minVerdict))
+	if f.Next() {
+		p.Verdicts = make([]Verdict, r.ArrayOf(minVerdict))
 		for i := range p.Verdicts {
 			decodeVerdict(r, &p.Verdicts[i])
 		}
@@ -324,36 +327,36 @@ func (p *Pushed) decode(f *fields) {
 }
 
 func appendVerdict(b []byte, v *Verdict) []byte {
-	b = appendArray(b, 5)
-	b = appendUint(b, uint64(v.Kind))
+	b = msgpack.AppendArray(b, 5)
+	b = msgpack.AppendUint(b, uint64(v.Kind))
 	if v.Kind == Accepted || v.Kind == Duplicate {
 		b = appendPosition(b, &v.Position)
 	} else {
-		b = appendNil(b)
+		b = msgpack.AppendNil(b)
 	}
-	b = appendUint(b, uint64(v.Code))
-	b = appendString(b, v.Reason)
-	return appendUint(b, v.RetryAfterMS)
+	b = msgpack.AppendUint(b, uint64(v.Code))
+	b = msgpack.AppendString(b, v.Reason)
+	return msgpack.AppendUint(b, v.RetryAfterMS)
 }
 
-func decodeVerdict(r *reader, v *Verdict) {
-	f := r.fields()
-	if f.next() {
-		v.Kind = VerdictKind(r.uint())
+func decodeVerdict(r *msgpack.Reader, v *Verdict) {
+	f := r.Fields()
+	if f.Next() {
+		v.Kind = VerdictKind(r.Uint())
 	}
-	if f.next() && !r.isNil() {
+	if f.Next() && !r.IsNil() {
 		decodePosition(r, &v.Position)
 	}
-	if f.next() {
-		v.Code = Code(r.uint())
+	if f.Next() {
+		v.Code = Code(r.Uint())
 	}
-	if f.next() {
-		v.Reason = r.string()
+	if f.Next() {
+		v.Reason = r.Text()
 	}
-	if f.next() {
-		v.RetryAfterMS = r.uint()
+	if f.Next() {
+		v.RetryAfterMS = r.Uint()
 	}
-	f.finish()
+	f.Finish()
 }
 
 // Number implements [Frame].
@@ -361,30 +364,30 @@ func (*Subscribe) Number() Number { return NumberSubscribe }
 
 func (s *Subscribe) appendTo(b []byte) []byte {
 	b = begin(b, NumberSubscribe, 1)
-	b = appendArray(b, len(s.Subscriptions))
+	b = msgpack.AppendArray(b, len(s.Subscriptions))
 	for i := range s.Subscriptions {
-		b = appendArray(b, 2)
-		b = appendBinary(b, s.Subscriptions[i].Space[:])
+		b = msgpack.AppendArray(b, 2)
+		b = msgpack.AppendBinary(b, s.Subscriptions[i].Space[:])
 		b = appendPosition(b, &s.Subscriptions[i].Position)
 	}
 	return b
 }
 
-func (s *Subscribe) decode(f *fields) {
-	if !f.next() {
+func (s *Subscribe) decode(f *msgpack.Fields) {
+	if !f.Next() {
 		return
 	}
-	r := f.r
-	s.Subscriptions = make([]Subscription, r.arrayOf(minDigest))
+	r := f.Reader
+	s.Subscriptions = make([]Subscription, r.ArrayOf(minDigest))
 	for i := range s.Subscriptions {
-		g := r.fields()
-		if g.next() {
-			r.fixed(s.Subscriptions[i].Space[:])
+		g := r.Fields()
+		if g.Next() {
+			r.Fixed(s.Subscriptions[i].Space[:])
 		}
-		if g.next() {
+		if g.Next() {
 			decodePosition(r, &s.Subscriptions[i].Position)
 		}
-		g.finish()
+		g.Finish()
 	}
 }
 
@@ -393,20 +396,20 @@ func (*Unsubscribe) Number() Number { return NumberUnsubscribe }
 
 func (u *Unsubscribe) appendTo(b []byte) []byte {
 	b = begin(b, NumberUnsubscribe, 1)
-	b = appendArray(b, len(u.Spaces))
+	b = msgpack.AppendArray(b, len(u.Spaces))
 	for i := range u.Spaces {
-		b = appendBinary(b, u.Spaces[i][:])
+		b = msgpack.AppendBinary(b, u.Spaces[i][:])
 	}
 	return b
 }
 
-func (u *Unsubscribe) decode(f *fields) {
-	if !f.next() {
+func (u *Unsubscribe) decode(f *msgpack.Fields) {
+	if !f.Next() {
 		return
 	}
-	u.Spaces = make([]space.ID, f.r.arrayOf(minDigest))
+	u.Spaces = make([]space.ID, f.Reader.ArrayOf(minDigest))
 	for i := range u.Spaces {
-		f.r.fixed(u.Spaces[i][:])
+		f.Reader.Fixed(u.Spaces[i][:])
 	}
 }
 
@@ -423,8 +426,8 @@ func (e *Events) appendTo(b []byte) []byte {
 
 func appendEventsHeader(b []byte, id space.ID, records int) []byte {
 	b = begin(b, NumberEvents, 3)
-	b = appendBinary(b, id[:])
-	return appendArray(b, records)
+	b = msgpack.AppendBinary(b, id[:])
+	return msgpack.AppendArray(b, records)
 }
 
 // AppendEvents appends an [Events] message whose records are encoded already, one [AppendRecord] after the other:
@@ -435,20 +438,20 @@ func AppendEvents(b []byte, id space.ID, count int, records []byte, position spa
 	return appendPosition(b, &position)
 }
 
-func (e *Events) decode(f *fields) {
-	if f.next() {
-		f.r.fixed(e.Space[:])
+func (e *Events) decode(f *msgpack.Fields) {
+	if f.Next() {
+		f.Reader.Fixed(e.Space[:])
 	}
-	if f.next() {
-		e.Records = decodeRecordArray(f.r)
+	if f.Next() {
+		e.Records = decodeRecordArray(f.Reader)
 	}
-	if f.next() {
-		decodePosition(f.r, &e.Position)
+	if f.Next() {
+		decodePosition(f.Reader, &e.Position)
 	}
 }
 
-func decodeRecordArray(r *reader) []space.Record {
-	records := make([]space.Record, r.arrayOf(minRecord))
+func decodeRecordArray(r *msgpack.Reader) []space.Record {
+	records := make([]space.Record, r.ArrayOf(minRecord))
 	var texts interner
 	for i := range records {
 		decodeRecord(r, &records[i], &texts)
@@ -461,16 +464,16 @@ func (*CaughtUp) Number() Number { return NumberCaughtUp }
 
 func (c *CaughtUp) appendTo(b []byte) []byte {
 	b = begin(b, NumberCaughtUp, 2)
-	b = appendBinary(b, c.Space[:])
+	b = msgpack.AppendBinary(b, c.Space[:])
 	return appendPosition(b, &c.Position)
 }
 
-func (c *CaughtUp) decode(f *fields) {
-	if f.next() {
-		f.r.fixed(c.Space[:])
+func (c *CaughtUp) decode(f *msgpack.Fields) {
+	if f.Next() {
+		f.Reader.Fixed(c.Space[:])
 	}
-	if f.next() {
-		decodePosition(f.r, &c.Position)
+	if f.Next() {
+		decodePosition(f.Reader, &c.Position)
 	}
 }
 
@@ -479,20 +482,20 @@ func (*Ended) Number() Number { return NumberEnded }
 
 func (e *Ended) appendTo(b []byte) []byte {
 	b = begin(b, NumberEnded, 3)
-	b = appendBinary(b, e.Space[:])
-	b = appendUint(b, uint64(e.Code))
-	return appendString(b, e.Reason)
+	b = msgpack.AppendBinary(b, e.Space[:])
+	b = msgpack.AppendUint(b, uint64(e.Code))
+	return msgpack.AppendString(b, e.Reason)
 }
 
-func (e *Ended) decode(f *fields) {
-	if f.next() {
-		f.r.fixed(e.Space[:])
+func (e *Ended) decode(f *msgpack.Fields) {
+	if f.Next() {
+		f.Reader.Fixed(e.Space[:])
 	}
-	if f.next() {
-		e.Code = Code(f.r.uint())
+	if f.Next() {
+		e.Code = Code(f.Reader.Uint())
 	}
-	if f.next() {
-		e.Reason = f.r.string()
+	if f.Next() {
+		e.Reason = f.Reader.Text()
 	}
 }
 
@@ -501,24 +504,24 @@ func (*Fetch) Number() Number { return NumberFetch }
 
 func (e *Fetch) appendTo(b []byte) []byte {
 	b = begin(b, NumberFetch, 6)
-	b = appendUint(b, e.Ref)
-	b = appendBinary(b, e.Space[:])
-	b = appendUint(b, e.After)
-	b = appendUint(b, e.Before)
-	b = appendUint(b, e.MaxRecords)
-	return appendUint(b, e.MaxBytes)
+	b = msgpack.AppendUint(b, e.Ref)
+	b = msgpack.AppendBinary(b, e.Space[:])
+	b = msgpack.AppendUint(b, e.After)
+	b = msgpack.AppendUint(b, e.Before)
+	b = msgpack.AppendUint(b, e.MaxRecords)
+	return msgpack.AppendUint(b, e.MaxBytes)
 }
 
-func (e *Fetch) decode(f *fields) {
-	if f.next() {
-		e.Ref = f.r.uint()
+func (e *Fetch) decode(f *msgpack.Fields) {
+	if f.Next() {
+		e.Ref = f.Reader.Uint()
 	}
-	if f.next() {
-		f.r.fixed(e.Space[:])
+	if f.Next() {
+		f.Reader.Fixed(e.Space[:])
 	}
 	for _, n := range []*uint64{&e.After, &e.Before, &e.MaxRecords, &e.MaxBytes} {
-		if f.next() {
-			*n = f.r.uint()
+		if f.Next() {
+			*n = f.Reader.Uint()
 		}
 	}
 }
@@ -528,31 +531,31 @@ func (*Page) Number() Number { return NumberPage }
 
 func (p *Page) appendTo(b []byte) []byte {
 	b = begin(b, NumberPage, 5)
-	b = appendUint(b, p.Ref)
-	b = appendBinary(b, p.Space[:])
-	b = appendBinary(b, p.ChainBefore[:])
-	b = appendArray(b, len(p.Records))
+	b = msgpack.AppendUint(b, p.Ref)
+	b = msgpack.AppendBinary(b, p.Space[:])
+	b = msgpack.AppendBinary(b, p.ChainBefore[:])
+	b = msgpack.AppendArray(b, len(p.Records))
 	for i := range p.Records {
 		b = AppendRecord(b, &p.Records[i])
 	}
 	return appendPosition(b, &p.Position)
 }
 
-func (p *Page) decode(f *fields) {
-	if f.next() {
-		p.Ref = f.r.uint()
+func (p *Page) decode(f *msgpack.Fields) {
+	if f.Next() {
+		p.Ref = f.Reader.Uint()
 	}
-	if f.next() {
-		f.r.fixed(p.Space[:])
+	if f.Next() {
+		f.Reader.Fixed(p.Space[:])
 	}
-	if f.next() {
-		f.r.fixed(p.ChainBefore[:])
+	if f.Next() {
+		f.Reader.Fixed(p.ChainBefore[:])
 	}
-	if f.next() {
-		p.Records = decodeRecordArray(f.r)
+	if f.Next() {
+		p.Records = decodeRecordArray(f.Reader)
 	}
-	if f.next() {
-		decodePosition(f.r, &p.Position)
+	if f.Next() {
+		decodePosition(f.Reader, &p.Position)
 	}
 }
 
@@ -561,20 +564,20 @@ func (*Blob) Number() Number { return NumberBlob }
 
 func (e *Blob) appendTo(b []byte) []byte {
 	b = begin(b, NumberBlob, 3)
-	b = appendUint(b, e.Ref)
-	b = appendBinary(b, e.Digest[:])
-	return appendUint(b, e.Offset)
+	b = msgpack.AppendUint(b, e.Ref)
+	b = msgpack.AppendBinary(b, e.Digest[:])
+	return msgpack.AppendUint(b, e.Offset)
 }
 
-func (e *Blob) decode(f *fields) {
-	if f.next() {
-		e.Ref = f.r.uint()
+func (e *Blob) decode(f *msgpack.Fields) {
+	if f.Next() {
+		e.Ref = f.Reader.Uint()
 	}
-	if f.next() {
-		f.r.fixed(e.Digest[:])
+	if f.Next() {
+		f.Reader.Fixed(e.Digest[:])
 	}
-	if f.next() {
-		e.Offset = f.r.uint()
+	if f.Next() {
+		e.Offset = f.Reader.Uint()
 	}
 }
 
@@ -583,24 +586,24 @@ func (*BlobPart) Number() Number { return NumberBlobPart }
 
 func (p *BlobPart) appendTo(b []byte) []byte {
 	b = begin(b, NumberBlobPart, 4)
-	b = appendUint(b, p.Ref)
-	b = appendUint(b, p.Total)
-	b = appendUint(b, p.Offset)
-	return appendBinary(b, p.Bytes)
+	b = msgpack.AppendUint(b, p.Ref)
+	b = msgpack.AppendUint(b, p.Total)
+	b = msgpack.AppendUint(b, p.Offset)
+	return msgpack.AppendBinary(b, p.Bytes)
 }
 
-func (p *BlobPart) decode(f *fields) {
-	if f.next() {
-		p.Ref = f.r.uint()
+func (p *BlobPart) decode(f *msgpack.Fields) {
+	if f.Next() {
+		p.Ref = f.Reader.Uint()
 	}
-	if f.next() {
-		p.Total = f.r.uint()
+	if f.Next() {
+		p.Total = f.Reader.Uint()
 	}
-	if f.next() {
-		p.Offset = f.r.uint()
+	if f.Next() {
+		p.Offset = f.Reader.Uint()
 	}
-	if f.next() {
-		p.Bytes = f.r.binary()
+	if f.Next() {
+		p.Bytes = f.Reader.Binary()
 	}
 }
 
@@ -609,28 +612,28 @@ func (*BlobPut) Number() Number { return NumberBlobPut }
 
 func (p *BlobPut) appendTo(b []byte) []byte {
 	b = begin(b, NumberBlobPut, 5)
-	b = appendUint(b, p.Ref)
-	b = appendBinary(b, p.Digest[:])
-	b = appendUint(b, p.Total)
-	b = appendUint(b, p.Offset)
-	return appendBinary(b, p.Bytes)
+	b = msgpack.AppendUint(b, p.Ref)
+	b = msgpack.AppendBinary(b, p.Digest[:])
+	b = msgpack.AppendUint(b, p.Total)
+	b = msgpack.AppendUint(b, p.Offset)
+	return msgpack.AppendBinary(b, p.Bytes)
 }
 
-func (p *BlobPut) decode(f *fields) {
-	if f.next() {
-		p.Ref = f.r.uint()
+func (p *BlobPut) decode(f *msgpack.Fields) {
+	if f.Next() {
+		p.Ref = f.Reader.Uint()
 	}
-	if f.next() {
-		f.r.fixed(p.Digest[:])
+	if f.Next() {
+		f.Reader.Fixed(p.Digest[:])
 	}
-	if f.next() {
-		p.Total = f.r.uint()
+	if f.Next() {
+		p.Total = f.Reader.Uint()
 	}
-	if f.next() {
-		p.Offset = f.r.uint()
+	if f.Next() {
+		p.Offset = f.Reader.Uint()
 	}
-	if f.next() {
-		p.Bytes = f.r.binary()
+	if f.Next() {
+		p.Bytes = f.Reader.Binary()
 	}
 }
 
@@ -638,12 +641,12 @@ func (p *BlobPut) decode(f *fields) {
 func (*Credit) Number() Number { return NumberCredit }
 
 func (c *Credit) appendTo(b []byte) []byte {
-	return appendUint(begin(b, NumberCredit, 1), c.Bytes)
+	return msgpack.AppendUint(begin(b, NumberCredit, 1), c.Bytes)
 }
 
-func (c *Credit) decode(f *fields) {
-	if f.next() {
-		c.Bytes = f.r.uint()
+func (c *Credit) decode(f *msgpack.Fields) {
+	if f.Next() {
+		c.Bytes = f.Reader.Uint()
 	}
 }
 
@@ -652,30 +655,30 @@ func (*Ping) Number() Number { return NumberPing }
 
 func (*Ping) appendTo(b []byte) []byte { return begin(b, NumberPing, 0) }
 
-func (*Ping) decode(*fields) {}
+func (*Ping) decode(*msgpack.Fields) {}
 
 // Number implements [Frame].
 func (*Pong) Number() Number { return NumberPong }
 
 func (*Pong) appendTo(b []byte) []byte { return begin(b, NumberPong, 0) }
 
-func (*Pong) decode(*fields) {}
+func (*Pong) decode(*msgpack.Fields) {}
 
 // Number implements [Frame].
 func (*AuthRefresh) Number() Number { return NumberAuthRefresh }
 
 func (a *AuthRefresh) appendTo(b []byte) []byte {
 	b = begin(b, NumberAuthRefresh, 2)
-	b = appendUint(b, a.Ref)
+	b = msgpack.AppendUint(b, a.Ref)
 	return appendProof(b, &a.Proof)
 }
 
-func (a *AuthRefresh) decode(f *fields) {
-	if f.next() {
-		a.Ref = f.r.uint()
+func (a *AuthRefresh) decode(f *msgpack.Fields) {
+	if f.Next() {
+		a.Ref = f.Reader.Uint()
 	}
-	if f.next() {
-		decodeProof(f.r, &a.Proof)
+	if f.Next() {
+		decodeProof(f.Reader, &a.Proof)
 	}
 }
 
@@ -684,16 +687,16 @@ func (*Ephemeral) Number() Number { return NumberEphemeral }
 
 func (e *Ephemeral) appendTo(b []byte) []byte {
 	b = begin(b, NumberEphemeral, 2)
-	b = appendBinary(b, e.Space[:])
-	return appendBinary(b, e.Bytes)
+	b = msgpack.AppendBinary(b, e.Space[:])
+	return msgpack.AppendBinary(b, e.Bytes)
 }
 
-func (e *Ephemeral) decode(f *fields) {
-	if f.next() {
-		f.r.fixed(e.Space[:])
+func (e *Ephemeral) decode(f *msgpack.Fields) {
+	if f.Next() {
+		f.Reader.Fixed(e.Space[:])
 	}
-	if f.next() {
-		e.Bytes = f.r.binary()
+	if f.Next() {
+		e.Bytes = f.Reader.Binary()
 	}
 }
 
@@ -702,20 +705,20 @@ func (*Refused) Number() Number { return NumberRefused }
 
 func (e *Refused) appendTo(b []byte) []byte {
 	b = begin(b, NumberRefused, 3)
-	b = appendUint(b, e.Ref)
-	b = appendUint(b, uint64(e.Code))
-	return appendString(b, e.Reason)
+	b = msgpack.AppendUint(b, e.Ref)
+	b = msgpack.AppendUint(b, uint64(e.Code))
+	return msgpack.AppendString(b, e.Reason)
 }
 
-func (e *Refused) decode(f *fields) {
-	if f.next() {
-		e.Ref = f.r.uint()
+func (e *Refused) decode(f *msgpack.Fields) {
+	if f.Next() {
+		e.Ref = f.Reader.Uint()
 	}
-	if f.next() {
-		e.Code = Code(f.r.uint())
+	if f.Next() {
+		e.Code = Code(f.Reader.Uint())
 	}
-	if f.next() {
-		e.Reason = f.r.string()
+	if f.Next() {
+		e.Reason = f.Reader.Text()
 	}
 }
 
@@ -724,16 +727,16 @@ func (*Error) Number() Number { return NumberError }
 
 func (e *Error) appendTo(b []byte) []byte {
 	b = begin(b, NumberError, 2)
-	b = appendUint(b, uint64(e.Code))
-	return appendString(b, e.Reason)
+	b = msgpack.AppendUint(b, uint64(e.Code))
+	return msgpack.AppendString(b, e.Reason)
 }
 
-func (e *Error) decode(f *fields) {
-	if f.next() {
-		e.Code = Code(f.r.uint())
+func (e *Error) decode(f *msgpack.Fields) {
+	if f.Next() {
+		e.Code = Code(f.Reader.Uint())
 	}
-	if f.next() {
-		e.Reason = f.r.string()
+	if f.Next() {
+		e.Reason = f.Reader.Text()
 	}
 }
 
@@ -742,16 +745,16 @@ func (*Bye) Number() Number { return NumberBye }
 
 func (e *Bye) appendTo(b []byte) []byte {
 	b = begin(b, NumberBye, 2)
-	b = appendUint(b, uint64(e.Code))
-	return appendUint(b, e.RetryAfterMS)
+	b = msgpack.AppendUint(b, uint64(e.Code))
+	return msgpack.AppendUint(b, e.RetryAfterMS)
 }
 
-func (e *Bye) decode(f *fields) {
-	if f.next() {
-		e.Code = Code(f.r.uint())
+func (e *Bye) decode(f *msgpack.Fields) {
+	if f.Next() {
+		e.Code = Code(f.Reader.Uint())
 	}
-	if f.next() {
-		e.RetryAfterMS = f.r.uint()
+	if f.Next() {
+		e.RetryAfterMS = f.Reader.Uint()
 	}
 }
 
@@ -760,16 +763,16 @@ func (*Part) Number() Number { return NumberPart }
 
 func (p *Part) appendTo(b []byte) []byte {
 	b = begin(b, NumberPart, 2)
-	b = appendUint(b, p.Total)
-	return appendBinary(b, p.Bytes)
+	b = msgpack.AppendUint(b, p.Total)
+	return msgpack.AppendBinary(b, p.Bytes)
 }
 
-func (p *Part) decode(f *fields) {
-	if f.next() {
-		p.Total = f.r.uint()
+func (p *Part) decode(f *msgpack.Fields) {
+	if f.Next() {
+		p.Total = f.Reader.Uint()
 	}
-	if f.next() {
-		p.Bytes = f.r.binary()
+	if f.Next() {
+		p.Bytes = f.Reader.Binary()
 	}
 }
 
@@ -778,4 +781,4 @@ func (n *Reserved) Number() Number { return n.N }
 
 func (n *Reserved) appendTo(b []byte) []byte { return begin(b, n.N, 0) }
 
-func (*Reserved) decode(*fields) {}
+func (*Reserved) decode(*msgpack.Fields) {}

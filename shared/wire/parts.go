@@ -1,5 +1,7 @@
 package wire
 
+import "skerry/shared/msgpack"
+
 // partOverhead is more than a part's frame takes beside its bytes.
 const partOverhead = 16
 
@@ -74,10 +76,10 @@ func (j *Joiner) Add(piece []byte) ([]byte, error) {
 
 // numberOf returns the number that message begins with, 0 if it begins with none.
 func numberOf(message []byte) Number {
-	r := reader{rest: message}
-	f := r.fields()
-	if !f.next() {
+	r := msgpack.Reader{Rest: message}
+	f := r.Fields()
+	if !f.Next() {
 		return 0
 	}
-	return Number(r.uint())
+	return Number(r.Uint())
 }
