@@ -8,29 +8,34 @@ import type { NewEvent } from "./wire.js";
 const noText = ""; // author, api and client version, which the worker fills in
 const noSchema = new Uint8Array(8);
 
-/** Returns a transaction in wire encoding, and the ids that its events were given. */
+/** Returns a transaction in wire encoding, and the ids that its events were given, one after the other. */
 export function encodeTransaction(
   events: readonly NewEvent[],
-  source: Pick<ULIDSource, "next">,
-): { ids: Uint8Array[]; bytes: Uint8Array<ArrayBuffer> } {
+  source: Pick<ULIDSource, "write">,
+): { ids: Uint8Array; bytes: Uint8Array<ArrayBuffer> } {
   return written((writer) => {
     writer.array(4);
     for (let i = 0; i < 3; i++) writer.text(noText);
     writer.array(events.length);
-    const ids = events.map(({ type, payload }) => {
-      if (typeof type !== "string" || type === "" || /\p{Surrogate}/u.test(type)) {
-        throw new SkerryError("bad_argument", "an event has a type, which is well-formed text");
-      }
-      const id = source.next();
+    const ids = new Uint8Array(16 * events.length);
+    let known: unknown; // events of one transaction are mostly of one type
+    for (let i = 0; i < events.length; i++) {
+      const { type, payload } = events[i]!;
+      if (i === 0 || type !== known) known = checked(type);
+      source.write(ids, 16 * i);
       writer.array(4);
-      writer.binary(id);
+      writer.bytes(ids, 16 * i, 16);
       writer.text(type);
-      writer.binary(noSchema);
+      writer.bytes(noSchema, 0, 8);
       writer.payload(payload);
-      return id;
-    });
+    }
     return { ids, bytes: writer.take() };
   });
+}
+
+function checked(type: unknown): unknown {
+  if (typeof type === "string" && type !== "" && !/\p{Surrogate}/u.test(type)) return type;
+  throw new SkerryError("bad_argument", "an event has a type, which is well-formed text");
 }
 
 /** Returns a value as msgpack. */
@@ -98,6 +103,14 @@ class Writer {
     this.#close(start, from, size, true);
   }
 
+  /** Writes a few bytes of an array as a binary value. */
+  bytes(from: Uint8Array, start: number, size: number): void {
+    this.#need(5 + size);
+    this.#header(size, false);
+    for (let i = 0; i < size; i++) this.#bytes[this.#at + i] = from[start + i]!;
+    this.#at += size;
+  }
+
   binary(value: Uint8Array): void {
     this.#need(5 + value.length);
     this.#header(value.length, false);
@@ -134,7 +147,12 @@ class Writer {
   }
 
   #map(value: Record<string, unknown>, depth: number): void {
-    const keys = Object.keys(value).filter((key) => value[key] !== undefined);
+    let keys = Object.keys(value);
+    for (const key of keys) {
+      if (value[key] !== undefined) continue;
+      keys = keys.filter((key) => value[key] !== undefined);
+      break;
+    }
     this.#collection(keys.length, 0x80, 0xde);
     for (const key of keys) {
       this.text(key);

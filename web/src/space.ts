@@ -88,7 +88,7 @@ export class Space {
    * refused, and both reject with `discarded` if this device has no trace of it.
    */
   receipt(id: string): Receipt {
-    const receipt = new Receipt([parseULID(id)]);
+    const receipt = new Receipt(parseULID(id));
     this.#client.find(this.id, receipt);
     return receipt;
   }

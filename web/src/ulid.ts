@@ -37,6 +37,13 @@ export class ULIDSource {
 
   /** Returns the next ULID as its 16 bytes. */
   next(): Uint8Array {
+    const id = new Uint8Array(16);
+    this.write(id, 0);
+    return id;
+  }
+
+  /** Writes the next ULID's 16 bytes. */
+  write(into: Uint8Array, at: number): void {
     const now = Math.min(Math.max(Math.floor(this.#now()), 0), maxTime);
     if (now > this.#last) {
       this.#last = now;
@@ -47,10 +54,8 @@ export class ULIDSource {
       this.#last++;
       this.#fill(this.#random);
     }
-    const id = new Uint8Array(16);
-    for (let i = 5, rest = this.#last; i >= 0; i--, rest = Math.floor(rest / 256)) id[i] = rest % 256;
-    for (let i = 0; i < 10; i++) id[6 + i] = this.#random[i]!;
-    return id;
+    for (let i = 5, rest = this.#last; i >= 0; i--, rest = Math.floor(rest / 256)) into[at + i] = rest % 256;
+    for (let i = 0; i < 10; i++) into[at + 6 + i] = this.#random[i]!;
   }
 
   /** Adds a random step to the random part, so that the next id cannot be guessed; false on overflow. */

@@ -135,7 +135,7 @@ test("records are read as the library reads them", () => {
 });
 
 test("transactions are written as the library writes them", () => {
-  const { bytes } = encodeTransaction([{ type: "note", payload: null }], { next: () => new Uint8Array(16).fill(1) });
+  const { bytes } = encodeTransaction([{ type: "note", payload: null }], { write: (into, at) => void into.fill(1, at, at + 16) });
   const read = readElements("transaction", decode(bytes) as unknown[]) as Record<string, Value>;
   assert.deepEqual(read["events"], [{ id: "01".repeat(16), type: "note", schema: "00".repeat(8), payload: "c0" }]);
 });
