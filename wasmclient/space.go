@@ -78,7 +78,8 @@ func (c *Client) info(id space.ID) SpaceInfo {
 
 // AppendEvents appends one transaction of events whose payloads are encoded already. Events without an id get one;
 // ids that the caller made are kept, and appending the same transaction again is harmless. It returns as soon as the
-// transaction is on its way to the store; the receipt tells the rest. The order of calls is the order of the log.
+// transaction is on its way to the store; the receipt tells the rest. The order of calls is the order of the log. The
+// caller changes neither the events nor their payloads afterwards.
 func (s *Space) AppendEvents(ctx context.Context, events []space.Event) (*Receipt, error) {
 	receipt := newReceipt()
 	result := make(chan error, 1)
@@ -122,11 +123,13 @@ func (c *Client) append(id space.ID, events []space.Event, receipt *Receipt) err
 		return errClosed
 	}
 	transaction := &space.Transaction{
-		Author: c.identity, API: wire.APIHigh, ClientVersion: c.config.ClientVersion, Events: make([]space.Event, len(events)),
+		Author: c.identity, API: wire.APIHigh, ClientVersion: c.config.ClientVersion, Events: events,
 	}
 	now := wallClock()
+	if slices.ContainsFunc(events, func(e space.Event) bool { return e.ID == (space.ULID{}) }) {
+		transaction.Events = slices.Clone(events) // the caller's stay as they are
+	}
 	for i := range events {
-		transaction.Events[i] = events[i]
 		if events[i].ID == (space.ULID{}) {
 			minted, err := c.ids.New(now)
 			if err != nil {

@@ -47,7 +47,8 @@ func (s *Store) Commit(ctx context.Context, c *replica.Commit) (*replica.CommitR
 // part is a SpaceCommit while it is applied.
 type part struct {
 	*replica.SpaceCommit
-	key     js.Value // the SpaceID's bytes
+	key     js.Value // the SpaceID, as it is in array keys
+	name    js.Value // its bytes
 	ids     []space.ULID
 	want    map[space.ULID]wanted
 	row     reply
@@ -61,6 +62,7 @@ type part struct {
 	anyRefused rawRequest   // how many rejected rows the space has, if some are appended
 
 	known   spaceRow
+	stored  bool // the store has its row
 	changes rowChanges
 	counter uint64
 	added   map[*rowState]reply
@@ -115,8 +117,11 @@ func touched(c *replica.Commit) []string {
 
 // apply reads, checks and writes. The transaction is complete when it returns neither an error nor stale.
 func (s *Store) apply(t *transaction, c *replica.Commit) (*replica.CommitResult, error) {
-	reader, writer, epochReply, server := t.getMeta(metaMinReader), t.getMeta(metaMinWriter), t.getMeta(metaEpoch), t.getMeta(metaServer)
-	log := t.getMeta(metaChanges)
+	least, epochReply, log := t.getAll(storeMeta, between(metaMinReader, metaMinWriter, false, false), 0), t.getMeta(metaEpoch), t.getMeta(metaChanges)
+	var server reply
+	if c.Server != nil {
+		server = t.getMeta(metaServer)
+	}
 	parts := make([]*part, len(c.Spaces))
 	for i := range c.Spaces {
 		parts[i] = t.ask(&c.Spaces[i])
@@ -124,11 +129,10 @@ func (s *Store) apply(t *transaction, c *replica.Commit) (*replica.CommitResult,
 	if err := t.turn(); err != nil {
 		return nil, err
 	}
-	if err := tooOld(reader); err != nil {
-		return nil, err
-	}
-	if err := tooOld(writer); err != nil {
-		return nil, err
+	for i := range least.result().Length() { // min_reader, min_writer
+		if err := tooOld(jsbind.ToBytes(least.result().Index(i))); err != nil {
+			return nil, err
+		}
 	}
 	epoch, err := decodeNumber(epochReply.bytes())
 	if err != nil {
@@ -236,7 +240,7 @@ func (p *part) askAgain(t *transaction) bool {
 // ask issues what must be read before a part can be judged and applied.
 func (t *transaction) ask(sc *replica.SpaceCommit) *part {
 	p := &part{
-		SpaceCommit: sc, key: t.c.inKey(sc.Space),
+		SpaceCommit: sc, key: t.c.inKey(sc.Space), name: jsbind.FromBytes(sc.Space[:]),
 		keys: map[space.ULID]reply{}, rows: map[space.ULID]reply{}, refused: map[space.ULID]reply{},
 		added: map[*rowState]reply{},
 	}
@@ -270,7 +274,7 @@ func (t *transaction) ask(sc *replica.SpaceCommit) *part {
 		}
 	}
 	p.version = t.getMeta(versionName(sc.Space))
-	p.row = t.get(storeSpaces, jsbind.FromBytes(p.Space[:]))
+	p.row = t.get(storeSpaces, p.name)
 	return p
 }
 
@@ -282,6 +286,7 @@ func (p *part) read() error {
 	}
 	p.counter = version + 1
 	if row := p.row.bytes(); row != nil {
+		p.stored = true
 		if p.known, err = decodeSpaceRow(row); err != nil {
 			return fmt.Errorf("read space %v: %w", p.Space, err)
 		}
@@ -336,7 +341,7 @@ func (p *part) plan(t *transaction) (merging bool) {
 // write issues everything that the part changes.
 func (p *part) write(t *transaction) error {
 	if p.Insert != nil {
-		if p.row.value().IsUndefined() {
+		if !p.stored {
 			p.known.info = replica.InsertedInfo(p.Space, p.Insert)
 		} else {
 			p.known.info.Merge(p.Insert)
@@ -358,7 +363,9 @@ func (p *part) write(t *transaction) error {
 		p.known.info.Position = *p.Position
 	}
 	p.known.tail = p.tail
-	t.put(storeSpaces, jsbind.FromBytes(p.Space[:]), appendSpaceRow(nil, &p.known))
+	if !p.stored || p.changesSpace() {
+		t.put(storeSpaces, p.name, appendSpaceRow(nil, &p.known))
+	}
 	t.putMeta(versionName(p.Space), appendNumber(p.counter))
 
 	if p.SetPinned != nil && *p.SetPinned {
@@ -375,19 +382,27 @@ func (p *part) write(t *transaction) error {
 			t.delete(storeRejected, key)
 		}
 	}
+	var encoded []byte         // one row after the other: each is copied as it is put
 	for _, id := range p.ids { // in an order that is always the same
 		switch row := p.changes.rows[id]; {
 		case row == nil || row.key == 0:
 		case !row.present:
 			t.delete(storeOutbox, js.ValueOf(float64(row.key)))
 		case row.changed:
-			t.putRow(row.key, rowKey{p.key, id}, appendOutboxRow(nil, &row.row))
+			encoded = appendOutboxRow(encoded[:0], &row.row)
+			t.putRow(row.key, rowKey{p.key, id}, encoded)
 		}
 	}
 	for _, row := range p.changes.added {
-		p.added[row] = t.putRow(0, rowKey{p.key, row.id}, appendOutboxRow(nil, &row.row))
+		encoded = appendOutboxRow(encoded[:0], &row.row)
+		p.added[row] = t.putRow(0, rowKey{p.key, row.id}, encoded)
 	}
 	return nil
+}
+
+// changesSpace reports whether the part may change the row of its space, which appending does not.
+func (p *part) changesSpace() bool {
+	return p.Insert != nil || p.SetCreated != nil || !p.SetModule.IsZero() || len(p.Records) > 0 || p.Position != nil
 }
 
 // writeRecords adds the segment of the part's records, in which those of merged are put too.

@@ -30,9 +30,9 @@
 //
 // A transaction issues its reads in one turn of the event loop and its writes in a second one, and then calls
 // commit: a tab that is frozen inside a readwrite transaction blocks every other tab. Nothing in between waits for
-// anything but the transaction's own requests. go-indexeddb gives typed access to transactions, stores and
-// requests; what it lacks or does wrong (its waiting reports a transaction that was aborted without an error as a
-// success) is in platform_js.go. A connection that the browser closed is opened again and what ran is run again:
+// anything but the transaction's own requests. go-indexeddb gives typed access to what is not in every commit; what it
+// lacks, does wrong (its waiting reports a transaction that was aborted without an error as a success) or takes three
+// calls into JavaScript for is in platform_js.go and requests_js.go. A connection that the browser closed is opened again and what ran is run again:
 // browsers say so by a close event, by errors of several names or, of a transaction that was about to commit, not at all.
 //
 // # What can go wrong

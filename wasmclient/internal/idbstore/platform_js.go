@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"syscall/js"
 
 	"github.com/hack-pad/go-indexeddb/idb"
@@ -68,15 +67,15 @@ func named(err error, name string) bool {
 
 // connection is an open database. It belongs to one tab and serves any number of transactions.
 type connection struct {
-	object    js.Value      // IDBDatabase
-	typed     *idb.Database // the same
-	beginning sync.Mutex    // held while one is begun, for last and failed
-	last      js.Value      // the IDBTransaction begun last
-	failed    error         // why the last one could not be begun
-	text      bool          // array keys have SpaceIDs as text
-	lost      bool          // closed by the browser, or by us
-	broken    chan struct{} // closed when the browser closed it: of what runs nothing more need be told
-	remove    []func()
+	object js.Value      // IDBDatabase
+	begins js.Value      // its method transaction
+	typed  *idb.Database // the same database; its transaction is the last of handed
+	handed js.Value      // an array
+	last   js.Value      // the IDBTransaction begun last: tests look at it
+	text   bool          // array keys have SpaceIDs as text
+	lost   bool          // closed by the browser, or by us
+	broken chan struct{} // closed when the browser closed it: of what runs nothing more need be told
+	remove []func()
 }
 
 // connect opens the database and makes its stores if they are not there. disconnected is called when somebody else
@@ -179,21 +178,12 @@ func wrap(request js.Value, disconnected func()) (*connection, error) {
 	c := &connection{object: request.Get("result"), broken: make(chan struct{})}
 	c.text = c.object.Get("objectStoreNames").Call("contains", storeText).Bool()
 
-	// The library hides its transactions' objects, whose events are needed here. A property of the database itself
-	// comes before its prototype's and sees them.
-	begin := js.FuncOf(func(_ js.Value, args []js.Value) any {
-		method := js.Global().Get("IDBDatabase").Get("prototype").Get("transaction")
-		values := make([]any, len(args)+1)
-		values[0] = c.object
-		for i, arg := range args {
-			values[i+1] = arg
-		}
-		// A throw in here would be a panic of the program and not an exception: hand it over as a value.
-		c.last = js.Undefined()
-		c.failed = jsbind.Try(func() { c.last = method.Call("call", values...) })
-		return c.last
-	})
-	c.object.Set("transaction", begin)
+	// The library hides its transactions' objects, whose events are needed here, and takes three calls into JavaScript
+	// for each request. So transactions are begun here, and it is handed those that it is used for: a property of the
+	// database itself comes before its prototype's.
+	c.begins = c.object.Get("transaction")
+	c.handed = js.Global().Get("Array").New()
+	c.object.Set("transaction", c.handed.Get("pop").Call("bind", c.handed))
 
 	// The library makes its Database of nothing but a factory's request: give it the one that is done.
 	reply := js.FuncOf(func(js.Value, []js.Value) any { return request })
@@ -220,10 +210,7 @@ func wrap(request js.Value, disconnected func()) (*connection, error) {
 			c.close()
 			disconnected()
 		}),
-		func() {
-			c.object.Delete("transaction")
-			begin.Release()
-		},
+		func() { c.object.Delete("transaction") },
 	}
 	return c, nil
 }
@@ -255,10 +242,11 @@ func (c *connection) abandon() {
 // transaction is one IDBTransaction. It lives on one goroutine, which waits for nothing but its requests.
 type transaction struct {
 	c      *connection
-	typed  *idb.Transaction
 	js     js.Value
+	typed  *idb.Transaction // the same, once it is needed
+	stores map[string]js.Value
 	ended  chan error // gets nil when it is complete, else why it aborted
-	reads  listener   // the last request of this turn
+	reads  rawRequest // the last request of this turn
 	err    error      // the first failure to issue a request
 	apart  bool       // no segments are to be merged
 	merges bool       // some are
@@ -270,18 +258,20 @@ func (c *connection) begin(mode idb.TransactionMode, durability idb.TransactionD
 	if c.lost {
 		return nil, errConnectionLost
 	}
-	// A call into JavaScript that calls back lets other goroutines run meanwhile, which may begin transactions too.
-	c.beginning.Lock()
-	typed, err := c.typed.TransactionWithOptions(idb.TransactionOptions{Mode: mode, Durability: durability}, stores[0], stores[1:]...)
-	last, failed := c.last, c.failed
-	c.beginning.Unlock()
-	if err != nil {
-		return nil, err
+	names := make([]any, len(stores))
+	for i, name := range stores {
+		names[i] = name
 	}
-	if failed != nil { // mostly InvalidStateError: closed underneath, whether or not an event said so
-		return nil, fmt.Errorf("%w: %w", errConnectionLost, failed)
+	options := map[string]any{}
+	if durability != idb.DurabilityDefault {
+		options["durability"] = durability.String()
 	}
-	t := &transaction{c: c, typed: typed, js: last, ended: make(chan error, 1)}
+	t := &transaction{c: c, stores: make(map[string]js.Value, len(stores)), ended: make(chan error, 1)}
+	err := jsbind.Try(func() { t.js = c.begins.Call("call", c.object, names, mode.String(), options) })
+	if err != nil { // mostly InvalidStateError: closed underneath, whether or not an event said so
+		return nil, fmt.Errorf("%w: %w", errConnectionLost, err)
+	}
+	c.last = t.js
 	var onEnd js.Func
 	onEnd = js.FuncOf(func(_ js.Value, args []js.Value) any {
 		onEnd.Release()
@@ -301,23 +291,17 @@ func (c *connection) begin(mode idb.TransactionMode, durability idb.TransactionD
 	return t, nil
 }
 
-// listener is a request that can be waited for: go-indexeddb's or ours.
-type listener interface {
-	Listen(ctx context.Context, success, failed func()) error
-}
-
-// rawRequest is an IDBRequest that the library has no method for.
+// rawRequest is an IDBRequest.
 type rawRequest struct{ object js.Value }
 
-// Listen calls success or failed once.
-func (r rawRequest) Listen(_ context.Context, success, failed func()) error {
+// listen calls success or failed once.
+func (r rawRequest) listen(success, failed func()) {
 	var onSuccess, onError js.Func
 	release := func() { onSuccess.Release(); onError.Release() }
 	onSuccess = js.FuncOf(func(js.Value, []js.Value) any { release(); success(); return nil })
 	onError = js.FuncOf(func(js.Value, []js.Value) any { release(); failed(); return nil })
 	r.object.Set("onsuccess", onSuccess)
 	r.object.Set("onerror", onError)
-	return nil
 }
 
 func (r rawRequest) result() js.Value { return r.object.Get("result") }
@@ -329,15 +313,12 @@ func (t *transaction) turn() error {
 		t.end()
 		return t.lossOr(t.err)
 	}
-	if t.reads == nil {
+	if t.reads.object.IsUndefined() {
 		return nil
 	}
 	succeeded := make(chan bool, 1)
-	err := t.reads.Listen(context.Background(), func() { succeeded <- true }, func() { succeeded <- false })
-	if err != nil {
-		return err
-	}
-	t.reads = nil
+	t.reads.listen(func() { succeeded <- true }, func() { succeeded <- false })
+	t.reads = rawRequest{}
 	select {
 	case <-t.c.broken:
 		return errConnectionLost
@@ -346,7 +327,8 @@ func (t *transaction) turn() error {
 			return nil
 		}
 	}
-	if err = t.wait(); err == nil { // a request that fails aborts its transaction; that error is the cause
+	err := t.wait()
+	if err == nil { // a request that fails aborts its transaction; that error is the cause
 		err = &jsbind.Error{Name: "AbortError", Message: "a request failed"}
 	}
 	return t.lossOr(err)
@@ -368,7 +350,7 @@ func (t *transaction) commit() error {
 		t.end()
 		return t.lossOr(t.err)
 	}
-	if err := t.typed.Commit(); err != nil {
+	if err := jsbind.Try(func() { t.js.Call("commit") }); err != nil {
 		t.end() // it had ended before, for a reason of its own
 	}
 	return t.lossOr(t.wait())
@@ -397,21 +379,31 @@ func (t *transaction) lossOr(err error) error {
 	return err
 }
 
-// raw issues a request of a method that the library lacks, on a store or on the outbox's index.
+// raw issues a request on a store or on the outbox's index.
 func (t *transaction) raw(index bool, store, method string, args ...any) rawRequest {
 	if t.err != nil {
 		return rawRequest{}
 	}
 	var request rawRequest
-	t.err = jsbind.Try(func() {
-		source := t.js.Call("objectStore", store)
-		if index {
-			source = source.Call("index", indexBySpace)
-		}
-		request.object = source.Call(method, args...)
-	})
+	t.err = jsbind.Try(func() { request.object = t.source(index, store).Call(method, args...) })
 	t.reads = request
 	return request
+}
+
+// source returns a store, or the outbox's index.
+func (t *transaction) source(index bool, store string) js.Value {
+	name := store
+	if index {
+		name = indexBySpace
+	}
+	source, ok := t.stores[name]
+	if !ok {
+		if source = t.js.Call("objectStore", store); index {
+			source = source.Call("index", indexBySpace)
+		}
+		t.stores[name] = source
+	}
+	return source
 }
 
 // getAll asks for the values in a range of a store, at most count if that is not zero.

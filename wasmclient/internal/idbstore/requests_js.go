@@ -9,12 +9,18 @@ import (
 	"skerry/wasmclient/internal/jsbind"
 )
 
-// Requests of one transaction by go-indexeddb. The first that cannot be issued fails the next turn or commit, so
-// that callers issue all they need and look once.
+// Requests of one transaction. The first that cannot be issued fails the next turn or commit, so that callers issue
+// all they need and look once. Those of every commit are issued directly, the others by go-indexeddb.
 
 func (t *transaction) on(store string, f func(*idb.ObjectStore) error) {
 	if t.err != nil {
 		return
+	}
+	if t.typed == nil {
+		t.c.handed.Call("push", t.js)
+		if t.typed, t.err = t.c.typed.Transaction(idb.TransactionReadWrite, store); t.err != nil {
+			return
+		}
 	}
 	objects, err := t.typed.ObjectStore(store)
 	if err == nil {
@@ -25,14 +31,7 @@ func (t *transaction) on(store string, f func(*idb.ObjectStore) error) {
 
 // get asks for the value of one key.
 func (t *transaction) get(store string, key js.Value) reply {
-	var r reply
-	t.on(store, func(o *idb.ObjectStore) (err error) {
-		if r.request, err = o.Get(key); err == nil {
-			t.reads = r.request
-		}
-		return err
-	})
-	return r
+	return reply{t.raw(false, store, "get", key)}
 }
 
 // getMeta asks for the value of a name in meta.
@@ -40,30 +39,22 @@ func (t *transaction) getMeta(name string) reply { return t.get(storeMeta, js.Va
 
 // find asks for the outbox row of an id: its key or its value.
 func (t *transaction) find(id rowKey, value bool) reply {
-	var r reply
-	t.on(storeOutbox, func(o *idb.ObjectStore) error {
-		index, err := o.Index(indexBySpace)
-		if err != nil {
-			return err
-		}
-		if value {
-			r.request, err = index.Get(id.array())
-		} else {
-			r.request, err = index.GetKey(id.array())
-		}
-		if err == nil {
-			t.reads = r.request
-		}
-		return err
-	})
-	return r
+	method := "getKey"
+	if value {
+		method = "get"
+	}
+	return reply{t.raw(true, storeOutbox, method, id.array())}
+}
+
+// issue issues a request that nobody waits for: it is done when the transaction is complete.
+func (t *transaction) issue(store, method string, args ...any) {
+	if t.err == nil {
+		t.err = jsbind.Try(func() { t.source(false, store).Call(method, args...) })
+	}
 }
 
 func (t *transaction) put(store string, key js.Value, value []byte) {
-	t.on(store, func(o *idb.ObjectStore) error {
-		_, err := o.PutKey(key, jsbind.FromBytes(value))
-		return err
-	})
+	t.issue(store, "put", jsbind.FromBytes(value), key)
 }
 
 func (t *transaction) putMeta(name string, value []byte) {
@@ -81,19 +72,11 @@ func (t *transaction) addMeta(name string, value []byte) {
 // putRow replaces a row of the outbox, or adds one where key is zero; the reply is its key then.
 func (t *transaction) putRow(key uint64, id rowKey, row []byte) reply {
 	value := js.ValueOf(map[string]any{"space": id.space, "id": id.id(), "row": jsbind.FromBytes(row)})
-	var r reply
-	t.on(storeOutbox, func(o *idb.ObjectStore) (err error) {
-		if key != 0 {
-			_, err = o.PutKey(js.ValueOf(float64(key)), value)
-			return err
-		}
-		request, err := o.Add(value)
-		if err == nil {
-			r.request, t.reads = request.Request, request
-		}
-		return err
-	})
-	return r
+	if key != 0 {
+		t.issue(storeOutbox, "put", value, float64(key))
+		return reply{}
+	}
+	return reply{t.raw(false, storeOutbox, "add", value)}
 }
 
 // delete deletes a key or a range of keys.
@@ -105,17 +88,13 @@ func (t *transaction) delete(store string, key js.Value) {
 }
 
 // reply is a request whose result can be read after the turn that it was issued in.
-type reply struct{ request *idb.Request }
+type reply struct{ request rawRequest }
 
 func (r reply) value() js.Value {
-	if r.request == nil {
+	if r.request.object.IsUndefined() {
 		return js.Undefined()
 	}
-	value, err := r.request.Result()
-	if err != nil {
-		return js.Undefined()
-	}
-	return value
+	return r.request.result()
 }
 
 // bytes returns a copy of the value, nil if there is none.

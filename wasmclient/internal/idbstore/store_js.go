@@ -269,7 +269,7 @@ func (s *Store) introduce(conn *connection) error {
 	}
 	there, err := s.recognize(stored)
 	if err == nil {
-		err = tooOld(reader)
+		err = tooOld(reader.bytes())
 	}
 	if there || err != nil {
 		t.abort()
@@ -328,8 +328,8 @@ func (s *Store) recognize(stored reply) (there bool, err error) {
 }
 
 // tooOld returns ErrNewerStore if a version that is read or written at least is above this one.
-func tooOld(least reply) error {
-	n, err := decodeNumber(least.bytes())
+func tooOld(least []byte) error {
+	n, err := decodeNumber(least)
 	if err != nil {
 		return err
 	}
