@@ -14,11 +14,9 @@ import (
 	"skerry/wasmclient/memstore"
 )
 
-// memoryLimit is where the collector begins to work harder: a page's memory is never given back.
-const memoryLimit = 128 << 20
-
 func main() {
 	debug.SetMemoryLimit(memoryLimit)
+	pace(400)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	b := newBridge(ctx, js.Global().Get("skerryWorker"))
