@@ -68,7 +68,7 @@ func named(err error, name string) bool {
 // connection is an open database. It belongs to one tab and serves any number of transactions.
 type connection struct {
 	object js.Value      // IDBDatabase
-	begins js.Value      // its method transaction
+	class  js.Value      // its prototype, whose method transaction begins one
 	typed  *idb.Database // the same database; its transaction is the last of handed
 	handed js.Value      // an array
 	last   js.Value      // the IDBTransaction begun last: tests look at it
@@ -181,7 +181,7 @@ func wrap(request js.Value, disconnected func()) (*connection, error) {
 	// The library hides its transactions' objects, whose events are needed here, and takes three calls into JavaScript
 	// for each request. So transactions are begun here, and it is handed those that it is used for: a property of the
 	// database itself comes before its prototype's.
-	c.begins = c.object.Get("transaction")
+	c.class = js.Global().Get("IDBDatabase").Get("prototype")
 	c.handed = js.Global().Get("Array").New()
 	c.object.Set("transaction", c.handed.Get("pop").Call("bind", c.handed))
 
@@ -267,7 +267,7 @@ func (c *connection) begin(mode idb.TransactionMode, durability idb.TransactionD
 		options["durability"] = durability.String()
 	}
 	t := &transaction{c: c, stores: make(map[string]js.Value, len(stores)), ended: make(chan error, 1)}
-	err := jsbind.Try(func() { t.js = c.begins.Call("call", c.object, names, mode.String(), options) })
+	err := jsbind.Try(func() { t.js = c.class.Get("transaction").Call("call", c.object, names, mode.String(), options) })
 	if err != nil { // mostly InvalidStateError: closed underneath, whether or not an event said so
 		return nil, fmt.Errorf("%w: %w", errConnectionLost, err)
 	}
