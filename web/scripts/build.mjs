@@ -52,7 +52,7 @@ mkdirSync(join(dist, "demo"), { recursive: true });
 // besides: wasm-opt makes the file smaller and its compressed form larger; inlining in package runtime (+25 kB) makes
 // the store's cold load faster, which a page hardly notices.
 const built = join(cache, "client.wasm");
-const inlined = ["github.com/zeebo/blake3/...", "skerry/shared/wire"];
+const inlined = ["github.com/zeebo/blake3/...", "skerry/shared/msgpack", "skerry/shared/wire"];
 const flags = ["-trimpath", "-gcflags=all=-l", ...inlined.map((packages) => `-gcflags=${packages}=`), "-ldflags=-s -w -buildid="];
 go(["build", ...flags, "-o", built, "./wasmclient/cmd/client"], { GOOS: "js", GOARCH: "wasm" });
 const { module: wasm, lines } = strip(readFileSync(built));
