@@ -25,6 +25,18 @@ func AppendArray(b []byte, n int) []byte {
 	}
 }
 
+// AppendMap appends the header of a map of n keys, each followed by its value.
+func AppendMap(b []byte, n int) []byte {
+	switch {
+	case n < 16:
+		return append(b, 0x80|byte(n))
+	case n <= math.MaxUint16:
+		return binary.BigEndian.AppendUint16(append(b, 0xde), uint16(n))
+	default:
+		return binary.BigEndian.AppendUint32(append(b, 0xdf), uint32(n))
+	}
+}
+
 // AppendUint appends an unsigned integer in its shortest form.
 func AppendUint(b []byte, n uint64) []byte {
 	switch {

@@ -64,7 +64,7 @@ func TestCheckpointsSayWhatIsThere(t *testing.T) {
 			}
 		}
 		for i := range 3000 {
-			key, _ := places.KeyOf(0, row(fmt.Sprint("gone", i)))
+			key, _, _ := places.KeyOf(0, row(fmt.Sprint("gone", i)))
 			if _, err := set.Begin().Delete(1, key); err != nil {
 				t.Fatal(err)
 			}

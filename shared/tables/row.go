@@ -130,15 +130,14 @@ func appendKey(b []byte, c *Column, v value) []byte {
 
 // KeyOf returns the key that has the given values, which are those of the first columns of a key, in the form of a row.
 // With all columns of the table's key it is one row's key, with fewer the prefix that several have. Index 0 is the
-// table's own key, n its nth index.
-func (s *Schema) KeyOf(index int, values []byte) ([]byte, error) {
-	columns := s.order(index)
+// table's own key, n its nth index. It also returns how many columns there were.
+func (s *Schema) KeyOf(index int, values []byte) (key []byte, columns int, err error) {
+	order := s.order(index)
 	var list [MaxColumns]value
-	n, err := s.split(values, columns, list[:])
-	if err != nil {
-		return nil, err
+	if columns, err = s.split(values, order, list[:]); err == nil {
+		key, err = s.appendKeys(nil, order[:columns], list[:])
 	}
-	return s.appendKeys(nil, columns[:n], list[:])
+	return key, columns, err
 }
 
 // order returns the columns by which an index sorts.

@@ -64,7 +64,7 @@ func TestKeysSort(t *testing.T) {
 			schema := tables.Schema{Name: "t", Columns: []tables.Column{c.column}, Indexes: []tables.Index{{Name: "i", Columns: []int{0}}}}
 			var last []byte
 			for i, v := range c.values {
-				key, err := schema.KeyOf(1, row(v))
+				key, _, err := schema.KeyOf(1, row(v))
 				if err != nil {
 					t.Fatalf("%v: %v", v, err)
 				}
@@ -79,12 +79,12 @@ func TestKeysSort(t *testing.T) {
 		})
 	}
 	zero := tables.Schema{Columns: []tables.Column{{Kind: tables.F64}}, Key: []int{0}}
-	plus, _ := zero.KeyOf(0, row(0.0))
-	minus, err := zero.KeyOf(0, row(math.Copysign(0, -1)))
+	plus, _, _ := zero.KeyOf(0, row(0.0))
+	minus, _, err := zero.KeyOf(0, row(math.Copysign(0, -1)))
 	if err != nil || !bytes.Equal(plus, minus) {
 		t.Errorf("-0 has the key %x, 0 has %x, %v", minus, plus, err)
 	}
-	if _, err := zero.KeyOf(0, row(math.Float64frombits(0x7ff8<<48))); !errors.Is(err, tables.ErrBadRow) {
+	if _, _, err := zero.KeyOf(0, row(math.Float64frombits(0x7ff8<<48))); !errors.Is(err, tables.ErrBadRow) {
 		t.Errorf("NaN in a key: %v", err)
 	}
 }
@@ -250,7 +250,7 @@ func TestAgainstAList(t *testing.T) {
 			worlds = append(worlds, pair{w.set.Copy(), list})
 		case n < 5:
 			id := uint64(r.IntN(40))
-			key, _ := people.KeyOf(0, row(id))
+			key, _, _ := people.KeyOf(0, row(id))
 			deleted, err := w.set.Begin().Delete(0, key)
 			if _, had := w.list[id]; err != nil || deleted != had {
 				t.Fatalf("delete %d: %v %v", id, deleted, err)
@@ -300,12 +300,12 @@ func compare(t *testing.T, set *tables.Set, list map[uint64][]byte, index int, r
 	rows := map[string]string{}
 	size := 0
 	for id, made := range list {
-		own, _ := people.KeyOf(0, row(id))
+		own, _, _ := people.KeyOf(0, row(id))
 		key := string(own)
 		if index > 0 {
 			name := made[8:13]
 			values := map[int][]byte{1: name, 2: made[13 : len(made)-10], 3: append([]byte{made[len(made)-2]}, name...)}[index]
-			sorted, err := people.KeyOf(index, values)
+			sorted, _, err := people.KeyOf(index, values)
 			if err != nil {
 				t.Fatalf("%x: %v", values, err)
 			}

@@ -50,6 +50,15 @@ const (
 	CodeBadGenesis     Code = 85 // the genesis does not hash to the space's ID, or its signature is wrong
 	CodeSpaceFull      Code = 86 // the space has given its last sequence number
 	CodeBadModule      Code = 87 // the module cannot judge spaces on this server
+	CodeRefused        Code = 88 // the space's module refused it, and says why
+	CodeBadPayload     Code = 89 // the payload is not what the module declares for its type
+	CodeOutOfFuel      Code = 90 // judging it took more than a module may take
+	CodeTooDeep        Code = 91 // the module's calls nested deeper than they may
+	CodeModuleTrap     Code = 92 // the module stopped by itself, as programs do that have a mistake
+	CodeBadCall        Code = 93 // the module called what is not there, with a bad pointer, or when it may not
+	CodeBadRow         Code = 94 // the module wrote a row that is not what its table declares, or is too large
+	CodeUnique         Code = 95 // another row has the same values in a unique index
+	CodeQuotaTables    Code = 96 // the tables of the space, or what one transaction writes, are over their quota
 
 	// Ends of subscriptions.
 	CodeDiverged   Code = 120 // the position is on a branch of history that this server never had or left
@@ -74,6 +83,10 @@ const (
 	CodeBadServerMessage Code = 213 // the server sent what the protocol does not allow
 	CodeBadArchive       Code = 214 // the file is no archive, or was cut short or damaged
 	CodeReplicaLost      Code = 215 // the browser or its user deleted what was stored on this device
+	CodeModuleDiverged   Code = 216 // the module here makes other tables of the log than the server's
+
+	// CodeModuleOwn is what the numbers are added to that a space's module refuses with, 1 to 65,535.
+	CodeModuleOwn Code = 1 << 16
 )
 
 // codeNames is also the list that the documents and the TypeScript client are held to.
@@ -91,7 +104,9 @@ var codeNames = map[Code]string{
 
 	CodeIDReused: "id_reused", CodeForbidden: "forbidden", CodeReservedType: "reserved_type", CodeTooLarge: "too_large",
 	CodeBadTransaction: "bad_transaction", CodeBadGenesis: "bad_genesis", CodeSpaceFull: "space_full",
-	CodeBadModule: "bad_module",
+	CodeBadModule: "bad_module", CodeRefused: "refused", CodeBadPayload: "bad_payload", CodeOutOfFuel: "out_of_fuel",
+	CodeTooDeep: "too_deep", CodeModuleTrap: "module_trap", CodeBadCall: "bad_call", CodeBadRow: "bad_row",
+	CodeUnique: "unique", CodeQuotaTables: "quota_tables",
 
 	CodeDiverged: "diverged", CodeResumeGone: "resume_gone", CodeLeft: "left", CodeDeleted: "deleted",
 
@@ -100,7 +115,7 @@ var codeNames = map[Code]string{
 	CodeInsecureContext: "insecure_context", CodeBuildMismatch: "build_mismatch", CodeBadArgument: "bad_argument",
 	CodeNoSuchSpace: "no_such_space", CodeStorageFailed: "storage_failed", CodeNotFound: "not_found",
 	CodeBadServerMessage: "bad_server_message", CodeBadArchive: "bad_archive",
-	CodeReplicaLost: "replica_lost",
+	CodeReplicaLost: "replica_lost", CodeModuleDiverged: "module_diverged",
 }
 
 // Codes returns every known code with its name, for documents and tests.
@@ -112,10 +127,14 @@ func Codes() map[Code]string {
 	return codes
 }
 
-// String returns the code's name, or code_N for one that this build does not know.
+// String returns the code's name, module_N for a number of a module's own, or code_N for one that this build does not
+// know.
 func (c Code) String() string {
 	if name, ok := codeNames[c]; ok {
 		return name
+	}
+	if c > CodeModuleOwn && c < 2*CodeModuleOwn {
+		return fmt.Sprintf("module_%d", uint64(c-CodeModuleOwn))
 	}
 	return fmt.Sprintf("code_%d", uint64(c))
 }

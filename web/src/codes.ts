@@ -34,6 +34,15 @@ export const codes = {
   85: "bad_genesis",
   86: "space_full",
   87: "bad_module",
+  88: "refused",
+  89: "bad_payload",
+  90: "out_of_fuel",
+  91: "too_deep",
+  92: "module_trap",
+  93: "bad_call",
+  94: "bad_row",
+  95: "unique",
+  96: "quota_tables",
   120: "diverged",
   121: "resume_gone",
   122: "left",
@@ -54,12 +63,16 @@ export const codes = {
   213: "bad_server_message",
   214: "bad_archive",
   215: "replica_lost",
+  216: "module_diverged",
 } as const;
 
-/** The name of a code, as errors and verdicts carry it. */
-export type Code = (typeof codes)[keyof typeof codes];
+const ownModule = 1 << 16; // added to the numbers that a space's module refuses with
+
+/** The name of a code, as errors and verdicts carry it; `module_N` is a number that the space's module refused with. */
+export type Code = (typeof codes)[keyof typeof codes] | `module_${number}`;
 
 /** Returns a code's name; `code_N` for one that this build does not know. */
 export function codeName(number: number): Code {
+  if (number > ownModule && number < 2 * ownModule) return `module_${number - ownModule}`;
   return (codes as Record<number, Code>)[number] ?? (`code_${number}` as Code);
 }

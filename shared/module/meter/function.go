@@ -8,6 +8,7 @@ type bodyWriter struct {
 	copied  int // how much of the instructions is in out
 	costs   []uint32
 	nesting uint32
+	last    byte // the instruction before the one that is read
 	// Locals that the function did not have: a number of pages or bytes, and a float that may be a NaN.
 	size, float32, float64 uint32
 }
@@ -113,6 +114,13 @@ func (f *bodyWriter) check() {
 func (f *bodyWriter) instruction() {
 	start := f.at
 	op := f.byte()
+	last := f.last
+	f.last = op
+	if (op == opIf || op == opBrIf) && !plain(last) {
+		f.out = append(f.out, f.bytes[f.copied:start]...)
+		f.copied = start
+		f.constant(0).ops(opI32Ne)
+	}
 	switch {
 	case op >= opFirstMemory && op <= opLastMemory:
 		f.unsigned()
@@ -128,6 +136,20 @@ func (f *bodyWriter) instruction() {
 	case opF64Store, opF64Copysign, opI64OfF64:
 		f.canonical(start, f.float64, nan64, opF64Ne)
 	}
+}
+
+// plain reports whether what an instruction leaves may be branched on as it is.
+//
+// The compiler of wazero 1.12 on amd64 turns a comparison of 0 with the result of an and, if a branch depends on it, into
+// a test that has the two the wrong way round: a module would do one thing on a server and another one in a page. What
+// is compared with 0 before the branch is not taken for a part of it. That is only left out where the value is one of no
+// comparison by order.
+func plain(op byte) bool {
+	switch op {
+	case opI32Eqz, opI32Eq, opI32Ne, opI64Eqz, opI64Eq, opI64Ne:
+		return true
+	}
+	return op >= opFirstMemory && op <= opLastMemory || op >= opF32Eq && op <= opF64Ge || op > opF64Ge && op <= opLastPlain
 }
 
 // canonical makes the operand on top have the one pattern of NaNs, if it is one, before the instruction at start.

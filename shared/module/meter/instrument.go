@@ -248,6 +248,11 @@ func (w *writer) blockType(index uint32) []byte {
 	return appendSigned(nil, int64(added))
 }
 
+// AppendCustom appends a custom section to a module's bytes.
+func AppendCustom(module []byte, name string, content []byte) []byte {
+	return appendSection(module, sectionCustom, append(appendName(nil, name), content...))
+}
+
 func appendSection(b []byte, id byte, content []byte) []byte {
 	return append(appendUnsigned(append(b, id), uint32(len(content))), content...)
 }

@@ -361,3 +361,59 @@ func TestWhatIsThere(t *testing.T) {
 		t.Errorf("two of one name: %+v %v", m, err)
 	}
 }
+
+// A comparison by order of 0 with an and, of which wazero's compiler made another one where a branch depended on it.
+func TestBranchesOnComparisons(t *testing.T) {
+	branches := map[string]func(condition []byte) []byte{
+		"if": func(c []byte) []byte {
+			return ops(c, opIf, int(i32), i32Const(1), opElse, i32Const(2), opEnd, opEnd)
+		},
+		"br_if": func(c []byte) []byte {
+			return ops(opBlock, int(i32), i32Const(1), c, opBrIf, 0, opDrop, i32Const(2), opEnd, opEnd)
+		},
+		"by a local": func(c []byte) []byte {
+			return ops(c, opLocalSet, 1, opLocalGet, 1, opIf, int(i32), i32Const(1), opElse, i32Const(2), opEnd, opEnd)
+		},
+		"select": func(c []byte) []byte {
+			return ops(i32Const(1), i32Const(2), c, opSelect, opEnd)
+		},
+		"not": func(c []byte) []byte {
+			return ops(c, opI32Eqz, opIf, int(i32), i32Const(2), opElse, i32Const(1), opEnd, opEnd)
+		},
+	}
+	for name, branch := range branches {
+		for op := byte(opI32Eq); op < 0x50; op++ {
+			for operand, x := range map[string][]byte{"0": i32Const(0), "a local": {opLocalGet, 2}} {
+				for _, left := range []bool{true, false} {
+					and := ops(opLocalGet, 0, i32Const(-8), 0x71)
+					condition := ops(and, x, int(op))
+					if left {
+						condition = ops(x, and, int(op))
+					}
+					s := one("i", "i", []byte{1, 2, byte(i32)}, branch(condition)...)
+					for _, value := range []int32{-100, 3, 100} {
+						a, b := value&-8, int32(0)
+						if left {
+							a, b = b, a
+						}
+						want := uint64(2)
+						if compares(op, a, b) {
+							want = 1
+						}
+						each(t, s, func(t *testing.T, m machine) {
+							if got, _, err := m.call(1000, "f", api.EncodeI32(value)); err != nil || got[0] != want {
+								t.Errorf("%s: opcode %#x with %s, %d and %d: %v %v, want %d", name, op, operand, a, b, got, err, want)
+							}
+						})
+					}
+				}
+			}
+		}
+	}
+}
+
+// compares does what a comparison of i32 does.
+func compares(op byte, a, b int32) bool {
+	u, v := uint32(a), uint32(b)
+	return []bool{a == b, a != b, a < b, u < v, a > b, u > v, a <= b, u <= v, a >= b, u >= v}[op-opI32Eq]
+}

@@ -43,11 +43,18 @@ const (
 	opI64Const     = 0x42
 	opF32Const     = 0x43
 	opF64Const     = 0x44
+	opI32Eqz       = 0x45
 	opI32Eq        = 0x46
+	opI32Ne        = 0x47
 	opI32LtS       = 0x48
 	opI32GtU       = 0x4b
+	opI64Eqz       = 0x50
+	opI64Eq        = 0x51
+	opI64Ne        = 0x52
+	opF32Eq        = 0x5b
 	opF32Ne        = 0x5c
 	opF64Ne        = 0x62
+	opF64Ge        = 0x66
 	opI32Add       = 0x6a
 	opI32Sub       = 0x6b
 	opI32Mul       = 0x6c
@@ -57,6 +64,7 @@ const (
 	opF64Copysign  = 0xa6
 	opI32OfF32     = 0xbc // reinterpreted
 	opI64OfF64     = 0xbd
+	opLastPlain    = 0xc4 // of the instructions that only compute
 	opPrefix       = 0xfc
 	prefixCopy     = 10
 	prefixFill     = 11

@@ -1,0 +1,171 @@
+package program
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"unicode/utf8"
+
+	"skerry/shared/msgpack"
+	"skerry/shared/tables"
+)
+
+// appendRow appends the values of declared fields, in their order and as rows have them, of what msgpack has as a map by
+// name. Nothing at all is an empty map. Names that are not declared are passed over, but all of it has to be whole:
+// no key twice in any map, text in UTF-8, not deeper than 16, nothing behind.
+func appendRow(b []byte, fields []Field, payload []byte) ([]byte, error) {
+	if len(payload) == 0 {
+		payload = []byte{0x80}
+	}
+	check := msgpack.Reader{Rest: payload}
+	if err := checkValue(&check, 1); err != nil {
+		return nil, err
+	}
+	if len(check.Rest) > 0 {
+		return nil, fmt.Errorf("%d bytes are behind it", len(check.Rest))
+	}
+	var values [MaxFields][]byte
+	r := msgpack.Reader{Rest: payload}
+	for range r.Map() {
+		name := r.TextBytes()
+		value := r.Rest
+		r.Skip(1)
+		for i := range fields {
+			if fields[i].Name == string(name) {
+				values[i] = value[:len(value)-len(r.Rest)]
+			}
+		}
+	}
+	if r.Err != nil {
+		return nil, fmt.Errorf("it is not a map by name")
+	}
+	for i := range fields {
+		var ok bool
+		if b, ok = appendField(b, &fields[i], values[i]); !ok {
+			return nil, fmt.Errorf("field %s is no %s", fields[i].Name, kinds[fields[i].Kind])
+		}
+	}
+	return b, nil
+}
+
+// appendField appends one value. None, and nil, is one that is absent.
+func appendField(b []byte, f *Field, value []byte) ([]byte, bool) {
+	r := msgpack.Reader{Rest: value}
+	absent := len(value) == 0 || r.IsNil()
+	if f.Optional {
+		if absent {
+			return append(b, 0), true
+		}
+		b = append(b, 1)
+	}
+	switch f.Kind {
+	case tables.Bool:
+		if r.Bool() {
+			b = append(b, 1)
+		} else {
+			b = append(b, 0)
+		}
+	case tables.I64:
+		b = binary.LittleEndian.AppendUint64(b, uint64(r.Int()))
+	case tables.U64:
+		b = binary.LittleEndian.AppendUint64(b, r.Uint())
+	case tables.F64:
+		bits := math.Float64bits(r.Float())
+		if bits&^(1<<63) > 0x7ff<<52 {
+			bits = 0x7ff8 << 48
+		}
+		b = binary.LittleEndian.AppendUint64(b, bits)
+	case tables.Text:
+		b = appendBytes(b, r.TextBytes())
+	case tables.Bytes:
+		b = appendBytes(b, r.Binary())
+	}
+	return b, !absent && r.Err == nil
+}
+
+// appendBytes appends bytes with their length, as rows have them.
+func appendBytes[T ~string | ~[]byte](b []byte, value T) []byte {
+	return append(binary.LittleEndian.AppendUint32(b, uint32(len(value))), value...)
+}
+
+// checkValue passes over one value and says what is wrong with it.
+func checkValue(r *msgpack.Reader, depth int) error {
+	if depth > msgpack.MaxDepth {
+		return fmt.Errorf("it is deeper than %d", msgpack.MaxDepth)
+	}
+	if len(r.Rest) == 0 {
+		return fmt.Errorf("it ends early")
+	}
+	switch c := r.Rest[0]; {
+	case c&0xf0 == 0x90 || c == 0xdc || c == 0xdd:
+		for range r.Array() {
+			if err := checkValue(r, depth+1); err != nil {
+				return err
+			}
+		}
+	case c&0xf0 == 0x80 || c == 0xde || c == 0xdf:
+		return checkMap(r, depth)
+	case c&0xe0 == 0xa0 || c >= 0xd9 && c <= 0xdb:
+		if r.TextBytes(); r.Err != nil {
+			return fmt.Errorf("a text ends early or is not UTF-8")
+		}
+	default:
+		r.Skip(1)
+	}
+	if r.Err != nil {
+		return fmt.Errorf("it is not msgpack, or ends early")
+	}
+	return nil
+}
+
+// fewKeys is how many keys of a map are compared with each other rather than put into a set.
+const fewKeys = 16
+
+func checkMap(r *msgpack.Reader, depth int) error {
+	n := r.Map()
+	if r.Err != nil {
+		return fmt.Errorf("it ends early")
+	}
+	var few [fewKeys][]byte
+	var many map[string]bool
+	if n > fewKeys {
+		many = make(map[string]bool, n)
+	}
+	for i := range n {
+		rest := r.Rest
+		if err := checkValue(r, depth+1); err != nil {
+			return err
+		}
+		key := rest[:len(rest)-len(r.Rest)]
+		if text := (msgpack.Reader{Rest: key}); true {
+			if content := text.TextBytes(); text.Err == nil {
+				key = append([]byte{0}, content...) // a text may have several forms; 0 is the number 0 else, of one byte
+			}
+		}
+		if n > fewKeys {
+			if many[string(key)] {
+				return fmt.Errorf("a key comes twice: %s", show(key))
+			}
+			many[string(key)] = true
+		} else {
+			for _, other := range few[:i] {
+				if string(other) == string(key) {
+					return fmt.Errorf("a key comes twice: %s", show(key))
+				}
+			}
+			few[i] = key
+		}
+		if err := checkValue(r, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// show returns a key for people.
+func show(key []byte) string {
+	if len(key) > 0 && key[0] == 0 && len(key) <= 64 && utf8.Valid(key[1:]) {
+		return string(key[1:])
+	}
+	return fmt.Sprintf("%.32x", key)
+}
