@@ -19,34 +19,69 @@ type Check struct {
 }
 
 // Check reads all that is stored of the space, from its beginning, and folds the chain over it, which covers every byte
-// of every record. What it finds wrong is no error; an error tells that the store could not be read at all.
-func (s *Space) Check(ctx context.Context) (Check, error) {
-	var snapshot *replica.Snapshot
-	err := s.client.read(ctx, func(store Store) (err error) {
-		snapshot, err = store.Refresh(ctx, s.id)
+// of every record. What it finds wrong is no error; an error tells that the store could not be read at all. Damage that
+// it finds is mended from then on: whichever client syncs fetches the records again as soon as it is online.
+func (s *Space) Check(ctx context.Context) (found Check, err error) {
+	err = s.client.read(ctx, func(store Store) (err error) {
+		found, _, err = check(ctx, store, s.id)
 		return err
 	})
 	if err != nil {
 		return Check{}, fmt.Errorf("check: %w", err)
 	}
+	if found.Damage != "" {
+		s.client.damaged(s.id, ErrDamaged)
+	}
+	return found, nil
+}
+
+// check reads all that a store has of a space. Sound is a position up to which it is what the server sent, for sure.
+func check(ctx context.Context, store Store, id space.ID) (found Check, sound space.Position, err error) {
+	start := space.Start(id)
+	var snapshot *replica.Snapshot
+	if snapshot, err = store.Refresh(ctx, id); err != nil {
+		return Check{}, start, err
+	}
 	want := snapshot.Info.Position
-	at := space.Start(s.id)
+	at := start
 	for at.Seq < want.Seq {
-		records, err := s.Read(ctx, at.Seq, 1000, 256<<10)
+		records, err := store.Read(ctx, id, at.Seq, 1000, 256<<10)
 		switch {
 		case errors.Is(err, ErrDamaged):
-			return Check{at.Seq, err.Error()}, nil
+			return Check{at.Seq, err.Error()}, start, nil
 		case err != nil:
-			return Check{}, fmt.Errorf("check: %w", err)
+			return Check{}, start, err
 		case len(records) == 0 || records[0].Seq != at.Seq+1:
-			return Check{at.Seq, "records are missing"}, nil
+			return Check{at.Seq, "records are missing"}, start, nil
 		}
 		records = records[:min(uint64(len(records)), want.Seq-at.Seq)]
 		at.Chain = space.Fold(at.Chain, records)
 		at.Seq += uint64(len(records))
 	}
 	if at.Chain != want.Chain {
-		return Check{at.Seq, "the records are not those that the position was made of"}, nil
+		return Check{at.Seq, "the records are not those that the position was made of"}, start, nil
 	}
-	return Check{Seq: at.Seq}, nil
+	return Check{Seq: at.Seq}, want, nil
+}
+
+// damaged has the records of a space mended if err says that some are damaged, and returns err.
+func (c *Client) damaged(id space.ID, err error) error {
+	if errors.Is(err, ErrDamaged) {
+		c.post(func() { c.step(replica.Damaged{Space: id}) })
+	}
+	return err
+}
+
+// checkFor reads what is stored of a space for the core, which does not wait for it when the client closes.
+func (c *Client) checkFor(id space.ID) replica.Checked {
+	found, sound, err := check(c.ctx, c.config.Store, id)
+	switch {
+	case err != nil:
+		c.post(func() { c.log("looking for what is damaged of " + id.String() + " failed: " + err.Error()) })
+	case found.Damage != "":
+		c.post(func() {
+			c.log(fmt.Sprintf("%s is damaged behind %d, and fetched again from %d on: %s", id, found.Seq, sound.Seq, found.Damage))
+		})
+	}
+	return replica.Checked{Space: id, Sound: sound, Damaged: found.Damage != "", Err: err}
 }

@@ -37,6 +37,14 @@
 // [Client.Suspend] and [Client.Resume] go with a page that its browser stops and lets go on: nothing is held open
 // meanwhile, neither lock nor socket nor database, and what is appended is stored when it goes on.
 //
+// # Damage
+//
+// A stored record that cannot be read makes reading it fail with [ErrDamaged], and [SpaceInfo] and [Status] say so to all
+// who share the store, with the code damaged. The client that syncs looks how far the space's records are whole, and has
+// the server send them again from there, once the server has shown on this connection that it has them: until then
+// nothing is deleted, so that offline what can be read stays. Outbox and rejected transactions are not touched. Damage
+// that shows by the chain alone is found by [Space.Check].
+//
 // # How it stops
 //
 // [Client.Close] waits until what was appended is durable or has failed, closes the socket, ends every goroutine and

@@ -94,6 +94,12 @@ func (c *Client) step(input replica.Input) {
 			return replica.IDsRead{Space: read.Space, After: read.After, Records: records, Err: err}, err
 		})
 	}
+	for _, id := range effects.Check {
+		c.background(func(context.Context) (replica.Input, error) {
+			checked := c.checkFor(id)
+			return checked, checked.Err
+		})
+	}
 	if effects.Hangup != "" && c.socket != nil {
 		c.socket.close(effects.Hangup)
 		c.socket = nil
@@ -158,7 +164,7 @@ func (c *Client) readIDs(ctx context.Context, id space.ID, after uint64) ([]repl
 	for {
 		records, err := c.config.Store.Read(ctx, id, after, 1000, 1<<20)
 		if err != nil || len(records) == 0 {
-			return ids, err
+			return ids, c.damaged(id, err)
 		}
 		for i := range records {
 			ids = append(ids, replica.RecordIDOf(&records[i]))

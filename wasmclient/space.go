@@ -3,6 +3,7 @@ package wasmclient
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -35,6 +36,7 @@ type SpaceInfo struct {
 	CaughtUp bool           // nothing was behind when the server last said so
 	Pending  int            // transactions in the outbox
 	Rejected int            // transactions in the rejected store
+	Damaged  uint64         // not 0: of the records up to this number some cannot be read until they were fetched again
 	RetryAt  uint64         // when a deferred space tries again, milliseconds since 1970; 0: not waiting
 	Code     wire.Code      // why it does not get on; zero if it does
 	Reason   string         // for people
@@ -67,7 +69,7 @@ func (c *Client) info(id space.ID) SpaceInfo {
 	info := SpaceInfo{
 		ID: id, Genesis: status.Info.Genesis, Created: status.Info.Created, Pinned: status.Info.Pinned, Module: status.Info.Module,
 		Position: status.Info.Position, Head: max(status.Info.Head, status.Info.Position.Seq),
-		CaughtUp: status.CaughtUp, Pending: status.Pending, Rejected: status.Rejected,
+		CaughtUp: status.CaughtUp, Pending: status.Pending, Rejected: status.Rejected, Damaged: status.Info.Damaged,
 		RetryAt: c.wall(status.RetryAt), Code: status.Code, Reason: status.Reason,
 	}
 	if info.Module.IsZero() && info.Genesis != nil {
@@ -220,13 +222,14 @@ func repeated(events []space.Event) (id space.ULID, twice bool) {
 	return space.ULID{}, false
 }
 
-// Read returns committed records with numbers above after: up to limit of them and about maxBytes bytes.
+// Read returns committed records with numbers above after: up to limit of them and about maxBytes bytes. Where the next
+// one is damaged it fails with [ErrDamaged], and the server is asked for it again.
 func (s *Space) Read(ctx context.Context, after uint64, limit, maxBytes int) (records []space.Record, err error) {
 	err = s.client.read(ctx, func(store Store) (err error) {
 		records, err = store.Read(ctx, s.id, after, limit, maxBytes)
 		return err
 	})
-	return records, err
+	return records, s.client.damaged(s.id, err)
 }
 
 // ReadEncoded is [Space.Read] for records in wire encoding, one after the other; it returns also how many they are and
@@ -237,7 +240,7 @@ func (s *Space) ReadEncoded(ctx context.Context, after uint64, limit, maxBytes i
 			records, count, last, err = store.ReadEncoded(ctx, s.id, after, limit, maxBytes)
 			return err
 		})
-		return records, count, last, err
+		return records, count, last, s.client.damaged(s.id, err)
 	}
 	decoded, err := s.Read(ctx, after, limit, maxBytes)
 	last = after
@@ -247,13 +250,19 @@ func (s *Space) ReadEncoded(ctx context.Context, after uint64, limit, maxBytes i
 	return records, len(decoded), last, err
 }
 
-// ReadBefore returns the newest committed records with numbers below before, ascending.
+// ReadBefore returns the newest committed records with numbers below before, ascending. It fails like [Space.Read], and
+// also while those just below before are being fetched again.
 func (s *Space) ReadBefore(ctx context.Context, before uint64, limit, maxBytes int) (records []space.Record, err error) {
 	err = s.client.read(ctx, func(store Store) (err error) {
 		records, err = store.ReadBefore(ctx, s.id, before, limit, maxBytes)
 		return err
 	})
-	return records, err
+	if n := len(records); err == nil && before > 1 && (n == 0 || records[n-1].Seq+1 < before) {
+		if info := s.Info(); before <= max(info.Position.Seq, info.Damaged)+1 {
+			return nil, fmt.Errorf("records below %d are not here: %w", before, ErrDamaged)
+		}
+	}
+	return records, s.client.damaged(s.id, err)
 }
 
 // EventsOptions selects what [Space.Events] yields.
@@ -263,8 +272,8 @@ type EventsOptions struct {
 	Live  bool   // wait for more at the end instead of stopping
 }
 
-// Events yields committed records in order, each once. With Live it ends when ctx does or the client closes. An
-// error is yielded once, at the end.
+// Events yields committed records in order, each once. With Live it ends when ctx does or the client closes, and waits
+// where a record is damaged until it is here again. An error is yielded once, at the end.
 func (s *Space) Events(ctx context.Context, options EventsOptions) iter.Seq2[space.Record, error] {
 	return func(yield func(space.Record, error) bool) {
 		changed := make(chan struct{}, 1)
@@ -282,7 +291,7 @@ func (s *Space) Events(ctx context.Context, options EventsOptions) iter.Seq2[spa
 		after, left := options.After, options.Limit
 		for {
 			records, err := s.Read(ctx, after, 256, 256<<10)
-			if err != nil {
+			if err != nil && !(options.Live && errors.Is(err, ErrDamaged)) {
 				yield(space.Record{}, fmt.Errorf("read events: %w", err))
 				return
 			}

@@ -49,7 +49,7 @@ func (c *Client) Status() Status {
 		case c.obstacle != nil:
 			status.Code, status.Reason, status.Storage = wire.CodeStorageFailed, c.obstacle.Error(), "degraded"
 		}
-		if s.Code == wire.CodeQuota || s.Code == wire.CodeStorageFailed {
+		if s.Code == wire.CodeQuota || s.Code == wire.CodeStorageFailed || s.Damaged > 0 {
 			status.Storage = "degraded"
 		}
 	})

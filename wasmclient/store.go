@@ -44,11 +44,12 @@ type Store interface {
 
 	// Read reads committed records with numbers above after, ascending, without holes: up to limit records and about
 	// maxBytes bytes (see [space.Record.Size]), at least one where there is any. A result may end inside a
-	// transaction. It ends before a hole, and begins after one where the record that follows after is not here.
+	// transaction. It ends before a hole, and begins after one where the record that follows after is not here. It ends
+	// before what is damaged too, and fails with [ErrDamaged] where that is what would come next.
 	Read(ctx context.Context, id space.ID, after uint64, limit, maxBytes int) ([]space.Record, error)
 
 	// ReadBefore reads up to limit committed records with numbers below before, ascending: the newest ones. Like
-	// Read it returns no hole, but may end below one.
+	// Read it returns no hole, but may end below one, and treats damage alike.
 	ReadBefore(ctx context.Context, id space.ID, before uint64, limit, maxBytes int) ([]space.Record, error)
 
 	// Close releases the store. Methods called afterwards fail with [ErrStoreClosed].

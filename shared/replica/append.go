@@ -15,6 +15,7 @@ type appendOperation struct {
 	retry       space.ULID
 	discard     space.ULID
 	pin         *bool
+	damaged     uint64
 }
 
 func (o *appendOperation) size() int {
@@ -146,6 +147,8 @@ func (o *appendOperation) addTo(part *SpaceCommit, stamp space.ULID) {
 		part.Discard = append(part.Discard, o.discard)
 	case o.pin != nil:
 		part.SetPinned = o.pin // the last one counts
+	case o.damaged > 0:
+		part.SetDamaged = &o.damaged
 	}
 }
 
@@ -225,6 +228,11 @@ func (l *appendLane) applied(r *Replica, part *SpaceCommit, operations []appendO
 	if part.SetPinned != nil && !older {
 		s.info.Pinned = *part.SetPinned
 		r.watchIdle()
+	}
+	if part.SetDamaged != nil && !older {
+		s.info.SetDamaged(part.SetDamaged)
+		r.heal(s)
+		r.statusChanged()
 	}
 	if part.Insert != nil && s.known {
 		s.info.Merge(part.Insert) // it was known by its ID alone

@@ -21,6 +21,11 @@
 // they look at, that are pinned, and that have rows in the outbox; see pull.go. Of the others the directory alone tells.
 // A subscription that nothing needs any more ends after half a minute to a minute.
 //
+// # What cannot be read any more
+//
+// A replica that finds damaged records notes so in the store. Nothing but a [SpaceCommit] with Cut takes a position back,
+// by the tab that leads and only when the server has shown that it has the records; see heal.go. The outbox stays as it is.
+//
 // # Order of things
 //
 // A frame that depends on something stored is sent only after the commit was reported done: an event is pushed

@@ -153,6 +153,7 @@ func (r *Replica) events(f *wire.Events, size int) {
 	feed.inbox = append(feed.inbox, b)
 	feed.bad = 0
 	r.lastSync = r.now
+	r.heal(s)
 	r.sync.dirty(r, s)
 	r.wantPush(s)
 }
@@ -179,6 +180,7 @@ func (r *Replica) caughtUp(f *wire.CaughtUp) {
 	}
 	s.feed.answered, s.feed.caughtUp, s.feed.again = true, true, false
 	r.lastSync = r.now
+	r.heal(s)
 	r.dropWithdrawn(s, false)
 	r.lookForDoubtful(s)
 	r.wantPush(s)

@@ -122,7 +122,7 @@ func (r *Replica) writeOff(s *spaceState, found int) (gone int) {
 
 // sure reports whether a transaction of which there is no trace here is not in the server's log either.
 func (r *Replica) sure(s *spaceState, id space.ULID) bool {
-	return !s.doubtful[id] || !r.config.Sync || s.complete()
+	return s.info.Damaged == 0 && (!s.doubtful[id] || !r.config.Sync || s.complete())
 }
 
 // complete reports whether everything that the server has of a space is stored here.

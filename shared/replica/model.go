@@ -70,13 +70,14 @@ func (s *modelSpace) clone() *modelSpace {
 var (
 	errSpaceTwice  = errors.New("replica: a commit names a space twice")
 	errBadRecords  = errors.New("replica: a commit's records do not follow on Expect or do not end at Position")
+	errBadCut      = errors.New("replica: a commit takes a position back without a cut, or cuts without going back")
 	errBadAppend   = errors.New("replica: an appended row has no id or another one than its transaction")
 	errBadMark     = errors.New("replica: a mark is neither accepted nor waiting")
 	errBadEncoding = errors.New("replica: a commit's records are not what First and Last say")
 )
 
 // Check tells whether c is something that a store can apply at all: each space named once, rows named by their
-// transactions, records that begin after Expect and end at Position. It does not read the records.
+// transactions, records that begin after Expect and end at Position, no way back but a cut. It does not read the records.
 // Every store calls it first.
 func (c *Commit) Check() error {
 	seen := make(map[space.ID]struct{}, len(c.Spaces))
@@ -99,6 +100,10 @@ func (c *Commit) Check() error {
 		if len(s.Records) > 0 && (s.Expect == nil || s.Position == nil || s.First != s.Expect.Seq+1 ||
 			s.Last < s.First || s.Position.Seq != s.Last) {
 			return errBadRecords
+		}
+		back := s.Expect != nil && s.Position != nil && s.Position.Seq < s.Expect.Seq
+		if back != s.Cut || s.Cut && len(s.Records) > 0 {
+			return errBadCut
 		}
 	}
 	return nil
@@ -210,6 +215,7 @@ func (m *Model) applySpace(sc *SpaceCommit, run []space.Record, keys []uint64) [
 	if !sc.SetModule.IsZero() {
 		s.info.Module = sc.SetModule
 	}
+	s.info.SetDamaged(sc.SetDamaged)
 
 	for i := range sc.Append {
 		keys = append(keys, m.appendRow(s, &sc.Append[i]))
@@ -237,6 +243,10 @@ func (m *Model) applySpace(sc *SpaceCommit, run []space.Record, keys []uint64) [
 		delete(s.rejected, id)
 	}
 
+	if sc.Cut {
+		i, _ := slices.BinarySearchFunc(s.records, sc.Position.Seq+1, compareSeq)
+		s.records = slices.Clip(s.records[:i]) // clones have those behind it
+	}
 	s.records = append(s.records, run...)
 	if sc.Position != nil {
 		s.info.Position = *sc.Position
@@ -262,6 +272,17 @@ func (info *SpaceInfo) Merge(insert *SpaceInfo) {
 	}
 	info.Created = info.Created || insert.Created
 	info.Head = max(info.Head, insert.Head)
+}
+
+// SetDamaged is what [SpaceCommit.SetDamaged] does to a row.
+func (info *SpaceInfo) SetDamaged(to *uint64) {
+	switch {
+	case to == nil:
+	case *to == 0:
+		info.Damaged = 0
+	default:
+		info.Damaged = max(info.Damaged, *to)
+	}
 }
 
 func (info *SpaceInfo) fillGenesis(insert *SpaceInfo) {

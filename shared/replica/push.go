@@ -391,7 +391,7 @@ func (r *Replica) accepted(s *spaceState, e *entry, at space.Position) {
 	e.State, e.Position, e.Code, e.Reason = Accepted, at, 0, ""
 	r.conn.setup = false
 	r.decide(s, e.ID, Decided{Outcome: Synced, Position: at})
-	if at.Seq <= s.info.Position.Seq {
+	if at.Seq <= s.stored() {
 		r.sync.settle(r, s, e) // its records are stored here already
 	} else {
 		r.sync.mark(r, s, e)

@@ -158,8 +158,16 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 		if created != nil {
 			s.info.Created = *created
 		}
-		if before.Position.Seq > s.info.Position.Seq {
-			s.info.Position = before.Position // the store never goes back; this is an older answer
+		switch back := before.Position.Seq > s.info.Position.Seq; {
+		case back && (len(s.ahead) > 0 || !s.info.healing()):
+			s.info.Position = before.Position // only damage takes the store back; this is an older answer
+		case back:
+			s.feed.stale = true // another tab that syncs found damage
+		case len(s.ahead) > 0 && before.healing():
+			s.info.Position, s.info.Damaged = before.Position, before.Damaged // read before this tab's cut, perhaps
+		}
+		if s.info.healing() {
+			s.cut = nil // done, by whichever tab
 		}
 	}
 	s.unsure = len(s.ahead) > 0
@@ -200,6 +208,7 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 		default:
 			r.pull(s)
 		}
+		r.heal(s)
 		if s.feed.asked && !r.held(s) {
 			r.watchIdle()
 		}

@@ -107,6 +107,9 @@ type spaceState struct {
 	outdated uint64   // memory lacks something that the store has from this version on; 0: it does not
 	unsure   bool     // another tab may have appended before what this one did: push nothing until that is known
 
+	checking bool            // what is stored is being looked through for damage
+	cut      *space.Position // below damage: where the store is to be taken back to, from now until it is stored
+
 	// problem stops sync of this space until the next connection or for ever; reason is for people.
 	problem Code
 	reason  string
@@ -213,6 +216,10 @@ func (r *Replica) Step(now uint64, input Input) Effects {
 		r.watchFor(in)
 	case Lost:
 		r.lost(in.Loaded)
+	case Damaged:
+		r.damaged(in)
+	case Checked:
+		r.checked(in)
 	case Closing:
 		r.appends.closing = true
 	case Hint:
@@ -335,7 +342,7 @@ func (r *Replica) stopSync(reason string) {
 	r.sync.reset()
 	r.clearQueues()
 	for _, s := range r.spaces {
-		s.pending = pending{}
+		s.pending, s.cut = pending{}, nil
 		s.resetConnection()
 	}
 	r.statusChanged()

@@ -29,6 +29,7 @@ type Status struct {
 	Undurable     int    // transactions that are not on the disk yet
 	Rejected      int    // transactions in the rejected store
 	CatchingUp    int    // spaces whose newest records are still to come
+	Damaged       int    // spaces some of whose records cannot be read until they were fetched again
 	RetryAt       uint64 // when spaces may be created again, by the clock of Step; 0: now
 	DialAt        uint64 // when it connects again while it is offline, by the clock of Step; 0: not waiting
 	LastSync      uint64 // when the server last said something of a space, by the clock of Step; 0: not yet
@@ -36,6 +37,8 @@ type Status struct {
 	Code          Code   // why the connection ended last, or what the store failed with
 	Reason        string
 }
+
+const damagedReason = "some of what is stored here cannot be read; the server is asked for it again"
 
 // Status returns what the replica says of itself now. It looks at every space: call it for people, not in a loop.
 func (r *Replica) Status() Status {
@@ -65,6 +68,9 @@ func (r *Replica) Status() Status {
 		status.Code, status.Reason = wire.CodeStorageFailed, r.appends.reason
 	}
 	for _, s := range r.spaces {
+		if s.info.Damaged > 0 {
+			status.Damaged++
+		}
 		status.Pending += s.outboxCount
 		status.Rejected += s.rejected
 		if s.creates() {
@@ -73,6 +79,9 @@ func (r *Replica) Status() Status {
 		if s.feed.asked && !s.feed.caughtUp {
 			status.CatchingUp++
 		}
+	}
+	if status.Damaged > 0 && status.Code == 0 {
+		status.Code, status.Reason = wire.CodeDamaged, damagedReason
 	}
 	return status
 }
@@ -134,6 +143,9 @@ func (r *Replica) Space(id space.ID) SpaceStatus {
 	status := SpaceStatus{
 		Space: id, Known: s.known, Info: s.info, Pending: s.outboxCount, Rejected: s.rejected,
 		CaughtUp: s.feed.caughtUp, Code: s.problem, Reason: s.reason, RetryAt: s.push.retryAt,
+	}
+	if status.Code == 0 && s.info.Damaged > 0 {
+		status.Code, status.Reason = wire.CodeDamaged, damagedReason
 	}
 	if status.Code == 0 {
 		for _, e := range s.entries {

@@ -104,6 +104,18 @@ type Watch struct {
 // Answers to what was asked of the store before must not come after it.
 type Lost struct{ Loaded *Loaded }
 
+// Damaged tells that something stored of a space's records cannot be read as what it should be.
+type Damaged struct{ Space space.ID }
+
+// Checked answers one of Effects.Check. What is stored up to Sound, the end of a transaction, is what the server once
+// sent, for sure; Damaged tells that it is not all that the replica should have.
+type Checked struct {
+	Space   space.ID
+	Sound   space.Position
+	Damaged bool
+	Err     error
+}
+
 // Closing tells that the tab is about to go: what the store fails to take from now on is not tried again.
 type Closing struct{}
 
@@ -182,6 +194,8 @@ func (Looking) input()      {}
 func (WhoLooks) input()     {}
 func (Watch) input()        {}
 func (Lost) input()         {}
+func (Damaged) input()      {}
+func (Checked) input()      {}
 func (Closing) input()      {}
 func (Hint) input()         {}
 func (Poll) input()         {}
@@ -220,6 +234,7 @@ type Effects struct {
 	Refresh     []space.ID
 	ReadRows    []ReadRowsEffect
 	ReadIDs     []ReadIDsEffect
+	Check       []space.ID // read all records stored of these spaces and fold the chain over them; Checked answers
 	Hangup      string     // close the socket, with this reason, if not empty; nothing of it is reported any more
 	Dial        bool       // open a socket
 	Send        [][]byte   // messages, to be split into parts by the shell

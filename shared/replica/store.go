@@ -28,6 +28,9 @@ type SpaceInfo struct {
 	Module           digest.Digest // the module that judges now; zero: the genesis says
 	Head             uint64        // where the server's log ended when the directory last told; a hint, mostly stale
 	Pinned           bool          // kept up to date even while nobody looks at it
+	// Damaged, when not zero, tells that the records up to this number were stored here and cannot all be read: some are
+	// damaged, or, where Position is below, were given up and are being fetched again.
+	Damaged uint64
 }
 
 // OutboxState is where a transaction in the outbox stands.
@@ -130,6 +133,8 @@ type SpaceCommit struct {
 	SetPinned *bool
 	// SetModule overwrites Module when not zero.
 	SetModule digest.Digest
+	// SetDamaged changes Damaged when not nil: 0 clears it, anything else raises it to at least that.
+	SetDamaged *uint64
 
 	// Append adds rows to the end of the outbox in this order; Key is the store's to give. A row whose (space, id)
 	// is there already, or among the rejected, is left as it is, which counts as success: it was appended before. Author and Size are
@@ -155,6 +160,9 @@ type SpaceCommit struct {
 	Records     []byte
 	First, Last uint64
 	Position    *space.Position
+	// Cut takes the space back to Position, the end of an earlier transaction below Expect, and deletes the records
+	// behind it. It is the only way in which a position goes back, and comes without records.
+	Cut bool
 	// Settle deletes outbox rows whose records are stored now, in whatever state they are.
 	Settle []space.ULID
 }

@@ -23,7 +23,8 @@ type story struct {
 	refresh []space.ID
 	rows    []replica.ReadRowsEffect
 	ids     []replica.ReadIDsEffect
-	survey  *uint64 // the change after which the store is being surveyed
+	checks  []space.ID // of what is stored
+	survey  *uint64    // the change after which the store is being surveyed
 	looking []space.ID
 	asks    bool // it asked what others look at
 	dial    bool
@@ -98,7 +99,7 @@ func newStory(t *testing.T) *story {
 func (s *story) reload() {
 	s.core = replica.New(replica.Config{Sync: true, ClientVersion: "1", Rand: steady{}, Credit: 1000}, s.store.Load())
 	s.commits, s.refresh, s.rows, s.ids, s.sent, s.pushes, s.notices = nil, nil, nil, nil, nil, nil, nil
-	s.survey, s.looking, s.asks, s.dial, s.down, s.hangup = nil, nil, false, false, false, ""
+	s.checks, s.survey, s.looking, s.asks, s.dial, s.down, s.hangup = nil, nil, nil, false, false, false, ""
 	for _, name := range s.opened {
 		s.step(replica.Open{Space: idOf(name)})
 	}
@@ -111,6 +112,7 @@ func (s *story) step(in replica.Input) {
 	s.refresh = append(s.refresh, e.Refresh...)
 	s.rows = append(s.rows, e.ReadRows...)
 	s.ids = append(s.ids, e.ReadIDs...)
+	s.checks = append(s.checks, e.Check...)
 	if e.Survey {
 		s.survey = &e.SurveyAfter
 	}

@@ -40,6 +40,7 @@ type pending struct {
 	rejects       []Rejection
 	settle        []space.ULID
 	dropWithdrawn []space.ULID
+	sound         bool // nothing is damaged, contrary to what was noted
 }
 
 // syncCommit is a commit under way, with what is needed to finish it.
@@ -151,7 +152,11 @@ func (l *syncLane) gather(r *Replica, c *syncCommit) {
 		s := l.queue[0]
 		l.queue = l.queue[1:]
 		s.pending.queued = false
-		r.trimInbox(s)
+		if s.cut != nil {
+			r.dropInbox(s) // what follows is asked for again, with what is below it
+		} else {
+			r.trimInbox(s)
+		}
 		part, size, credit := l.part(s, commitBytes-total)
 		total += size
 		if len(s.feed.inbox) > 0 || len(s.pending.marks) > 0 {
@@ -184,6 +189,10 @@ func (l *syncLane) part(s *spaceState, room int) (*SpaceCommit, int, uint64) {
 		Space: s.id, Insert: p.insert, SetCreated: p.setCreated,
 		DropWithdrawn: p.dropWithdrawn, Reject: p.rejects, Settle: p.settle,
 	}
+	if s.cut != nil {
+		from := s.info.Position
+		part.Expect, part.Position, part.Cut, part.SetDamaged = &from, s.cut, true, &from.Seq
+	}
 	var credit uint64
 	taken, size := 0, 0
 	for ; taken < len(s.feed.inbox); taken++ {
@@ -209,6 +218,9 @@ func (l *syncLane) part(s *spaceState, room int) (*SpaceCommit, int, uint64) {
 	if len(s.feed.inbox) == 0 {
 		s.feed.inbox = nil
 	}
+	if p.sound || s.info.healing() && part.Position != nil && part.Position.Seq >= s.info.Damaged {
+		part.SetDamaged = new(uint64)
+	}
 	settled := make(map[space.ULID]bool, len(part.Settle))
 	for _, id := range part.Settle {
 		settled[id] = true
@@ -224,7 +236,7 @@ func (l *syncLane) part(s *spaceState, room int) (*SpaceCommit, int, uint64) {
 		part.Mark = append(part.Mark, m)
 		size += rowCost
 	}
-	if part.Insert == nil && part.SetCreated == nil && len(part.Records)+len(part.Settle)+len(part.Mark)+len(part.Reject)+len(part.DropWithdrawn) == 0 {
+	if part.Insert == nil && part.SetCreated == nil && part.SetDamaged == nil && len(part.Records)+len(part.Settle)+len(part.Mark)+len(part.Reject)+len(part.DropWithdrawn) == 0 {
 		return nil, 0, 0
 	}
 	return &part, size, credit
@@ -282,6 +294,7 @@ func (l *syncLane) applied(r *Replica, s *spaceState, part *SpaceCommit, version
 		s.info.Position = *part.Position
 	}
 	s.known = true
+	r.healed(s, part)
 	for _, id := range part.Settle {
 		position := s.info.Position
 		if e := s.byID[id]; e != nil && e.last != 0 {
@@ -332,7 +345,7 @@ func (l *syncLane) stale(r *Replica, c *syncCommit, epoch uint64) {
 		}
 		// What this commit carried is lost to memory, not to the world: the records are asked for again, and pushing
 		// everything again brings the verdicts again.
-		s.feed.stale = true
+		s.feed.stale, s.cut = true, nil
 		s.push.rewind(1)
 		r.dropInbox(s)
 		for _, e := range s.entries {

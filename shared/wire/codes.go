@@ -84,6 +84,7 @@ const (
 	CodeBadArchive       Code = 214 // the file is no archive, or was cut short or damaged
 	CodeReplicaLost      Code = 215 // the browser or its user deleted what was stored on this device
 	CodeModuleDiverged   Code = 216 // the module here makes other tables of the log than the server's
+	CodeDamaged          Code = 217 // something stored on this device cannot be read any more
 
 	// CodeModuleOwn is what the numbers are added to that a space's module refuses with, 1 to 65,535.
 	CodeModuleOwn Code = 1 << 16
@@ -115,7 +116,7 @@ var codeNames = map[Code]string{
 	CodeInsecureContext: "insecure_context", CodeBuildMismatch: "build_mismatch", CodeBadArgument: "bad_argument",
 	CodeNoSuchSpace: "no_such_space", CodeStorageFailed: "storage_failed", CodeNotFound: "not_found",
 	CodeBadServerMessage: "bad_server_message", CodeBadArchive: "bad_archive",
-	CodeReplicaLost: "replica_lost", CodeModuleDiverged: "module_diverged",
+	CodeReplicaLost: "replica_lost", CodeModuleDiverged: "module_diverged", CodeDamaged: "damaged",
 }
 
 // Codes returns every known code with its name, for documents and tests.

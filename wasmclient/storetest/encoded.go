@@ -53,11 +53,11 @@ func testEncoded(s *suite) {
 	if next != f.position.Seq {
 		s.Fatalf("reading went to number %d of %d", next, f.position.Seq)
 	}
-	// A position that is taken back is not the end of what can be read.
+	// What was kept of records that are given up is not read.
 	back := f.position
 	h.read(f.id, next-10, 3, 1<<20)
 	back.Seq -= 5
-	h.change(replica.SpaceCommit{Space: f.id, Expect: &f.position, Position: &back})
+	h.change(replica.SpaceCommit{Space: f.id, Expect: &f.position, Position: &back, Cut: true})
 	h.read(f.id, next-7, 3, 1<<20)
 	h.read(f.id, next-4, 10, 1<<20)
 }

@@ -172,7 +172,7 @@ func infoText(info *replica.SpaceInfo) string {
 	if info.Genesis != nil {
 		genesis = wire.AppendGenesis(nil, info.Genesis)
 	}
-	return fmt.Sprintf("genesis %x signature %x created %v pinned %v module %v %v", genesis, info.GenesisSignature, info.Created, info.Pinned, info.Module, info.Position)
+	return fmt.Sprintf("genesis %x signature %x created %v pinned %v damaged %d module %v %v", genesis, info.GenesisSignature, info.Created, info.Pinned, info.Damaged, info.Module, info.Position)
 }
 
 func entryText(e *replica.Entry) string {

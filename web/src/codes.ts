@@ -64,6 +64,7 @@ export const codes = {
   214: "bad_archive",
   215: "replica_lost",
   216: "module_diverged",
+  217: "damaged",
 } as const;
 
 const ownModule = 1 << 16; // added to the numbers that a space's module refuses with

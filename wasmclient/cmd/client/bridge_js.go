@@ -460,7 +460,7 @@ func explain(err error) (code, reason string) {
 	case errors.Is(err, wasmclient.ErrReplicaLost):
 		return wire.CodeReplicaLost.String(), err.Error()
 	case errors.Is(err, wasmclient.ErrDamaged):
-		return wire.CodeStorageFailed.String(), err.Error()
+		return wire.CodeDamaged.String(), err.Error()
 	case errors.Is(err, wasmclient.ErrNewerStore):
 		return wire.CodeUpgradeRequired.String(), err.Error()
 	case errors.Is(err, wasmclient.ErrStoreClosed), errors.Is(err, context.Canceled):

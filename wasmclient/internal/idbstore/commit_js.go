@@ -67,10 +67,14 @@ type part struct {
 	counter uint64
 	added   map[*rowState]reply
 
+	damaged reply      // what SetDamaged raises
+	torn    js.Value   // the key of the segment that a cut goes through, or undefined
+	cursor  rawRequest // at it, perhaps
+
 	run    segment // its records
 	merged []segment
 	tail   []segment
-	old    rawRequest // values of merged
+	old    rawRequest // values of merged, or of torn
 }
 
 // commit runs a commit on a connection, and reports whether segments are merged in it. With apart none are.
@@ -108,7 +112,7 @@ func touched(c *replica.Commit) []string {
 		if len(sc.Append)+len(sc.Retry)+len(sc.Reject)+len(sc.Discard) > 0 {
 			add(storeRejected)
 		}
-		if len(sc.Records) > 0 {
+		if len(sc.Records) > 0 || sc.Cut {
 			add(storeSegments)
 		}
 	}
@@ -164,12 +168,12 @@ func (s *Store) apply(t *transaction, c *replica.Commit) (*replica.CommitResult,
 		return &replica.CommitResult{Stale: true, Epoch: epoch}, nil
 	}
 
-	merging := false
+	reading := false
 	for _, p := range parts {
-		merging = p.plan(t) || merging
+		reading = p.plan(t) || reading
+		t.merges = t.merges || len(p.merged) > 0
 	}
-	t.merges = merging
-	if merging {
+	if reading {
 		if err := t.turn(); err != nil {
 			return nil, err
 		}
@@ -273,6 +277,12 @@ func (t *transaction) ask(sc *replica.SpaceCommit) *part {
 			p.rows[id] = t.find(name, true)
 		}
 	}
+	if sc.SetDamaged != nil {
+		p.damaged = t.getMeta(damagedName(sc.Space))
+	}
+	if sc.Cut {
+		p.cursor = t.raw(false, storeSegments, "openKeyCursor", between([]any{p.key}, []any{p.key, float64(sc.Position.Seq) + 1}, false, true), "prev")
+	}
 	p.version = t.getMeta(versionName(sc.Space))
 	p.row = t.get(storeSpaces, p.name)
 	return p
@@ -292,6 +302,11 @@ func (p *part) read() error {
 		}
 	} else {
 		p.known = spaceRow{info: replica.SpaceInfo{Position: space.Start(p.Space)}}
+	}
+	if p.SetDamaged != nil {
+		if p.known.info.Damaged, err = decodeNumber(p.damaged.bytes()); err != nil {
+			return err
+		}
 	}
 	p.changes = rowChanges{
 		rows: map[space.ULID]*rowState{}, rejected: map[space.ULID]*replica.RejectedRow{}, write: map[space.ULID]bool{},
@@ -318,8 +333,11 @@ func (p *part) read() error {
 }
 
 // plan decides where the records go and reports whether segments must be read for that.
-func (p *part) plan(t *transaction) (merging bool) {
+func (p *part) plan(t *transaction) (reading bool) {
 	p.tail = p.known.tail
+	if p.Cut {
+		return p.planCut(t)
+	}
 	if len(p.Records) == 0 {
 		return false
 	}
@@ -353,9 +371,22 @@ func (p *part) write(t *transaction) error {
 	if !p.SetModule.IsZero() {
 		p.known.info.Module = p.SetModule
 	}
+	if p.SetDamaged != nil {
+		p.known.info.SetDamaged(p.SetDamaged)
+		if n := p.known.info.Damaged; n > 0 {
+			t.putMeta(damagedName(p.Space), appendNumber(n))
+		} else {
+			t.delete(storeMeta, js.ValueOf(damagedName(p.Space)))
+		}
+	}
 	p.changes.apply(p.SpaceCommit)
 	if len(p.Records) > 0 {
 		if err := p.writeRecords(t); err != nil {
+			return err
+		}
+	}
+	if p.Cut {
+		if err := p.writeCut(t); err != nil {
 			return err
 		}
 	}

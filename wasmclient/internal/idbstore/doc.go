@@ -10,8 +10,9 @@
 // values, each of which begins with a format byte, and in meta's min_reader and min_writer: a Skerry that is too
 // old for them writes nothing.
 //
-//	meta        name -> value; version/<space> -> counter; pinned/<space>, of those that are; changes -> the number of
-//	            the last commit that touched a space, and which spaces the last ones touched (see changes.go)
+//	meta        name -> value; version/<space> -> counter; pinned/<space>, of those that are; damaged/<space> -> up to
+//	            where records were that cannot all be read; changes -> the number of the last commit that touched a
+//	            space, and which spaces the last ones touched (see changes.go)
 //	spaces      SpaceID -> genesis, signature, created, position, module, the newest segments
 //	outbox      generated key, which is outbox order -> {space, id, row}; unique index by [space, id]
 //	rejected    [SpaceID, id] -> row, code, reason, by

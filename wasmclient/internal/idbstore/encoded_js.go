@@ -212,7 +212,9 @@ func (t *transaction) readEncoded(id space.ID, p *page) ([]stretch, error) {
 		more, behind := true, uint64(0)
 		for i := range got {
 			s, err := index(values.Index(i))
-			if err != nil {
+			if err != nil && p.count > 0 {
+				return kept, nil // told when it is next
+			} else if err != nil {
 				return nil, err
 			}
 			seen, bytes, behind = seen+1, bytes+len(s.bytes), s.next()

@@ -44,6 +44,7 @@ type loading struct {
 	ids, rows       js.Value // of spaces, in the order of IDs
 	names, versions js.Value // of versions in meta, in the order of IDs
 	pinned          js.Value // names
+	damaged         map[space.ID]uint64
 }
 
 func (t *transaction) load() (*loading, error) {
@@ -68,7 +69,7 @@ func (t *transaction) load() (*loading, error) {
 		return nil, err
 	}
 	l := &loading{
-		outbox: counts, rejected: map[space.ID]int{}, ids: ids.result(), rows: rows.result(),
+		outbox: counts, rejected: map[space.ID]int{}, damaged: map[space.ID]uint64{}, ids: ids.result(), rows: rows.result(),
 		names: names.result(), versions: values.result(), pinned: pinned.result(),
 	}
 	for _, requests := range few {
@@ -86,10 +87,14 @@ func (t *transaction) load() (*loading, error) {
 	return l, nil
 }
 
-// take takes one value of meta that is not of a space.
+// take takes one value of meta that not each space has.
 func (l *loading) take(name string, value []byte) (err error) {
 	var text []byte
 	meta := &l.loaded.Meta
+	if id, ok := spaceOf(damagedPrefix, name); ok {
+		l.damaged[id], err = decodeNumber(value)
+		return err
+	}
 	switch name {
 	case metaEpoch:
 		meta.Epoch, err = decodeNumber(value)
@@ -172,6 +177,7 @@ func (l *loading) decode(ctx context.Context) error {
 	}
 	for i := range spaces {
 		spaces[i].Info.Pinned = pinned[spaces[i].Space]
+		spaces[i].Info.Damaged = l.damaged[spaces[i].Space]
 	}
 	l.loaded.Spaces = spaces
 	return nil

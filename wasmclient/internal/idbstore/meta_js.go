@@ -11,7 +11,8 @@ import (
 const version = 1
 
 // The names in meta. The counters of spaces are under versionPrefix and the space's digest in hexadecimal; under
-// pinnedPrefix and the same there is something for spaces that are pinned.
+// pinnedPrefix and the same there is something for spaces that are pinned, under damagedPrefix the number of
+// [replica.SpaceInfo] for those that are damaged.
 const (
 	metaEpoch     = "epoch"
 	metaIdentity  = "identity"
@@ -23,11 +24,14 @@ const (
 	metaMinWriter = "min_writer"
 	versionPrefix = "version/"
 	pinnedPrefix  = "pinned/"
+	damagedPrefix = "damaged/"
 )
 
 func versionName(id space.ID) string { return versionPrefix + id.String() }
 
 func pinnedName(id space.ID) string { return pinnedPrefix + id.String() }
+
+func damagedName(id space.ID) string { return damagedPrefix + id.String() }
 
 // spaceOf returns the space of a name in meta that begins so.
 func spaceOf(prefix, name string) (space.ID, bool) {

@@ -38,7 +38,7 @@ func (s *Store) Refresh(ctx context.Context, id space.ID) (*replica.Snapshot, er
 		snapshot = &replica.Snapshot{Space: id, Info: replica.SpaceInfo{Position: space.Start(id)}}
 		key := t.c.inKey(id)
 		epoch, counter, row := t.getMeta(metaEpoch), t.getMeta(versionName(id)), t.get(storeSpaces, jsbind.FromBytes(id[:]))
-		pinned := t.getMeta(pinnedName(id))
+		pinned, damaged := t.getMeta(pinnedName(id)), t.getMeta(damagedName(id))
 		refused := t.getAll(storeRejected, within(key), 0)
 		var err error
 		if snapshot.Outbox, err = t.entries(key); err != nil { // waits for what was asked above too
@@ -60,11 +60,19 @@ func (s *Store) Refresh(ctx context.Context, id space.ID) (*replica.Snapshot, er
 			}
 			snapshot.Known, snapshot.Info = true, known.info
 			snapshot.Info.Pinned = !pinned.value().IsUndefined()
+			if snapshot.Info.Damaged, err = decodeNumber(damaged.bytes()); err != nil {
+				return err
+			}
 		}
 		return nil
 	}, storeMeta, storeSpaces, storeOutbox, storeRejected)
 	if err != nil {
 		return nil, err
+	}
+	if snapshot.Info.Damaged > 0 { // what is kept of it may be damaged, or given up
+		s.mu.Lock()
+		s.recent.drop()
+		s.mu.Unlock()
 	}
 	return snapshot, nil
 }

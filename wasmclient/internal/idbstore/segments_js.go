@@ -63,7 +63,9 @@ func (t *transaction) readForward(id space.ID, after uint64, limit, maxBytes int
 		got := values.Length()
 		for i := range got {
 			found, size, err := decodeRecords(id, values.Index(i))
-			if err != nil {
+			if err != nil && count > 0 {
+				return join(parts, count), nil // what is damaged is told when it is next
+			} else if err != nil {
 				return nil, err
 			}
 			seen, bytes = seen+1, bytes+size
@@ -155,6 +157,9 @@ func (t *transaction) readBackward(id space.ID, before uint64, limit, maxBytes i
 			}
 			for i := ask - 1; i >= 0; i-- {
 				found, _, err := decodeRecords(id, request.result().Index(i))
+				if err != nil && count > 0 {
+					return joinBackward(parts, count), nil
+				}
 				if err != nil {
 					return nil, err
 				}
@@ -231,11 +236,13 @@ func decodeRecords(id space.ID, value js.Value) ([]space.Record, int, error) {
 		return nil, 0, fmt.Errorf("read a segment of space %v: %w", id, err)
 	}
 	records, err := wire.DecodeRecords(encoded)
-	if err == nil && len(records) == 0 {
-		err = errCorrupt
+	for i := range records {
+		if records[i].Seq != records[0].Seq+uint64(i) {
+			err = errCorrupt
+		}
 	}
-	if err != nil {
-		return nil, 0, fmt.Errorf("read a segment of space %v: %w", id, err)
+	if err != nil || len(records) == 0 {
+		return nil, 0, fmt.Errorf("read a segment of space %v: %w", id, errCorrupt)
 	}
 	return records, len(encoded), nil
 }

@@ -278,6 +278,41 @@ func TestDamagedSegment(t *testing.T) {
 	if _, _, _, err := s.ReadEncoded(t.Context(), testSpace, 1, 1, 1<<20); !errors.Is(err, wasmclient.ErrDamaged) {
 		t.Fatalf("read encoded what is damaged: %v", err)
 	}
+	// Around it everything is read.
+	if records, err := s.Read(t.Context(), testSpace, 0, 1000, 1<<20); err != nil || len(records) != 1 {
+		t.Fatalf("below the damage are %d records, %v", len(records), err)
+	}
+	if _, n, last, err := s.ReadEncoded(t.Context(), testSpace, 0, 1000, 1<<20); err != nil || n != 1 || last != 1 {
+		t.Fatalf("below the damage are %d encoded records to %d, %v", n, last, err)
+	}
+	if records, err := s.ReadBefore(t.Context(), testSpace, 1000, 1000, 1<<20); err != nil || len(records) != 2*runsPerMerge+3 {
+		t.Fatalf("%d records are the newest, %v", len(records), err)
+	}
+}
+
+// TestTornRecords changes bytes within the records of a segment.
+func TestTornRecords(t *testing.T) {
+	s := openTest(t, freshName(t))
+	appendRecords(t, s, space.Start(testSpace), 3)
+	for _, records := range [][]byte{nil, {0xc1}, {0x9f, 1, 2}} {
+		err := s.run(t.Context(), func(conn *connection) error {
+			tx, err := conn.begin(idb.TransactionReadWrite, idb.DurabilityStrict, storeSegments)
+			if err != nil {
+				return err
+			}
+			tx.put(storeSegments, js.ValueOf([]any{conn.inKey(testSpace), 2, 2}), appendSegment(nil, testSpace, records))
+			return tx.commit()
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Read(t.Context(), testSpace, 1, 1, 1<<20); !errors.Is(err, wasmclient.ErrDamaged) {
+			t.Errorf("%x: %v", records, err)
+		}
+		if _, _, _, err := s.ReadEncoded(t.Context(), testSpace, 1, 1, 1<<20); !errors.Is(err, wasmclient.ErrDamaged) {
+			t.Errorf("%x encoded: %v", records, err)
+		}
+	}
 }
 
 // TestRoomIsKept refuses records when little room is left, and not what only this device has.
