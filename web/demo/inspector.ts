@@ -1,8 +1,9 @@
 // The inspector: one more tab of any replica of this origin, which shows what the library tells of it and what happens.
 // It reads through what package skerry exports, which is also at `skerry` in the browser's console; only which
 // databases there are and how many rows they have is asked of the browser itself.
-import { type Client, open } from "skerry";
+import { type Client, open, type Space } from "skerry";
 import { button, eachFrame, element, make, messageOf, setText, toast } from "./dom.js";
+import { nameOf } from "./format.js";
 import { SpaceView } from "./inspector/space.js";
 import { Spaces } from "./inspector/spaces.js";
 import { drawStanding, listenStorage } from "./inspector/standing.js";
@@ -139,10 +140,21 @@ class Page {
     this.#draw();
   }
 
+  /** Reads all that is stored of a space here, and says how it is. */
+  async #check(space: Space | undefined): Promise<void> {
+    if (!space) return;
+    const { seq, damage } = await space.check();
+    const events = `${seq} ${seq === 1 ? "event" : "events"}`;
+    const text = damage ? `Damaged behind ${events}: ${damage}. It is fetched again.` : `All is well: ${events}`;
+    toast(text);
+    this.#timeline.add("status", `${nameOf(space.info())} was checked. ${text}`, damage ? "bad" : "");
+  }
+
   #listenExport(): void {
     const file = element<HTMLInputElement>("import-file");
     element("export").replaceWith(button("Export", () => save(this.#client, undefined)));
     element("space-export").replaceWith(button("Export", () => save(this.#client, this.#view?.space.id)));
+    element("space-check").replaceWith(button("Check", () => this.#check(this.#view?.space)));
     element("import").addEventListener("click", () => file.click());
     file.addEventListener("change", async () => {
       const [chosen] = file.files ?? [];

@@ -26,7 +26,7 @@ const titles: Record<Connection, [Tone, string]> = {
 
 const storages: Partial<Record<Status["storage"]["state"], string>> = {
   blocked: "Another tab blocks this browser's storage: nothing written now is safe yet",
-  degraded: "This device's storage is full or fails",
+  degraded: "This device's storage is full, fails or is damaged",
   memory: "This browser keeps nothing: all is gone when the page is closed",
   replica_lost: "This device's copy was deleted",
 };

@@ -41,6 +41,9 @@ test("the inspector shows a replica that another tab leads, writes into it, expo
     await page.waitForSelector("#rejected li:has-text('too_large')");
     await page.waitForSelector("#timeline .bad:has-text('too_large')");
 
+    await page.click("#space button:text('Check')");
+    await page.waitForSelector("#timeline li:has-text('All is well: 2 events')");
+
     // What it exports another device imports.
     const [download] = await Promise.all([page.waitForEvent("download"), page.click("#space button:text('Export')")]);
     const file = join(world.dir, "harbour.skerry");

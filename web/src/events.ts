@@ -128,8 +128,15 @@ export class EventIterator implements AsyncIterableIterator<EventRecord> {
       });
     }
     if (this.#reverse ? this.#cursor <= this.#after + 1 : this.#cursor + 1 >= this.#before) return false; // all is read
-    const bytes = await (this.#ahead ?? this.#read(this.#left));
+    const reading = this.#ahead ?? this.#read(this.#left);
     this.#ahead = undefined;
+    let bytes: Uint8Array | undefined;
+    try {
+      bytes = await reading;
+    } catch (error) {
+      if (this.#live && error instanceof SkerryError && error.code === "damaged") return false; // it is fetched again
+      throw error;
+    }
     if (this.#closed || !bytes || bytes.length === 0) return false;
     let records: EventRecord[];
     if (this.#reverse) {

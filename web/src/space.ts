@@ -96,7 +96,8 @@ export class Space {
   /**
    * Iterates over committed events, from this device's own copy. It reads batches of 256 events, of up to 1,024 as it
    * goes on, and of about 256 KiB at most, forward one such batch ahead; leaving the loop or the signal frees them. With
-   * `live` it goes on as events arrive.
+   * `live` it goes on as events arrive. Where the next event is damaged on this device it throws `damaged`, or waits
+   * with `live`, until the server has sent it again.
    */
   events(options: EventsOptions = {}): EventIterator {
     const client = this.#client;
@@ -123,7 +124,8 @@ export class Space {
 
   /**
    * Reads all of this device's copy and folds the chain over it, which covers every byte of every event. `seq` is up to
-   * where it is whole and readable; `damage` says what is wrong, and is empty where nothing is.
+   * where it is whole and readable; `damage` says what is wrong, and is empty where nothing is. What is damaged is fetched
+   * again as soon as the server can be reached.
    */
   async check(): Promise<{ seq: number; damage: string }> {
     return decodeCheck((await this.#client.call("check", this.id))!);

@@ -141,7 +141,7 @@ export interface Status {
 export interface Storage {
   /**
    * `blocked`: another tab keeps everybody waiting for the database, and what is written is not durable meanwhile.
-   * `degraded`: it is full, or fails. `memory`: the browser gives none, and all is gone with the page.
+   * `degraded`: it is full, fails, or something in it cannot be read. `memory`: the browser gives none, and all is gone with the page.
    * `replica_lost`: the replica was deleted under the page.
    */
   readonly state: "ok" | "blocked" | "degraded" | "memory" | "replica_lost";
