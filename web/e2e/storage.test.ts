@@ -214,3 +214,78 @@ test("a worker that ends in the middle of its commits leaves all or nothing of e
     console.log(`${durable.length} of 300 were durable, ${found.length} found`);
   }),
 );
+
+/** Spoils bytes in the middle of the newest segment, as a bad sector does, and returns the number of its first event. */
+async function spoil(page: Page): Promise<number> {
+  const name = await databaseOf(page);
+  return page.evaluate(async (name) => {
+    const done = <T>(request: IDBRequest<T>) =>
+      new Promise<T>((resolve, reject) => {
+        request.onsuccess = () => resolve(request.result);
+        request.onerror = () => reject(request.error);
+      });
+    const database = await done(indexedDB.open(name));
+    const segments = database.transaction("segments", "readwrite").objectStore("segments");
+    const key = (await done(segments.getAllKeys())).at(-1) as [IDBValidKey, number, number];
+    const value = (await done(segments.get(key))) as Uint8Array;
+    await done(segments.put(value.map((b, i) => (i >= value.length >> 1 && i < (value.length >> 1) + 8 ? 0xc1 : b)), key));
+    database.close();
+    return key[1];
+  }, name);
+}
+
+test("a damaged segment: both tabs say so, what waits is kept, and the server sends the events again", { timeout: 60_000 }, () =>
+  World.run([], async (world) => {
+    const ada = await world.replica("ada");
+    const second = await ada.newPage();
+    await ada.load(second);
+    const id = await spaceOf(ada, 20);
+    await second.evaluate((id) => {
+      const seqs: number[] = [];
+      Object.assign(globalThis, { seqs });
+      void (async () => {
+        for await (const event of globalThis.skerry.client.space(id).events({ live: true })) seqs.push(event.seq);
+      })();
+    }, id);
+    await second.waitForFunction(() => (globalThis as unknown as { seqs: number[] }).seqs.length === 20);
+    await ada.wire.cut();
+    await ada.page.evaluate((id) => globalThis.skerry.client.space(id).append("note", "waits").durable, id);
+    const first = await spoil(ada.page);
+
+    await ada.page.reload(); // so that nothing is read from memory
+    await ada.opened();
+    const [read, code] = await ada.page.evaluate(async (id) => {
+      let read = 0;
+      try {
+        for await (const event of globalThis.skerry.client.space(id).events()) read = event.seq;
+      } catch (error) {
+        return [read, (error as { code?: string }).code];
+      }
+      return [read, "none"];
+    }, id);
+    assert.deepEqual([read, code], [first - 1, "damaged"]);
+    for (const page of ada.tabs) {
+      await page.waitForFunction((id) => {
+        const { client } = globalThis.skerry;
+        const { code, pending, seq } = client.space(id).info();
+        return code === "damaged" && pending === 1 && seq === 20 && client.status.storage.state === "degraded";
+      }, id);
+    }
+
+    await ada.wire.mend();
+    for (const page of ada.tabs) await page.evaluate(() => void globalThis.dispatchEvent(new Event("online")));
+    for (const page of ada.tabs) {
+      await page.waitForFunction((id) => {
+        const { client } = globalThis.skerry;
+        const { code, pending, seq } = client.space(id).info();
+        return code === undefined && pending === 0 && seq === 21 && client.status.storage.state === "ok";
+      }, id);
+      assert.deepEqual(await page.evaluate((id) => globalThis.skerry.client.space(id).check(), id), { seq: 21, damage: "" });
+    }
+    await second.waitForFunction(() => (globalThis as unknown as { seqs: number[] }).seqs.length >= 21);
+    const seqs = await second.evaluate(() => (globalThis as unknown as { seqs: number[] }).seqs);
+    assert.deepEqual(seqs, Array.from({ length: 21 }, (_, i) => i + 1), "a reader that goes on misses events or has them twice");
+    const logs = await assertSameLogs(world, [id]);
+    assert.equal(logs.get(id)!.length, 21);
+  }),
+);
