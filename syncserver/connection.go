@@ -151,6 +151,9 @@ func (c *connection) applyLocked(effects *hub.ConnEffects) {
 	if effects.Blob != nil {
 		s.readBlob(c, *effects.Blob)
 	}
+	if effects.Store != nil {
+		s.storeBlob(c, *effects.Store)
+	}
 	if effects.Close {
 		c.overLocked(effects.Code, effects.Leave)
 		return

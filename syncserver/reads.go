@@ -300,3 +300,58 @@ func (s *Server) blob(ctx context.Context, name digest.Digest) ([]byte, error) {
 	}
 	return s.log.Blob(ctx, name)
 }
+
+// storeBlob checks a module that a client uploaded and stores it, or says whether it is stored. The connection is
+// locked.
+func (s *Server) storeBlob(c *connection, store hub.StoreBlob) {
+	c.spawn(func() {
+		stored, err := s.hasBlob(s.work, store.Digest)
+		if err == nil && !stored && store.Bytes != nil {
+			stored, err = true, s.putModule(s.work, store.Digest, store.Bytes)
+		}
+		result := hub.BlobStored{Stored: stored && err == nil}
+		if err != nil {
+			switch code := wire.CodeOf(err); {
+			case code != wire.CodeUnknown:
+				result.Code, result.Reason = code, reason(err)
+			case errors.Is(err, ErrFull):
+				result.Code, result.Reason = wire.CodeServerFull, "the server's storage is full"
+			default:
+				s.logger.Error("cannot store a module", "digest", store.Digest, "error", err)
+				result.Code = wire.CodeOverloaded
+			}
+		}
+		c.step(result)
+	})
+}
+
+// reason returns what a coded error says beside its code.
+func reason(err error) string {
+	var coded *wire.CodeError
+	if errors.As(err, &coded) {
+		return coded.Reason
+	}
+	return err.Error()
+}
+
+func (s *Server) hasBlob(ctx context.Context, name digest.Digest) (bool, error) {
+	if name == module.Open {
+		return true, nil
+	}
+	return s.log.HasBlob(ctx, name)
+}
+
+// putModule stores a module that its engine takes, under its digest.
+func (s *Server) putModule(ctx context.Context, name digest.Digest, content []byte) error {
+	checker, ok := s.engine.(module.Checker)
+	if !ok {
+		return wire.Errorf(wire.CodeUnsupported, "this server runs no modules but those that are built in")
+	}
+	if digest.Of(content) != name {
+		return wire.Errorf(wire.CodeBadModule, "the bytes do not have the digest %s", name)
+	}
+	if err := checker.Check(content); err != nil {
+		return err
+	}
+	return s.log.PutBlob(ctx, name, content)
+}

@@ -43,6 +43,8 @@ type Config struct {
 	Unsent     int // a connection with more bytes than that waiting is closed as slow_reader; 16 MiB
 	Requests   int // fetch and blob requests that wait on one connection, more are refused; 16
 
+	UploadBytes uint64 // the largest blob that a client may upload, and what one connection's upload may take; 4 MiB
+
 	HandshakeTimeout uint64 // from the challenge to the hello, in ms; 10 s
 	IdleTimeout      uint64 // without a byte from the client, in ms; 60 s
 }
@@ -65,6 +67,7 @@ func (c Config) Complete() *Config {
 	defaultTo(&c.SendBuffer, 256<<10)
 	defaultTo(&c.Unsent, 16<<20)
 	defaultTo(&c.Requests, 16)
+	defaultTo(&c.UploadBytes, 4<<20)
 	defaultTo(&c.HandshakeTimeout, 10_000)
 	defaultTo(&c.IdleTimeout, 60_000)
 	return &c

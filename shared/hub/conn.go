@@ -38,6 +38,7 @@ type Conn struct {
 	reading   bool                  // a read of events, a page or a blob is under way: there is never more than one
 	requests  []any                 // *wire.Fetch and *ReadBlob that wait for credit, in order
 	requested bool                  // the last read was for a request: the next turn is a subscription's
+	upload    *upload               // what is being uploaded
 	listing   int                   // directory requests under way
 	directory map[space.ID]struct{} // the spaces that the client has a row of
 
@@ -114,6 +115,8 @@ func (c *Conn) step(now uint64, in ConnInput) {
 		c.pageRead(in)
 	case BlobRead:
 		c.blobRead(in)
+	case BlobStored:
+		c.blobStored(in)
 	case DirectoryRead:
 		c.directoryRead(in)
 	case SpacesChanged:
@@ -198,5 +201,6 @@ func (c *Conn) close(code wire.Code) {
 	sortIDs(c.out.Unwatch)
 	c.out.Watch = c.out.Watch[:0]
 	c.cursors, c.pushed, c.directory, c.requests = nil, nil, nil, nil
+	c.upload = nil
 	c.live, c.backlog = ring{}, ring{}
 }

@@ -94,6 +94,13 @@ type BlobRead struct {
 	Reason string
 }
 
+// BlobStored answers [ConnEffects.Store]: whether the bytes are stored, or a code to refuse them with.
+type BlobStored struct {
+	Stored bool
+	Code   wire.Code
+	Reason string
+}
+
 // DirectoryRead answers [ConnEffects.Directory] with rows, or a code to refuse with.
 type DirectoryRead struct {
 	Ref    uint64
@@ -125,6 +132,7 @@ func (Checked) connInput()       {}
 func (EventsRead) connInput()    {}
 func (PageRead) connInput()      {}
 func (BlobRead) connInput()      {}
+func (BlobStored) connInput()    {}
 func (DirectoryRead) connInput() {}
 func (SpacesChanged) connInput() {}
 func (Written) connInput()       {}
@@ -146,6 +154,7 @@ type ConnEffects struct {
 	Read      *ReadEvents       // answered by EventsRead
 	Page      *wire.Fetch       // answered by PageRead, if the identities may read the space
 	Blob      *ReadBlob         // answered by BlobRead
+	Store     *StoreBlob        // answered by BlobStored
 
 	// Close: flush Send and close the socket; Step does nothing any more. Code is what the log should say.
 	// Leave holds the spaces that pushes went to: tell each that the connection is gone ([Disconnected]).
@@ -189,6 +198,13 @@ type ReadEvents struct {
 	Chain      digest.Digest
 	MaxRecords int
 	MaxBytes   int
+}
+
+// StoreBlob asks to check bytes that a client uploaded, by their digest and as what they claim to be, and to store them.
+// Without bytes it asks only whether they are stored already.
+type StoreBlob struct {
+	Digest digest.Digest
+	Bytes  []byte
 }
 
 // ReadBlob asks for up to MaxBytes of a blob.

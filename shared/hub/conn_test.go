@@ -248,13 +248,13 @@ func TestSilence(t *testing.T) {
 func TestFramesThatAreAnswered(t *testing.T) {
 	l := welcomedLine(t, 0)
 	for _, f := range []wire.Frame{
-		&wire.BlobPut{Ref: 1}, &wire.AuthRefresh{Ref: 2}, &wire.Reserved{N: wire.NumberAdopt}, &wire.Ping{},
+		&wire.AuthRefresh{Ref: 2}, &wire.Reserved{N: wire.NumberAdopt}, &wire.Ping{},
 		&wire.Ephemeral{Bytes: make([]byte, l.config.Limits.Payload)},
 		&wire.Ephemeral{Bytes: make([]byte, l.config.Limits.Payload+1)},
 	} {
 		l.receive(f)
 	}
-	l.wants("refused 1 unsupported, refused 2 unsupported, refused 0 unsupported, pong, refused 0 too_large")
+	l.wants("refused 2 unsupported, refused 0 unsupported, pong, refused 0 too_large")
 	l.receive(&wire.Welcome{})
 	l.fails(wire.CodeBadFrame)
 

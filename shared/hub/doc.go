@@ -60,6 +60,7 @@
 // those that have not, and share bytes evenly among themselves; a live one that falls behind by big messages
 // joins the backlog until it is at the head again. Fetches and blobs take turns with subscriptions.
 //
+// A blob that a client uploads comes in pieces, and the shell checks and stores it when it is whole ([StoreBlob]).
 // A blob is sent in parts from the offset to its end, each paid by credit. A spaces frame with ref 0 and the row of
 // a space precedes the first events of one that no directory row was sent for; its since is empty and changes
 // nothing. Ephemeral bytes are accepted and dropped.

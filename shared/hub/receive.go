@@ -44,7 +44,7 @@ func (c *Conn) receive(now uint64, in Received) {
 	case *wire.Credit:
 		c.addCredit(f.Bytes)
 	case *wire.BlobPut:
-		c.refuse(f.Ref, wire.CodeUnsupported, "")
+		c.blobPut(f)
 	case *wire.AuthRefresh:
 		c.refuse(f.Ref, wire.CodeUnsupported, "")
 	case *wire.Reserved:

@@ -20,6 +20,13 @@ type Engine interface {
 	New(genesis *space.Genesis) (Instance, error)
 }
 
+// Checker is an engine that takes modules. Check says what is wrong with a module's bytes: a [*wire.CodeError] with
+// CodeBadModule, or a fault of the machine. It is safe for concurrent use.
+type Checker interface {
+	Engine
+	Check(bytes []byte) error
+}
+
 // Caller is who offers a transaction: what authorize sees beside the records.
 type Caller struct {
 	Identity string // proven on the connection, and the transaction's author
