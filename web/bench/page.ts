@@ -17,11 +17,17 @@ async function timed(f: () => Promise<unknown>): Promise<number> {
   return performance.now() - began;
 }
 
-/** The median of several runs. */
-async function median(runs: number, f: () => Promise<unknown>): Promise<number> {
-  const times: number[] = [];
-  for (let i = 0; i < runs; i++) times.push(await timed(f));
-  return times.sort((a, b) => a - b)[runs >> 1]!;
+function median(times: number[]): number {
+  return times.sort((a, b) => a - b)[times.length >> 1]!;
+}
+
+/** The medians of several ways to do the same, by name, each once in every round, so that all have the same machine. */
+async function medians(rounds: number, ways: Record<string, () => () => Promise<unknown>>): Promise<Record<string, number>> {
+  const times: Record<string, number[]> = {};
+  for (let round = 0; round < rounds; round++) {
+    for (const [name, prepare] of Object.entries(ways)) (times[name] ??= []).push(await timed(prepare()));
+  }
+  return Object.fromEntries(Object.entries(times).map(([name, list]) => [name, median(list)]));
 }
 
 function request<T>(r: IDBRequest<T>): Promise<T> {
@@ -57,7 +63,7 @@ class Table extends Dexie {
   }
 }
 
-/** Appends that are durable: one at a time, and `events` in transactions of 1,000. */
+/** Appends that are durable: one at a time, and `events` in transactions of 1,000. What is appended is made before. */
 async function append(events: number): Promise<Record<string, number>> {
   const client = await open({ url: null, identity: "append" });
   const space = await client.createSpace({ module: "open" });
@@ -66,33 +72,40 @@ async function append(events: number): Promise<Record<string, number>> {
   await table.delete();
   await table.open();
   let key = 0;
-  const rows = (n: number): { id: number; type: string; payload: unknown }[] =>
-    Array.from({ length: n }, () => ({ id: ++key, type: "note.edited", payload: payload() }));
-
-  const one = await median(100, () => space.append("note.edited", payload()).durable);
-  const oneFloor = await median(100, () => written(db, "strict", (store) => store.put(encode(rows(1)[0]), ++key)));
-  const oneDexie = await median(100, () => table.table("events").put(rows(1)[0]));
   const batch = (n: number) => Array.from({ length: n }, () => ({ type: "note.edited", payload: payload() }));
-  const many = await median(3, () => {
-    const receipts = [];
-    for (let left = events; left > 0; left -= 1000) receipts.push(space.transact(batch(Math.min(left, 1000))).durable);
-    return Promise.all(receipts);
+  const rows = (n: number) => batch(n).map((event) => ({ id: ++key, ...event }));
+  const thousands = <T>(make: (n: number) => T): T[] => Array.from({ length: Math.ceil(events / 1000) }, (_, i) => make(Math.min(1000, events - 1000 * i)));
+  const put = (values: unknown[]) => () => written(db, "strict", (store) => values.forEach((value) => store.put(encode(value), ++key)));
+
+  const one = await medians(100, {
+    one: () => {
+      const [event] = batch(1);
+      return () => space.append(event!.type, event!.payload).durable;
+    },
+    oneFloor: () => put(rows(1)),
+    oneDexie: () => {
+      const [row] = rows(1);
+      return () => table.table("events").put(row);
+    },
   });
-  const manyFloor = await median(3, () =>
-    written(db, "strict", (store) => {
-      for (let left = events; left > 0; left -= 1000) store.put(encode(rows(Math.min(left, 1000))), ++key);
-    }),
-  );
-  const manyRows = await median(3, () =>
-    written(db, "strict", (store) => {
-      for (let left = events; left > 0; left--) store.put(encode(rows(1)[0]), ++key);
-    }),
-  );
-  const manyDexie = await median(3, () => table.table("events").bulkPut(rows(events)));
+  const many = () => {
+    const transactions = thousands(batch);
+    return () => Promise.all(transactions.map((transaction) => space.transact(transaction).durable));
+  };
+  const manyFirst = await timed(many());
+  const rest = await medians(9, {
+    many,
+    manyFloor: () => put(thousands(rows)),
+    manyRows: () => put(rows(events)),
+    manyDexie: () => {
+      const all = rows(events);
+      return () => table.table("events").bulkPut(all);
+    },
+  });
   db.close();
   table.close();
   await client.close();
-  return { one, oneFloor, oneDexie, many, manyFloor, manyRows, manyDexie };
+  return { ...one, manyFirst, ...rest };
 }
 
 /** Follows a space from nothing until this device has all of it. */
