@@ -15,10 +15,18 @@ type Receipt struct {
 	failure  error         // set before durable is closed
 	position space.Position
 	refusal  error // set before decided is closed
+	follower Follower
 }
 
-func newReceipt() *Receipt {
-	return &Receipt{durable: make(chan struct{}), decided: make(chan struct{})}
+// Follower is told what becomes of a transaction, by who has too many of them for a goroutine to wait for each. The
+// client's loop calls it: it must return soon and must not call the client's methods.
+type Follower struct {
+	Durable func(error)                 // once, when [Receipt.Durable] would return
+	Synced  func(space.Position, error) // then, unless that was an error, when [Receipt.Synced] would return
+}
+
+func newReceipt(follower Follower) *Receipt {
+	return &Receipt{durable: make(chan struct{}), decided: make(chan struct{}), follower: follower}
 }
 
 // ID returns the transaction's name: the id of its first event.
@@ -49,25 +57,44 @@ func (r *Receipt) Synced(ctx context.Context) (space.Position, error) {
 
 // stored is called by the loop; only the first call counts.
 func (r *Receipt) stored(err error) {
-	select {
-	case <-r.durable:
+	if isClosed(r.durable) {
 		return
-	default:
 	}
 	r.failure = err
 	close(r.durable)
+	if r.follower.Durable != nil {
+		r.follower.Durable(err)
+	}
 	if err != nil {
 		r.decide(space.Position{}, err)
+	} else if isClosed(r.decided) {
+		r.tellSynced()
 	}
 }
 
 // decide is called by the loop; only the first call counts.
 func (r *Receipt) decide(position space.Position, err error) {
-	select {
-	case <-r.decided:
+	if isClosed(r.decided) {
 		return
-	default:
 	}
 	r.position, r.refusal = position, err
 	close(r.decided)
+	if isClosed(r.durable) && r.failure == nil {
+		r.tellSynced()
+	}
+}
+
+func (r *Receipt) tellSynced() {
+	if r.follower.Synced != nil {
+		r.follower.Synced(r.position, r.refusal)
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }

@@ -83,32 +83,56 @@ func (c *Client) info(id space.ID) SpaceInfo {
 // transaction is on its way to the store; the receipt tells the rest. The order of calls is the order of the log. The
 // caller changes neither the events nor their payloads afterwards.
 func (s *Space) AppendEvents(ctx context.Context, events []space.Event) (*Receipt, error) {
-	receipt := newReceipt()
+	receipt := newReceipt(Follower{})
+	if err := s.append(ctx, events, receipt); err != nil {
+		return nil, err
+	}
+	return receipt, nil
+}
+
+// AppendFollowed is [Space.AppendEvents] with a follower in place of a receipt. When it fails the follower is told nothing.
+func (s *Space) AppendFollowed(ctx context.Context, events []space.Event, follower Follower) error {
+	return s.append(ctx, events, newReceipt(follower))
+}
+
+func (s *Space) append(ctx context.Context, events []space.Event, receipt *Receipt) error {
 	result := make(chan error, 1)
 	err := s.client.call(ctx, func() { result <- s.client.append(s.id, events, receipt) })
 	if err == nil {
 		err = wait(ctx, result)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("append: %w", err)
+		return fmt.Errorf("append: %w", err)
 	}
-	return receipt, nil
+	return nil
 }
 
 // Receipt finds the receipt of a transaction again, by the id of its first event, in whichever tab or session it was
 // appended. Durable tells soon: nil if the transaction is on this device, waiting, refused or in the log's copy here; an
 // error with the code discarded if there is no trace of it.
 func (s *Space) Receipt(ctx context.Context, id space.ULID) (*Receipt, error) {
-	receipt := newReceipt()
+	receipt := newReceipt(Follower{})
+	if err := s.seek(ctx, id, receipt); err != nil {
+		return nil, err
+	}
+	return receipt, nil
+}
+
+// Follow is [Space.Receipt] with a follower in place of a receipt.
+func (s *Space) Follow(ctx context.Context, id space.ULID, follower Follower) error {
+	return s.seek(ctx, id, newReceipt(follower))
+}
+
+func (s *Space) seek(ctx context.Context, id space.ULID, receipt *Receipt) error {
 	receipt.id, receipt.sought = id, true
 	err := s.client.call(ctx, func() {
 		s.client.follow(s.id, receipt)
 		s.client.step(replica.Watch{Space: s.id, ID: id})
 	})
 	if err != nil {
-		return nil, fmt.Errorf("find receipt: %w", err)
+		return fmt.Errorf("find receipt: %w", err)
 	}
-	return receipt, nil
+	return nil
 }
 
 // follow makes a receipt be told what becomes of its transaction.

@@ -12,8 +12,9 @@ const (
 	commitBytes  = 1 << 20 // of records in one commit, unless one frame alone is bigger
 	commitSpaces = 256
 	// rowCost is what a row costs a store beside its bytes, in bytes. A browser's worker hears nothing while it hands
-	// the rows of a commit to IndexedDB, tens of microseconds each: a commit of 1 MiB in small transactions has thousands.
-	rowCost = 4 << 10
+	// the rows of a commit to IndexedDB, some 60 microseconds each: a commit of 1 MiB in small transactions would have
+	// thousands, and has 128, which take it 8 ms.
+	rowCost = 8 << 10
 )
 
 // syncLane makes durable what the server said: records, verdicts, the directory. Its commits are fenced by the

@@ -183,11 +183,8 @@ func (b *bridge) handle(ref int, method string, message js.Value) {
 		if !ok {
 			return
 		}
-		receipt, err := s.Receipt(b.ctx, named)
-		b.reply(ref, err, nil)
-		if err == nil {
-			go b.follow(ref, receipt)
-		}
+		follower, taken := b.follower(ref)
+		taken(s.Follow(b.ctx, named, follower))
 	case "read": // id, after, limit, bytes -> records
 		after, limit, size := uint64(message.Index(3).Float()), message.Index(4).Int(), message.Index(5).Int()
 		go func() {
@@ -397,23 +394,28 @@ func (b *bridge) append(ref int, s *wasmclient.Space, packed []byte) {
 		b.reply(ref, wire.Errorf(wire.CodeBadArgument, "the transaction is malformed"), nil)
 		return
 	}
-	receipt, err := s.AppendEvents(b.ctx, t.Events)
-	b.reply(ref, err, nil)
-	if err != nil {
-		return
-	}
-	go b.follow(ref, receipt)
+	follower, taken := b.follower(ref)
+	taken(s.AppendFollowed(b.ctx, t.Events, follower))
 }
 
-// follow tells when a transaction is durable, and then what became of it.
-func (b *bridge) follow(ref int, receipt *wasmclient.Receipt) {
-	err := receipt.Durable(b.ctx)
-	b.reply(ref, err, nil)
-	if err != nil {
-		return
+// follower tells when a transaction is durable, and then what became of it. taken, which is called with the outcome of
+// taking it up, tells that before, also if the loop was quicker.
+func (b *bridge) follower(ref int) (f wasmclient.Follower, taken func(error)) {
+	told := false
+	taken = func(err error) {
+		if !told {
+			told = true
+			b.reply(ref, err, nil)
+		}
 	}
-	position, err := receipt.Synced(b.ctx)
-	b.reply(ref, err, appendUint(appendArray(nil, 1), position.Seq))
+	f.Durable = func(err error) {
+		taken(nil)
+		b.reply(ref, err, nil)
+	}
+	f.Synced = func(position space.Position, err error) {
+		b.reply(ref, err, appendUint(appendArray(nil, 1), position.Seq))
+	}
+	return f, taken
 }
 
 // transactionID returns the transaction's id that a message names, or answers that it names none.
