@@ -23,7 +23,6 @@ var (
 )
 
 const (
-	exportIO     = "skerry_io"
 	signatureIO  = "-> i32"
 	exportMemory = "memory"
 )

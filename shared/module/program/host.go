@@ -12,7 +12,7 @@ import (
 
 // Host is what a module may call during one call of it: its tables, and little else. Its methods are the imports of the
 // ABI by name; ABI.md says what each does. Each returns false where the module has to trap at once, which the engine
-// sees to; why, [Host] keeps.
+// sees to; why, [Host] keeps. The zero Host has no tables: it serves what runs before the first call.
 type Host struct {
 	set    *tables.Set
 	change *tables.Change // nil where nothing may be written
@@ -87,6 +87,10 @@ func (h *Host) Get(g Guest, table int32, key, length, out, room uint32) (int32, 
 }
 
 func (h *Host) schema(table int32) (*tables.Schema, bool) {
+	if h.set == nil {
+		h.stop(wire.CodeBadCall, "there are no tables before the first call")
+		return nil, false
+	}
 	if schemas := h.set.Schemas(); table >= 0 && int(table) < len(schemas) {
 		return &schemas[table], true
 	}

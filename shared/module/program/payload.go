@@ -41,7 +41,9 @@ func appendRow(b []byte, fields []Field, payload []byte) ([]byte, error) {
 	}
 	for i := range fields {
 		var ok bool
-		if b, ok = appendField(b, &fields[i], values[i]); !ok {
+		if b, ok = appendField(b, &fields[i], values[i]); !ok && values[i] == nil {
+			return nil, fmt.Errorf("field %s is missing", fields[i].Name)
+		} else if !ok {
 			return nil, fmt.Errorf("field %s is no %s", fields[i].Name, kinds[fields[i].Kind])
 		}
 	}

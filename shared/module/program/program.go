@@ -79,8 +79,8 @@ func (p *Program) checkExports() error {
 		}
 		return ok, nil
 	}
-	if ok, err := check(exportIO, signatureIO); err != nil || !ok {
-		return missing(exportIO, err)
+	if ok, err := check(ExportIO, signatureIO); err != nil || !ok {
+		return missing(ExportIO, err)
 	}
 	for e := range exportSignatures {
 		export := Export(e)
