@@ -22,11 +22,11 @@ NPM    := npm --prefix web --silent
 # The race detector needs a C compiler; `make tools` says so where there is none.
 RACE   := $(shell command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 && echo -race)
 
-TEST_STAGES := tools deps fmt vet staticcheck types build size unit sim web-test store e2e e2e-firefox e2e-webkit pack mutants
-LINT_STAGES := deps fmt vet staticcheck types
+TEST_STAGES := tools deps fmt vet staticcheck types modules-check build size unit sim web-test store e2e e2e-firefox e2e-webkit pack mutants
+LINT_STAGES := deps fmt vet staticcheck types modules-check
 
 .PHONY: help run test lint sim bench size mutants golden docs clean soak torture vuln build \
-	tools deps fmt vet staticcheck types bin bundle unit web-test store e2e e2e-firefox e2e-webkit pack
+	modules modules-check tools deps fmt vet staticcheck types bin bundle unit web-test store e2e e2e-firefox e2e-webkit pack
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
@@ -74,6 +74,12 @@ staticcheck: ## staticcheck, native and js
 
 types: deps ## TypeScript types
 	@$(NPM) run typecheck
+
+modules: deps ## assemble the modules that are written in the text format
+	@$(NPM) run modules
+
+modules-check: deps ## whether the modules' bytes are what their text gives
+	@$(NPM) run modules -- --check
 
 unit: ## Go's tests, with the race detector
 	@go test $(RACE) -timeout 20m ./...

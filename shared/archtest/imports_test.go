@@ -103,6 +103,18 @@ func TestDependencies(t *testing.T) {
 	}
 }
 
+// TestOneEngine: wazero is behind one package. The commands that choose it reach it through that one.
+func TestOneEngine(t *testing.T) {
+	const engine = "skerry/syncserver/wasmengine"
+	all := packages(t, native)
+	for _, p := range ours(all, "./...") {
+		imports := slices.ContainsFunc(p.Imports, func(path string) bool { return matches("github.com/tetratelabs/wazero/...", path) })
+		if imports != (p.ImportPath == engine) {
+			t.Errorf("%s imports wazero: %v; only %s does", p.ImportPath, imports, engine)
+		}
+	}
+}
+
 // route returns a shortest chain of imports between two packages.
 func route(all map[string]goPackage, from, to string) []string {
 	type step struct {

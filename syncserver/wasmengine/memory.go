@@ -1,0 +1,58 @@
+package wasmengine
+
+import "sync"
+
+// budget is how much memory modules may still take. It makes memories for wazero.
+type budget struct {
+	mu   sync.Mutex
+	left int64
+}
+
+// take takes n bytes and reports whether there are so many.
+func (b *budget) take(n int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n > b.left {
+		return false
+	}
+	b.left -= n
+	return true
+}
+
+func (b *budget) give(n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left += n
+}
+
+// linear is the memory of one instance. It implements wazero's LinearMemory. taken is what it has of the budget.
+type linear struct {
+	budget *budget
+	bytes  []byte
+	most   uint64
+	taken  int64
+}
+
+// Reallocate makes the memory larger, or returns nil if the budget does not allow that.
+func (m *linear) Reallocate(size uint64) []byte {
+	if size > uint64(cap(m.bytes)) {
+		room := min(max(size, 2*uint64(cap(m.bytes))), m.most) // doubled, or a page at a time would copy for ever
+		if more := int64(room) - m.taken; more > 0 {
+			if !m.budget.take(more) {
+				return nil
+			}
+			m.taken += more
+		}
+		bytes := make([]byte, size, room)
+		copy(bytes, m.bytes)
+		m.bytes = bytes
+	}
+	m.bytes = m.bytes[:size]
+	return m.bytes
+}
+
+// Free gives back what was taken.
+func (m *linear) Free() {
+	m.budget.give(m.taken)
+	m.bytes, m.taken = nil, 0
+}
