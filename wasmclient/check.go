@@ -75,13 +75,10 @@ func (c *Client) damaged(id space.ID, err error) error {
 // checkFor reads what is stored of a space for the core, which does not wait for it when the client closes.
 func (c *Client) checkFor(id space.ID) replica.Checked {
 	found, sound, err := check(c.ctx, c.config.Store, id)
-	switch {
-	case err != nil:
-		c.post(func() { c.log("looking for what is damaged of " + id.String() + " failed: " + err.Error()) })
-	case found.Damage != "":
-		c.post(func() {
-			c.log(fmt.Sprintf("%s is damaged behind %d, and fetched again from %d on: %s", id, found.Seq, sound.Seq, found.Damage))
-		})
+	line := found.Damage
+	if err != nil {
+		line = err.Error()
 	}
+	c.post(func() { c.log("looked for damage in " + id.String() + ": " + line) })
 	return replica.Checked{Space: id, Sound: sound, Damaged: found.Damage != "", Err: err}
 }

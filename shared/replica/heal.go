@@ -1,11 +1,5 @@
 package replica
 
-import (
-	"slices"
-
-	"skerry/shared/space"
-)
-
 // This file is about records stored here that cannot be read any more. Whoever finds out notes it in the store, for all
 // tabs and later ones. The tab that leads looks for itself how far what is stored is whole, takes the space back to
 // there, and lets the server send the rest again. It does so only when the server has just shown that it has all that
@@ -49,24 +43,25 @@ func (r *Replica) checked(in Checked) {
 	s.checking = false
 	switch {
 	case !r.leads || !s.mayBeCut():
-	case in.Err != nil || in.Damaged && in.Sound.Seq >= s.info.Position.Seq:
+	case in.Err != nil || in.Damaged && in.Sound.Seq >= s.info.Position.Seq || !in.Damaged && in.Sound.Seq != s.info.Position.Seq:
 		r.readAgain(s)
 	case !in.Damaged:
-		s.pending.sound = true
+		s.pending.sound = &in.Sound
 		r.sync.dirty(r, s)
 	default:
 		sound := in.Sound
 		s.cut = &sound
 		// Of rows that were about to leave the outbox, those stay whose records do not.
-		s.pending.settle = slices.DeleteFunc(s.pending.settle, func(id space.ULID) bool {
-			e := s.byID[id]
-			if e == nil || e.Position.Seq <= sound.Seq {
-				return false
+		settle := s.pending.settle
+		s.pending.settle = nil
+		for _, id := range settle {
+			if e := s.byID[id]; e == nil || e.Position.Seq <= sound.Seq {
+				s.pending.settle = append(s.pending.settle, id)
+			} else {
+				e.settling = false
+				r.sync.mark(r, s, e)
 			}
-			e.settling = false
-			r.sync.mark(r, s, e)
-			return true
-		})
+		}
 		r.sync.dirty(r, s)
 	}
 }

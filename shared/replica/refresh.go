@@ -287,12 +287,18 @@ func (r *Replica) idsRead(in IDsRead) {
 		r.readAgain(s)
 		return
 	}
+	last := in.After
 	for _, found := range in.Records {
+		last = max(last, found.Last)
 		r.decide(s, found.ID, Decided{Outcome: Synced, Position: s.at(found.Last)})
 	}
 	var gone []space.ULID
 	for id := range s.watched {
 		if s.byID[id] != nil {
+			continue
+		}
+		if last < s.info.Position.Seq { // records were given up since, and come again
+			r.readAgain(s)
 			continue
 		}
 		if s.commits > 0 || s.refreshing || s.outdated > 0 || len(s.ahead) > 0 || !slices.Contains(s.deciding, id) {

@@ -41,7 +41,7 @@ type pending struct {
 	rejects       []Rejection
 	settle        []space.ULID
 	dropWithdrawn []space.ULID
-	sound         bool // nothing is damaged, contrary to what was noted
+	sound         *space.Position // nothing is damaged up to there, contrary to what was noted
 }
 
 // syncCommit is a commit under way, with what is needed to finish it.
@@ -219,7 +219,11 @@ func (l *syncLane) part(s *spaceState, room int) (*SpaceCommit, int, uint64) {
 	if len(s.feed.inbox) == 0 {
 		s.feed.inbox = nil
 	}
-	if p.sound || s.info.healing() && part.Position != nil && part.Position.Seq >= s.info.Damaged {
+	sound := p.sound != nil && p.sound.Seq == s.info.Position.Seq
+	if sound {
+		part.Expect = p.sound // where tabs cannot take turns, another one may have given records up
+	}
+	if sound || s.info.healing() && part.Position != nil && part.Position.Seq >= s.info.Damaged {
 		part.SetDamaged = new(uint64)
 	}
 	settled := make(map[space.ULID]bool, len(part.Settle))

@@ -28,6 +28,8 @@ func (w *World) restless() string {
 			st := w.server.stored[s.Space]
 			wanted := d.wants(s)
 			switch {
+			case d.bad[s.Space] != 0 || s.Info.Damaged != 0:
+				return fmt.Sprintf("%s has something bad from %d on in %s%s", d.name, d.bad[s.Space], short(s.Space), d.explain(s.Space))
 			case s.Outbox > 0 && (st != nil || s.Info.Genesis != nil):
 				return fmt.Sprintf("%s has %d rows in the outbox of %s%s", d.name, s.Outbox, short(s.Space), d.explain(s.Space))
 			case st == nil && s.Info.Genesis != nil:

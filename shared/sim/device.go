@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"skerry/shared/replica"
@@ -22,8 +23,10 @@ type device struct {
 	store   *replica.Model // as the tabs see it
 	flushed *replica.Model // as it would be found after a loss of power
 	seen    map[space.ID]uint64
-	keys    map[space.ID]map[space.ULID]uint64 // outbox keys of transactions that were appended once
-	again   map[space.ID]map[space.ULID]bool   // appended more than once: they have no single place in the outbox
+	// bad are the first records that cannot be read, and badFlushed what of that a loss of power brings back.
+	bad, badFlushed map[space.ID]uint64
+	keys            map[space.ID]map[space.ULID]uint64 // outbox keys of transactions that were appended once
+	again           map[space.ID]map[space.ULID]bool   // appended more than once: they have no single place in the outbox
 
 	tabs   []*tab
 	holder *tab
@@ -33,6 +36,7 @@ type device struct {
 func newDevice(w *World, i int) *device {
 	d := &device{
 		world: w, name: fmt.Sprintf("d%d", i), locks: !w.chance(6), seen: make(map[space.ID]uint64),
+		bad: make(map[space.ID]uint64), badFlushed: make(map[space.ID]uint64),
 		skew: int64(w.random.IntN(10*86_400_000)) - 5*86_400_000,
 		keys: make(map[space.ID]map[space.ULID]uint64), again: make(map[space.ID]map[space.ULID]bool),
 	}
@@ -119,13 +123,13 @@ func (d *device) losePower() {
 		t.unacknowledged = nil // the page is gone too
 		t.looks = make(map[space.ID]bool)
 	}
-	d.store = d.flushed.Clone()
+	d.store, d.bad = d.flushed.Clone(), maps.Clone(d.badFlushed)
 	for id, seq := range d.seen {
 		d.seen[id] = min(seq, d.store.Refresh(id).Info.Position.Seq)
 	}
 }
 
-func (d *device) flush() { d.flushed = d.store.Clone() }
+func (d *device) flush() { d.flushed, d.badFlushed = d.store.Clone(), maps.Clone(d.bad) }
 
 // note looks at what a commit made of the store.
 func (d *device) note(c *replica.Commit, result *replica.CommitResult) {
@@ -150,9 +154,57 @@ func (d *device) note(c *replica.Commit, result *replica.CommitResult) {
 		}
 		keys = keys[len(part.Append)+len(part.Retry):]
 		seq := d.store.Refresh(part.Space).Info.Position.Seq
-		if seq < d.seen[part.Space] {
+		if bad := d.bad[part.Space]; part.Cut && seq < bad {
+			d.world.logf("%s cuts %s back to %d, below %d", d.name, short(part.Space), seq, bad)
+			delete(d.bad, part.Space)
+		} else if part.Cut && d.locks {
+			d.world.failf("%s: %s is cut to %d, and nothing below %d was bad", d.name, short(part.Space), seq, bad)
+		} else if !part.Cut && seq < d.seen[part.Space] {
 			d.world.failf("%s: the position in %s goes back from %d to %d", d.name, short(part.Space), d.seen[part.Space], seq)
 		}
 		d.seen[part.Space] = seq
 	}
+}
+
+// rot makes a record of some space unreadable, which a tab finds out sooner or later.
+func (d *device) rot() {
+	w := d.world
+	for _, summary := range d.store.Load().Spaces {
+		if n := summary.Info.Position.Seq; n > 0 && d.bad[summary.Space] == 0 && w.chance(3) {
+			seq := w.between(1, n)
+			w.logf("%s: record %d of %s goes bad", d.name, seq, short(summary.Space))
+			d.bad[summary.Space], d.badFlushed[summary.Space] = seq, seq
+			d.findLater(summary.Space)
+		}
+	}
+}
+
+// findLater lets tabs read what is bad, until it is mended.
+func (d *device) findLater(id space.ID) {
+	w := d.world
+	w.after(w.between(1, 20_000), func() {
+		if d.bad[id] == 0 && (w.calm || d.badFlushed[id] == 0) {
+			return
+		}
+		if t := d.tabs[w.random.IntN(len(d.tabs))]; d.bad[id] != 0 {
+			t.step(replica.Damaged{Space: id})
+		}
+		d.findLater(id)
+	})
+}
+
+// check looks how far the records of a space are whole, as a shell does.
+func (d *device) check(id space.ID) replica.Checked {
+	at := d.store.Refresh(id).Info.Position
+	checked := replica.Checked{Space: id, Sound: at}
+	if bad := d.bad[id]; bad != 0 && bad <= at.Seq {
+		checked.Damaged, checked.Sound = true, space.Start(id)
+		records := d.store.Read(id, 0, 1<<30, 1<<30)
+		for i := range records {
+			if r := &records[i]; r.Seq < bad && r.Last() && d.world.chance(2) {
+				checked.Sound = space.Position{Seq: r.Seq, Chain: space.Fold(id, records[:i+1])}
+			}
+		}
+	}
+	return checked
 }

@@ -4,7 +4,7 @@
 // A [World] holds devices, each with one store and one to four tabs over it, and a server with its log. All of them
 // run the real cores, package replica and package hub; only what is around them is a model: stores that lose relaxed
 // commits when a device loses power, sockets that are cut, a network that is partitioned, tabs that freeze, thaw and
-// crash, locks that are stolen, clocks that are wrong by days, a server that is killed between append and verdict and
+// crash, locks that are stolen, stored records that go bad, clocks that are wrong by days, a server that is killed between append and verdict and
 // limits the creation of spaces.
 //
 // While a world runs, after every step, and once more when all trouble has ended and everything has become quiet,

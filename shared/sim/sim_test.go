@@ -39,6 +39,16 @@ func TestSimulation(t *testing.T) {
 	group.Wait()
 }
 
+// TestDamage runs worlds in which stored records go bad too.
+func TestDamage(t *testing.T) {
+	for n := range number("SKERRY_SIM_SEEDS", 120) {
+		w := New(Options{Seed: number("SKERRY_SIM_FIRST", 1) + n, Damage: true})
+		if err := w.Run(); err != nil {
+			t.Fatalf("%v\n%s", err, strings.Join(w.Trace(), "\n"))
+		}
+	}
+}
+
 func TestSameSeedSameTrace(t *testing.T) {
 	for seed := range uint64(20) {
 		first, second := New(Options{Seed: seed}), New(Options{Seed: seed})

@@ -222,10 +222,20 @@ func (t *tab) step(in replica.Input) {
 			in := replica.IDsRead{Space: read.Space, After: read.After}
 			failed := in
 			failed.Err = errDisk
+			if bad := t.device.bad[read.Space]; bad > read.After {
+				t.answer(failed, failed)
+				t.step(replica.Damaged{Space: read.Space})
+				return
+			}
 			for _, r := range t.device.store.Read(read.Space, read.After, 1<<30, 1<<30) {
 				in.Records = append(in.Records, replica.RecordIDOf(&r))
 			}
 			t.answer(in, failed)
+		})
+	}
+	for _, id := range effects.Check {
+		later(func() {
+			t.answer(t.device.check(id), replica.Checked{Space: id, Err: errDisk})
 		})
 	}
 	if effects.Hangup != "" && t.link != nil {

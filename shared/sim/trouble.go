@@ -81,7 +81,11 @@ func (w *World) misfortune() {
 		}
 		d := w.devices[w.random.IntN(len(w.devices))]
 		t := d.tabs[w.random.IntN(len(d.tabs))]
-		switch w.random.IntN(9) {
+		kinds := 9
+		if w.options.Damage {
+			kinds = 11
+		}
+		switch w.random.IntN(kinds) {
 		case 0:
 			if w.server.up {
 				w.server.kill()
@@ -124,6 +128,8 @@ func (w *World) misfortune() {
 			}
 		case 8:
 			d.steal()
+		case 9, 10:
+			d.rot()
 		}
 		w.misfortune()
 	})

@@ -17,6 +17,7 @@ type Options struct {
 	Tabs     int    // at most so many a device
 	Trouble  uint64 // how long things go wrong, in milliseconds
 	Verbose  bool   // keep the whole trace
+	Damage   bool   // stored records go bad now and then
 	Mutation string // breaks one safety rule of the model around the cores, to show that it is needed
 }
 
@@ -157,7 +158,7 @@ const quietLimit = 3_600_000
 //   - a transaction reported durable is in the log exactly once, or in its author's rejected store, or was discarded
 //     by its author; one reported synced is in the log at that moment already
 //   - the transactions of one device in one space are in the log in outbox order
-//   - positions of a replica never go back
+//   - positions of a replica never go back, except to below records that went bad
 //   - the log has no holes and no id twice, and hashes to its head
 //   - when all is quiet, every outbox is empty, and every replica holds the same records and chain as the server for
 //     each space that it pulls; when somebody looks then at the others, soon for each space that it knows

@@ -68,13 +68,12 @@ type part struct {
 	added   map[*rowState]reply
 
 	damaged reply      // what SetDamaged raises
-	torn    js.Value   // the key of the segment that a cut goes through, or undefined
-	cursor  rawRequest // at it, perhaps
+	torn    rawRequest // a cursor at the last segment that begins at a cut or below
 
 	run    segment // its records
 	merged []segment
 	tail   []segment
-	old    rawRequest // values of merged, or of torn
+	old    rawRequest // values of merged
 }
 
 // commit runs a commit on a connection, and reports whether segments are merged in it. With apart none are.
@@ -168,12 +167,12 @@ func (s *Store) apply(t *transaction, c *replica.Commit) (*replica.CommitResult,
 		return &replica.CommitResult{Stale: true, Epoch: epoch}, nil
 	}
 
-	reading := false
+	merging := false
 	for _, p := range parts {
-		reading = p.plan(t) || reading
-		t.merges = t.merges || len(p.merged) > 0
+		merging = p.plan(t) || merging
 	}
-	if reading {
+	t.merges = merging
+	if merging {
 		if err := t.turn(); err != nil {
 			return nil, err
 		}
@@ -281,7 +280,7 @@ func (t *transaction) ask(sc *replica.SpaceCommit) *part {
 		p.damaged = t.getMeta(damagedName(sc.Space))
 	}
 	if sc.Cut {
-		p.cursor = t.raw(false, storeSegments, "openKeyCursor", between([]any{p.key}, []any{p.key, float64(sc.Position.Seq) + 1}, false, true), "prev")
+		p.torn = t.raw(false, storeSegments, "openCursor", between([]any{p.key}, []any{p.key, float64(sc.Position.Seq) + 1}, false, true), "prev")
 	}
 	p.version = t.getMeta(versionName(sc.Space))
 	p.row = t.get(storeSpaces, p.name)
@@ -333,10 +332,10 @@ func (p *part) read() error {
 }
 
 // plan decides where the records go and reports whether segments must be read for that.
-func (p *part) plan(t *transaction) (reading bool) {
+func (p *part) plan(t *transaction) (merging bool) {
 	p.tail = p.known.tail
 	if p.Cut {
-		return p.planCut(t)
+		p.tail = nil // what is left stays as it is
 	}
 	if len(p.Records) == 0 {
 		return false
