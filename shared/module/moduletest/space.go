@@ -84,7 +84,7 @@ func (s *testSpace) push(author string, events ...event) module.Verdict {
 func (s *testSpace) judge(author string, events ...event) module.Verdict {
 	s.t.Helper()
 	records := s.records(author, events)
-	v, err := s.instance.Judge(module.Caller{Identity: author}, records)
+	v, err := s.instance.Judge(s.caller(author), records)
 	if err != nil {
 		s.t.Fatalf("judging failed by the machine: %v", err)
 	}
@@ -108,6 +108,8 @@ func (s *testSpace) records(author string, events []event) []space.Record {
 	}
 	return t.Records(uint64(len(s.log)+1), 1_700_000_000_000+uint64(len(s.log)))
 }
+
+func (s *testSpace) caller(author string) module.Caller { return module.Caller{Identity: author} }
 
 // mayRead asks and tells.
 func (s *testSpace) mayRead(identity string) {
