@@ -18,6 +18,26 @@ const (
 	Bytes Kind = 6
 )
 
+var kindNames = [...]string{Bool: "bool", I64: "i64", U64: "u64", F64: "f64", Text: "text", Bytes: "bytes"}
+
+// String returns a kind's name, as manifests have it; it is empty for one that is unknown.
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return ""
+}
+
+// ParseKind returns the kind of a name, or 0.
+func ParseKind(name string) Kind {
+	for k := Bool; k <= Bytes; k++ {
+		if kindNames[k] == name {
+			return k
+		}
+	}
+	return 0
+}
+
 // Limits on schemas. A schema at the limit passes, one above is refused.
 const (
 	MaxTables  = 64

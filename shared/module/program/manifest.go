@@ -76,8 +76,6 @@ func (m *Manifest) Table(name string) int {
 	return slices.IndexFunc(m.Tables, func(s tables.Schema) bool { return s.Name == name })
 }
 
-var kinds = []string{"", "bool", "i64", "u64", "f64", "text", "bytes"} // by tables.Kind
-
 // Append appends the manifest to b as [ReadManifest] reads it: msgpack, a map by name.
 func (m *Manifest) Append(b []byte) []byte {
 	w := mapWriter{}
@@ -107,7 +105,7 @@ func (m *Manifest) Append(b []byte) []byte {
 		t.text("name", s.Name)
 		t.list("columns", len(s.Columns), func(i int, c *mapWriter) {
 			c.text("name", s.Columns[i].Name)
-			c.text("type", kinds[s.Columns[i].Kind])
+			c.text("type", s.Columns[i].Kind.String())
 			c.bool("optional", s.Columns[i].Optional)
 		})
 		t.texts("key", names(s.Key))
@@ -302,7 +300,7 @@ func (w *mapWriter) fields(name string, fields []Field) {
 	}
 	w.list(name, len(fields), func(i int, f *mapWriter) {
 		f.text("name", fields[i].Name)
-		f.text("type", kinds[fields[i].Kind])
+		f.text("type", fields[i].Kind.String())
 		f.bool("optional", fields[i].Optional)
 		f.text("doc", fields[i].Doc)
 	})
@@ -374,15 +372,11 @@ func list[T any](r *mapReader, what string, most int, element func() T) []T {
 
 func (r *mapReader) kind() tables.Kind {
 	name := r.Text()
-	for kind := tables.Bool; int(kind) < len(kinds); kind++ {
-		if kinds[kind] == name {
-			return kind
-		}
-	}
-	if r.Err == nil {
+	kind := tables.ParseKind(name)
+	if kind == 0 && r.Err == nil {
 		r.failf("there is no type %q%s", name, r.where())
 	}
-	return 0
+	return kind
 }
 
 func (r *mapReader) fields(what string) []Field { return list(r, what, MaxFields, r.field) }

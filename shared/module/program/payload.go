@@ -44,7 +44,7 @@ func appendRow(b []byte, fields []Field, payload []byte) ([]byte, error) {
 		if b, ok = appendField(b, &fields[i], values[i]); !ok && values[i] == nil {
 			return nil, fmt.Errorf("field %s is missing", fields[i].Name)
 		} else if !ok {
-			return nil, fmt.Errorf("field %s is no %s", fields[i].Name, kinds[fields[i].Kind])
+			return nil, fmt.Errorf("field %s is no %s", fields[i].Name, fields[i].Kind)
 		}
 	}
 	return b, nil

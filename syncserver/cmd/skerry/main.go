@@ -2,6 +2,7 @@
 //
 //	skerry serve --data DIR --web DIR     run the server
 //	skerry space id|ls|info|create|append|log
+//	skerry module inspect|put|has
 //	skerry version
 //
 // Every command takes --json where it prints, and --help. A failure is one line on standard error and a non-zero
@@ -53,6 +54,9 @@ var commands = []command{
 	{"space create", "space create --url URL --identity NAME", "create a space", spaceCreate},
 	{"space append", "space append --url URL --identity NAME --type TYPE ID [JSON]", "append one event; its payload is the JSON, or standard input", spaceAppend},
 	{"space log", "space log (--data DIR | --url URL) ID", "print the records of a space", spaceLog},
+	{"module inspect", "module inspect FILE", "print what a module says of itself, without running it", moduleInspect},
+	{"module put", "module put --url URL --identity NAME FILE", "upload a module, and print its digest", modulePut},
+	{"module has", "module has --url URL --identity NAME DIGEST", "print whether a server has a module", moduleHas},
 	{"version", "version", "print the version", version},
 }
 
@@ -74,7 +78,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return 0
 	}
 	name, rest := args[0], args[1:]
-	if name == "space" && len(rest) > 0 {
+	if (name == "space" || name == "module") && len(rest) > 0 {
 		name, rest = name+" "+rest[0], rest[1:]
 	}
 	for _, command := range commands {
