@@ -140,6 +140,38 @@ func (s *Schema) KeyOf(index int, values []byte) (key []byte, columns int, err e
 	return key, columns, err
 }
 
+// Values returns a row's columns, each as a bool, int64, uint64, float64, string or []byte, or nil where it is absent.
+func (s *Schema) Values(row []byte) ([]any, error) {
+	var list [MaxColumns]value
+	n, err := s.split(row, s.all(), list[:])
+	if err != nil {
+		return nil, err
+	}
+	if n < len(s.Columns) {
+		return nil, ErrBadRow
+	}
+	values := make([]any, n)
+	for i := range values {
+		b := list[i].bytes
+		switch {
+		case list[i].absent:
+		case s.Columns[i].Kind == Bool:
+			values[i] = b[0] == 1
+		case s.Columns[i].Kind == I64:
+			values[i] = int64(binary.LittleEndian.Uint64(b))
+		case s.Columns[i].Kind == U64:
+			values[i] = binary.LittleEndian.Uint64(b)
+		case s.Columns[i].Kind == F64:
+			values[i] = math.Float64frombits(binary.LittleEndian.Uint64(b))
+		case s.Columns[i].Kind == Text:
+			values[i] = string(b)
+		default:
+			values[i] = append([]byte{}, b...)
+		}
+	}
+	return values, nil
+}
+
 // order returns the columns by which an index sorts.
 func (s *Schema) order(index int) []int {
 	if index == 0 {

@@ -15,6 +15,9 @@ var chatBytes []byte
 // stats{room}; who joined may write, and authors change what is theirs.
 func Chat() []byte { return ChatManifest().AppendSection(chatBytes) }
 
+// ChatWithoutManifest returns what is Chat's but for its manifest, which no server takes.
+func ChatWithoutManifest() []byte { return chatBytes }
+
 // ChatManifest returns what Chat says of itself.
 func ChatManifest() *program.Manifest {
 	return &program.Manifest{

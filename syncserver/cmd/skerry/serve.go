@@ -12,11 +12,15 @@ import (
 	"net/http/pprof"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
+	"skerry/shared/digest"
+	"skerry/shared/module"
 	"skerry/syncserver"
 	"skerry/syncserver/sqlitelog"
+	"skerry/syncserver/wasmengine"
 )
 
 // serveFlags is what serve is told.
@@ -125,7 +129,12 @@ func (f *serveFlags) serve(ctx context.Context, c *console) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	f.config.Log = log
+	engine, err := wasmengine.New(moduleSource(log), wasmengine.Options{CacheDir: filepath.Join(f.data, "compiled")})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, engine.Close()) }()
+	f.config.Log, f.config.Engine = log, engine
 	server, err := syncserver.New(f.config)
 	if err != nil {
 		return err
@@ -176,6 +185,17 @@ func (f *serveFlags) serve(ctx context.Context, c *console) (err error) {
 		web.Close()
 	}
 	return err
+}
+
+// moduleSource gives modules that were uploaded to a log.
+func moduleSource(log syncserver.Log) wasmengine.Source {
+	return func(ctx context.Context, name digest.Digest) ([]byte, error) {
+		content, err := log.Blob(ctx, name)
+		if errors.Is(err, syncserver.ErrNoBlob) {
+			return nil, module.ErrMissing
+		}
+		return content, err
+	}
 }
 
 func profileRoutes() http.Handler {

@@ -16,6 +16,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"skerry/shared/module/moduletest"
 )
 
 func TestMain(m *testing.M) {
@@ -28,6 +30,8 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs testdata/script/*.txtar. Beside testscript's commands there are:
 //
+// The directory $MODULES has modules: chat.wasm, and bare.wasm, which has no manifest.
+//
 //	serve FLAGS...   start a server on the directory data; its URL is $URL
 //	stopserver       stop it by SIGTERM; it must exit with 0
 //	field NAME KEY   set a variable to a field of the JSON that the last command printed
@@ -36,6 +40,16 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script", RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
 			e.Values["server"] = new(server)
+			modules := filepath.Join(e.WorkDir, "modules")
+			if err := os.Mkdir(modules, 0o755); err != nil {
+				return err
+			}
+			e.Setenv("MODULES", modules)
+			for name, content := range map[string][]byte{"chat.wasm": moduletest.Chat(), "bare.wasm": moduletest.ChatWithoutManifest()} {
+				if err := os.WriteFile(filepath.Join(modules, name), content, 0o644); err != nil {
+					return err
+				}
+			}
 			e.Defer(func() {
 				if err := e.Values["server"].(*server).stop(); err != nil {
 					t.Errorf("serve: %v", err)
