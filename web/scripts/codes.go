@@ -23,11 +23,14 @@ func main() {
 	}
 	fmt.Println("} as const;")
 	fmt.Println()
-	fmt.Println("/** The name of a code, as errors and verdicts carry it. */")
-	fmt.Println("export type Code = (typeof codes)[keyof typeof codes];")
+	fmt.Printf("const ownModule = %d; // added to the numbers that a space's module refuses with\n", wire.CodeModuleOwn)
+	fmt.Println()
+	fmt.Println("/** The name of a code, as errors and verdicts carry it; `module_N` is a number that the space's module refused with. */")
+	fmt.Println("export type Code = (typeof codes)[keyof typeof codes] | `module_${number}`;")
 	fmt.Println()
 	fmt.Println("/** Returns a code's name; `code_N` for one that this build does not know. */")
 	fmt.Println("export function codeName(number: number): Code {")
+	fmt.Println("  if (number > ownModule && number < 2 * ownModule) return `module_${number - ownModule}`;")
 	fmt.Println("  return (codes as Record<number, Code>)[number] ?? (`code_${number}` as Code);")
 	fmt.Println("}")
 }

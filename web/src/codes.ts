@@ -67,7 +67,7 @@ export const codes = {
   217: "damaged",
 } as const;
 
-const ownModule = 1 << 16; // added to the numbers that a space's module refuses with
+const ownModule = 65536; // added to the numbers that a space's module refuses with
 
 /** The name of a code, as errors and verdicts carry it; `module_N` is a number that the space's module refused with. */
 export type Code = (typeof codes)[keyof typeof codes] | `module_${number}`;
