@@ -37,6 +37,10 @@ type table struct {
 	indexes []btree.Map[string, string]
 }
 
+// degree is how large the nodes of trees are, at most twice of it. A transaction copies the nodes that it writes to, on
+// the way from the root: small ones are less to copy than they are more to search.
+const degree = 8
+
 // New returns empty tables. It keeps the schemas.
 func New(schemas []Schema) (*Set, error) {
 	if len(schemas) > MaxTables {
@@ -52,7 +56,11 @@ func New(schemas []Schema) (*Set, error) {
 			return nil, fmt.Errorf("two tables are called %s", schemas[i].Name)
 		}
 		names[schemas[i].Name] = true
-		set.tables[i].indexes = make([]btree.Map[string, string], len(schemas[i].Indexes))
+		t := &set.tables[i]
+		t.rows = *btree.NewMap[string, string](degree)
+		for range schemas[i].Indexes {
+			t.indexes = append(t.indexes, *btree.NewMap[string, string](degree))
+		}
 	}
 	return set, nil
 }

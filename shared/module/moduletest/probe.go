@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"skerry/shared/module/program"
+	"skerry/shared/space"
 	"skerry/shared/tables"
 )
 
@@ -273,4 +274,11 @@ func scanCase(s *session) {
 			do(opPut, 1, dataAt, 23).do(opDelete, 1, dataAt+23, 5)),
 			concat(row("\x01", 0, 0, "", 0), text("\x00"))...),
 	)
+}
+
+// ProbeGrow returns records of which Probe grows its memory by so many pages, and refuses if it cannot.
+func ProbeGrow(pages uint32) []space.Record {
+	e := act(do(opGrow, pages).do(opExpect, 4))
+	t := space.Transaction{Author: "author", API: "1.0.0", ClientVersion: "1.0.0", Events: []space.Event{{Type: e.name, Payload: e.payload}}}
+	return t.Records(1, 1_700_000_000_000)
 }
