@@ -3,6 +3,7 @@ package program
 import (
 	"fmt"
 
+	"skerry/shared/module/meter"
 	"skerry/shared/wire"
 )
 
@@ -13,11 +14,14 @@ import (
 // ExportIO is the function that gives the address of the io region.
 const ExportIO = "skerry_io"
 
-// Began says what it means how the start function or skerry_io went: nothing, a [*wire.CodeError] with CodeBadModule for a
+// Began says what it means how [meter.ExportStart] or [ExportIO] went: nothing, a [*wire.CodeError] with CodeBadModule for a
 // module that cannot be used, or a fault of the machine.
 func Began(function string, o *Outcome, host *Host) error {
 	if !o.Trapped {
 		return nil
+	}
+	if function == meter.ExportStart {
+		function = "the start function"
 	}
 	if o.OutOfMemory {
 		return fmt.Errorf("%s: this machine has no memory for the module to grow into", function)
