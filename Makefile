@@ -14,6 +14,7 @@ LISTEN ?= 127.0.0.1:8080
 DATA   ?= build/demo-data
 SEEDS  ?= 2000
 ROUNDS ?= 500
+FUZZ_TIME ?= 1h
 JS     := GOOS=js GOARCH=wasm
 # What only a browser can show: they run in Chromium, compiled for js.
 BROWSER_SUITES := ./wasmclient/internal/idbstore ./wasmclient/internal/jsbind
@@ -25,7 +26,7 @@ RACE   := $(shell command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&
 TEST_STAGES := tools deps fmt vet staticcheck types modules-check build size unit sim web-test store e2e e2e-firefox e2e-webkit pack mutants
 LINT_STAGES := deps fmt vet staticcheck types modules-check
 
-.PHONY: help run test lint sim bench size mutants golden docs clean soak torture vuln build \
+.PHONY: help run test lint sim bench size mutants golden docs clean soak torture modules-fuzz vuln build \
 	modules modules-check tools deps fmt vet staticcheck types bin bundle unit web-test store e2e e2e-firefox e2e-webkit pack
 
 help: ## list the targets
@@ -123,6 +124,11 @@ torture: build ## ROUNDS=500 of torture in a browser, told in docs/results/tortu
 	@{ echo "make torture ROUNDS=$(ROUNDS), commit $$(git rev-parse --short HEAD), $$(date -u +%F), $$(nproc) cores. What it printed:"; echo; \
 	  SKERRY_TORTURE_ROUNDS=$(ROUNDS) $(NPM) run e2e torture; } 2>&1 | tee build/torture.txt
 	@mv build/torture.txt docs/results/torture.txt
+
+modules-fuzz: ## FUZZ_TIME=1h of modules made by wasm-opt (Debian: binaryen), told in docs/results/modules-fuzz.txt
+	@{ echo "make modules-fuzz FUZZ_TIME=$(FUZZ_TIME), commit $$(git rev-parse --short HEAD), $$(date -u +%F), $$(nproc) cores. What it printed:"; echo; \
+	  SKERRY_SOAK=1 SKERRY_FUZZ_TIME=$(FUZZ_TIME) nice -n 19 go test -count=1 -timeout 0 -v -run SoakModules ./syncserver/wasmengine; } 2>&1 | tee build/modules-fuzz.txt
+	@mv build/modules-fuzz.txt docs/results/modules-fuzz.txt
 
 golden: build ## keep this version's files for later versions' tests; refuses to make them again
 	@.ci/golden

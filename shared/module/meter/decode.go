@@ -61,6 +61,8 @@ type decoded struct {
 	start     int // -1: none
 	elements  []byte
 	data      []byte
+	segments  int // of data
+	promised  int // how many of them the module announces; -1: it does not
 	bodies    []body
 	customs   map[string][]byte
 	elemFuncs []uint32
@@ -103,7 +105,7 @@ func decode(module []byte) (*decoded, error) {
 		r.at = 0
 		r.fail("this is no WebAssembly of version 1")
 	}
-	d := &decoded{start: -1, customs: map[string][]byte{}}
+	d := &decoded{start: -1, promised: -1, customs: map[string][]byte{}}
 	for last := 0; r.err == nil && !r.done(); {
 		id := r.byte()
 		section := r.part(r.unsigned())
@@ -125,6 +127,9 @@ func decode(module []byte) (*decoded, error) {
 	}
 	if r.err == nil && len(d.bodies) != len(d.functions)-len(d.imports) {
 		r.fail("%d functions are declared and %d are there", len(d.functions)-len(d.imports), len(d.bodies))
+	}
+	if r.err == nil && d.promised >= 0 && d.promised != d.segments {
+		r.fail("%d data segments are announced and %d are there", d.promised, d.segments)
 	}
 	if r.err == nil {
 		d.checkIndexes(r)
@@ -172,7 +177,7 @@ func (d *decoded) section(id byte, r *reader) {
 	case sectionElement:
 		d.readElements(r)
 	case sectionDataCount:
-		r.count(MaxSegments, "data segments")
+		d.promised = r.count(MaxSegments, "data segments")
 	case sectionCode:
 		d.readCode(r)
 	case sectionData:
@@ -337,7 +342,8 @@ func (d *decoded) readElements(r *reader) {
 
 func (d *decoded) readData(r *reader) {
 	start := r.at
-	for range r.count(MaxSegments, "data segments") {
+	d.segments = r.count(MaxSegments, "data segments")
+	for range d.segments {
 		if r.unsigned() != 0 || !d.hasMemory {
 			r.fail("a data segment that is not put into memory at the start is not allowed")
 			return
