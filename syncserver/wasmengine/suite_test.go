@@ -2,8 +2,10 @@ package wasmengine
 
 import (
 	"flag"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"skerry/shared/module/moduletest"
@@ -53,4 +55,37 @@ func TestSuiteCompiled(t *testing.T) {
 
 func TestSuiteInterpreted(t *testing.T) {
 	moduletest.Run(t, machinesOf(t, newEngine(t, Options{Interpreter: true})))
+}
+
+// TestRandomLogsSoak: for any log both engines give the same verdicts, fuel and tables.
+func TestRandomLogsSoak(t *testing.T) {
+	first := rand.Uint64N(1 << 32)
+	t.Logf("the first seed is %d", first)
+	logs := uint64(20)
+	if testing.Short() {
+		logs = 10
+	}
+	if os.Getenv("SKERRY_SOAK") != "" {
+		logs = 20_000
+	}
+	for seed := first; seed < first+logs; seed++ {
+		var told [2][]string
+		for i, options := range []Options{{}, {Interpreter: true}} {
+			e, err := New(nil, options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			told[i] = moduletest.Random(t, seed, func(p *program.Program) (program.Machines, error) { return e.Machines(p) })
+			if err := e.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		if !slices.Equal(told[0], told[1]) {
+			for i := range told[0] {
+				if i == len(told[1]) || told[0][i] != told[1][i] {
+					t.Fatalf("seed %d, line %d:\n%s\n%s", seed, i, told[0][i], told[1][min(i, len(told[1])-1)])
+				}
+			}
+		}
+	}
 }
