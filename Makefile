@@ -17,7 +17,7 @@ ROUNDS ?= 500
 FUZZ_TIME ?= 1h
 JS     := GOOS=js GOARCH=wasm
 # What only a browser can show: they run in Chromium, compiled for js.
-BROWSER_SUITES := ./wasmclient/internal/idbstore ./wasmclient/internal/jsbind
+BROWSER_SUITES := ./wasmclient/internal/idbstore ./wasmclient/internal/jsbind ./wasmclient/internal/jsengine
 SCRIPTS = $$(git ls-files -co --exclude-standard '*.go' | xargs grep -l '^//go:build ignore')
 NPM    := npm --prefix web --silent
 # The race detector needs a C compiler; `make tools` says so where there is none.

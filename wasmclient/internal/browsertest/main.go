@@ -8,7 +8,7 @@
 // (Or, with nothing built first, -exec "env -u GOOS -u GOARCH go run skerry/wasmclient/internal/browsertest": go test
 // passes its own GOOS and GOARCH on, and go run would build this program for js too.)
 //
-// It serves the test and the toolchain's wasm_exec.js on a free port of the loopback interface, starts a
+// It serves the test, the toolchain's wasm_exec.js and the glue of package jsengine on a free port of the loopback interface, starts a
 // browser with a new profile, and runs the test in a dedicated Worker, where the client runs as well. Flags of the
 // test are passed on, and of the environment what begins with GO or SKERRY_. What the test prints appears on
 // standard output; its exit code is browsertest's.
@@ -35,6 +35,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"skerry/wasmclient/internal/jsengine"
 )
 
 func main() {
@@ -194,6 +196,7 @@ func handler(args []string, glue string, stdout io.Writer, exit chan<- int) http
 	mux.HandleFunc("GET /{$}", text("text/html", page))
 	mux.HandleFunc("GET /worker.js", text("text/javascript", worker(args, environment())))
 	mux.HandleFunc("GET /wasm_exec.js", file("text/javascript", glue))
+	mux.HandleFunc("GET /glue.js", text("text/javascript", jsengine.Glue))
 	mux.HandleFunc("GET /test.wasm", file("application/wasm", args[0]))
 	mux.HandleFunc("POST /output", func(_ http.ResponseWriter, r *http.Request) {
 		io.Copy(stdout, r.Body)

@@ -15,7 +15,7 @@ worker.onerror = event => failed("browsertest: the worker failed: " + event.mess
 </script>`
 
 // script runs the test. What it prints is posted in order, one request after the other.
-const script = `importScripts("/wasm_exec.js");
+const script = `importScripts("/wasm_exec.js", "/glue.js");
 let pending = [], posting = null, exited = false;
 onerror = () => exited; // events that come after the program's end find nobody, which is no failure
 const post = () => posting ??= (async () => {
@@ -37,7 +37,9 @@ globalThis.fs.write = (fd, buffer, offset, length, position, callback) => {
   go.env = Object.assign({ TMPDIR: "/tmp" }, ENV);
   go.exit = given => { code = given; exited = true; };
   try {
+    go.importObject.skerry = skerryModules.imports;
     const { instance } = await WebAssembly.instantiateStreaming(fetch("/test.wasm"), go.importObject);
+    skerryModules.begin(instance.exports);
     await go.run(instance);
   } catch (error) {
     pending.push(new TextEncoder().encode("browsertest: " + (error?.stack ?? error) + "\n"));
