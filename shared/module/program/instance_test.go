@@ -1,0 +1,190 @@
+package program_test
+
+import (
+	"errors"
+	"testing"
+
+	"skerry/shared/digest"
+	"skerry/shared/module"
+	"skerry/shared/module/moduletest"
+	"skerry/shared/module/program"
+	"skerry/shared/space"
+	"skerry/shared/tables"
+	"skerry/shared/wire"
+	"skerry/syncserver/wasmengine"
+)
+
+var errFault = errors.New("the machine is broken")
+
+// breaking is machines that fail in one call, or when one is borrowed.
+type breaking struct {
+	program.Machines
+	at       int // the call that fails, counted from 1
+	calls    int
+	lent     int
+	noBorrow bool
+}
+
+type breakingMachine struct {
+	program.Machine
+	of *breaking
+}
+
+func (b *breaking) Borrow() (program.Machine, error) {
+	if b.noBorrow {
+		return nil, errFault
+	}
+	b.lent++
+	m, err := b.Machines.Borrow()
+	return &breakingMachine{m, b}, err
+}
+
+func (b *breaking) Return(m program.Machine) {
+	b.lent--
+	b.Machines.Return(m.(*breakingMachine).Machine)
+}
+
+func (m *breakingMachine) Call(e program.Export, input []byte, fuel int32, host *program.Host) (program.Outcome, error) {
+	o, err := m.Machine.Call(e, input, fuel, host)
+	if m.of.calls++; m.of.calls == m.of.at {
+		return program.Outcome{}, errFault // after the tables were written
+	}
+	return o, err
+}
+
+func chat(t *testing.T) (*program.Program, *breaking, *space.Genesis) {
+	t.Helper()
+	engine, err := wasmengine.New(nil, wasmengine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := program.Load(moduletest.Chat())
+	if err != nil {
+		t.Fatal(err)
+	}
+	machines, err := engine.Machines(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		machines.Release()
+		if err := engine.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p, &breaking{Machines: machines}, &space.Genesis{Creator: "creator", Module: p.Digest}
+}
+
+func digestOf(t *testing.T, set *tables.Set) digest.Digest {
+	t.Helper()
+	root, err := set.AppendCheckpoint(nil, &tables.Checkpoint{}, func(digest.Digest, []byte) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return digest.Of(root)
+}
+
+func messages(first uint64, texts ...string) []space.Record {
+	t := space.Transaction{Author: "creator"}
+	for _, text := range texts {
+		t.Events = append(t.Events, space.Event{Type: "message", Payload: moduletest.ChatMessage("room", text)})
+	}
+	return t.Records(first, 1_700_000_000_000)
+}
+
+// TestFaultIsNoVerdict: whatever call the machine fails in, nothing of the transaction remains, and judged again it comes to
+// what it would have come to.
+func TestFaultIsNoVerdict(t *testing.T) {
+	p, machines, genesis := chat(t)
+	want, err := program.New(p, machines, genesis)
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := messages(1, "a", "b", "c")
+	if v, err := want.Judge(module.Caller{}, records); err != nil || !v.Allowed() {
+		t.Fatal(v, err)
+	}
+	for at := 1; at <= 6; at++ { // three of authorize and three of apply
+		i, err := program.New(p, machines, genesis)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := digestOf(t, i.Tables())
+		machines.calls, machines.at = 0, at
+		if v, err := i.Judge(module.Caller{}, records); !errors.Is(err, errFault) || !v.Allowed() {
+			t.Errorf("call %d: %v %v", at, v, err)
+		}
+		if digestOf(t, i.Tables()) != before || machines.lent != 0 {
+			t.Errorf("call %d: something remains", at)
+		}
+		if v, err := i.Judge(module.Caller{}, records); err != nil || !v.Allowed() || digestOf(t, i.Tables()) != digestOf(t, want.Tables()) {
+			t.Errorf("call %d, again: %v %v", at, v, err)
+		}
+	}
+	machines.at, machines.noBorrow = 0, true
+	if v, err := want.Judge(module.Caller{}, messages(4, "d")); !errors.Is(err, errFault) || !v.Allowed() {
+		t.Errorf("no machine: %v %v", v, err)
+	}
+	if _, err := want.MayRead("creator"); !errors.Is(err, errFault) {
+		t.Errorf("no machine: %v", err)
+	}
+	if _, err := program.New(p, machines, genesis); !errors.Is(err, errFault) {
+		t.Errorf("no machine: %v", err)
+	}
+}
+
+// TestApplyStops: records up to one that the machine fails in are applied, and the rest can be afterwards.
+func TestApplyStops(t *testing.T) {
+	p, machines, genesis := chat(t)
+	i, err := program.New(p, machines, genesis)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := append(messages(1, "a", "b"), messages(3, "c")...)
+	machines.calls, machines.at = 0, 3
+	if err := i.Apply(log); !errors.Is(err, errFault) || i.Applied() != 2 {
+		t.Fatalf("%v, applied %d", err, i.Applied())
+	}
+	if err := i.Apply(log[2:]); err != nil || i.Applied() != 3 {
+		t.Fatalf("%v, applied %d", err, i.Applied())
+	}
+	// What the log has and the module does not allow is no verdict on the log.
+	bad := messages(4, "d")
+	bad[0].Payload = []byte{0xc1}
+	if err := i.Apply(bad); wire.CodeOf(err) != wire.CodeModuleDiverged || i.Applied() != 3 {
+		t.Errorf("%v, applied %d", err, i.Applied())
+	}
+}
+
+// TestCheckpointGoesOn: an instance that begins with the tables of another one goes on as that does.
+func TestCheckpointGoesOn(t *testing.T) {
+	p, machines, genesis := chat(t)
+	i, err := program.New(p, machines, genesis)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := i.Apply(messages(1, "a", "b")); err != nil {
+		t.Fatal(err)
+	}
+	pages := map[digest.Digest][]byte{}
+	root, err := i.Committed().AppendCheckpoint(nil, &tables.Checkpoint{Seq: 2}, func(d digest.Digest, b []byte) error {
+		pages[d] = append([]byte{}, b...)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, of, err := tables.ReadCheckpoint(root, p.Manifest.Tables, func(d digest.Digest) ([]byte, error) { return pages[d], nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := program.At(p, machines, set, of.Seq)
+	for _, each := range []*program.Instance{i, other} {
+		if err := each.Apply(messages(3, "c", "d")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if digestOf(t, i.Committed()) != digestOf(t, other.Committed()) || other.Applied() != 4 {
+		t.Error("they are not the same")
+	}
+}
