@@ -96,6 +96,10 @@ type Client struct {
 	beat      *time.Timer // the election's next tick
 	polls     *time.Timer // the next look for what other tabs changed
 	hush      func()      // stops receiving from the other tabs; nil while nothing is received
+	reports   *time.Timer // when the other tabs are told how this one stands
+	reporting bool        // reports runs
+	others    bool        // another tab was heard
+	report    *report     // what the tab that leads said last; nil while nothing is known
 	suspended bool
 	outdated  bool              // a newer version wrote the store: this one writes nothing any more
 	obstacle  error             // why this tab, whose turn it is, cannot begin to sync
@@ -156,7 +160,7 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 		listeners: make(map[int]func(Change)), opened: make(map[space.ID]int),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.timer, c.beat, c.polls = stopped(), stopped(), stopped()
+	c.timer, c.beat, c.polls, c.reports = stopped(), stopped(), stopped(), stopped()
 	if err := c.enroll(); err != nil {
 		return nil, fmt.Errorf("open client: %w", err)
 	}

@@ -67,6 +67,7 @@ func (c *Client) say(m Message) {
 
 // hear takes what another tab says.
 func (c *Client) hear(m Message) {
+	c.others = true
 	switch m.Kind {
 	case "":
 		c.step(replica.Hint{Space: m.Space, Version: m.Version})
@@ -76,6 +77,12 @@ func (c *Client) hear(m Message) {
 		return
 	case wordWhoLooks:
 		c.step(replica.WhoLooks{})
+		return
+	case WordReport:
+		c.hearReport(m)
+		return
+	case wordHowStands:
+		c.tellReport()
 		return
 	}
 	say, take := c.election.heard(c.now(), m, c.core.Idle)
@@ -89,6 +96,10 @@ func (c *Client) hear(m Message) {
 func (c *Client) tick() {
 	say, take := c.election.tick(c.now())
 	c.elect(say, take, "the tab that leads is silent: the lead is taken from it")
+	c.planReport()
+	if c.report != nil && c.now() >= c.report.heard+reportLasts {
+		c.dropReport()
+	}
 }
 
 // elect does what the election says.
@@ -106,6 +117,7 @@ func (c *Client) elect(say Message, take bool, why string) {
 func (c *Client) stand(s standing) {
 	c.say(c.election.stand(c.now(), s))
 	c.planTick()
+	c.dropReport()
 }
 
 func (c *Client) planTick() {

@@ -23,6 +23,8 @@ func (c *Client) loop() {
 			c.tick()
 		case <-c.polls.C:
 			c.poll()
+		case <-c.reports.C:
+			c.tellReport()
 		case <-c.ctx.Done():
 			c.stop()
 			return
@@ -35,6 +37,7 @@ func (c *Client) stop() {
 	c.timer.Stop()
 	c.beat.Stop()
 	c.polls.Stop()
+	c.reports.Stop()
 	if c.socket != nil {
 		c.socket.close("the client closes")
 		c.socket = nil
@@ -209,6 +212,7 @@ func (c *Client) notice(notices []replica.Notice) {
 
 // changed tells that the status may say something else.
 func (c *Client) changed() {
+	c.planReport()
 	for _, f := range c.listeners {
 		f(Change{Status: true})
 	}

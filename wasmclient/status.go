@@ -10,8 +10,9 @@ import (
 
 // Status is what a client says of itself.
 type Status struct {
-	// Connection is one of off, offline, connecting, online, following (another tab syncs), setup_required, auth_required,
-	// server_changed, upgrade_required.
+	// Connection is one of off, offline, connecting, online, following, setup_required, auth_required,
+	// server_changed, upgrade_required. Where another tab syncs it is what that one said last; following while nothing
+	// was heard of it.
 	Connection    string
 	Leader        bool      // this tab syncs
 	Pending       int       // transactions whose records are not here yet
@@ -38,6 +39,7 @@ func (c *Client) Status() Status {
 			RetryAt: c.wall(s.RetryAt), DialAt: c.wall(s.DialAt), LastSync: c.wall(s.LastSync),
 			Storage: c.config.Storage, Code: s.Code, Reason: s.Reason,
 		}
+		c.byReport(&status)
 		if s.Lost != "" {
 			status.Storage = "replica_lost"
 		}

@@ -117,7 +117,7 @@ test(`${name}: of two tabs one syncs, and the other does when that one is closed
     const [first, second] = ada.tabs;
     assert.ok(first && second);
     await ada.until("leading", (c) => c.status.leader);
-    await ada.until("following", (c) => c.status.connection === "following", 10_000, second);
+    await ada.until("following", (c) => !c.status.leader && c.status.connection === "online", 10_000, second);
     const made = await make(second, 4);
     const all = [...made.ids, ...(await write(first, made.id, 4))];
     for (const page of ada.tabs) await holds(page, made.id, all.length);

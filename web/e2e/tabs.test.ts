@@ -86,9 +86,12 @@ for (const count of [2, 3]) {
       }
       const led = await leaders(ada);
       assert.equal(led.length, 1, "one tab leads");
+      // What the one that leads knows of the server is known in all.
       for (const page of ada.tabs) {
-        const connection = await page.evaluate(() => globalThis.skerry.client.status.connection);
-        assert.equal(connection, page === led[0] ? "online" : "following");
+        await page.waitForFunction(() => globalThis.skerry.client.status.connection === "online" && globalThis.skerry.client.status.lastSync, undefined, {
+          timeout: 5_000,
+          polling: 20,
+        });
       }
 
       // The others are told by hints: without them each would look again every 5 s.

@@ -82,7 +82,8 @@ export interface SpaceInfo {
 }
 
 /**
- * How the replica stands to its server: `off` if it was opened without one, `following` if another tab syncs.
+ * How the replica stands to its server: `off` if it was opened without one. Where another tab syncs it is
+ * what that one said last, and `following` while nothing was heard of it.
  */
 export type Connection =
   | "off"
