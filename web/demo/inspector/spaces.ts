@@ -86,7 +86,7 @@ export class Spaces {
 
 /** Says whether nothing is missing; only the tab that syncs is told. */
 function caughtUp(info: SpaceInfo, client: Client): string {
-  return info.caughtUp ? "yes" : client.status.connection === "following" ? "the leader knows" : "no";
+  return info.caughtUp ? "yes" : !client.status.leader ? "the leader knows" : "no";
 }
 
 /** Returns what is known of one space as facts. */
