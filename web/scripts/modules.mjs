@@ -10,7 +10,7 @@ const root = join(import.meta.dirname ?? new URL(".", import.meta.url).pathname,
 const check = process.argv.includes("--check");
 const { parseWat } = await wabt();
 let stale = 0;
-for (const dir of ["shared/module/moduletest/guests"]) {
+for (const dir of ["shared/module/moduletest/guests", "wasmclient/internal/jsengine/testdata"]) {
   const sources = readdirSync(join(root, dir)).filter((name) => name.endsWith(".wat"));
   if (sources.length === 0) throw new Error(`no modules in ${dir}`);
   for (const name of sources) {

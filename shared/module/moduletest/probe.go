@@ -282,3 +282,11 @@ func ProbeGrow(pages uint32) []space.Record {
 	t := space.Transaction{Author: "author", API: "1.0.0", ClientVersion: "1.0.0", Events: []space.Event{{Type: e.name, Payload: e.payload}}}
 	return t.Records(1, 1_700_000_000_000)
 }
+
+// ProbeGets returns records of which Probe puts a row and gets it so many times.
+func ProbeGets(seq uint64, times uint32) []space.Record {
+	e := act(do(opPut, 0, dataAt, 212).do(opGet, 0, dataAt, 8, freeAt, 1000).do(opAgain, 1, times-1),
+		concat(u64(seq), text(strings.Repeat("x", 200)))...)
+	t := space.Transaction{Author: "author", API: "1.0.0", ClientVersion: "1.0.0", Events: []space.Event{{Type: e.name, Payload: e.payload}}}
+	return t.Records(seq, 1_700_000_000_000)
+}

@@ -1,0 +1,95 @@
+package jsengine
+
+import (
+	"testing"
+
+	"skerry/shared/module"
+	"skerry/shared/module/moduletest"
+	"skerry/shared/module/program"
+	"skerry/shared/space"
+)
+
+// BenchmarkCall is a call of a module of one page that does nothing: what restoring 64 KiB and crossing twice take.
+func BenchmarkCall(b *testing.B) {
+	m := loadStack(b)
+	var host program.Host
+	input := command(doNothing, 0)
+	b.ReportAllocs()
+	for b.Loop() {
+		if o, err := m.Call(program.Apply, input, program.Fuel, &host); err != nil || o.Trapped {
+			b.Fatal(o, err)
+		}
+	}
+}
+
+// BenchmarkHostCall is a host function that takes 8 bytes and does nothing with them.
+func BenchmarkHostCall(b *testing.B) {
+	m := loadStack(b)
+	const times = 10_000
+	for b.Loop() {
+		var host program.Host
+		if o, err := m.Call(program.Apply, command(doLog, times), program.Fuel, &host); err != nil || o.Trapped {
+			b.Fatal(o, err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/times, "ns/host-call")
+}
+
+// BenchmarkGet is a host function that gives a row of 212 bytes.
+func BenchmarkGet(b *testing.B) {
+	m := load(b, moduletest.Probe())
+	i, err := program.New(m.Program, m, &space.Genesis{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	const times = 10_000
+	records := moduletest.ProbeGets(1, times)
+	for b.Loop() {
+		if err := i.Apply(records); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/times, "ns/host-call")
+}
+
+// messages are the records of so many messages to a chat.
+func messages(n int) []space.Record {
+	var records []space.Record
+	for seq := range uint64(n) {
+		t := space.Transaction{Author: "creator", API: "1.0.0", ClientVersion: "1.0.0", Events: []space.Event{{
+			Type: "message", Payload: moduletest.ChatMessage("room", "is anybody there?")}}}
+		records = append(records, t.Records(seq+1, 1_700_000_000_000)...)
+	}
+	return records
+}
+
+// BenchmarkMaterialize applies 100,000 messages of a chat, each of which puts rows of two tables with indexes.
+func BenchmarkMaterialize(b *testing.B) {
+	m := load(b, moduletest.Chat())
+	records := messages(100_000)
+	for b.Loop() {
+		i, err := program.New(m.Program, m, &space.Genesis{Creator: "creator"})
+		if err == nil {
+			err = i.Apply(records)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkRefusal is a message of somebody who has not joined: a call that ends early.
+func BenchmarkRefusal(b *testing.B) {
+	m := load(b, moduletest.Chat())
+	i, err := program.New(m.Program, m, &space.Genesis{Creator: "creator"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	records := messages(1)
+	records[0].Author = "a stranger"
+	for b.Loop() {
+		if v, err := i.Judge(module.Caller{}, records); err != nil || v.Allowed() {
+			b.Fatal(v, err)
+		}
+	}
+}
