@@ -22,7 +22,8 @@ type Instance struct {
 	program  *Program
 	machines Machines
 	machine  Machine // borrowed for what runs now
-	// Logged gets the lines that the module logs; nil drops them. The bytes are good until it returns.
+	// Logged gets the lines that the module logs; nil drops them. The bytes are good until it returns. What Apply does
+	// again after a failure is logged again.
 	Logged func(line []byte)
 	// Spent is how much fuel the calls took so far, those for readers apart.
 	Spent uint64
@@ -106,14 +107,58 @@ func (i *Instance) Judge(caller module.Caller, records []space.Record) (module.V
 	return i.run(&caller, records)
 }
 
+// mostTogether is how many records of a log are applied to one copy of the tables. A copy is quick, but what is written to
+// it for the first time copies nodes of trees, which is most of what a record costs that has a copy of its own.
+const mostTogether = 1000
+
 // Apply implements [module.Instance]. An error with CodeModuleDiverged tells that the module does not allow what is in
 // the log: the tables here are not those by which it was admitted.
 func (i *Instance) Apply(records []space.Record) error {
 	for len(records) > 0 {
-		n := 1
-		for n < len(records) && records[n].Index > 0 {
-			n++
+		n := transaction(records)
+		for n < len(records) && n < mostTogether {
+			n += transaction(records[n:])
 		}
+		if spent := i.Spent; !i.applyTogether(records[:n]) {
+			i.Spent = spent
+			if err := i.applyEach(records[:n]); err != nil {
+				return err
+			}
+		}
+		records = records[n:]
+	}
+	return nil
+}
+
+// transaction returns how many records the first transaction has.
+func transaction(records []space.Record) int {
+	n := 1
+	for n < len(records) && records[n].Index > 0 {
+		n++
+	}
+	return n
+}
+
+// applyTogether applies transactions on one copy of the tables and reports whether all went well. Else nothing happened.
+func (i *Instance) applyTogether(records []space.Record) bool {
+	defer i.giveBack()
+	set, last := i.Tables().Copy(), records[len(records)-1].Seq
+	for len(records) > 0 {
+		n := transaction(records)
+		if verdict, err := i.runOn(set, nil, records[:n]); err != nil || !verdict.Allowed() {
+			return false
+		}
+		records = records[n:]
+	}
+	i.proposals = append(i.proposals, proposal{last, set})
+	i.Commit(last)
+	return true
+}
+
+// applyEach applies one transaction after the other, up to the first that fails.
+func (i *Instance) applyEach(records []space.Record) error {
+	for len(records) > 0 {
+		n := transaction(records)
 		verdict, err := i.run(nil, records[:n])
 		if err == nil && !verdict.Allowed() {
 			err = wire.Errorf(wire.CodeModuleDiverged, "record %d is in the log, and applying it here fails: %v: %s", records[0].Seq, verdict.Code, verdict.Reason)
@@ -127,11 +172,19 @@ func (i *Instance) Apply(records []space.Record) error {
 	return nil
 }
 
-// run applies the records of a transaction on a copy of the tables, each authorized before if there is a caller, and
-// proposes what comes of it.
+// run applies the records of a transaction on a copy of the tables and proposes what comes of it.
 func (i *Instance) run(caller *module.Caller, records []space.Record) (module.Verdict, error) {
 	defer i.giveBack()
 	set := i.Tables().Copy()
+	verdict, err := i.runOn(set, caller, records)
+	if err == nil && verdict.Allowed() {
+		i.proposals = append(i.proposals, proposal{records[len(records)-1].Seq, set})
+	}
+	return verdict, err
+}
+
+// runOn applies the records of a transaction to a set of tables, each authorized before if there is a caller.
+func (i *Instance) runOn(set *tables.Set, caller *module.Caller, records []space.Record) (module.Verdict, error) {
 	host := Host{set: set, logged: i.Logged}
 	change := set.Begin()
 	for n := range records {
@@ -161,7 +214,6 @@ func (i *Instance) run(caller *module.Caller, records []space.Record) (module.Ve
 			return verdict, nil
 		}
 	}
-	i.proposals = append(i.proposals, proposal{records[len(records)-1].Seq, set})
 	return module.Verdict{}, nil
 }
 

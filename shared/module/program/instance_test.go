@@ -20,6 +20,7 @@ var errFault = errors.New("the machine is broken")
 type breaking struct {
 	program.Machines
 	at       int // the call that fails, counted from 1
+	again    int // another one
 	calls    int
 	lent     int
 	noBorrow bool
@@ -46,7 +47,7 @@ func (b *breaking) Return(m program.Machine) {
 
 func (m *breakingMachine) Call(e program.Export, input []byte, fuel int32, host *program.Host) (program.Outcome, error) {
 	o, err := m.Machine.Call(e, input, fuel, host)
-	if m.of.calls++; m.of.calls == m.of.at {
+	if m.of.calls++; m.of.calls == m.of.at || m.of.calls == m.of.again {
 		return program.Outcome{}, errFault // after the tables were written
 	}
 	return o, err
@@ -141,17 +142,29 @@ func TestApplyStops(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := append(messages(1, "a", "b"), messages(3, "c")...)
-	machines.calls, machines.at = 0, 3
+	machines.calls, machines.at, machines.again = 0, 3, 6 // all together, and then one by one
 	if err := i.Apply(log); !errors.Is(err, errFault) || i.Applied() != 2 {
 		t.Fatalf("%v, applied %d", err, i.Applied())
 	}
 	if err := i.Apply(log[2:]); err != nil || i.Applied() != 3 {
 		t.Fatalf("%v, applied %d", err, i.Applied())
 	}
+	machines.calls, machines.at, machines.again = 0, 2, 0
+	before, want := i.Spent, digestOf(t, i.Committed())
+	if err := i.Apply(append(messages(4, "d"), messages(5, "e")...)); err != nil || i.Applied() != 5 || digestOf(t, i.Committed()) == want {
+		t.Errorf("a fault that is over: %v, applied %d", err, i.Applied())
+	}
+	other, err := program.New(p, machines, genesis)
+	if err == nil {
+		err = other.Apply(append(append(log, messages(4, "d")...), messages(5, "e")...))
+	}
+	if err != nil || digestOf(t, other.Committed()) != digestOf(t, i.Committed()) || other.Spent != i.Spent || before >= i.Spent {
+		t.Errorf("%v; without a fault the tables are others, or it took %d and not %d", err, other.Spent, i.Spent)
+	}
 	// What the log has and the module does not allow is no verdict on the log.
-	bad := messages(4, "d")
-	bad[0].Payload = []byte{0xc1}
-	if err := i.Apply(bad); wire.CodeOf(err) != wire.CodeModuleDiverged || i.Applied() != 3 {
+	bad := append(messages(6, "f"), messages(7, "g")...)
+	bad[1].Payload = []byte{0xc1}
+	if err := i.Apply(bad); wire.CodeOf(err) != wire.CodeModuleDiverged || i.Applied() != 6 {
 		t.Errorf("%v, applied %d", err, i.Applied())
 	}
 }
