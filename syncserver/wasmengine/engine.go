@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/tetratelabs/wazero"
 
@@ -27,6 +28,8 @@ type Options struct {
 	CacheDir string
 	// Kept is how many modules stay compiled when no space uses them; 0 for 32.
 	Kept int
+	// Compile is how long a module may take to be compiled; 0 for 30 seconds. A longer one is a fault.
+	Compile time.Duration
 	// Memory is how many bytes all modules together may have as memory; 0 for 1 GiB.
 	Memory int64
 }
@@ -58,6 +61,9 @@ type entry struct {
 func New(source Source, options Options) (*Engine, error) {
 	if options.Kept == 0 {
 		options.Kept = 32
+	}
+	if options.Compile == 0 {
+		options.Compile = 30 * time.Second
 	}
 	if options.Memory == 0 {
 		options.Memory = 1 << 30

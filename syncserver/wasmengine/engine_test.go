@@ -184,6 +184,14 @@ func TestCacheDir(t *testing.T) {
 	}
 }
 
+// TestCompileTime: a module that takes too long to compile is a fault, not a bad module.
+func TestCompileTime(t *testing.T) {
+	e := newEngine(t, Options{Compile: 1})
+	if err := e.Check(moduletest.Chat()); !errors.Is(err, context.DeadlineExceeded) || wire.CodeOf(err) == wire.CodeBadModule {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestIsTrap(t *testing.T) {
 	for text, want := range map[string]bool{
 		"unreachable": true, "integer overflow": true, "stack overflow": false, "runtime error: index out of range": false,
@@ -260,4 +268,44 @@ func BenchmarkRefusal(b *testing.B) {
 			b.Fatal(v, err)
 		}
 	}
+}
+
+// TestOthersGoOn: while hostile spaces are judged, honest ones of the same engine are too, and neither notice.
+func TestOthersGoOn(t *testing.T) {
+	e := newEngine(t, Options{})
+	e.source = sourceOf(moduletest.Chat(), moduletest.Probe())
+	var all sync.WaitGroup
+	for range 2 {
+		all.Go(func() {
+			i, err := e.New(genesisOf(moduletest.Probe()))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer i.Close()
+			for _, records := range moduletest.ProbeHostile() {
+				if v, err := i.Judge(module.Caller{}, records); err != nil || v.Allowed() {
+					t.Error(v, err)
+				}
+			}
+		})
+		all.Go(func() {
+			i, err := e.New(genesisOf(moduletest.Chat()))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer i.Close()
+			for n := range uint64(200) {
+				if v, err := i.Judge(module.Caller{Identity: "creator"}, message(n+1, "hello")); err != nil || !v.Allowed() {
+					t.Error(v, err)
+				}
+				i.Commit(n + 1)
+			}
+			if i.Applied() != 200 {
+				t.Errorf("%d records are applied", i.Applied())
+			}
+		})
+	}
+	all.Wait()
 }

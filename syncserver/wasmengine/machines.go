@@ -36,7 +36,10 @@ type Machines struct {
 func (e *Engine) Machines(p *program.Program) (*Machines, error) {
 	e.compile <- struct{}{}
 	defer func() { <-e.compile }()
-	compiled, err := e.runtime.CompileModule(context.Background(), p.Metered.Bytes)
+	limit, cancel := context.WithTimeout(context.Background(), e.options.Compile)
+	defer cancel()
+	// With one worker wazero does not look at the context.
+	compiled, err := e.runtime.CompileModule(experimental.WithCompilationWorkers(limit, 2), p.Metered.Bytes)
 	if err != nil {
 		return nil, fmt.Errorf("wasmengine: compile module %v: %w", p.Digest, err)
 	}

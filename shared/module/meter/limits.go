@@ -15,6 +15,7 @@ const (
 	MaxLocals     = 10_000    // of a function, parameters apart
 	MaxBody       = 512 << 10 // bytes of a function
 	MaxNesting    = 1_000     // blocks within each other
+	MaxBlocks     = 4_000     // blocks, loops, ifs and operations on all of memory of a function; compilers take the square of it
 	MaxBranches   = 8_192     // targets of a br_table, its default apart
 	MaxPages      = 256       // of memory, 64 KiB each; a module that declares no maximum, or more, has this one
 	MaxNameLength = 1 << 10   // bytes of the name of an import, export or custom section

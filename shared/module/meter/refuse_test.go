@@ -74,6 +74,10 @@ func TestCaps(t *testing.T) {
 			return one("", "", append(appendUnsigned([]byte{2, 1, byte(i32)}, uint32(n-1)), byte(f64)), nothing...)
 		}},
 		"bytes": {MaxBody, body},
+		"blocks": {MaxBlocks, func(n int) sections {
+			body := bytes.Repeat([]byte{opBlock, emptyBlock, opEnd}, n-2)
+			return one("", "", nil, append(body, ops(opI32Const, 0, opMemoryGrow, 0, opDrop, opI32Const, 0, opI32Const, 0, opI32Const, 0, opPrefix, prefixFill, 0, opEnd)...)...)
+		}},
 		"nesting": {MaxNesting, func(n int) sections {
 			return one("", "", nil, append(bytes.Repeat([]byte{opBlock, emptyBlock}, n), slices.Repeat([]byte{opEnd}, n+1)...)...)
 		}},

@@ -17,6 +17,7 @@ type validator struct {
 	function *body
 	locals   []valueType // parameters first
 	operands []valueType
+	blocks   int
 	frames   []frame
 }
 
@@ -88,6 +89,13 @@ func (v *validator) enter(f frame) {
 	f.height = len(v.operands)
 	v.frames = append(v.frames, f)
 	v.push(f.takes...)
+}
+
+// block counts an instruction that becomes several blocks of a compiler's.
+func (v *validator) block() {
+	if v.blocks++; v.blocks > MaxBlocks {
+		v.fail("a function of more than %d blocks, loops, ifs, and operations that grow, copy or fill memory", MaxBlocks)
+	}
 }
 
 // leave ends the innermost block and returns it.
@@ -231,6 +239,7 @@ func (v *validator) control(op byte) {
 	case opUnreachable:
 		v.stop()
 	case opBlock, opLoop, opIf:
+		v.block()
 		takes, gives := v.blockType()
 		if op == opIf {
 			v.pop(i32)
@@ -335,6 +344,7 @@ func (v *validator) variable(op byte) {
 			v.fail("there is no such memory")
 		}
 		if op == opMemoryGrow {
+			v.block()
 			v.function.sizes = true
 			v.pop(i32)
 		}
@@ -383,6 +393,7 @@ func (v *validator) prefixed() {
 		v.popAll(truncations[op].takes)
 		v.push(truncations[op].gives...)
 	case op == prefixCopy, op == prefixFill:
+		v.block()
 		v.charge(weightHeavy)
 		if v.byte() != 0 || op == prefixCopy && v.byte() != 0 || !v.module.hasMemory {
 			v.fail("there is no such memory")

@@ -256,6 +256,7 @@ func caps(add func(string, ...func() []byte), change func(func(*wasm)) func() []
 	both("nesting", meter.MaxNesting, func(w *wasm, n int) {
 		w.functions[3].code = concat(repeat(n, 0x02, 0x40), repeat(n, 0x0b))
 	})
+	both("blocks", meter.MaxBlocks, func(w *wasm, n int) { w.functions[4].code = repeat(n, 0x02, 0x40, 0x0b) })
 	both("branches", meter.MaxBranches, func(w *wasm, n int) {
 		w.functions[3].code = concat([]byte{0x02, 0x40, 0x20, 0, 0x0e}, binary.AppendUvarint(nil, uint64(n)), repeat(n+1, 0), []byte{0x0b})
 	})

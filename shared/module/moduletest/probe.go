@@ -277,8 +277,18 @@ func scanCase(s *session) {
 }
 
 // ProbeGrow returns records of which Probe grows its memory by so many pages, and refuses if it cannot.
-func ProbeGrow(pages uint32) []space.Record {
-	e := act(do(opGrow, pages).do(opExpect, 4))
+func ProbeGrow(pages uint32) []space.Record { return alone(do(opGrow, pages).do(opExpect, 4)) }
+
+// ProbeHostile returns transactions of which Probe does not return by itself.
+func ProbeHostile() (all [][]space.Record) {
+	for _, op := range []uint32{opLoop, opHeavy, opRecurse, opWide, opFill, opTrap} {
+		all = append(all, alone(do(op)))
+	}
+	return all
+}
+
+func alone(s script) []space.Record {
+	e := act(s)
 	t := space.Transaction{Author: "author", API: "1.0.0", ClientVersion: "1.0.0", Events: []space.Event{{Type: e.name, Payload: e.payload}}}
 	return t.Records(1, 1_700_000_000_000)
 }
