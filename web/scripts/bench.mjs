@@ -3,7 +3,8 @@
 //
 // Usage: node bench.mjs [PART [RUNS]]
 //
-// With a part, append or records, it measures that alone, several times (3), and prints the medians.
+// With a part, append or records, it measures that alone, several times (3), and prints the medians; with modules it
+// measures that alone and prints its table.
 import { execFileSync, spawn } from "node:child_process";
 import { cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -116,19 +117,43 @@ async function only(part, runs) {
 
 /** Runs the store's benchmarks in the browser and returns milliseconds by name. */
 function inWorker() {
-  const runner = join(dir, "browsertest");
-  execFileSync("go", ["build", "-o", runner, "./wasmclient/internal/browsertest"], { cwd: root });
-  const args = ["test", "-exec", runner, "-run", "^$", "-bench", "ColdLoad|Append", "-benchtime", "5x", "./wasmclient/internal/idbstore"];
-  const output = execFileSync("go", args, {
-    cwd: root,
-    env: { ...process.env, GOOS: "js", GOARCH: "wasm", CHROME: executablePath },
-    encoding: "utf8",
-  });
   const times = {};
+  const output = goBench("./wasmclient/internal/idbstore", "ColdLoad|Append", "5x");
   for (const [, name, ns, per100k] of output.matchAll(/^Benchmark(\S+?)(?:-\d+)?\s+\d+\s+([\d.]+) ns\/op(?:\s+([\d.]+) ms\/100k)?/gm)) {
     times[name] = per100k ? Number(per100k) : Number(ns) / 1e6;
   }
   return times;
+}
+
+/** Prints what modules take in the browser. */
+function modules() {
+  const output = goBench("./wasmclient/internal/jsengine", ".", "1s");
+  const nanoseconds = {};
+  for (const [, name, ns, each] of output.matchAll(/^Benchmark(\S+?)(?:-\d+)?\s+\d+\s+([\d.]+) ns\/op(?:\s+([\d.]+) ns\/host-call)?/gm)) {
+    nanoseconds[name] = Number(each ?? ns);
+  }
+  const us = (ns) => `${(ns / 1000).toFixed(2)} µs`;
+  console.log("## Modules in a page\n");
+  console.log("Go's benchmarks of package jsengine in a worker of Chromium. The floor of all is a call that does nothing, which");
+  console.log("puts 64 KiB of memory back.\n");
+  console.log("| | takes | wanted | |\n| --- | --: | --: | --- |");
+  console.log(`| a call that does nothing | ${us(nanoseconds.Call)} | | |`);
+  console.log(`| a host function that does nothing | ${us(nanoseconds.HostCall)} | 0.50 µs | ${met(nanoseconds.HostCall <= 500)} |`);
+  console.log(`| get, a row of 212 bytes | ${us(nanoseconds.Get)} | | |`);
+  console.log(`| a message refused | ${us(nanoseconds.Refusal)} | | |`);
+  console.log(`| 100,000 messages applied | ${ms(nanoseconds.Materialize / 1e6)} | 2,000 ms | ${met(nanoseconds.Materialize <= 2e9)} |`);
+}
+
+/** Runs a package's benchmarks in the browser and returns what they print. */
+function goBench(path, names, time) {
+  const runner = join(dir, "browsertest");
+  execFileSync("go", ["build", "-o", runner, "./wasmclient/internal/browsertest"], { cwd: root });
+  const args = ["test", "-exec", runner, "-run", "^$", "-bench", names, "-benchtime", time, path];
+  return execFileSync("go", args, {
+    cwd: root,
+    env: { ...process.env, GOOS: "js", GOARCH: "wasm", CHROME: executablePath },
+    encoding: "utf8",
+  });
 }
 
 const met = (ok) => (ok ? "met" : "**missed**");
@@ -137,10 +162,15 @@ const rate = (n, ms) => `${Math.round((n / ms) * 1000).toLocaleString("en")}/s`;
 const times = (a, b) => (a / b).toFixed(1);
 
 const [part, runs = "3"] = process.argv.slice(2);
-if (part && part !== "append" && part !== "records") throw new Error(`no part ${part}: append or records`);
+if (part && !["append", "records", "modules"].includes(part)) throw new Error(`no part ${part}: append, records or modules`);
 try {
-  if (part) await only(part, Number(runs));
-  else await report();
+  if (part === "modules") modules();
+  else if (part) await only(part, Number(runs));
+  else {
+    await report();
+    console.log();
+    modules();
+  }
 } finally {
   rmSync(dir, { recursive: true, force: true });
 }
