@@ -25,7 +25,7 @@
 // # What is kept
 //
 // Only one module runs at a time, and a call leaves nothing behind, so a program has one instance, however many spaces it
-// judges. A browser has room for about 120 instances in all. 32 are kept; beyond that the one goes that was used least
+// judges. A browser has room for about 120 instances in all. 12 are kept, as WebKit gets stuck long before that; beyond that the one goes that was used least
 // lately, and its next call makes another one. An instance that grew its memory is dropped; after a trap it is put back
 // like after any other call, as memory and mutable globals are all that a module can change.
 //

@@ -4,7 +4,7 @@
 globalThis.skerryModules = (() => {
   const names = ["authorize", "apply", "init", "readable", "migrate", "__skerry_start", "skerry_io"];
   const [returned, trapped, failed] = [0, 1, 2];
-  const mostInstances = 32; // browsers have room for about 120, and pages have other uses for it
+  const mostInstances = 12; // browsers have room for about 120, and WebKit gets stuck long before that
   const stop = {}; // thrown through the module's frames, and never through those of Go
   const programs = []; // by number
   const imported = {};

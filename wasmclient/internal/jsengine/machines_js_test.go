@@ -85,7 +85,7 @@ func live() int { return js.Global().Get("skerryModules").Call("live").Int() }
 // TestInstancesAreFew: however many programs there are, and however often each is loaded, instances are few.
 func TestInstancesAreFew(t *testing.T) {
 	var all []*Machines
-	for range 80 {
+	for range 20 {
 		all = append(all, loadStack(t))
 	}
 	for range 2 {
@@ -95,8 +95,8 @@ func TestInstancesAreFew(t *testing.T) {
 			}
 		}
 	}
-	if n := live(); n != 32 {
-		t.Errorf("%d instances of 80 programs", n)
+	if n := live(); n != 12 {
+		t.Errorf("%d instances of 20 programs", n)
 	}
 	for _, m := range all {
 		m.Close()
