@@ -339,6 +339,19 @@ func TestRoomIsKept(t *testing.T) {
 	mustCommit(t, s, received)
 }
 
+// TestNoEstimate has a browser that does not tell how much room there is, as WebKitGTK.
+func TestNoEstimate(t *testing.T) {
+	navigator := js.Global().Get("navigator")
+	js.Global().Get("Object").Call("defineProperty", navigator, "storage", map[string]any{"value": nil, "configurable": true})
+	defer navigator.Delete("storage") // the prototype's is seen again
+	if _, _, err := estimate(); !errors.Is(err, errNoEstimate) {
+		t.Fatalf("without navigator.storage: %v", err)
+	}
+	s := openTest(t, freshName(t))
+	s.askForRoom()
+	mustCommit(t, s, testAppend(1))
+}
+
 // TestClosedWhileCommitting has the browser close the database when a commit is on its way, and never tell its end.
 func TestClosedWhileCommitting(t *testing.T) {
 	s := openTest(t, freshName(t))
