@@ -96,6 +96,7 @@ class Page {
   #leave(): void {
     const left = this.#room?.space.id;
     location.hash = "#/";
+    this.#select(); // not when the browser tells of it: what is hidden still takes no focus
     if (left) document.querySelector<HTMLElement>(`#rooms a[data-id="${left}"]`)?.focus();
   }
 
