@@ -61,7 +61,7 @@ async function arrived(world: World, space: string, ids: readonly string[]): Pro
   assert.deepEqual(new Set(logs.get(space)), new Set(ids));
 }
 
-test("a tab that is stopped loses the lead to another, and does not take it back", { timeout: 90_000 }, () =>
+test("a tab that is stopped loses the lead to another, and does not take it back", { timeout: 150_000 }, () =>
   World.run([], async (world) => {
     const ada = await world.replica("ada");
     await ada.until("leading", (c) => c.status.leader);
@@ -76,10 +76,18 @@ test("a tab that is stopped loses the lead to another, and does not take it back
     assert.notEqual(stopped, await processOf(other));
     process.kill(stopped, "SIGSTOP"); // as a laptop's lid or a system without memory does it: nobody is told
     try {
+      await other.evaluate(() => {
+        const { client } = globalThis.skerry;
+        client.subscribe(() => (globalThis.wasBlocked ||= client.status.storage.state === "blocked"));
+      });
       const begun = Date.now();
       ids.push(await write(other, space, "past the one that is stopped"));
       const took = Date.now() - begun;
-      assert.ok(took > 7_000 && took < 30_000, `the lead was taken over after ${took} ms, not after about 12 s`);
+      // Where it was stopped within a transaction the browser lets nobody write for a minute, and the status says so.
+      const blocked = await other.evaluate(() => globalThis.wasBlocked ?? false);
+      if (blocked) console.log(`stopped within a transaction, which the browser ended: ${took} ms`);
+      const most = blocked ? 80_000 : 30_000;
+      assert.ok(took > 7_000 && took < most, `the lead was taken over after ${took} ms, not after about 12 s; storage blocked: ${blocked}`);
       assert.ok(await other.evaluate(() => globalThis.skerry.client.status.leader));
     } finally {
       process.kill(stopped, "SIGCONT");
@@ -114,6 +122,7 @@ test("a hidden tab hands the lead to one that is looked at", { timeout: 60_000 }
 
 declare global {
   /** What a page of these tests keeps for when it goes on. */
+  var wasBlocked: boolean | undefined;
   var kept: { early: Receipt; late?: Receipt; persisted?: boolean } | undefined;
 }
 
