@@ -166,7 +166,7 @@ func BenchmarkAppend(b *testing.B) {
 			value := make([]byte, 300)
 			for range b.N {
 				err := jsbind.Try(func() {
-					tx := s.conn.object.Call("transaction", []any{storeSegments}, "readwrite", map[string]any{"durability": "strict"})
+					tx := s.conn.class.Get("transaction").Call("call", s.conn.object, []any{storeSegments}, "readwrite", map[string]any{"durability": "strict"})
 					store := tx.Call("objectStore", storeSegments)
 					for range n {
 						benchID++
