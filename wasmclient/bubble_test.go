@@ -536,6 +536,26 @@ func TestSuspend(t *testing.T) {
 	})
 }
 
+// TestSuspendWhileItTakesTheLead suspends a tab in the middle of raising the epoch: that it ended is nobody's obstacle.
+func TestSuspendWhileItTakesTheLead(t *testing.T) {
+	inBubble(t, func(w *world) {
+		d := w.device("ada")
+		raise := make(chan struct{})
+		tab := d.tab(func(c *wasmclient.Config) { c.Store.(*freezer).raise = raise })
+		synctest.Wait()
+		if err := tab.Suspend(w.Context()); err != nil {
+			w.Fatal(err)
+		}
+		close(raise)
+		synctest.Wait()
+		if status := tab.Status(); status.Storage != "ok" || status.Code != 0 {
+			w.Errorf("the status of a tab that was suspended while it took the lead: %+v", status)
+		}
+		tab.Resume()
+		tab.leads(time.Second)
+	})
+}
+
 // TestSuspendFlushes suspends a tab whose store is slow.
 func TestSuspendFlushes(t *testing.T) {
 	inBubble(t, func(w *world) {

@@ -180,8 +180,10 @@ func (c *Client) contend(after time.Duration, steal bool) {
 		loaded, err := c.loadToLead(ctx)
 		if err != nil {
 			c.post(func() {
-				c.obstacle = err
-				c.changed()
+				if c.lead == l { // what was given up meanwhile failed by that, and is in nobody's way
+					c.obstacle = err
+					c.changed()
+				}
 				c.storeFailed(life, err)
 			})
 			c.contendAgain(l, time.Second, "raising the epoch", err)
