@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"skerry/shared/digest"
 	"skerry/shared/replica"
 	"skerry/shared/space"
 )
@@ -51,6 +52,16 @@ type Store interface {
 	// ReadBefore reads up to limit committed records with numbers below before, ascending: the newest ones. Like
 	// Read it returns no hole, but may end below one, and treats damage alike.
 	ReadBefore(ctx context.Context, id space.ID, before uint64, limit, maxBytes int) ([]space.Record, error)
+
+	// Module reads the bytes of a module, nil where they are not here. What was kept and is no longer what its digest
+	// says is not here. It takes the time to hash them.
+	Module(ctx context.Context, d digest.Digest) ([]byte, error)
+
+	// PutModule keeps the bytes of a module, whose digest is d: strictly durable, since they may be nowhere else, and
+	// for ever, since nobody can tell for how long that is so. It is harmless where they are here, and puts right what is
+	// damaged. It returns [ErrFull] when the device has no room but for what users write, and [ErrDamaged] where the bytes
+	// have another digest, with nothing written.
+	PutModule(ctx context.Context, d digest.Digest, bytes []byte) error
 
 	// Close releases the store. Methods called afterwards fail with [ErrStoreClosed].
 	Close() error

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"skerry/shared/digest"
 	"skerry/shared/space"
 	"skerry/shared/wire"
 )
@@ -22,6 +23,7 @@ type Model struct {
 	lastKey uint64
 	changes uint64
 	spaces  map[space.ID]*modelSpace
+	modules map[digest.Digest][]byte
 }
 
 // modelSpace is all that is kept of one space. Rows behind pointers are never changed but replaced, so that
@@ -40,7 +42,7 @@ type modelSpace struct {
 func NewModel(identity string, session wire.SessionID) *Model {
 	return &Model{
 		meta:   Meta{Identity: identity, Session: session},
-		spaces: map[space.ID]*modelSpace{},
+		spaces: map[space.ID]*modelSpace{}, modules: map[digest.Digest][]byte{},
 	}
 }
 
@@ -51,6 +53,7 @@ func (m *Model) Clone() *Model {
 	for id, s := range m.spaces {
 		c.spaces[id] = s.clone()
 	}
+	c.modules = maps.Clone(m.modules)
 	return c
 }
 

@@ -13,6 +13,7 @@ import (
 	"context"
 	"sync"
 
+	"skerry/shared/digest"
 	"skerry/shared/replica"
 	"skerry/shared/space"
 	"skerry/shared/wire"
@@ -25,8 +26,8 @@ type Config struct {
 	Identity string
 	Session  wire.SessionID // random if zero
 
-	// Fail, when not nil, is asked before each commit is applied. Its error becomes the commit's, with nothing
-	// written: tests play full devices and aborted transactions with it. It must not call the store.
+	// Fail, when not nil, is asked before each commit is applied, and before a module is kept, with a strict commit of
+	// nothing. Its error becomes the commit's, with nothing written: tests play full devices and aborted transactions with it. It must not call the store.
 	Fail func(*replica.Commit) error
 }
 
@@ -179,6 +180,38 @@ func (s *Store) Read(ctx context.Context, id space.ID, after uint64, limit, maxB
 func (s *Store) ReadBefore(ctx context.Context, id space.ID, before uint64, limit, maxBytes int) (records []space.Record, err error) {
 	err = s.with(ctx, func(m *replica.Model) { records = m.ReadBefore(id, before, limit, maxBytes) })
 	return records, err
+}
+
+// Module implements [wasmclient.Store].
+func (s *Store) Module(ctx context.Context, d digest.Digest) (module []byte, err error) {
+	err = s.with(ctx, func(m *replica.Model) { module = m.Module(d) })
+	return module, err
+}
+
+// PutModule implements [wasmclient.Store].
+func (s *Store) PutModule(ctx context.Context, d digest.Digest, module []byte) error {
+	var failed error
+	err := s.with(ctx, func(m *replica.Model) {
+		if s.data.fail != nil {
+			if failed = s.data.fail(&replica.Commit{Strict: true}); failed != nil {
+				return
+			}
+		}
+		if !m.PutModule(d, module) {
+			failed = wasmclient.ErrDamaged
+		}
+	})
+	if err == nil {
+		err = failed
+	}
+	return err
+}
+
+// DamageModule changes a bit of a module that is kept, as disks do, for tests.
+func (s *Store) DamageModule(d digest.Digest) {
+	s.data.mu.Lock()
+	defer s.data.mu.Unlock()
+	s.data.model.DamageModule(d)
 }
 
 // Suspend implements [wasmclient.Suspender], of this handle only.

@@ -24,6 +24,8 @@ func TestStore(t *testing.T) {
 			AbortNext: func() { fail = errors.New("aborted") },
 			FullNext:  func() { fail = wasmclient.ErrFull },
 			Delete:    data.Delete,
+
+			DamageModule: data.DamageModule,
 		}
 	})
 }

@@ -64,6 +64,8 @@ func testClosed(s *suite) {
 	_, errs["Rejected"] = h.Rejected(s.ctx, f.id)
 	_, errs["Read"] = h.Read(s.ctx, f.id, 0, 10, 1000)
 	_, errs["ReadBefore"] = h.ReadBefore(s.ctx, f.id, 10, 10, 1000)
+	_, errs["Module"] = h.Module(s.ctx, digest.Of(nil))
+	errs["PutModule"] = h.PutModule(s.ctx, digest.Of(nil), nil)
 	for method, err := range errs {
 		if !errors.Is(err, wasmclient.ErrStoreClosed) {
 			s.Errorf("%s after Close: %v", method, err)
@@ -328,6 +330,9 @@ func testNewer(s *suite) {
 		}
 		if _, err := h.RaiseEpoch(s.ctx); !errors.Is(err, wasmclient.ErrNewerStore) {
 			s.Fatalf("raise the epoch of a newer store: %v", err)
+		}
+		if err := h.PutModule(s.ctx, digest.Of([]byte("module")), []byte("module")); !errors.Is(err, wasmclient.ErrNewerStore) {
+			s.Fatalf("put a module into a newer store: %v", err)
 		}
 		h = s.open() // reading is allowed still
 	}

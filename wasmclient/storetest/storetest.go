@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"testing"
 
+	"skerry/shared/digest"
 	"skerry/wasmclient"
 )
 
@@ -40,6 +41,8 @@ type Storage struct {
 	// MakeNewer leaves the storage as a newer version of Skerry would that older ones must not write. Nil skips
 	// those tests.
 	MakeNewer func()
+	// DamageModule changes some of the bytes that are kept of a module. Nil skips that.
+	DamageModule func(digest.Digest)
 	// Delete destroys everything, as a browser does when its user clears a site's data. Nil skips those tests.
 	Delete func()
 }
@@ -91,6 +94,8 @@ func Run(t *testing.T, factory Factory) {
 		{"Damaged", testDamaged},
 		{"Cut", testCut},
 		{"CutStale", testCutStale},
+		{"Modules", testModules},
+		{"ModulesFull", testModulesFull},
 		{"Abort", testAbort},
 		{"Full", testFull},
 		{"Newer", testNewer},

@@ -23,7 +23,11 @@ func (s *Store) Commit(ctx context.Context, c *replica.Commit) (*replica.CommitR
 		return nil, err
 	}
 	var result *replica.CommitResult
-	if err := s.leaveRoom(c); err != nil {
+	n := 0
+	for i := range c.Spaces {
+		n += len(c.Spaces[i].Records)
+	}
+	if err := s.leaveRoom(n); err != nil {
 		return nil, err
 	}
 	apart, merges := false, false
@@ -132,10 +136,8 @@ func (s *Store) apply(t *transaction, c *replica.Commit) (*replica.CommitResult,
 	if err := t.turn(); err != nil {
 		return nil, err
 	}
-	for i := range least.result().Length() { // min_reader, min_writer
-		if err := tooOld(jsbind.ToBytes(least.result().Index(i))); err != nil {
-			return nil, err
-		}
+	if err := writable(least); err != nil {
+		return nil, err
 	}
 	epoch, err := decodeNumber(epochReply.bytes())
 	if err != nil {

@@ -19,7 +19,7 @@
 //	lost        the same
 //	segments    [SpaceID, first, last] -> chain before the first record, records in wire encoding
 //	checkpoints [SpaceID, seq] -> digest, pages
-//	modules     digest -> bytes
+//	modules     digest -> format, bytes
 //
 // A SpaceID in an array is bytes, or its hexadecimal text where there is one store more, the empty text_keys: so it is
 // in databases that a WebKit made which confuses array keys that begin with bytes.

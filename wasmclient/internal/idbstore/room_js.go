@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"syscall/js"
 
-	"skerry/shared/replica"
 	"skerry/wasmclient"
 	"skerry/wasmclient/internal/jsbind"
 )
@@ -29,12 +28,8 @@ type room struct {
 	written int // since it was asked; askNoMore: it does not say
 }
 
-// leaveRoom fails for records when too little room is left.
-func (s *Store) leaveRoom(c *replica.Commit) error {
-	n := 0
-	for i := range c.Spaces {
-		n += len(c.Spaces[i].Records)
-	}
+// leaveRoom fails for n bytes of records, or of a module, when too little room is left.
+func (s *Store) leaveRoom(n int) error {
 	if n == 0 {
 		return nil
 	}

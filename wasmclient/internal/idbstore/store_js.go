@@ -339,6 +339,16 @@ func tooOld(least []byte) error {
 	return nil
 }
 
+// writable reads what was asked of min_reader and min_writer.
+func writable(least rawRequest) error {
+	for i := range least.result().Length() {
+		if err := tooOld(jsbind.ToBytes(least.result().Index(i))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // storeError gives the errors of the platform that callers tell apart their names.
 func storeError(err error) error {
 	if err == nil {

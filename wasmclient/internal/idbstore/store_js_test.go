@@ -11,6 +11,7 @@ import (
 
 	"github.com/hack-pad/go-indexeddb/idb"
 
+	"skerry/shared/digest"
 	"skerry/shared/replica"
 	"skerry/shared/space"
 	"skerry/shared/wire"
@@ -87,6 +88,8 @@ func testStore(t *testing.T, fresh func(testing.TB) string) {
 			},
 			MakeNewer: func() { makeNewer(t, openTest(t, name), metaMinWriter) },
 			Delete:    func() { deleteDatabase(t, name) },
+
+			DamageModule: func(d digest.Digest) { damageModule(t, openTest(t, name), d) },
 		}
 	})
 }
@@ -99,6 +102,28 @@ func makeNewer(t *testing.T, s *Store, name string) {
 			return err
 		}
 		tx.putMeta(name, appendNumber(version+1))
+		return tx.commit()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func damageModule(t *testing.T, s *Store, d digest.Digest) {
+	t.Helper()
+	err := s.run(context.Background(), func(conn *connection) error {
+		tx, err := conn.begin(idb.TransactionReadWrite, idb.DurabilityStrict, storeModules)
+		if err != nil {
+			return err
+		}
+		key := jsbind.FromBytes(d[:])
+		value := tx.get(storeModules, key)
+		if err := tx.turn(); err != nil {
+			return err
+		}
+		b := value.bytes()
+		b[len(b)/2] ^= 1
+		tx.put(storeModules, key, b)
 		return tx.commit()
 	})
 	if err != nil {
@@ -134,7 +159,10 @@ func TestDurability(t *testing.T) {
 	strict.Strict = true
 	mustCommit(t, s, strict)
 	mustCommit(t, s, testAppend(2))
-	if want := []string{"strict readwrite", "relaxed readwrite"}; !slices.Equal(asked, want) {
+	if err := s.PutModule(t.Context(), digest.Of([]byte("module")), []byte("module")); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"strict readwrite", "relaxed readwrite", "strict readwrite"}; !slices.Equal(asked, want) {
 		t.Fatalf("asked for %q, want %q", asked, want)
 	}
 	if _, err := s.RaiseEpoch(t.Context()); err != nil {
