@@ -99,3 +99,29 @@ func TestReadEncodedOddSegments(t *testing.T) {
 		}
 	}
 }
+
+// A page goes on in a segment that another tab merged with what was read before.
+func TestReadEncodedGoesOnWhereATabMerged(t *testing.T) {
+	s := openTest(t, freshName(t))
+	records, part := benchRun(space.Start(testSpace), 4)
+	mustCommit(t, s, &replica.Commit{Spaces: []replica.SpaceCommit{*part}})
+	readEncoded(t, s, 0, 2)
+	more, _ := benchRun(*part.Position, 4)
+	records = append(records, more...)
+	err := s.run(context.Background(), func(conn *connection) error { // as another tab does it
+		tx, err := conn.begin(idb.TransactionReadWrite, idb.DurabilityRelaxed, storeSegments)
+		if err != nil {
+			return err
+		}
+		tx.delete(storeSegments, js.ValueOf([]any{conn.inKey(testSpace), 1, 4}))
+		key := js.ValueOf([]any{conn.inKey(testSpace), 1, 8})
+		tx.put(storeSegments, key, appendSegment(nil, space.Start(testSpace).Chain, encodeRecords(records)))
+		return tx.commit()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, n, last := readEncoded(t, s, 2, 10); n != 6 || last != 8 || !bytes.Equal(b, encodeRecords(records[2:])) {
+		t.Fatalf("%d records to %d, not 6 to 8", n, last)
+	}
+}

@@ -61,6 +61,51 @@ func TestStoreWithTextKeys(t *testing.T) {
 	})
 }
 
+// TestKeysAreTextWhereBytesAreConfused has a browser that reads array keys that begin with bytes as other ones, as
+// WebKit did: a database that is made there has SpaceIDs as text in them, and so has it ever after.
+func TestKeysAreTextWhereBytesAreConfused(t *testing.T) {
+	stores := js.Global().Get("IDBObjectStore").Get("prototype")
+	list := stores.Get("getAllKeys")
+	confused := js.FuncOf(func(this js.Value, _ []js.Value) any {
+		this.Call("put", []any{[]any{jsbind.FromBytes(make([]byte, 9)), 2}}, 0)
+		return this.Call("get", 0)
+	})
+	stores.Set("getAllKeys", confused)
+	name := freshName(t)
+	made := openTest(t, name)
+	stores.Set("getAllKeys", list)
+	confused.Release()
+	mustCommit(t, made, testAppend(1))
+	_, part := benchRun(space.Start(testSpace), 3)
+	mustCommit(t, made, &replica.Commit{Spaces: []replica.SpaceCommit{*part}})
+	made.Close()
+	s := openTest(t, name) // by a browser that is mended
+	_, part = benchRun(*part.Position, 3)
+	mustCommit(t, s, &replica.Commit{Spaces: []replica.SpaceCommit{*part}})
+	if records, err := s.Read(context.Background(), testSpace, 0, 10, 1<<20); err != nil || len(records) != 6 {
+		t.Fatalf("%d records, %v", len(records), err)
+	}
+	err := s.view(context.Background(), func(tx *transaction) error {
+		keys := tx.getAllKeys(storeSegments, js.Undefined(), 0)
+		if err := tx.turn(); err != nil {
+			return err
+		}
+		found := keys.result()
+		for i := range found.Length() {
+			if key := found.Index(i).Index(0); key.Type() != js.TypeString || key.String() != testSpace.String() {
+				t.Errorf("key %d begins with %v, not with the SpaceID as text", i, key)
+			}
+		}
+		if found.Length() == 0 {
+			t.Error("no segments")
+		}
+		return nil
+	}, storeSegments)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func testStore(t *testing.T, fresh func(testing.TB) string) {
 	storetest.Run(t, func(t *testing.T) storetest.Storage {
 		name := fresh(t)
