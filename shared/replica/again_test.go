@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"skerry/shared/replica"
+	"skerry/shared/space"
 	"skerry/shared/wire"
 )
 
@@ -328,4 +329,66 @@ func TestAServerThatIsNotSetUpIsShown(t *testing.T) {
 	s.answer()
 	s.settle()
 	wants(replica.ConnectionOnline)
+}
+
+// A commit whose outcome the store could not tell is made again. By then its row may have been read, pushed and settled:
+// it comes to be in the outbox a second time, and leaves it as the first did. Whichever is reported first, memory must
+// not take the settled row for the new one.
+func TestAppendedByACommitThatWasMadeTwice(t *testing.T) {
+	for _, order := range []string{"append, settle", "settle, append", "append, read, settle"} {
+		s := synced(t)
+		s.write("a", tx(1))
+		c := s.store1()
+		if _, err := s.store.Commit(c.Commit); err != nil {
+			t.Fatal(err)
+		}
+		s.step(replica.Committed{ID: c.ID, Err: errors.New("the connection was lost")})
+		s.step(replica.Hint{Space: idOf("a"), Version: s.store.Refresh(idOf("a")).Version})
+		s.refreshed()
+		s.readRows()
+		s.wants("push a/1 1")
+		s.receive(s.eventsOf("a", tx(1)))
+		settle := s.store1()
+		settled, err := s.store.Commit(settle.Commit)
+		if err != nil || s.outbox("a") != "" {
+			t.Fatal(err, s.outbox("a"))
+		}
+		s.tick()
+		c = s.store1()
+		again, err := s.store.Commit(c.Commit)
+		if err != nil || s.outbox("a") != "1" {
+			t.Fatal(err, s.outbox("a"))
+		}
+		for _, what := range strings.Split(order, ", ") {
+			switch what {
+			case "append":
+				s.step(replica.Committed{ID: c.ID, Result: again})
+			case "settle":
+				s.step(replica.Committed{ID: settle.ID, Result: settled})
+			case "read":
+				for len(s.refresh) > 0 {
+					s.refreshed()
+				}
+			}
+		}
+		s.settle()
+		s.receive(&wire.Pushed{Space: idOf("a"), N: 1, Verdicts: []wire.Verdict{{Kind: wire.Accepted, Position: s.serverLog("a").head}}})
+		s.settle()
+		if got := s.told(); !strings.Contains(got, "push a/2 1") {
+			t.Fatalf("%s: sent %q: the row is not pushed again", order, got)
+		}
+		s.verdicts("a", 2, wire.Verdict{Kind: wire.Duplicate, Position: s.serverLog("a").head})
+		s.settle()
+		s.wantsOutbox("a", "")
+		if n := s.core.Status().Pending; n != 0 {
+			t.Errorf("%s: %d pending", order, n)
+		}
+	}
+}
+
+// eventsOf stores a transaction at the server and returns the frame that brings its records.
+func (s *story) eventsOf(name string, t space.Transaction) *wire.Events {
+	s.t.Helper()
+	from := s.serverLog(name).head.Seq + 1
+	return s.events(name, from, s.stores(name, t).Seq)
 }

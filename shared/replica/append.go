@@ -12,6 +12,7 @@ type appendOperation struct {
 	insert      *SpaceInfo
 	transaction *space.Transaction
 	at          uint64
+	refused     *Refusal
 	retry       space.ULID
 	discard     space.ULID
 	pin         *bool
@@ -134,6 +135,11 @@ func (o *appendOperation) addTo(part *SpaceCommit, stamp space.ULID) {
 		part.Insert = o.insert
 	}
 	switch {
+	case o.refused != nil:
+		part.Refuse = append(part.Refuse, RejectedRow{
+			ID: o.transaction.ID(), Transaction: *o.transaction, AppendedAt: o.at,
+			Code: o.refused.Code, Reason: o.refused.Reason, By: ByPreview,
+		})
 	case o.transaction != nil:
 		t := o.transaction
 		part.Append = append(part.Append, OutboxRow{
@@ -252,12 +258,17 @@ func (l *appendLane) applied(r *Replica, part *SpaceCommit, operations []appendO
 	next := 0
 	for i := range operations {
 		o := &operations[i]
+		if o.refused != nil {
+			r.notify(Durable{o.ref})
+			r.refusedHere(s, o, version)
+			continue
+		}
 		if o.transaction != nil {
 			key := keys[next]
 			next++
 			r.watch(s, o.transaction.ID())
 			r.found(s, o.transaction.ID())
-			if key != 0 && !older {
+			if key != 0 && !older && s.byID[o.transaction.ID()] == nil {
 				s.appended(r, key, o)
 			} else {
 				s.outdated = version
@@ -277,6 +288,23 @@ func (l *appendLane) applied(r *Replica, part *SpaceCommit, operations []appendO
 	}
 	r.changed(s)
 	r.wantPush(s)
+}
+
+// refusedHere notes that a transaction is among the rejected, and tells so. Where the outbox had it, it still does.
+func (r *Replica) refusedHere(s *spaceState, o *appendOperation, version uint64) {
+	id := o.transaction.ID()
+	r.watch(s, id)
+	if version != s.version+1 || !s.loaded || s.byID[id] != nil || s.refused[id] {
+		s.outdated = version
+		return
+	}
+	if s.rejected++; s.refused != nil {
+		s.refused[id] = true
+	} else if s.rejected > 1 {
+		s.outdated = version // it may have been among them
+	}
+	r.notify(Rejected{s.id, id, o.refused.Code, o.refused.Reason})
+	r.decide(s, id, Decided{Outcome: Refused, Code: o.refused.Code, Reason: o.refused.Reason})
 }
 
 // watchFor looks for a transaction, wherever it may be, and makes its outcome be told.
@@ -328,7 +356,7 @@ func (r *Replica) watch(s *spaceState, id space.ULID) {
 // appended adds a row that this tab has just made durable.
 func (s *spaceState) appended(r *Replica, key uint64, o *appendOperation) {
 	t := o.transaction
-	if !s.loaded || s.byID[t.ID()] != nil {
+	if !s.loaded {
 		return
 	}
 	e := &entry{Entry: Entry{Key: key, ID: t.ID(), Stamp: r.stamp(s.id), Author: t.Author, Size: t.Size(), AppendedAt: o.at}}

@@ -95,6 +95,11 @@ func (c *Commit) Check() error {
 				return errBadAppend
 			}
 		}
+		for j := range s.Refuse {
+			if row := &s.Refuse[j]; row.ID != row.Transaction.ID() || row.ID == (space.ULID{}) {
+				return errBadAppend
+			}
+		}
 		for j := range s.Mark {
 			if state := s.Mark[j].State; state != Accepted && state != Waiting {
 				return errBadMark
@@ -223,6 +228,9 @@ func (m *Model) applySpace(sc *SpaceCommit, run []space.Record, keys []uint64) [
 	for i := range sc.Append {
 		keys = append(keys, m.appendRow(s, &sc.Append[i]))
 	}
+	for i := range sc.Refuse {
+		s.refuse(&sc.Refuse[i])
+	}
 	for _, id := range sc.Retry {
 		keys = append(keys, m.retry(s, id))
 	}
@@ -324,13 +332,26 @@ func (m *Model) appendRow(s *modelSpace, given *OutboxRow) uint64 {
 	row.Key = m.nextKey()
 	row.Author = given.Transaction.Author
 	row.Size = given.Transaction.Size()
-	row.Transaction.Events = slices.Clone(given.Transaction.Events)
-	for i := range row.Transaction.Events {
-		e := &row.Transaction.Events[i]
-		e.Payload = bytes.Clone(e.Payload)
-	}
+	row.Transaction.Events = cloneEvents(given.Transaction.Events)
 	s.push(&row)
 	return row.Key
+}
+
+func cloneEvents(given []space.Event) []space.Event {
+	events := slices.Clone(given)
+	for i := range events {
+		events[i].Payload = bytes.Clone(events[i].Payload)
+	}
+	return events
+}
+
+func (s *modelSpace) refuse(given *RejectedRow) {
+	if _, ok := s.keys[given.ID]; ok || s.rejected[given.ID] != nil {
+		return
+	}
+	row := *given
+	row.Transaction.Events = cloneEvents(given.Transaction.Events)
+	s.rejected[row.ID] = &row
 }
 
 // retry moves a rejected row to the end of the outbox. Where the outbox has that id again, both stay: neither may

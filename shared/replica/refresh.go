@@ -182,7 +182,11 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 	s.entries, s.byID, s.loaded = nil, nil, true
 	for i := range snapshot.Outbox {
 		e := &entry{Entry: snapshot.Outbox[i], sent: true} // by whoever led before, for all that is known
-		if was := old[e.ID]; was != nil {
+		was := old[e.ID]
+		if was != nil && was.Key != e.Key {
+			was = nil // one that left and was appended again by a commit that was made twice
+		}
+		if was != nil {
 			e.inFlight, e.settling, e.sent = was.inFlight, was.settling, was.sent
 			if was.State == Accepted && e.State != Accepted {
 				e.State, e.Position = was.State, was.Position // its mark is on the way
@@ -192,7 +196,7 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 			}
 		}
 		s.add(e)
-		if old[e.ID] == nil {
+		if was == nil {
 			s.push.rewind(e.Key) // whatever its place, it was not pushed yet
 		}
 	}

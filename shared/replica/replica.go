@@ -195,7 +195,7 @@ func (r *Replica) Step(now uint64, input Input) Effects {
 	case Received:
 		r.received(in)
 	case Append:
-		r.append(appendOperation{ref: in.Ref, space: in.Space, insert: in.Insert, transaction: in.Transaction, at: in.AppendedAt})
+		r.append(appendOperation{ref: in.Ref, space: in.Space, insert: in.Insert, transaction: in.Transaction, at: in.AppendedAt, refused: in.Refused})
 	case Retry:
 		r.append(appendOperation{ref: in.Ref, space: in.Space, retry: in.ID})
 	case Discard:

@@ -54,7 +54,23 @@ type Append struct {
 	Insert      *SpaceInfo
 	Transaction *space.Transaction
 	AppendedAt  uint64 // milliseconds since 1970
+	// Refused, when not nil, puts the transaction among the rejected at once: the space's module refused it here, before
+	// it was sent. It is durable then, and decided. Who appends something again, not knowing what became of it, leaves
+	// this nil: it may be in the log by now.
+	Refused *Refusal
 }
+
+// Refusal is why the preview of a transaction was a no.
+type Refusal struct {
+	Code   wire.Code
+	Reason string
+}
+
+// The values of [RejectedRow.By].
+const (
+	ByServer  = "server"
+	ByPreview = "preview"
+)
 
 // Retry asks to move a rejected transaction to the end of the outbox.
 type Retry struct {

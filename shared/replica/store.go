@@ -71,7 +71,7 @@ type RejectedRow struct {
 	AppendedAt  uint64
 	Code        wire.Code
 	Reason      string
-	By          string // "server", or "preview" for the module's own answer in the page
+	By          string // ByServer, or ByPreview for the module's own answer in the page
 }
 
 // Rejection moves one outbox row to the rejected store.
@@ -140,6 +140,9 @@ type SpaceCommit struct {
 	// is there already, or among the rejected, is left as it is, which counts as success: it was appended before. Author and Size are
 	// taken from the transaction, ID must be its.
 	Append []OutboxRow
+	// Refuse adds rows to the rejected store that were never in the outbox. One whose (space, id) is in the outbox, or
+	// among the rejected, is left as it is: it was appended before, and the server may have it. ID must be its transaction's.
+	Refuse []RejectedRow
 	// Retry moves rows from the rejected store to the outbox's end, same ids and bytes, state Waiting. A row whose
 	// id the outbox has again stays where it is.
 	Retry []space.ULID

@@ -105,7 +105,7 @@ func (l *syncLane) mark(r *Replica, s *spaceState, e *entry) {
 
 func (l *syncLane) reject(r *Replica, s *spaceState, e *entry, code Code, reason string) {
 	e.settling = true
-	s.pending.rejects = append(s.pending.rejects, Rejection{ID: e.ID, Code: code, Reason: reason, By: "server"})
+	s.pending.rejects = append(s.pending.rejects, Rejection{ID: e.ID, Code: code, Reason: reason, By: ByServer})
 	l.dirty(r, s)
 }
 
@@ -300,12 +300,15 @@ func (l *syncLane) applied(r *Replica, s *spaceState, part *SpaceCommit, version
 	}
 	s.known = true
 	r.healed(s, part)
+	older := version <= s.version // a refresh has seen it: rows that it found came back later
 	for _, id := range part.Settle {
 		position := s.info.Position
 		if e := s.byID[id]; e != nil && e.last != 0 {
 			position = s.at(e.last)
 		}
-		s.remove(id)
+		if !older {
+			s.remove(id)
+		}
 		r.decide(s, id, Decided{Outcome: Synced, Position: position})
 	}
 	for _, rejection := range part.Reject {

@@ -40,6 +40,8 @@ type pendingAppend struct {
 	transaction *space.Transaction
 	insert      *replica.SpaceInfo
 	discards    space.ULID
+	refused     bool // by the preview
+	again       bool // appended before
 }
 
 func (t *tab) String() string { return fmt.Sprintf("%s.%d", t.device.name, t.index) }
@@ -395,7 +397,7 @@ func (w *World) promise(t *tab, a *pendingAppend) {
 	id := a.transaction.ID()
 	if w.durable[a.space][id] == nil {
 		w.durable[a.space][id] = &promise{
-			device: t.device, space: a.space, events: len(a.transaction.Events), refused: a.transaction.Events[0].Type[0] == '$',
+			device: t.device, space: a.space, events: len(a.transaction.Events), refused: a.refused || a.transaction.Events[0].Type[0] == '$',
 		}
 	}
 	w.logf("%s durable %s %s key %d", t, short(a.space), id, t.device.keys[a.space][id])
@@ -408,7 +410,12 @@ func (t *tab) ref(a *pendingAppend) uint64 {
 }
 
 func (t *tab) append(a *pendingAppend) {
-	t.step(replica.Append{Ref: t.ref(a), Space: a.space, Insert: a.insert, Transaction: a.transaction, AppendedAt: t.device.clock()})
+	in := replica.Append{Ref: t.ref(a), Space: a.space, Insert: a.insert, Transaction: a.transaction, AppendedAt: t.device.clock()}
+	if a.refused && !a.again {
+		in.Refused = &replica.Refusal{Code: wire.CodeRefused, Reason: "by the preview"}
+	}
+	a.again = true
+	t.step(in)
 }
 
 // createSpace makes a space, offline or not.
@@ -442,5 +449,5 @@ func (t *tab) write(id space.ID) {
 	if w.chance(30) {
 		transaction.Events[0].Type = "$reserved"
 	}
-	t.append(&pendingAppend{space: id, transaction: transaction})
+	t.append(&pendingAppend{space: id, transaction: transaction, refused: w.chance(25)})
 }

@@ -352,6 +352,62 @@ func testReject(s *suite) {
 	}
 }
 
+// testRefuse adds rows straight to the rejected store: those alone of which nothing was here.
+func testRefuse(s *suite) {
+	h := s.open()
+	f, other := newFeed(1), newFeed(2)
+	refused := func(row replica.OutboxRow) replica.RejectedRow {
+		return replica.RejectedRow{
+			ID: row.ID, Transaction: row.Transaction, AppendedAt: row.AppendedAt, Code: 86, Reason: "taken", By: "preview",
+		}
+	}
+	fresh, waits, accepted, before := f.row(1, 2), f.row(3), f.row(4), f.row(5)
+	h.change(f.append(waits, accepted, before))
+	h.change(replica.SpaceCommit{
+		Space: f.id, Mark: []replica.Mark{{ID: accepted.ID, State: replica.Accepted}},
+		Reject: []replica.Rejection{{ID: before.ID, Code: 81, By: "server"}},
+	})
+	part := replica.SpaceCommit{Space: f.id}
+	for _, row := range []replica.OutboxRow{fresh, waits, accepted, before, fresh} {
+		part.Refuse = append(part.Refuse, refused(row))
+	}
+	part.Refuse[4].Code = 1 // the same id a second time
+	for range 2 {           // as after an outcome that nobody heard of
+		if keys := h.change(part).Keys; len(keys) != 0 {
+			s.Fatalf("refused rows got the keys %v", keys)
+		}
+		s.wantOutbox(h, f.id, in(replica.Waiting, waits.ID), in(replica.Accepted, accepted.ID))
+		s.wantRejected(h, f.id, fresh.ID, before.ID)
+	}
+	for _, row := range h.rejected(f.id) {
+		switch {
+		case row.ID == before.ID && row.By == "server" && row.Code == 81:
+		case row.ID == fresh.ID && row.By == "preview" && row.Code == 86 && row.Reason == "taken" && row.AppendedAt == fresh.AppendedAt &&
+			transactionDigest(&row.Transaction) == transactionDigest(&fresh.Transaction):
+		default:
+			s.Fatalf("a rejected row is %+v", row)
+		}
+	}
+	h.change(replica.SpaceCommit{Space: other.id, Refuse: part.Refuse[:1]}) // ids are a space's own
+	s.wantRejected(h, other.id, fresh.ID)
+
+	// Within one commit what is appended is not refused, and what is refused may be sent all the same, or discarded.
+	a, b, c := f.row(1), f.row(2), f.row(3)
+	part = other.append(a)
+	part.Refuse = []replica.RejectedRow{refused(a), refused(b), refused(c)}
+	part.Retry, part.Discard = []space.ULID{b.ID}, []space.ULID{c.ID}
+	if keys := h.change(part).Keys; len(keys) != 2 || keys[0] == 0 || keys[1] <= keys[0] {
+		s.Fatalf("an appended and a retried row got the keys %v", keys)
+	}
+	s.wantOutbox(h, other.id, in(replica.Waiting, a.ID), in(replica.Waiting, b.ID))
+	s.wantRejected(h, other.id, fresh.ID)
+	for _, summary := range h.load().Spaces {
+		if want := map[bool]int{true: 2, false: 1}[summary.Space == f.id]; summary.Rejected != want {
+			s.Fatalf("%d rejected rows are counted, want %d", summary.Rejected, want)
+		}
+	}
+}
+
 func testRetry(s *suite) {
 	h := s.open()
 	f := newFeed(1)

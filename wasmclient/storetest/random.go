@@ -154,6 +154,15 @@ func (g *generator) part(f *feed) replica.SpaceCommit {
 			part.Append = append(part.Append, g.rows[g.IntN(len(g.rows))])
 		}
 	}
+	for g.chance(10) {
+		row := f.row(g.IntN(300))
+		if len(g.rows) > 0 && g.chance(40) {
+			row = g.rows[g.IntN(len(g.rows))]
+		}
+		part.Refuse = append(part.Refuse, replica.RejectedRow{
+			ID: row.ID, Transaction: row.Transaction, AppendedAt: row.AppendedAt, Code: 86, Reason: "no", By: "preview",
+		})
+	}
 	part.Retry = g.some(10)
 	part.Withdraw = g.some(20)
 	part.DropWithdrawn = g.some(15)
@@ -204,6 +213,9 @@ func (g *generator) done(c *replica.Commit, stale bool) {
 		part := &c.Spaces[i]
 		g.rows = append(g.rows, part.Append...)
 		g.ids = append(g.ids, idsOf(part.Append)...)
+		for j := range part.Refuse {
+			g.ids = append(g.ids, part.Refuse[j].ID)
+		}
 		if !stale || part.Expect == nil {
 			continue
 		}

@@ -78,6 +78,7 @@ func Run(t *testing.T, factory Factory) {
 		{"OutboxPaging", testOutboxPaging},
 		{"Mark", testMark},
 		{"Reject", testReject},
+		{"Refuse", testRefuse},
 		{"Retry", testRetry},
 		{"Withdraw", testWithdraw},
 		{"Settle", testSettle},

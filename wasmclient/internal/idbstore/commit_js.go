@@ -109,10 +109,10 @@ func touched(c *replica.Commit) []string {
 	for i := range c.Spaces {
 		sc := &c.Spaces[i]
 		add(storeSpaces)
-		if len(sc.Append)+len(sc.Retry)+len(sc.Withdraw)+len(sc.DropWithdrawn)+len(sc.Mark)+len(sc.Reject)+len(sc.Settle) > 0 {
+		if len(sc.Append)+len(sc.Refuse)+len(sc.Retry)+len(sc.Withdraw)+len(sc.DropWithdrawn)+len(sc.Mark)+len(sc.Reject)+len(sc.Settle) > 0 {
 			add(storeOutbox)
 		}
-		if len(sc.Append)+len(sc.Retry)+len(sc.Reject)+len(sc.Discard) > 0 {
+		if len(sc.Append)+len(sc.Refuse)+len(sc.Retry)+len(sc.Reject)+len(sc.Discard) > 0 {
 			add(storeRejected)
 		}
 		if len(sc.Records) > 0 || sc.Cut {

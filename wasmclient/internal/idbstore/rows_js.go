@@ -35,6 +35,9 @@ func wants(sc *replica.SpaceCommit) (ids []space.ULID, what map[space.ULID]wante
 	for i := range sc.Append {
 		want(sc.Append[i].ID, wantKey)
 	}
+	for i := range sc.Refuse {
+		want(sc.Refuse[i].ID, wantKey|wantRejected)
+	}
 	for _, id := range sc.Retry {
 		want(id, wantKey|wantRejected)
 	}
@@ -74,6 +77,13 @@ func (c *rowChanges) apply(sc *replica.SpaceCommit) {
 			continue
 		}
 		c.add(row)
+	}
+	for i := range sc.Refuse {
+		row := &sc.Refuse[i]
+		if c.has(row.ID) == nil && c.rejected[row.ID] == nil {
+			c.rejected[row.ID] = row
+			c.write[row.ID] = true
+		}
 	}
 	for _, id := range sc.Retry {
 		rejected := c.rejected[id]
