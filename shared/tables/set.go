@@ -3,6 +3,7 @@ package tables
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tidwall/btree"
@@ -79,6 +80,44 @@ func (s *Set) Copy() *Set {
 	return c
 }
 
+// Over returns tables of other schemas, with the rows of each table that has a table of its name and shape here: the same
+// columns and key. Indexes may differ. left are the tables of s that have rows and went nowhere. Its errors are those of
+// [New], ErrUnique and ErrQuota.
+func (s *Set) Over(schemas []Schema) (over *Set, left []int, err error) {
+	if over, err = New(schemas); err != nil {
+		return nil, nil, err
+	}
+	for i := range s.tables {
+		to := slices.IndexFunc(schemas, func(other Schema) bool { return s.schemas[i].sameShape(&other) })
+		if to >= 0 {
+			err = over.take(to, &s.tables[i])
+		} else if s.Len(i) > 0 {
+			left = append(left, i)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	return over, left, nil
+}
+
+func (s *Schema) sameShape(other *Schema) bool {
+	return s.Name == other.Name && slices.Equal(s.Columns, other.Columns) && slices.Equal(s.Key, other.Key)
+}
+
+// take fills a table that is empty with the rows of another one of the same shape.
+func (s *Set) take(table int, from *table) (err error) {
+	l := loader{set: s, table: table}
+	from.rows.Scan(func(_, row string) bool {
+		err = l.row([]byte(row))
+		return err == nil
+	})
+	if err == nil {
+		err = l.end()
+	}
+	return err
+}
+
 // Schemas returns what the tables are made of, which nobody may change.
 func (s *Set) Schemas() []Schema { return s.schemas }
 
@@ -151,7 +190,11 @@ type Change struct {
 	set    *Set
 	writes int
 	bytes  int
+	wrote  [MaxTables]bool
 }
+
+// Wrote reports whether the transaction wrote to a table, or deleted from it.
+func (c *Change) Wrote(table int) bool { return c.wrote[table] }
 
 // Begin begins a transaction's change.
 func (s *Set) Begin() *Change { return &Change{set: s} }
@@ -205,6 +248,7 @@ func (c *Change) Put(table int, row []byte) error {
 		t.indexes[i].Set(string(keys[i+1]), key)
 	}
 	t.rows.Set(key, string(row))
+	c.wrote[table] = true
 	return nil
 }
 
@@ -288,5 +332,6 @@ func (c *Change) Delete(table int, key []byte) (bool, error) {
 		t.indexes[i].Delete(string(keys[i+1]))
 	}
 	t.rows.Delete(string(key))
+	c.wrote[table] = true
 	return true, nil
 }
