@@ -65,6 +65,21 @@ type Log interface {
 	// HasBlob reports whether bytes are stored under name.
 	HasBlob(ctx context.Context, name digest.Digest) (bool, error)
 
+	// Blobs returns up to limit names of blobs greater than after (the zero digest to begin), ascending.
+	Blobs(ctx context.Context, after digest.Digest, limit int) ([]digest.Digest, error)
+	// DeleteBlob deletes the bytes stored under name. That there are none is success.
+	DeleteBlob(ctx context.Context, name digest.Digest) error
+
+	// PutPages stores bytes for a space under their digests, which the caller has made, all of them in one step. Storing
+	// what the space has again is success. Two spaces that have the same bytes have each their own.
+	PutPages(ctx context.Context, id space.ID, pages []Page) error
+	// Page returns the bytes stored under name for any space, or [ErrNoBlob].
+	Page(ctx context.Context, name digest.Digest) ([]byte, error)
+	// Pages returns the names of all that is stored for a space.
+	Pages(ctx context.Context, id space.ID) ([]digest.Digest, error)
+	// DeletePages deletes what a space has under names, all of it in one step. That something is not there is success.
+	DeletePages(ctx context.Context, id space.ID, names []digest.Digest) error
+
 	// Key returns the value of a key, nil if it is absent.
 	Key(ctx context.Context, key string) ([]byte, error)
 	// CompareAndSet sets a key to value if it holds old, and reports whether it did. A nil old means absent, a
@@ -87,6 +102,12 @@ type Known struct {
 	Seq          uint64
 	Index, Count uint32
 	Author       string
+}
+
+// Page is a part of a checkpoint, or its root.
+type Page struct {
+	Name  digest.Digest
+	Bytes []byte
 }
 
 // KeyValue is one key of a log with its value.

@@ -33,6 +33,79 @@ func testBlobs(s *suite) {
 	}
 }
 
+func testBlobsDeleted(s *suite) {
+	var want []digest.Digest
+	for i := range 9 {
+		content := []byte{byte(i)}
+		want = append(want, digest.Of(content))
+		s.must("PutBlob", s.log.PutBlob(s.ctx, want[i], content))
+	}
+	s.must("DeleteBlob", s.log.DeleteBlob(s.ctx, want[8]))
+	s.must("DeleteBlob", s.log.DeleteBlob(s.ctx, want[8]))
+	if _, err := s.log.Blob(s.ctx, want[8]); !errors.Is(err, syncserver.ErrNoBlob) {
+		s.Fatalf("Blob after it was deleted = %v", err)
+	}
+	want = want[:8]
+	slices.SortFunc(want, func(a, b digest.Digest) int { return bytes.Compare(a[:], b[:]) })
+	for _, limit := range []int{1, 3, 8, 9} {
+		var got []digest.Digest
+		for after := (digest.Digest{}); ; after = got[len(got)-1] {
+			names, err := s.log.Blobs(s.ctx, after, limit)
+			if err != nil || len(names) > limit {
+				s.Fatalf("Blobs = %d names, %v", len(names), err)
+			}
+			if len(names) == 0 {
+				break
+			}
+			got = append(got, names...)
+		}
+		if !slices.Equal(got, want) {
+			s.Fatalf("Blobs, %d at a time = %v, not %v", limit, got, want)
+		}
+	}
+}
+
+// testPages: pages are a space's own, also where another one has the same bytes.
+func testPages(s *suite) {
+	a, b := s.space(), s.space()
+	page := func(content []byte) syncserver.Page { return syncserver.Page{Name: digest.Of(content), Bytes: content} }
+	one, two, three := page([]byte{}), page(randomBytes(s.rng, 60_000)), page([]byte("three"))
+	if err := s.log.PutPages(s.ctx, digest.Of([]byte("no space")), []syncserver.Page{one}); !errors.Is(err, syncserver.ErrNoSpace) {
+		s.Fatalf("PutPages of no space = %v", err)
+	}
+	check := func(id digest.Digest, want ...syncserver.Page) {
+		s.Helper()
+		names, err := s.log.Pages(s.ctx, id)
+		if err != nil || len(names) != len(want) {
+			s.Fatalf("Pages = %v, %v", names, err)
+		}
+		for _, p := range want {
+			got, err := s.log.Page(s.ctx, p.Name)
+			if err != nil || !bytes.Equal(got, p.Bytes) || !slices.Contains(names, p.Name) {
+				s.Fatalf("Page = %d bytes, %v; of %v", len(got), err, names)
+			}
+		}
+	}
+	check(a.id)
+	if _, err := s.log.Page(s.ctx, one.Name); !errors.Is(err, syncserver.ErrNoBlob) {
+		s.Fatalf("Page before = %v", err)
+	}
+	s.must("PutPages", s.log.PutPages(s.ctx, a.id, []syncserver.Page{one, two}))
+	s.must("PutPages", s.log.PutPages(s.ctx, a.id, []syncserver.Page{two, three, two}))
+	s.must("PutPages", s.log.PutPages(s.ctx, b.id, []syncserver.Page{two}))
+	check(a.id, one, two, three)
+	check(b.id, two)
+	s.must("DeletePages", s.log.DeletePages(s.ctx, a.id, []digest.Digest{two.Name, one.Name, two.Name}))
+	check(a.id, three)
+	check(b.id, two)
+	if _, err := s.log.Page(s.ctx, one.Name); !errors.Is(err, syncserver.ErrNoBlob) {
+		s.Fatalf("Page after it was deleted = %v", err)
+	}
+	if _, err := s.log.Blob(s.ctx, three.Name); !errors.Is(err, syncserver.ErrNoBlob) {
+		s.Fatalf("a page is a blob: %v", err)
+	}
+}
+
 func testKeys(s *suite) {
 	steps := []struct {
 		key        string

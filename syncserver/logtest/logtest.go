@@ -72,6 +72,8 @@ func Run(t *testing.T, open Factory) {
 		{"CancelledInCommit", testCancelledInCommit},
 		{"CancelledBefore", testCancelledBefore},
 		{"Blobs", testBlobs},
+		{"BlobsDeleted", testBlobsDeleted},
+		{"Pages", testPages},
 		{"Keys", testKeys},
 		{"KeyRaces", testKeyRaces},
 		{"Scan", testScan},

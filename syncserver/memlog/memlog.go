@@ -41,6 +41,7 @@ var _ syncserver.Log = (*Log)(nil)
 
 // log is one space. records[i] has the number base+1+i; base is 0 but in tests of the last numbers.
 type log struct {
+	pages     map[digest.Digest][]byte
 	genesis   space.Genesis
 	signature []byte
 	head      space.Head
@@ -291,6 +292,82 @@ func (l *Log) HasBlob(ctx context.Context, name digest.Digest) (bool, error) {
 	defer l.mu.Unlock()
 	_, ok := l.blobs[name]
 	return ok, nil
+}
+
+// Blobs implements [syncserver.Log].
+func (l *Log) Blobs(ctx context.Context, after digest.Digest, limit int) ([]digest.Digest, error) {
+	if err := l.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer l.mu.Unlock()
+	names := slices.SortedFunc(maps.Keys(l.blobs), compareDigests)
+	names = slices.DeleteFunc(names, func(d digest.Digest) bool { return compareDigests(d, after) <= 0 })
+	return names[:min(limit, len(names))], nil
+}
+
+func compareDigests(a, b digest.Digest) int { return bytes.Compare(a[:], b[:]) }
+
+// DeleteBlob implements [syncserver.Log].
+func (l *Log) DeleteBlob(ctx context.Context, name digest.Digest) error {
+	if err := l.lock(ctx); err != nil {
+		return err
+	}
+	defer l.mu.Unlock()
+	delete(l.blobs, name)
+	return nil
+}
+
+// PutPages implements [syncserver.Log].
+func (l *Log) PutPages(ctx context.Context, id space.ID, pages []syncserver.Page) error {
+	s, err := l.lockSpace(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer l.mu.Unlock()
+	if s.pages == nil {
+		s.pages = map[digest.Digest][]byte{}
+	}
+	for _, p := range pages {
+		s.pages[p.Name] = bytes.Clone(p.Bytes)
+	}
+	return nil
+}
+
+// Page implements [syncserver.Log].
+func (l *Log) Page(ctx context.Context, name digest.Digest) ([]byte, error) {
+	if err := l.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer l.mu.Unlock()
+	for _, s := range l.spaces {
+		if content, ok := s.pages[name]; ok {
+			return bytes.Clone(content), nil
+		}
+	}
+	return nil, syncserver.ErrNoBlob
+}
+
+// Pages implements [syncserver.Log].
+func (l *Log) Pages(ctx context.Context, id space.ID) ([]digest.Digest, error) {
+	s, err := l.lockSpace(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	defer l.mu.Unlock()
+	return slices.Collect(maps.Keys(s.pages)), nil
+}
+
+// DeletePages implements [syncserver.Log].
+func (l *Log) DeletePages(ctx context.Context, id space.ID, names []digest.Digest) error {
+	s, err := l.lockSpace(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer l.mu.Unlock()
+	for _, name := range names {
+		delete(s.pages, name)
+	}
+	return nil
 }
 
 // Key implements [syncserver.Log].

@@ -70,7 +70,7 @@ type witness struct {
 	tryingHead space.Head
 
 	counter, tryingCounter int
-	blobs                  [][]byte
+	blobs, pages           [][]byte
 }
 
 func newWitness(rng *rand.Rand) *witness {
@@ -113,6 +113,11 @@ func (w *witness) run(ctx context.Context, log *Log) error {
 				return err
 			}
 			w.blobs = append(w.blobs, content)
+			page := fmt.Append(nil, "page", w.id, n)
+			if err := log.PutPages(ctx, w.id, []syncserver.Page{{Name: digest.Of(page), Bytes: page}}); err != nil {
+				return err
+			}
+			w.pages = append(w.pages, page)
 		case 2:
 			stale, next := logtest.Batch(w.rng, w.head, 3)
 			stale[2].ID = w.records[0].ID
@@ -176,6 +181,11 @@ func (w *witness) check(t *testing.T, log *Log) {
 	for _, content := range w.blobs {
 		if has, err := log.HasBlob(ctx, digest.Of(content)); err != nil || !has {
 			t.Fatalf("an acknowledged blob is lost: %v", err)
+		}
+	}
+	for _, content := range w.pages {
+		if got, err := log.Page(ctx, digest.Of(content)); err != nil || string(got) != string(content) {
+			t.Fatalf("an acknowledged page is lost: %v", err)
 		}
 	}
 }

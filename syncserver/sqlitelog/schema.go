@@ -81,6 +81,16 @@ CREATE TABLE IF NOT EXISTS blobs(
 	bytes  BLOB NOT NULL
 ) STRICT;
 
+-- Parts of checkpoints. The bytes of two spaces may be equal, and are each space's own: so what one drops no other needs.
+CREATE TABLE IF NOT EXISTS pages(
+	no     INTEGER PRIMARY KEY,
+	space  INTEGER NOT NULL,
+	digest BLOB NOT NULL,
+	bytes  BLOB NOT NULL,
+	UNIQUE (digest, space)
+) STRICT;
+CREATE INDEX IF NOT EXISTS pages_of_space ON pages(space, digest);
+
 CREATE TABLE IF NOT EXISTS keys(
 	key   BLOB PRIMARY KEY,
 	value BLOB NOT NULL
