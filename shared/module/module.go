@@ -73,6 +73,12 @@ type Instance interface {
 	Close()
 }
 
+// The types of events that are not a module's own.
+const (
+	TypeModule     = "$module"     // the space goes over to another module
+	TypeCheckpoint = "$checkpoint" // the server's word of what the tables are
+)
+
 // NeedsNothing is what [Instance.Applied] returns when no record is ever needed.
 const NeedsNothing = math.MaxUint64
 

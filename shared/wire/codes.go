@@ -59,6 +59,8 @@ const (
 	CodeBadRow         Code = 94 // the module wrote a row that is not what its table declares, or is too large
 	CodeUnique         Code = 95 // another row has the same values in a unique index
 	CodeQuotaTables    Code = 96 // the tables of the space, or what one transaction writes, are over their quota
+	CodeBadUpgrade     Code = 97 // the module cannot take over the space from the one that it has
+	CodeMigrateFailed  Code = 98 // the module's migrate stopped, refused, or took more than it may
 
 	// Ends of subscriptions.
 	CodeDiverged   Code = 120 // the position is on a branch of history that this server never had or left
@@ -108,6 +110,7 @@ var codeNames = map[Code]string{
 	CodeBadModule: "bad_module", CodeRefused: "refused", CodeBadPayload: "bad_payload", CodeOutOfFuel: "out_of_fuel",
 	CodeTooDeep: "too_deep", CodeModuleTrap: "module_trap", CodeBadCall: "bad_call", CodeBadRow: "bad_row",
 	CodeUnique: "unique", CodeQuotaTables: "quota_tables",
+	CodeBadUpgrade: "bad_upgrade", CodeMigrateFailed: "migrate_failed",
 
 	CodeDiverged: "diverged", CodeResumeGone: "resume_gone", CodeLeft: "left", CodeDeleted: "deleted",
 

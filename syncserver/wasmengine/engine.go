@@ -14,6 +14,7 @@ import (
 	"skerry/shared/module"
 	"skerry/shared/module/program"
 	"skerry/shared/space"
+	"skerry/shared/tables"
 	"skerry/shared/wire"
 )
 
@@ -101,36 +102,66 @@ func (e *Engine) Close() error {
 }
 
 // Instance is a space's instance, which keeps its module in the engine until it is closed.
-type Instance struct {
-	*program.Instance
-	machines *Machines
-}
+type Instance struct{ *program.Instance }
 
-// Close implements [module.Instance].
-func (i *Instance) Close() {
-	if i.machines != nil {
-		i.Instance.Close()
-		i.machines.Release()
-		i.machines = nil
-	}
-}
-
-// New implements [module.Engine]: spaces of modules that are part of the build are judged natively, others by an
-// [*Instance].
+// New implements [module.Engine].
 func (e *Engine) New(genesis *space.Genesis) (module.Instance, error) {
-	if i, err := module.Native.New(genesis); !errors.Is(err, module.ErrMissing) {
-		return i, err
+	return e.Begin(genesis, program.Origin{})
+}
+
+// Begin implements [program.Beginner]. Spaces of modules that are part of the build are judged natively.
+func (e *Engine) Begin(genesis *space.Genesis, at program.Origin) (module.Instance, error) {
+	name := genesis.Module
+	if at.Root != nil {
+		of, _, err := tables.ReadRoot(at.Root)
+		if err != nil {
+			return nil, err
+		}
+		name = of.Module
 	}
-	m, err := e.Load(context.Background(), genesis.Module)
+	by, err := e.loaded(name)
 	if err != nil {
 		return nil, err
 	}
-	i, err := program.New(m.Program, m, genesis)
+	var i *program.Instance
+	if at.Root != nil {
+		i, err = resume(by, genesis, at)
+	} else {
+		i, err = program.Begin(by, genesis)
+	}
 	if err != nil {
-		m.Release()
+		if by.Release != nil {
+			by.Release()
+		}
 		return nil, err
 	}
-	return &Instance{i, m}, nil
+	i.Load, i.History, i.Skips = e.loaded, at.History, !at.Upgraded
+	return &Instance{i}, nil
+}
+
+// resume makes an instance of a checkpoint.
+func resume(by *program.Loaded, genesis *space.Genesis, at program.Origin) (*program.Instance, error) {
+	var schemas []tables.Schema
+	if by.Program != nil {
+		schemas = by.Program.Manifest.Tables
+	}
+	set, of, err := tables.ReadCheckpoint(at.Root, schemas, at.Page)
+	if err != nil {
+		return nil, err
+	}
+	return program.Continue(by, genesis, set, of.Seq), nil
+}
+
+// loaded returns a module's program and machines.
+func (e *Engine) loaded(name digest.Digest) (*program.Loaded, error) {
+	if name == module.Open {
+		return &program.Loaded{}, nil
+	}
+	m, err := e.Load(context.Background(), name)
+	if err != nil {
+		return nil, err
+	}
+	return &program.Loaded{Program: m.Program, Machines: m, Release: m.Release}, nil
 }
 
 // Load returns the machines of the module with a digest, to be released. Several that ask for the same module at a time

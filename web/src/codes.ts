@@ -43,6 +43,8 @@ export const codes = {
   94: "bad_row",
   95: "unique",
   96: "quota_tables",
+  97: "bad_upgrade",
+  98: "migrate_failed",
   120: "diverged",
   121: "resume_gone",
   122: "left",

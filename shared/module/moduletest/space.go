@@ -22,6 +22,8 @@ type testSpace struct {
 	instance *program.Instance
 	log      []space.Record
 	spent    uint64
+	modules  [][]byte // that it can go over to
+	loaded   int      // programs of them that were not released
 }
 
 // space makes a space of a module, or tells why there is none and returns nil.

@@ -3,7 +3,9 @@ package program
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 
+	"skerry/shared/digest"
 	"skerry/shared/module"
 	"skerry/shared/module/meter"
 	"skerry/shared/space"
@@ -17,89 +19,143 @@ type Machines interface {
 	Return(Machine)
 }
 
-// Instance is a [module.Instance] of a program, with its tables.
+// Loaded is a program with its machines. The zero Loaded is the module "open", which is judged natively.
+type Loaded struct {
+	Program  *Program
+	Machines Machines
+	Release  func() // called once, when they are needed no more; nil for nothing
+}
+
+func (l *Loaded) native() bool { return l.Program == nil }
+
+func (l *Loaded) release() {
+	if l.Release != nil {
+		l.Release()
+	}
+}
+
+// Instance is a [Materializer] of a program.
 type Instance struct {
-	program  *Program
-	machines Machines
+	genesis  *space.Genesis
 	machine  Machine // borrowed for what runs now
+	lender   Machines
+	snapshot *Checkpoint
+
+	// Load gives the program with a digest, for upgrades: to be released, with [module.ErrMissing], a [*wire.CodeError]
+	// with CodeBadModule, or a fault. Nil: the instance keeps its module.
+	Load func(digest.Digest) (*Loaded, error)
+	// History is [Origin.History].
+	History func(to uint64, f func([]space.Record) error) error
+	// Skips tells that a space of "open" whose log has no upgrade needs none of it.
+	Skips bool
+
 	// Logged gets the lines that the module logs; nil drops them. The bytes are good until it returns. What Apply does
 	// again after a failure is logged again.
 	Logged func(line []byte)
 	// Spent is how much fuel the calls took so far, those for readers apart.
 	Spent uint64
 
-	committed *tables.Set
-	applied   uint64
+	committed proposal
 	proposals []proposal
 	input     []byte
 }
 
-// proposal is the tables after a transaction that was allowed.
+// proposal is the tables after a transaction that was allowed, and who judges what follows.
 type proposal struct {
-	seq uint64
-	set *tables.Set
+	seq    uint64
+	set    *tables.Set
+	by     *Loaded
+	turned bool // who may read may have changed
 }
 
 // New returns an instance for the space made from genesis, before its first record. Its errors are a [*wire.CodeError]
 // with CodeBadGenesis if the module refuses to begin such a space, and faults of the machine.
 func New(p *Program, machines Machines, genesis *space.Genesis) (*Instance, error) {
-	set, err := tables.New(p.Manifest.Tables)
-	if err != nil {
-		return nil, err
-	}
-	i := &Instance{program: p, machines: machines, committed: set}
-	if !p.Exports[Init] {
-		return i, nil
-	}
-	verdict, err := i.begin(genesis)
+	return Begin(&Loaded{Program: p, Machines: machines}, genesis)
+}
+
+// Begin is New with a program that the instance releases when it is closed; after an error it has not.
+func Begin(by *Loaded, genesis *space.Genesis) (*Instance, error) {
+	i := &Instance{genesis: genesis, committed: proposal{by: by}}
+	set, verdict, err := i.first(by, genesis.Params)
 	if err == nil && !verdict.Allowed() {
 		err = wire.Errorf(wire.CodeBadGenesis, "the module does not begin such a space: %v: %s", verdict.Code, verdict.Reason)
 	}
 	if err != nil {
 		return nil, err
 	}
+	i.committed.set = set
 	return i, nil
 }
 
-// At returns an instance whose tables are those of a checkpoint, after record seq.
+// At returns an instance whose tables are those of a checkpoint, after record seq. One that is to be upgraded needs a
+// genesis too: see [Continue].
 func At(p *Program, machines Machines, set *tables.Set, seq uint64) *Instance {
-	return &Instance{program: p, machines: machines, committed: set, applied: seq}
+	return Continue(&Loaded{Program: p, Machines: machines}, &space.Genesis{}, set, seq)
+}
+
+// Continue is At with a program that the instance releases when it is closed.
+func Continue(by *Loaded, genesis *space.Genesis, set *tables.Set, seq uint64) *Instance {
+	return &Instance{genesis: genesis, committed: proposal{seq: seq, set: set, by: by}}
+}
+
+// newest returns what the next transaction is judged on.
+func (i *Instance) newest() *proposal {
+	if n := len(i.proposals); n > 0 {
+		return &i.proposals[n-1]
+	}
+	return &i.committed
 }
 
 // Tables returns the tables with all that is proposed. Nobody may change them; [tables.Set.Copy] them to keep them.
-func (i *Instance) Tables() *tables.Set {
-	if n := len(i.proposals); n > 0 {
-		return i.proposals[n-1].set
-	}
-	return i.committed
-}
+func (i *Instance) Tables() *tables.Set { return i.newest().set }
 
 // Committed returns the tables without what is proposed, as Tables does.
-func (i *Instance) Committed() *tables.Set { return i.committed }
+func (i *Instance) Committed() *tables.Set { return i.committed.set }
+
+// Program returns the program that judges what follows on all that is committed; nil for "open".
+func (i *Instance) Program() *Program { return i.committed.by.Program }
 
 // Applied implements [module.Instance].
-func (i *Instance) Applied() uint64 { return i.applied }
+func (i *Instance) Applied() uint64 {
+	if i.Skips && i.committed.by.native() && i.committed.seq == 0 {
+		return module.NeedsNothing
+	}
+	return i.committed.seq
+}
 
-// begin lets the module make the first rows.
-func (i *Instance) begin(genesis *space.Genesis) (module.Verdict, error) {
-	b := appendBytes(i.input[:0], genesis.Creator)
-	b = append(b, genesis.Stamp[:]...)
-	if fields := i.program.Manifest.Params; fields != nil {
-		var err error
-		if b, err = appendRow(b, fields, genesis.Params); err != nil {
-			return module.Verdict{Code: wire.CodeBadPayload, Reason: fmt.Sprintf("params: %v", err)}, nil
-		}
-	} else {
-		b = appendBytes(b, genesis.Params)
+// first returns the tables before the first record, with the rows that the module makes.
+func (i *Instance) first(by *Loaded, params []byte) (*tables.Set, module.Verdict, error) {
+	if by.native() {
+		set, err := tables.New(nil)
+		return set, module.Verdict{}, err
+	}
+	set, err := tables.New(by.Program.Manifest.Tables)
+	if err != nil || !by.Program.Exports[Init] {
+		return set, module.Verdict{}, err
+	}
+	b, verdict := i.appendGenesis(i.input[:0], by.Program.Manifest, params)
+	if !verdict.Allowed() {
+		return nil, verdict, nil
 	}
 	i.input = b
-	set := i.committed.Copy()
-	verdict, _, err := i.call(Init, b, FuelInit, &Host{set: set, change: set.Begin(), logged: i.Logged})
-	if err == nil && verdict.Allowed() {
-		i.committed = set
+	defer i.giveBack()
+	verdict, _, err = i.call(by, Init, b, FuelInit, &Host{set: set, change: set.Begin(), logged: i.Logged})
+	return set, verdict, err
+}
+
+// appendGenesis appends what init and migrate get to know of the space.
+func (i *Instance) appendGenesis(b []byte, m *Manifest, params []byte) ([]byte, module.Verdict) {
+	b = appendBytes(b, i.genesis.Creator)
+	b = append(b, i.genesis.Stamp[:]...)
+	if m.Params == nil {
+		return appendBytes(b, params), module.Verdict{}
 	}
-	i.giveBack()
-	return verdict, err
+	b, err := appendRow(b, m.Params, params)
+	if err != nil {
+		return nil, module.Verdict{Code: wire.CodeBadPayload, Reason: fmt.Sprintf("params: %v", err)}
+	}
+	return b, module.Verdict{}
 }
 
 // Judge implements [module.Instance].
@@ -114,9 +170,12 @@ const mostTogether = 1000
 // Apply implements [module.Instance]. An error with CodeModuleDiverged tells that the module does not allow what is in
 // the log: the tables here are not those by which it was admitted.
 func (i *Instance) Apply(records []space.Record) error {
+	if i.Applied() == module.NeedsNothing {
+		return nil
+	}
 	for len(records) > 0 {
 		n := transaction(records)
-		for n < len(records) && n < mostTogether {
+		for n < len(records) && n < mostTogether && !tables.IsPlace(records[0].Seq-1, records[n-1].Seq) {
 			n += transaction(records[n:])
 		}
 		if spent := i.Spent; !i.applyTogether(records[:n]) {
@@ -142,16 +201,17 @@ func transaction(records []space.Record) int {
 // applyTogether applies transactions on one copy of the tables and reports whether all went well. Else nothing happened.
 func (i *Instance) applyTogether(records []space.Record) bool {
 	defer i.giveBack()
-	set, last := i.Tables().Copy(), records[len(records)-1].Seq
+	p := i.next()
 	for len(records) > 0 {
 		n := transaction(records)
-		if verdict, err := i.runOn(set, nil, records[:n]); err != nil || !verdict.Allowed() {
+		if verdict, err := i.runOn(&p, nil, records[:n]); err != nil || !verdict.Allowed() {
+			i.discard(&p)
 			return false
 		}
 		records = records[n:]
 	}
-	i.proposals = append(i.proposals, proposal{last, set})
-	i.Commit(last)
+	i.proposals = append(i.proposals, p)
+	i.Commit(p.seq)
 	return true
 }
 
@@ -172,41 +232,61 @@ func (i *Instance) applyEach(records []space.Record) error {
 	return nil
 }
 
+// next returns what becomes the next proposal, on a copy of the tables.
+func (i *Instance) next() proposal {
+	newest := i.newest()
+	if newest.by.native() {
+		return proposal{set: newest.set, by: newest.by} // which nobody changes
+	}
+	return proposal{set: newest.set.Copy(), by: newest.by}
+}
+
+// discard gives back what a proposal brought that does not come to be.
+func (i *Instance) discard(p *proposal) {
+	if p.by != i.newest().by {
+		p.by.release()
+	}
+}
+
 // run applies the records of a transaction on a copy of the tables and proposes what comes of it.
 func (i *Instance) run(caller *module.Caller, records []space.Record) (module.Verdict, error) {
 	defer i.giveBack()
-	set := i.Tables().Copy()
-	verdict, err := i.runOn(set, caller, records)
+	p := i.next()
+	verdict, err := i.runOn(&p, caller, records)
 	if err == nil && verdict.Allowed() {
-		i.proposals = append(i.proposals, proposal{records[len(records)-1].Seq, set})
+		i.proposals = append(i.proposals, p)
+	} else {
+		i.discard(&p)
 	}
 	return verdict, err
 }
 
-// runOn applies the records of a transaction to a set of tables, each authorized before if there is a caller.
-func (i *Instance) runOn(set *tables.Set, caller *module.Caller, records []space.Record) (module.Verdict, error) {
-	host := Host{set: set, logged: i.Logged}
-	change := set.Begin()
+// runOn applies the records of a transaction to a proposal, each authorized before if there is a caller.
+func (i *Instance) runOn(p *proposal, caller *module.Caller, records []space.Record) (module.Verdict, error) {
+	p.seq = records[len(records)-1].Seq
+	if strings.HasPrefix(records[0].Type, "$") {
+		return i.reserved(p, caller, records)
+	}
+	if p.by.native() {
+		return module.Verdict{}, nil
+	}
+	m := p.by.Program.Manifest
+	host := Host{set: p.set, logged: i.Logged}
+	change := p.set.Begin()
 	for n := range records {
 		record := &records[n]
-		event, payload, verdict := i.payload(record)
+		event, payload, verdict := payloadFor(m, record)
 		if verdict.Allowed() && caller != nil {
-			i.input = i.appendCall(i.input[:0], event, record, caller, payload)
-			host.change = nil
-			var result int32
 			var err error
-			if verdict, result, err = i.call(Authorize, i.input, Fuel, &host); err != nil {
+			if verdict, err = i.authorize(p.by, caller, event, record, payload, &host); err != nil {
 				return module.Verdict{}, err
-			}
-			if verdict.Allowed() && result != 0 {
-				verdict = module.Verdict{Code: OwnCode(max(0, min(result, MaxOwnCode)))}
 			}
 		}
 		if verdict.Allowed() {
-			i.input = i.appendCall(i.input[:0], event, record, nil, payload)
+			i.input = appendCall(i.input[:0], event, record, nil, payload)
 			host.change = change
 			var err error
-			if verdict, _, err = i.call(Apply, i.input, Fuel, &host); err != nil {
+			if verdict, _, err = i.call(p.by, Apply, i.input, Fuel, &host); err != nil {
 				return module.Verdict{}, err
 			}
 		}
@@ -214,19 +294,31 @@ func (i *Instance) runOn(set *tables.Set, caller *module.Caller, records []space
 			return verdict, nil
 		}
 	}
+	for _, name := range m.Readable {
+		p.turned = p.turned || change.Wrote(m.Table(name))
+	}
 	return module.Verdict{}, nil
 }
 
-// payload returns the place of a record's type in the manifest and its payload as the module gets it.
-func (i *Instance) payload(record *space.Record) (event uint32, payload []byte, v module.Verdict) {
-	m := i.program.Manifest
+// authorize asks the module whether an event may be written.
+func (i *Instance) authorize(by *Loaded, caller *module.Caller, event uint32, record *space.Record, payload []byte, host *Host) (module.Verdict, error) {
+	i.input = appendCall(i.input[:0], event, record, caller, payload)
+	host.change = nil
+	verdict, result, err := i.call(by, Authorize, i.input, Fuel, host)
+	if err == nil && verdict.Allowed() && result != 0 {
+		verdict = module.Verdict{Code: OwnCode(max(0, min(result, MaxOwnCode)))}
+	}
+	return verdict, err
+}
+
+// payloadFor returns the place of a record's type in the manifest and its payload as the module gets it.
+func payloadFor(m *Manifest, record *space.Record) (event uint32, payload []byte, v module.Verdict) {
 	place := m.Event(record.Type)
 	if place < 0 {
 		if !m.Raw {
 			return 0, nil, module.Verdict{Code: wire.CodeUnknownType, Reason: fmt.Sprintf("module %s %s does not know the type %s", m.Name, m.Version, record.Type)}
 		}
-		payload = append(appendBytes(nil, record.Type), record.Schema[:]...)
-		return undeclared, appendBytes(payload, record.Payload), v
+		return undeclared, rawPayload(record), v
 	}
 	payload, err := appendRow(nil, m.Events[place].Fields, record.Payload)
 	if err != nil {
@@ -235,8 +327,13 @@ func (i *Instance) payload(record *space.Record) (event uint32, payload []byte, 
 	return uint32(place), payload, v
 }
 
+// rawPayload returns the payload of an event whose type is not declared.
+func rawPayload(record *space.Record) []byte {
+	return appendBytes(append(appendBytes(nil, record.Type), record.Schema[:]...), record.Payload)
+}
+
 // appendCall appends what authorize and apply get. Between them only that differs which one of them may not see.
-func (i *Instance) appendCall(b []byte, event uint32, record *space.Record, caller *module.Caller, payload []byte) []byte {
+func appendCall(b []byte, event uint32, record *space.Record, caller *module.Caller, payload []byte) []byte {
 	b = binary.LittleEndian.AppendUint32(b, event)
 	b = append(b, record.ID[:]...)
 	b = binary.LittleEndian.AppendUint32(b, record.Index)
@@ -253,14 +350,18 @@ func (i *Instance) appendCall(b []byte, event uint32, record *space.Record, call
 }
 
 // call calls an export and says what came of it. An error is a fault of the machine.
-func (i *Instance) call(export Export, input []byte, fuel int32, host *Host) (v module.Verdict, result int32, err error) {
-	if limit := int(i.program.Manifest.IO); len(input) > limit {
+func (i *Instance) call(by *Loaded, export Export, input []byte, fuel int32, host *Host) (v module.Verdict, result int32, err error) {
+	if limit := int(by.Program.Manifest.IO); len(input) > limit {
 		return module.Verdict{Code: wire.CodeTooLarge, Reason: fmt.Sprintf("%d bytes for the module, which takes at most %d", len(input), limit)}, 0, nil
 	}
+	if i.lender != by.Machines {
+		i.giveBack()
+	}
 	if i.machine == nil {
-		if i.machine, err = i.machines.Borrow(); err != nil {
+		if i.machine, err = by.Machines.Borrow(); err != nil {
 			return v, 0, err
 		}
+		i.lender = by.Machines
 	}
 	host.code, host.reason, host.scans = 0, "", [MaxScans]scan{}
 	outcome, err := i.machine.Call(export, input, fuel, host)
@@ -293,36 +394,91 @@ func verdictOf(export Export, o *Outcome, host *Host) (module.Verdict, error) {
 
 func (i *Instance) giveBack() {
 	if i.machine != nil {
-		i.machines.Return(i.machine)
+		i.lender.Return(i.machine)
 		i.machine = nil
 	}
 }
 
 // Commit implements [module.Instance].
 func (i *Instance) Commit(seq uint64) {
-	for n := range i.proposals {
-		if i.proposals[n].seq == seq {
-			i.committed, i.applied = i.proposals[n].set, seq
-			i.proposals = append(i.proposals[:0], i.proposals[n+1:]...)
-			return
-		}
+	n := 0
+	for n < len(i.proposals) && i.proposals[n].seq != seq {
+		n++
 	}
+	if n == len(i.proposals) {
+		return
+	}
+	for k := range i.proposals[:n+1] {
+		p := &i.proposals[k]
+		if tables.IsPlace(i.committed.seq, p.seq) && !p.by.native() {
+			i.snapshot = &Checkpoint{Seq: p.seq, Module: p.by.Program.Digest, ABI: ABI, Tables: p.set.Copy()}
+		}
+		if p.by != i.committed.by {
+			i.committed.by.release()
+		}
+		i.committed = *p
+	}
+	rest := copy(i.proposals, i.proposals[n+1:])
+	clear(i.proposals[rest:])
+	i.proposals = i.proposals[:rest]
 }
 
 // Rollback implements [module.Instance].
-func (i *Instance) Rollback() { i.proposals = nil }
+func (i *Instance) Rollback() {
+	by := i.committed.by
+	for _, p := range i.proposals {
+		if p.by != by {
+			by = p.by
+			by.release()
+		}
+	}
+	i.proposals = nil
+}
 
 // MayRead implements [module.Instance]. A module without readable lets everyone read; one that traps nobody.
 func (i *Instance) MayRead(identity string) (bool, error) {
-	if !i.program.Exports[Readable] {
+	if !i.Guarded() {
 		return true, nil
 	}
 	defer i.giveBack()
 	spent := i.Spent
-	verdict, result, err := i.call(Readable, appendBytes(nil, identity), Fuel, &Host{set: i.committed, logged: i.Logged})
+	verdict, result, err := i.call(i.committed.by, Readable, appendBytes(nil, identity), Fuel, &Host{set: i.committed.set, logged: i.Logged})
 	i.Spent = spent
 	return err == nil && verdict.Allowed() && result != 0, err
 }
 
+// Guarded implements [Materializer].
+func (i *Instance) Guarded() bool {
+	return !i.committed.by.native() && i.committed.by.Program.Exports[Readable]
+}
+
+// Turned implements [Materializer].
+func (i *Instance) Turned() bool { return i.newest().turned }
+
+// Digest implements [Materializer].
+func (i *Instance) Digest(id space.ID, at space.Position) digest.Digest {
+	p := i.newest()
+	of := tables.Checkpoint{Space: id, Seq: at.Seq, Chain: at.Chain, Module: module.Open}
+	if !p.by.native() {
+		of.Module, of.ABI = p.by.Program.Digest, ABI
+	}
+	root, _ := p.set.AppendCheckpoint(nil, &of, func(digest.Digest, []byte) error { return nil }) // only pages fail
+	return digest.Of(root)
+}
+
+// Checkpoint implements [Materializer].
+func (i *Instance) Checkpoint() *Checkpoint {
+	c := i.snapshot
+	i.snapshot = nil
+	return c
+}
+
 // Close implements [module.Instance].
-func (i *Instance) Close() { i.committed, i.proposals = nil, nil }
+func (i *Instance) Close() {
+	if i.committed.set == nil {
+		return
+	}
+	i.Rollback()
+	i.committed.by.release()
+	i.committed.set = nil
+}

@@ -1,0 +1,55 @@
+package program
+
+import (
+	"skerry/shared/digest"
+	"skerry/shared/module"
+	"skerry/shared/space"
+	"skerry/shared/tables"
+)
+
+// Checkpoint is the tables of a space at a place of its log ([tables.IsPlace]). Nobody else uses them.
+type Checkpoint struct {
+	Seq    uint64
+	Module digest.Digest // that made them
+	ABI    uint32
+	Tables *tables.Set
+}
+
+// Materializer is an instance that keeps tables, and goes over to another module where the log says so.
+type Materializer interface {
+	module.Instance
+
+	// Guarded reports whether the module decides who may read. If not, everybody may.
+	Guarded() bool
+
+	// Turned reports whether the newest proposal may change who may read.
+	Turned() bool
+
+	// Digest returns the digest that a checkpoint has at the newest proposal, which is at a position of a space.
+	Digest(id space.ID, at space.Position) digest.Digest
+
+	// Checkpoint returns the tables at the newest place that was passed, nil if there was none since the last call.
+	Checkpoint() *Checkpoint
+}
+
+// Beginner is an engine whose instances go over to other modules, and begin at checkpoints. Begin is New with what is
+// known of the space.
+type Beginner interface {
+	module.Engine
+	Begin(genesis *space.Genesis, at Origin) (module.Instance, error)
+}
+
+// Origin is what is known of a space that an instance is made for.
+type Origin struct {
+	// Root is the root of a checkpoint to begin at, whose pages Page gives; nil to begin before the first record. If it is
+	// no good, the error is a [tables.ErrBadCheckpoint] or one of Page.
+	Root []byte
+	Page func(digest.Digest) ([]byte, error)
+
+	// Upgraded tells that the log may have a record of [module.TypeModule], so that the instance has to see all of it.
+	Upgraded bool
+
+	// History reads the log from its beginning to record to, and calls f with runs of whole transactions. An upgrade that
+	// makes tables anew calls it. Nil: there is no such upgrade.
+	History func(to uint64, f func([]space.Record) error) error
+}
