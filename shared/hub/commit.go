@@ -12,6 +12,7 @@ type batch struct {
 	records        []space.Record
 	bytes          int
 	made           []proposal // what propose hands out next; proposals are made many at a time
+	turned         bool       // who may read may have changed at its end, so nothing is added to it
 }
 
 // proposal is one judged transaction on its way to the log.
@@ -30,7 +31,7 @@ func (s *Space) room(t *space.Transaction) *batch {
 	if len(s.batches) > first {
 		b := s.batches[len(s.batches)-1]
 		if len(b.records) == 0 ||
-			len(b.records)+len(t.Events) <= s.config.AppendRecords && b.bytes+t.Size() <= s.config.AppendBytes {
+			!b.turned && len(b.records)+len(t.Events) <= s.config.AppendRecords && b.bytes+t.Size() <= s.config.AppendBytes {
 			return b
 		}
 	}
@@ -126,6 +127,9 @@ func (s *Space) commit() {
 	s.instance.Commit(s.head.Seq)
 	s.retained = append(s.retained, b)
 	s.out.Moved = true
+	if b.turned {
+		s.out.Turned, s.out.TurnedAt = true, s.head.Seq
+	}
 }
 
 // backOff says when to try next after a failure: at once at first, later less and less often.
@@ -164,7 +168,6 @@ func (s *Space) headRead(now uint64, in HeadRead) {
 		s.forget() // another history than the one that was judged: begin from nothing
 		return
 	}
-	s.out.Moved = s.out.Moved || in.Head != s.head
 	s.head, s.tip = in.Head, in.Head
 	s.catchUp()
 }

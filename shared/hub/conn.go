@@ -109,6 +109,10 @@ func (c *Conn) step(now uint64, in ConnInput) {
 		c.woken(in)
 	case Checked:
 		c.checked(in)
+	case Left:
+		c.left(in)
+	case Kept:
+		c.kept(in)
 	case EventsRead:
 		c.eventsRead(in)
 	case PageRead:

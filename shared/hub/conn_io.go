@@ -61,8 +61,24 @@ type Checked struct {
 	MayRead bool
 	Head    space.Head
 	Chain   digest.Digest
-	Row     *wire.SpaceRow // if NeedRow
+	Seq     uint64         // of the head by which it may be read ([Answer])
+	Row     *wire.SpaceRow // if NeedRow, or if there is a checkpoint past the position
 	Code    wire.Code      // not 0: the check failed, and ends the subscription with this
+}
+
+// Left tells that the connection's identities may not read a watched space any more: record Seq is the last that it may be
+// sent. Code says why: left, or that it could not be found out.
+type Left struct {
+	Space space.ID
+	Seq   uint64
+	Code  wire.Code
+}
+
+// Kept brings the row of a watched space that has another checkpoint, or another module. It is sent when the subscription has
+// come to record Seq, and not to who may not read that far.
+type Kept struct {
+	Row *wire.SpaceRow
+	Seq uint64
 }
 
 // EventsRead answers [ConnEffects.Read]. Message is an encoded events message, shared by all readers of the same
@@ -129,6 +145,8 @@ func (Registered) connInput()    {}
 func (Verdicts) connInput()      {}
 func (Woken) connInput()         {}
 func (Checked) connInput()       {}
+func (Left) connInput()          {}
+func (Kept) connInput()          {}
 func (EventsRead) connInput()    {}
 func (PageRead) connInput()      {}
 func (BlobRead) connInput()      {}
@@ -198,6 +216,7 @@ type ReadEvents struct {
 	Chain      digest.Digest
 	MaxRecords int
 	MaxBytes   int
+	Until      uint64 // no record past this one; 0: any
 }
 
 // StoreBlob asks to check bytes that a client uploaded, by their digest and as what they claim to be, and to store them.

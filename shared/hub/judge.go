@@ -1,9 +1,12 @@
 package hub
 
 import (
+	"fmt"
 	"strings"
 
+	"skerry/shared/digest"
 	"skerry/shared/module"
+	"skerry/shared/msgpack"
 	"skerry/shared/space"
 	"skerry/shared/wire"
 )
@@ -154,7 +157,39 @@ func (s *Space) authorize(now uint64, t *space.Transaction) wire.Verdict {
 		b.unstage(records)
 		return refuse(verdict.Code, verdict.Reason)
 	}
-	return wire.Verdict{Kind: wire.Accepted, Position: s.sealed(s.propose(b, records))}
+	accepted := wire.Verdict{Kind: wire.Accepted, Position: s.sealed(s.propose(b, records))}
+	if s.tables != nil && s.tables.Turned() {
+		b.turned = true
+	}
+	if records[0].Type == module.TypeModule {
+		s.witness(b)
+	}
+	return accepted
+}
+
+// witness appends, in the same batch as an upgrade, what the tables are after it: so that everybody who makes them, or gets
+// them, can tell whether they are the same. It cannot be refused.
+func (s *Space) witness(b *batch) {
+	d := s.tables.Digest(s.id, s.tip.Position())
+	t := space.Transaction{API: wire.APIHigh, Events: []space.Event{{
+		ID: witnessID(&s.tip), Type: module.TypeCheckpoint, Payload: msgpack.AppendBinary(msgpack.AppendString(msgpack.AppendMap(nil, 1), "digest"), d[:]),
+	}}}
+	records := b.stage(&t, s.tip.Seq+1, s.tip.ReceivedAt)
+	verdict, err := s.instance.Judge(module.Caller{}, records)
+	if err != nil || !verdict.Allowed() {
+		panic(fmt.Sprintf("hub: a module judged the server's own record: %v %v", verdict, err))
+	}
+	s.propose(b, records)
+}
+
+// witnessID makes the id of the record behind an upgrade: of its time, and of the chain, so that no other has it.
+func witnessID(tip *space.Head) (id space.ULID) {
+	sum := digest.Of(append([]byte("skerry.checkpoint.1"), tip.Chain[:]...))
+	copy(id[:], sum[:])
+	for i := range 6 {
+		id[i] = byte(tip.ReceivedAt >> (8 * (5 - i)))
+	}
+	return id
 }
 
 // malformed says what makes t no transaction at all, if anything does.
@@ -191,6 +226,16 @@ func (s *Space) checkLimits(t *space.Transaction) wire.Verdict {
 	}
 	for i := range t.Events {
 		switch e := &t.Events[i]; {
+		case e.Type == module.TypeModule && s.tables != nil:
+			if len(t.Events) > 1 {
+				return refuse(wire.CodeBadTransaction, "an upgrade is a transaction of its own")
+			}
+			if s.tip.Seq+2 > space.MaxSeq {
+				return refuse(wire.CodeSpaceFull, "the space has no sequence number left for an upgrade")
+			}
+			if len(e.Payload) > int(limits.Payload) {
+				return tooLarge("payload", len(e.Payload), limits.Payload, "bytes")
+			}
 		case strings.HasPrefix(e.Type, "$"):
 			return refuse(wire.CodeReservedType, "types beginning with $ are the server's")
 		case uint64(len(e.Type)) > limits.Type:

@@ -1,8 +1,11 @@
 package hub
 
 import (
+	"errors"
 	"fmt"
 
+	"skerry/shared/module"
+	"skerry/shared/module/program"
 	"skerry/shared/space"
 	"skerry/shared/wire"
 )
@@ -26,6 +29,8 @@ func (s *Space) opened(now uint64, in Opened) {
 			s.queue[s.judged].genesis = &v
 		}
 		s.instance, s.head, s.tip = in.Instance, in.Head, in.Head
+		s.tables, _ = in.Instance.(program.Materializer)
+		s.told = in.Head // nobody was told of another
 		s.catchUp()
 	case s.phase == creating:
 		p := s.queue[s.judged]
@@ -124,7 +129,7 @@ func (s *Space) fault(now uint64, code wire.Code) {
 func (s *Space) forget() {
 	if s.instance != nil {
 		s.instance.Close()
-		s.instance = nil
+		s.instance, s.tables = nil, nil
 	}
 	s.phase = closed
 	s.openRef, s.readRef, s.headRef = 0, 0, 0
@@ -138,7 +143,12 @@ func (s *Space) catchUp() {
 	applied := s.instance.Applied()
 	if applied >= s.head.Seq {
 		s.phase = ready
+		s.out.Moved = s.out.Moved || s.told != s.head
+		s.out.Turned = true
 		return
+	}
+	if !s.guarded() && s.told != s.head {
+		s.told, s.out.Moved = s.head, true // readers need not wait for the module
 	}
 	s.phase = replaying
 	s.read(applied+1, min(applied+replaySpan, s.head.Seq))
@@ -151,8 +161,17 @@ func (s *Space) replay(now uint64, in History) {
 	for len(records) > 0 && records[0].Seq <= applied {
 		records = records[1:]
 	}
-	if in.Code != 0 || len(records) == 0 || records[0].Seq != applied+1 || s.instance.Apply(records) != nil {
+	if in.Code != 0 || len(records) == 0 || records[0].Seq != applied+1 {
 		s.fault(now, wire.CodeOverloaded)
+		return
+	}
+	if err := s.instance.Apply(records); err != nil {
+		code := wire.CodeOverloaded
+		if errors.Is(err, module.ErrMissing) {
+			code = wire.CodeModuleMissing
+		}
+		s.fault(now, code)
+		s.out.Failed = err
 		return
 	}
 	s.catchUp()

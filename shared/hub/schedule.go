@@ -26,7 +26,7 @@ func (c *Conn) schedule() {
 	c.requested, c.reading = false, true
 	c.out.Read = &ReadEvents{
 		Space: cur.space, Ref: cur.ref, After: cur.position.Seq, Chain: cur.position.Chain,
-		MaxRecords: c.config.ReadRecords, MaxBytes: c.config.ReadBytes,
+		MaxRecords: c.config.ReadRecords, MaxBytes: c.config.ReadBytes, Until: cur.until,
 	}
 }
 

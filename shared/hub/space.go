@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"skerry/shared/module"
+	"skerry/shared/module/program"
 	"skerry/shared/space"
 	"skerry/shared/wire"
 )
@@ -28,8 +29,10 @@ type Space struct {
 	phase  phase
 
 	instance module.Instance
-	head     space.Head // durable
-	tip      space.Head // head with everything proposed on top
+	tables   program.Materializer // the instance, if it has any
+	head     space.Head           // durable
+	told     space.Head           // what [Effects.Head] says: head, but while a guarded space replays
+	tip      space.Head           // head with everything proposed on top
 
 	peers  map[ConnID]*peer
 	asks   []Ask
@@ -116,7 +119,14 @@ func (s *Space) Step(now uint64, in Input) Effects {
 	case Tick:
 	}
 	s.advance(now)
-	s.out.Head = s.head
+	if s.phase == ready || !s.guarded() {
+		s.told = s.head
+	}
+	s.out.Head = s.told
+	s.out.Loaded = s.instance != nil && (s.phase != replaying || !s.guarded())
+	if s.tables != nil {
+		s.out.Checkpoint = s.tables.Checkpoint()
+	}
 	return s.out
 }
 
@@ -236,9 +246,9 @@ func (s *Space) release() {
 // answerAsks answers who asked whether the space exists and may be read. Only the committed tables decide.
 func (s *Space) answerAsks(exists bool, code wire.Code) {
 	for _, ask := range s.asks {
-		answer := Answer{Conn: ask.Conn, Ref: ask.Ref, Exists: exists, Code: code}
+		answer := Answer{Conn: ask.Conn, Ref: ask.Ref, Exists: exists, Code: code, Seq: s.head.Seq}
 		if exists && code == 0 {
-			may, err := s.mayRead(ask.Identities)
+			may, err := s.MayRead(ask.Identities)
 			if answer.MayRead = may; err != nil {
 				answer.Code = wire.CodeOverloaded
 			}
@@ -248,8 +258,12 @@ func (s *Space) answerAsks(exists bool, code wire.Code) {
 	s.asks = s.asks[:0]
 }
 
-// mayRead reports whether any of the identities may read the space; none at all is the empty identity.
-func (s *Space) mayRead(identities []string) (bool, error) {
+// guarded reports whether the module decides who may read.
+func (s *Space) guarded() bool { return s.tables != nil && s.tables.Guarded() }
+
+// MayRead reports whether any of the identities may read the space, by the tables at [Effects.Head]; none at all is the
+// empty identity. It may be called when the newest effects say Loaded, and costs a call of the module for each.
+func (s *Space) MayRead(identities []string) (bool, error) {
 	if len(identities) == 0 {
 		return s.instance.MayRead("")
 	}

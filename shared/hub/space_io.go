@@ -2,6 +2,7 @@ package hub
 
 import (
 	"skerry/shared/module"
+	"skerry/shared/module/program"
 	"skerry/shared/space"
 	"skerry/shared/wire"
 )
@@ -119,7 +120,15 @@ type Effects struct {
 	Finished []ConnID    // disconnected ones of which nothing is left here
 	Moved    bool        // Head is new and durable: wake the subscribers
 	Head     space.Head  // the durable head, as far as this space knows it
-	WakeAt   uint64      // when a Tick is wanted; 0: not
+	Loaded   bool        // the module's instance is here, and Head is what its tables contain
+	Turned   bool        // who may read may be others at Head than before: ask for each subscriber ([Space.MayRead]) before more is read
+	TurnedAt uint64      // the last record for who may not read any more; 0: the last that may have been read before
+	Failed   error       // the log could not be applied; the space is deferred
+
+	// Checkpoint is the tables at a place that has become durable, to be kept or not; nothing waits for it.
+	Checkpoint *program.Checkpoint
+
+	WakeAt uint64 // when a Tick is wanted; 0: not
 }
 
 // OpenSpace asks for the space's instance and the head of its log; answered by [Opened].
@@ -171,6 +180,7 @@ type Answer struct {
 	Ref     uint64
 	Exists  bool
 	MayRead bool
+	Seq     uint64    // of the durable head by which that holds
 	Code    wire.Code // not 0: neither is known, because of this
 }
 

@@ -20,6 +20,9 @@ type cursor struct {
 	lagging  bool   // its last message was big and did not reach the head: back to the backlog
 	share    int    // bytes that it may still be sent in this turn; negative after a big message
 	removed  bool
+	until    uint64    // the last record that may be sent, with code; 0: any
+	code     wire.Code // with which the subscription ends there
+	kept     *Kept     // a row that waits for the position
 }
 
 // ring is the cursors of one class that have something to read, next first.
@@ -137,8 +140,11 @@ func (c *Conn) checked(in Checked) {
 
 func (c *Conn) start(cur *cursor, in Checked) {
 	cur.checked = true
+	if in.Seq >= cur.until { // asked later than that, they may read again
+		cur.until, cur.code = 0, 0
+	}
 	cur.head = max(cur.head, in.Head.Seq)
-	if _, listed := c.directory[cur.space]; !listed && in.Row != nil {
+	if in.Row != nil {
 		c.sendRows(&wire.Spaces{Rows: []wire.SpaceRow{*in.Row}})
 	}
 	c.ready(cur)
@@ -147,7 +153,7 @@ func (c *Conn) start(cur *cursor, in Checked) {
 // ready puts a cursor in line if there is something to read, and says caught_up when there is not for the first
 // time.
 func (c *Conn) ready(cur *cursor) {
-	if !cur.checked || cur.queued || cur.removed {
+	if !cur.checked || cur.removed || c.finished(cur) || cur.queued {
 		return
 	}
 	if cur.position.Seq >= cur.head {
@@ -161,6 +167,35 @@ func (c *Conn) ready(cur *cursor) {
 	}
 	cur.queued = true
 	c.ring(cur).push(cur)
+}
+
+// finished does what waits for the cursor's place: it sends a row, and ends a subscription that may go no further, which it
+// reports.
+func (c *Conn) finished(cur *cursor) bool {
+	if cur.kept != nil && cur.position.Seq >= cur.kept.Seq {
+		c.sendRows(&wire.Spaces{Rows: []wire.SpaceRow{*cur.kept.Row}})
+		cur.kept = nil
+	}
+	if cur.until == 0 || cur.position.Seq < cur.until {
+		return false
+	}
+	c.end(cur, cur.code, "")
+	return true
+}
+
+// left bounds a subscription.
+func (c *Conn) left(in Left) {
+	if cur := c.cursors[in.Space]; cur != nil && cur.until == 0 {
+		cur.until, cur.code = in.Seq, in.Code
+		c.ready(cur)
+	}
+}
+
+func (c *Conn) kept(in Kept) {
+	if cur := c.cursors[in.Row.Genesis.ID()]; cur != nil {
+		cur.kept = &in
+		c.ready(cur)
+	}
 }
 
 func (c *Conn) woken(in Woken) {
@@ -194,7 +229,7 @@ func (c *Conn) eventsRead(in EventsRead) {
 		cur.share -= len(in.Message)
 		c.credit -= int64(len(in.Message))
 		c.sendMessage(in.Message)
-		if c.stage == over {
+		if c.stage == over || c.finished(cur) {
 			return
 		}
 	}
