@@ -44,7 +44,7 @@ type connection struct {
 	timer  *time.Timer
 	wakeAt uint64
 
-	identities []string // proven
+	identities []string // proven; not changed once a space is watched
 	watching   map[space.ID]*hotSpace
 	pushed     map[space.ID]struct{} // where pushes went to
 	leaving    map[space.ID]struct{} // where something of it may be left, once over
@@ -89,6 +89,9 @@ func (c *connection) stepLocked(in hub.ConnInput) {
 	}
 	c.inbox = c.inbox[:0]
 }
+
+// proven returns the identities of a connection that watches something.
+func (c *connection) proven() []string { return c.hub.Caller().Identities }
 
 func (c *connection) panicked(failure any) {
 	c.server.panicked("in a connection, which is closed", failure, "connection", c.id)

@@ -315,7 +315,11 @@ func (d *directory) row(ctx context.Context, id space.ID, state wire.SpaceState)
 	if err != nil {
 		return wire.SpaceRow{}, fmt.Errorf("read the head of %s: %w", id, err)
 	}
+	module, err := moduleAt(ctx, d.log, id, &genesis)
+	if err != nil {
+		return wire.SpaceRow{}, fmt.Errorf("read the module of %s: %w", id, err)
+	}
 	return wire.SpaceRow{
-		Genesis: genesis, GenesisSignature: signature, Module: genesis.Module, Head: head.Seq, State: state,
+		Genesis: genesis, GenesisSignature: signature, Module: module, Head: head.Seq, State: state,
 	}, nil
 }

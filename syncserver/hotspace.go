@@ -2,10 +2,13 @@ package syncserver
 
 import (
 	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"skerry/shared/hub"
+	"skerry/shared/module/program"
 	"skerry/shared/space"
 	"skerry/shared/wire"
 )
@@ -30,13 +33,17 @@ type hotSpace struct {
 	watchers map[hub.ConnID]*connection  // to be woken
 	asks     map[uint64]func(hub.Answer) // what waits for an answer of the hub
 	lastAsk  uint64
-	head     uint64 // durable, as the hub tells it
+	head     uint64 // durable, as the hub tells it; nobody is sent what is past it
 	waking   bool   // a goroutine wakes the watchers
 	woken    uint64 // the head that they were told, or are being told
 	timer    *time.Timer
 	wakeAt   uint64
 	append   bool // an append of our own is under way
 	hints    int  // that came meanwhile; one is for the append itself
+
+	place   *program.Checkpoint // the newest, to be kept
+	keeping bool                // a goroutine keeps checkpoints
+	kept    uint64              // the record of the newest one that is kept
 
 	// The pipeline's own.
 	hub      *hub.Space
@@ -117,7 +124,7 @@ func (s *Server) unwatch(h *hotSpace, c *connection) {
 
 // dropLocked forgets a space that nobody needs. The table is locked too.
 func (h *hotSpace) dropLocked() {
-	if h.running || len(h.inbox) > 0 || len(h.watchers) > 0 || h.pending > 0 || len(h.asks) > 0 || h.broken || !h.hub.Idle() {
+	if h.running || h.keeping || len(h.inbox) > 0 || len(h.watchers) > 0 || h.pending > 0 || len(h.asks) > 0 || h.broken || !h.hub.Idle() {
 		return
 	}
 	if h.server.spaces.hot[h.id] != h {
@@ -255,6 +262,18 @@ type answer struct {
 func (h *hotSpace) apply(effects hub.Effects) {
 	s := h.server
 	h.request(&effects)
+	if effects.Failed != nil {
+		s.metrics.applyErrors.Inc()
+		s.logger.Error("the log of a space cannot be applied", "space", h.id, "error", effects.Failed)
+	}
+	if effects.Turned {
+		h.turn(effects.TurnedAt)
+	}
+	h.mu.Lock()
+	if effects.Loaded || effects.Head.Seq > h.head {
+		h.head = effects.Head.Seq
+	}
+	h.mu.Unlock()
 	for _, reply := range effects.Replies {
 		for i := range reply.Pushed.Verdicts {
 			s.metrics.verdict(&reply.Pushed.Verdicts[i])
@@ -277,14 +296,46 @@ func (h *hotSpace) apply(effects hub.Effects) {
 			c.finishedIn(h.id)
 		}
 	}
+	if effects.Checkpoint != nil {
+		h.keep(effects.Checkpoint)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.head = effects.Head.Seq
 	if effects.Moved {
 		h.wakeLocked()
 	}
 	if effects.WakeAt != 0 {
 		h.wakeAtLocked(effects.WakeAt)
+	}
+}
+
+// turn asks the module again who of the subscribers may read. Who may not any more is sent the records up to last and no
+// further: nobody is sent anything past h.head, which moves behind this.
+func (h *hotSpace) turn(last uint64) {
+	h.mu.Lock()
+	if last == 0 {
+		last = max(h.head, 1)
+	}
+	watchers := slices.Collect(maps.Values(h.watchers))
+	h.mu.Unlock()
+	asked := map[string]error{}
+	for _, c := range watchers {
+		name := strings.Join(c.proven(), "\x00")
+		err, known := asked[name]
+		if !known {
+			may, failure := h.hub.MayRead(c.proven())
+			switch {
+			case failure != nil:
+				err = wire.Errorf(wire.CodeInternal, "%v", failure)
+				h.server.logger.Error("cannot ask a module who may read", "space", h.id, "error", failure)
+			case !may:
+				err = wire.Errorf(wire.CodeLeft, "")
+			}
+			asked[name] = err
+		}
+		if err != nil {
+			c.step(hub.Left{Space: h.id, Seq: last, Code: wire.CodeOf(err)})
+		}
 	}
 }
 

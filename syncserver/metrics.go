@@ -32,6 +32,10 @@ type metrics struct {
 	received     prometheus.Counter // bytes
 	sent         prometheus.Counter // bytes
 	panics       prometheus.Counter
+	applyErrors  prometheus.Counter
+	checkpoints  prometheus.Counter
+	unusable     prometheus.Counter // checkpoints
+	collected    prometheus.Counter // modules
 }
 
 func newMetrics() *metrics {
@@ -65,10 +69,14 @@ func newMetrics() *metrics {
 		hot:          gauge("spaces_hot", "Spaces that are loaded."),
 		received:     counter("received_bytes_total", "Bytes of messages from clients."),
 		sent:         counter("sent_bytes_total", "Bytes of messages to clients."),
+		applyErrors:  counter("apply_errors_total", "Spaces whose log could not be applied to their tables."),
+		checkpoints:  counter("checkpoints_total", "Checkpoints of spaces that were kept."),
+		unusable:     counter("checkpoints_unusable_total", "Checkpoints that could not be used, so that the log was applied instead."),
+		collected:    counter("modules_collected_total", "Modules that were deleted because nobody used them."),
 		panics:       counter("panics_total", "Panics that ended one connection or one space's batch."),
 	}
 	m.registry.MustRegister(m.connections, m.opened, m.closed, m.accepted, m.duplicates, m.rejections, m.deferrals, m.created,
-		m.appends, m.batch, m.appendErrors, m.fanout, m.tailFrames, m.hot, m.received, m.sent, m.panics,
+		m.appends, m.batch, m.appendErrors, m.fanout, m.tailFrames, m.hot, m.received, m.sent, m.panics, m.applyErrors, m.checkpoints, m.unusable, m.collected,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

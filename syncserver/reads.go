@@ -77,6 +77,11 @@ func (s *Server) readEvents(c *connection, read hub.ReadEvents) {
 		c.stepLocked(hub.EventsRead{Space: read.Space, Ref: read.Ref, Code: wire.CodeInternal})
 		return
 	}
+	h.mu.Lock()
+	if read.Until == 0 || read.Until > h.head {
+		read.Until = h.head // past it nobody has been asked yet whether this connection may read
+	}
+	h.mu.Unlock()
 	r := &h.readers
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -91,7 +96,8 @@ func (s *Server) readEvents(c *connection, read hub.ReadEvents) {
 		}
 	}
 	for _, f := range r.flights[read.After] {
-		if f.read.Chain == read.Chain && f.read.MaxBytes == read.MaxBytes && f.read.MaxRecords == read.MaxRecords {
+		same := f.read.Chain == read.Chain && f.read.MaxBytes == read.MaxBytes && f.read.MaxRecords == read.MaxRecords
+		if same && (f.read.Until == read.Until || f.read.Until > read.After && f.read.Until < read.Until) {
 			f.waiting = append(f.waiting, waiting{c, read.Ref, f.started})
 			return
 		}
@@ -164,15 +170,21 @@ func (s *Server) land(r *readCache, f *flight, result *hub.EventsRead) []waiting
 // readAfter reads the records after a place from the log and makes them a message.
 func (s *Server) readAfter(ctx context.Context, read *hub.ReadEvents) (hub.EventsRead, error) {
 	result := hub.EventsRead{Space: read.Space}
-	records, err := s.log.Read(ctx, read.Space, read.After, read.MaxRecords, read.MaxBytes)
-	if err != nil {
-		return result, err
+	var records []space.Record
+	if read.Until > read.After {
+		var err error
+		most := int(min(uint64(read.MaxRecords), read.Until-read.After))
+		if records, err = s.log.Read(ctx, read.Space, read.After, most, read.MaxBytes); err != nil {
+			return result, err
+		}
 	}
 	head, err := s.log.Head(ctx, read.Space)
 	if err != nil {
 		return result, err
 	}
-	result.Head = head.Seq
+	if result.Head = head.Seq; read.Until <= read.After {
+		result.Head = min(head.Seq, read.After) // there may be more, for which the connection is woken
+	}
 	result.Message, result.Position = hub.EventsMessage(s.hub, read.Space, read.Chain, records)
 	return result, nil
 }
@@ -200,7 +212,7 @@ func (s source) ChainBefore(seq uint64) (space.Position, error) {
 func (s *Server) check(c *connection, check hub.CheckPosition) {
 	s.ask(check.Space, c.id, c.identities, func(answer hub.Answer) {
 		checked := hub.Checked{
-			Space: check.Space, Ref: check.Ref, Exists: answer.Exists, MayRead: answer.MayRead, Code: answer.Code,
+			Space: check.Space, Ref: check.Ref, Exists: answer.Exists, MayRead: answer.MayRead, Code: answer.Code, Seq: answer.Seq,
 		}
 		if answer.Code == wire.CodeOverloaded {
 			checked.Code = wire.CodeInternal // which is how a subscription says it
@@ -231,11 +243,16 @@ func (s *Server) checkLog(ctx context.Context, check hub.CheckPosition, checked 
 			return err
 		}
 	}
-	if check.NeedRow {
+	kept, err := s.newestCheckpoint(ctx, check.Space)
+	if err != nil {
+		return err
+	}
+	if check.NeedRow || kept.seq > check.Seq {
 		row, err := s.dir.row(ctx, check.Space, wire.SpacePresent)
 		if err != nil {
 			return err
 		}
+		row.CheckpointSeq, row.Checkpoint = kept.seq, kept.root
 		checked.Row = &row
 	}
 	return nil
@@ -256,7 +273,7 @@ func (s *Server) readPage(c *connection, fetch *wire.Fetch) {
 				var message []byte
 				head, err := s.log.Head(s.work, fetch.Space)
 				if err == nil {
-					message, err = hub.PageMessage(s.hub, s.source(s.work, fetch.Space), head.Seq, fetch)
+					message, err = hub.PageMessage(s.hub, s.source(s.work, fetch.Space), min(head.Seq, answer.Seq), fetch)
 				}
 				if err != nil {
 					s.logger.Error("cannot read a page", "space", fetch.Space, "error", err)
@@ -293,12 +310,17 @@ func (s *Server) readBlob(c *connection, read hub.ReadBlob) {
 	})
 }
 
-// blob returns bytes by their digest: a module that is part of this build, or what the log has.
+// blob returns bytes by their digest: a module that is part of this build, what was uploaded, or a part of a checkpoint. Who
+// knows a part's digest was told it as one who may read the space, or knows the bytes.
 func (s *Server) blob(ctx context.Context, name digest.Digest) ([]byte, error) {
 	if name == module.Open {
 		return module.OpenBytes, nil
 	}
-	return s.log.Blob(ctx, name)
+	content, err := s.log.Blob(ctx, name)
+	if errors.Is(err, ErrNoBlob) {
+		return s.log.Page(ctx, name)
+	}
+	return content, err
 }
 
 // storeBlob checks a module that a client uploaded and stores it, or says whether it is stored. The connection is

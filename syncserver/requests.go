@@ -80,7 +80,7 @@ func (h *hotSpace) load(ctx context.Context, genesis *space.Genesis) (module.Ins
 	if err != nil {
 		return nil, head, err
 	}
-	instance, err := h.server.engine.New(genesis)
+	instance, err := h.instance(ctx, genesis, head)
 	return instance, head, err
 }
 
@@ -88,7 +88,7 @@ func (h *hotSpace) load(ctx context.Context, genesis *space.Genesis) (module.Ins
 func (h *hotSpace) create(ctx context.Context, r *hub.CreateSpace) hub.Input {
 	s := h.server
 	opened := hub.Opened{Ref: r.Ref}
-	instance, err := s.engine.New(r.Genesis)
+	instance, err := h.first(ctx, r.Genesis)
 	if err != nil {
 		h.failed(&opened, "load the module of", err)
 		return opened
@@ -162,7 +162,7 @@ func (h *hotSpace) lookup(ctx context.Context, r *hub.Lookup) hub.Input {
 	for i := range known {
 		k := &known[i]
 		found.Known[i] = hub.Known{Seq: k.Seq, Index: k.Index, Count: k.Count, Author: k.Author}
-		if k.Seq != 0 && k.Author != author {
+		if k.Seq != 0 && k.Author != author && k.Author != "" {
 			author = k.Author
 			h.list(ctx, author)
 		}
@@ -181,10 +181,15 @@ func (h *hotSpace) history(ctx context.Context, r hub.ReadSpan) hub.Input {
 // appendBatch makes a batch durable. Its authors are listed before the hub learns of it, and so before any verdict.
 func (h *hotSpace) appendBatch(ctx context.Context, r *hub.Append) hub.Input {
 	s := h.server
+	upgraded, err := h.nameModules(ctx, r.Records)
+	if err != nil {
+		s.logger.Error("cannot note the module of a space", "space", h.id, "error", err)
+		return hub.Appended{Outcome: hub.Unclear}
+	}
 	begin := time.Now()
 	h.appending(true)
 	defer h.appending(false)
-	err := s.log.Append(ctx, h.id, r.Previous, r.Records, r.Next)
+	err = s.log.Append(ctx, h.id, r.Previous, r.Records, r.Next)
 	var head *HeadError
 	if errors.As(err, &head) && head.Actual == r.Next {
 		err = nil // an earlier call of the same did it
@@ -194,9 +199,15 @@ func (h *hotSpace) appendBatch(ctx context.Context, r *hub.Append) hub.Input {
 		s.metrics.batch.Observe(float64(len(r.Records)))
 		s.metrics.accepted.Add(float64(len(r.Records)))
 		h.readers.committed(s, h, r)
+		if upgraded {
+			k, err := s.newestCheckpoint(ctx, h.id)
+			if err == nil {
+				h.tellRow(ctx, k, r.Next.Seq)
+			}
+		}
 		author := ""
 		for i := range r.Records {
-			if name := r.Records[i].Author; name != author {
+			if name := r.Records[i].Author; name != author && name != "" {
 				author = name
 				h.list(ctx, author)
 			}

@@ -124,7 +124,7 @@ func (t *tail) find(seq uint64) int {
 	return sort.Search(len(t.ends), func(i int) bool { return t.ends[i].seq >= seq })
 }
 
-// read answers a request for the records after a place; ok is false if the place is not in the tail. Equal places
+// read answers a request for the records after a place, up to read.Until and no further; ok is false if the place is not in the tail. Equal places
 // get the same message.
 func (t *tail) read(config *hub.Config, read *hub.ReadEvents) (result hub.EventsRead, ok bool) {
 	chain, ok := t.chainAt(read.After)
@@ -136,13 +136,17 @@ func (t *tail) read(config *hub.Config, read *hub.ReadEvents) (result hub.Events
 	if read.After == head {
 		return result, true
 	}
+	if read.Until <= read.After {
+		result.Head = read.After
+		return result, true
+	}
 	first, start := 0, 0
 	if read.After > t.before.Seq {
 		i := t.find(read.After)
 		first, start = i+1, t.ends[i].offset
 	}
 	last := first
-	for last+1 < len(t.ends) && t.ends[last+1].offset-start <= read.MaxBytes && t.ends[last+1].seq-read.After <= uint64(read.MaxRecords) {
+	for last+1 < len(t.ends) && t.ends[last+1].seq <= read.Until && t.ends[last+1].offset-start <= read.MaxBytes && t.ends[last+1].seq-read.After <= uint64(read.MaxRecords) {
 		last++
 	}
 	end := t.ends[last]

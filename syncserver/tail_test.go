@@ -2,6 +2,7 @@ package syncserver
 
 import (
 	"bytes"
+	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -52,7 +53,7 @@ func TestTail(t *testing.T) {
 	hits := 0
 	for after := range uint64(len(all)) {
 		maxBytes, maxRecords := 1+rand.IntN(20_000), 1+rand.IntN(50)
-		read := hub.ReadEvents{Space: id, After: after, Chain: chains[after], MaxRecords: maxRecords, MaxBytes: maxBytes}
+		read := hub.ReadEvents{Until: math.MaxUint64, Space: id, After: after, Chain: chains[after], MaxRecords: maxRecords, MaxBytes: maxBytes}
 		result, ok := tail.read(config, &read)
 		end := after > 0 && !all[after-1].Last()
 		if (after < tail.before.Seq || end) && ok {
@@ -84,7 +85,7 @@ func TestTail(t *testing.T) {
 	if hits < 50 {
 		t.Fatalf("the tail knew %d places", hits)
 	}
-	read := hub.ReadEvents{Space: id, After: head.Seq, Chain: head.Chain}
+	read := hub.ReadEvents{Until: math.MaxUint64, Space: id, After: head.Seq, Chain: head.Chain}
 	if result, ok := tail.read(config, &read); !ok || len(result.Message) != 0 || result.Head != head.Seq {
 		t.Errorf("at the head: %+v, %v", result, ok)
 	}

@@ -18,7 +18,7 @@ import (
 	"skerry/syncserver/memlog"
 )
 
-func get(t *testing.T, h http.Handler, path string, header ...string) *http.Response {
+func get(t testing.TB, h http.Handler, path string, header ...string) *http.Response {
 	t.Helper()
 	request := httptest.NewRequest(http.MethodGet, path, nil)
 	for i := 0; i < len(header); i += 2 {
@@ -29,7 +29,7 @@ func get(t *testing.T, h http.Handler, path string, header ...string) *http.Resp
 	return recorder.Result()
 }
 
-func body(t *testing.T, r *http.Response) string {
+func body(t testing.TB, r *http.Response) string {
 	t.Helper()
 	b, err := io.ReadAll(r.Body)
 	if err != nil {

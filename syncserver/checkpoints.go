@@ -1,0 +1,345 @@
+package syncserver
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"skerry/shared/digest"
+	"skerry/shared/hub"
+	"skerry/shared/module"
+	"skerry/shared/module/program"
+	"skerry/shared/space"
+	"skerry/shared/tables"
+	"skerry/shared/wire"
+)
+
+// A space keeps its newest checkpoints, and of a checkpoint the pages that no other of its own has. What has to be durable
+// before what: the pages, the root, and then the key that names it. A crash between leaves pages that nobody names, which
+// the next checkpoint of the space deletes.
+const (
+	checkpointsKept = 2
+	// pageBatch is how many bytes of pages are stored at once.
+	pageBatch = 1 << 20
+	// bytesPerRecord says when a checkpoint is worth its price: to write so many bytes of tables takes about as long as to
+	// apply one record.
+	bytesPerRecord = 4 << 10
+)
+
+// kept is a checkpoint that the log has.
+type kept struct {
+	seq  uint64
+	root digest.Digest
+}
+
+const keptSize = 8 + digest.Size
+
+func checkpointKey(id space.ID) string { return "checkpoint/" + id.String() }
+
+// checkpoints returns what is kept of a space, newest first, and the value of its key.
+func (s *Server) checkpoints(ctx context.Context, id space.ID) (list []kept, value []byte, err error) {
+	if value, err = s.log.Key(ctx, checkpointKey(id)); err != nil {
+		return nil, nil, err
+	}
+	for rest := value; len(rest) >= keptSize; rest = rest[keptSize:] {
+		list = append(list, kept{binary.BigEndian.Uint64(rest), digest.Digest(rest[8:keptSize])})
+	}
+	return list, value, nil
+}
+
+func encodeKept(list []kept) (b []byte) {
+	for _, k := range list {
+		b = append(binary.BigEndian.AppendUint64(b, k.seq), k.root[:]...)
+	}
+	return b
+}
+
+// newestCheckpoint returns the newest checkpoint of a space; seq is 0 where there is none.
+func (s *Server) newestCheckpoint(ctx context.Context, id space.ID) (kept, error) {
+	list, _, err := s.checkpoints(ctx, id)
+	if err != nil || len(list) == 0 {
+		return kept{}, err
+	}
+	return list[0], nil
+}
+
+// first returns the instance of a space that is being created.
+func (h *hotSpace) first(ctx context.Context, genesis *space.Genesis) (module.Instance, error) {
+	if beginner, ok := h.server.engine.(program.Beginner); ok {
+		return beginner.Begin(genesis, program.Origin{History: h.wholeLog(ctx)})
+	}
+	return h.server.engine.New(genesis)
+}
+
+// instance returns a space's instance: at its newest checkpoint that is good, or else before the first record.
+func (h *hotSpace) instance(ctx context.Context, genesis *space.Genesis, head space.Head) (module.Instance, error) {
+	s := h.server
+	beginner, ok := s.engine.(program.Beginner)
+	if !ok {
+		return s.engine.New(genesis)
+	}
+	list, value, err := s.checkpoints(ctx, h.id)
+	if err != nil {
+		return nil, err
+	}
+	modules, _, err := modulesOf(ctx, s.log, h.id)
+	if err != nil {
+		return nil, err
+	}
+	origin := program.Origin{Upgraded: len(modules) > 0, History: h.wholeLog(ctx)}
+	for n, k := range list {
+		at := origin
+		instance, err := h.resume(ctx, beginner, genesis, head, k, at)
+		if err == nil {
+			h.mu.Lock()
+			h.kept = k.seq
+			h.mu.Unlock()
+			return instance, nil
+		}
+		if errors.Is(err, module.ErrMissing) {
+			return nil, err
+		}
+		s.metrics.unusable.Inc()
+		s.logger.Warn("a checkpoint cannot be used", "space", h.id, "record", k.seq, "error", err)
+		if errors.Is(err, tables.ErrBadCheckpoint) || errors.Is(err, ErrNoBlob) {
+			h.forgetCheckpoint(ctx, value, list, n)
+			return h.instance(ctx, genesis, head)
+		}
+	}
+	return beginner.Begin(genesis, origin)
+}
+
+// resume returns an instance at a checkpoint.
+func (h *hotSpace) resume(ctx context.Context, engine program.Beginner, genesis *space.Genesis, head space.Head, k kept, at program.Origin) (module.Instance, error) {
+	s := h.server
+	root, err := s.log.Page(ctx, k.root)
+	if err != nil {
+		return nil, err
+	}
+	of, _, err := tables.ReadRoot(root)
+	if err == nil && digest.Of(root) != k.root {
+		err = tables.ErrBadCheckpoint
+	}
+	if err != nil {
+		return nil, err
+	}
+	if of.Space != h.id || of.Seq != k.seq {
+		return nil, fmt.Errorf("%w: it is of record %d of space %v", tables.ErrBadCheckpoint, of.Seq, of.Space)
+	}
+	if of.Seq > head.Seq {
+		return nil, fmt.Errorf("%w: the log ends at %d", tables.ErrBadCheckpoint, head.Seq)
+	}
+	chain, err := hub.ChainAt(s.source(ctx, h.id), of.Seq)
+	if err != nil {
+		return nil, err
+	}
+	if chain != of.Chain {
+		return nil, fmt.Errorf("%w: it is of another history", tables.ErrBadCheckpoint)
+	}
+	at.Root, at.Page = root, func(name digest.Digest) ([]byte, error) { return s.log.Page(ctx, name) }
+	return engine.Begin(genesis, at)
+}
+
+// forgetCheckpoint takes one that is no good off the list, with the pages that no other one has: so what is damaged is
+// written anew with the next.
+func (h *hotSpace) forgetCheckpoint(ctx context.Context, value []byte, list []kept, n int) {
+	s := h.server
+	left := slices.Delete(slices.Clone(list), n, n+1)
+	if done, err := s.log.CompareAndSet(ctx, checkpointKey(h.id), value, encodeKept(left)); err != nil || !done {
+		s.logger.Error("cannot forget a checkpoint", "space", h.id, "error", err)
+		return
+	}
+	if err := s.sweepPages(ctx, h.id, left); err != nil {
+		s.logger.Error("cannot delete pages", "space", h.id, "error", err)
+	}
+}
+
+// sweepPages deletes the pages of a space that none of its checkpoints has.
+func (s *Server) sweepPages(ctx context.Context, id space.ID, list []kept) error {
+	names, err := s.log.Pages(ctx, id)
+	if err != nil {
+		return err
+	}
+	named := map[digest.Digest]bool{}
+	for _, k := range list {
+		root, err := s.log.Page(ctx, k.root)
+		if err != nil {
+			return err
+		}
+		_, pages, err := tables.ReadRoot(root)
+		if err != nil {
+			return err
+		}
+		named[k.root] = true
+		for _, name := range pages {
+			named[name] = true
+		}
+	}
+	names = slices.DeleteFunc(names, func(name digest.Digest) bool { return named[name] })
+	for some := range slices.Chunk(names, 1000) {
+		if err := s.log.DeletePages(ctx, id, some); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wholeLog returns a reader of the whole log, for modules that make their tables of it.
+func (h *hotSpace) wholeLog(ctx context.Context) func(uint64, func([]space.Record) error) error {
+	return func(to uint64, f func([]space.Record) error) error {
+		for at := uint64(0); at < to; {
+			records, err := h.server.log.Read(ctx, h.id, at, 4096, 4<<20)
+			if err != nil {
+				return err
+			}
+			if len(records) == 0 {
+				return fmt.Errorf("the log ends at %d, not at %d", at, to)
+			}
+			if err := f(records); err != nil {
+				return err
+			}
+			at = records[len(records)-1].Seq
+		}
+		return nil
+	}
+}
+
+// keep sees that a checkpoint is written, if it is worth that. While one is being written only the newest one waits.
+func (h *hotSpace) keep(c *program.Checkpoint) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if c.Seq < h.kept+max(tables.PlaceEvery, uint64(c.Tables.Bytes()/bytesPerRecord)) {
+		return
+	}
+	h.place = c
+	if !h.keeping {
+		h.keeping = h.server.spawn(h.keepAll)
+	}
+}
+
+// keepAll writes checkpoints until none waits.
+func (h *hotSpace) keepAll() {
+	s := h.server
+	defer func() {
+		s.spaces.mu.Lock()
+		defer s.spaces.mu.Unlock()
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.keeping = false
+		h.dropLocked()
+	}()
+	for {
+		h.mu.Lock()
+		c := h.place
+		h.place = nil
+		h.mu.Unlock()
+		if c == nil {
+			return
+		}
+		k, err := h.write(s.work, c)
+		if err != nil {
+			s.logger.Error("cannot keep a checkpoint", "space", h.id, "record", c.Seq, "error", err)
+			return
+		}
+		s.metrics.checkpoints.Inc()
+		h.mu.Lock()
+		h.kept = k.seq
+		h.mu.Unlock()
+		h.tellRow(s.work, k, k.seq)
+	}
+}
+
+// write writes a checkpoint: what is new of its pages, its root, and then its name.
+func (h *hotSpace) write(ctx context.Context, c *program.Checkpoint) (k kept, err error) {
+	s := h.server
+	list, value, err := s.checkpoints(ctx, h.id)
+	if err != nil {
+		return k, err
+	}
+	if len(list) > 0 && list[0].seq >= c.Seq {
+		return k, fmt.Errorf("there is one of record %d", list[0].seq)
+	}
+	chain, err := hub.ChainAt(s.source(ctx, h.id), c.Seq)
+	if err != nil {
+		return k, err
+	}
+	names, err := s.log.Pages(ctx, h.id)
+	if err != nil {
+		return k, err
+	}
+	stored := make(map[digest.Digest]bool, len(names))
+	for _, name := range names {
+		stored[name] = true
+	}
+	w := pageWriter{ctx: ctx, log: s.log, id: h.id, stored: stored}
+	of := tables.Checkpoint{Space: h.id, Seq: c.Seq, Chain: chain, Module: c.Module, ABI: c.ABI}
+	root, err := c.Tables.AppendCheckpoint(nil, &of, w.page)
+	if err == nil {
+		err = w.flush()
+	}
+	if err != nil {
+		return k, err
+	}
+	k = kept{c.Seq, digest.Of(root)}
+	if err := s.log.PutPages(ctx, h.id, []Page{{Name: k.root, Bytes: root}}); err != nil {
+		return k, err
+	}
+	list = append([]kept{k}, list[:min(len(list), checkpointsKept-1)]...)
+	if done, err := s.log.CompareAndSet(ctx, checkpointKey(h.id), value, encodeKept(list)); err != nil || !done {
+		return k, errors.Join(err, errors.New("another server keeps checkpoints of the space"))
+	}
+	return k, s.sweepPages(ctx, h.id, list)
+}
+
+// pageWriter stores the pages that a space does not have yet, many at a time.
+type pageWriter struct {
+	ctx    context.Context
+	log    Log
+	id     space.ID
+	stored map[digest.Digest]bool
+	pages  []Page
+	bytes  int
+}
+
+func (w *pageWriter) page(name digest.Digest, content []byte) error {
+	if w.stored[name] {
+		return nil
+	}
+	w.stored[name] = true
+	w.pages = append(w.pages, Page{name, bytes.Clone(content)})
+	if w.bytes += len(content); w.bytes >= pageBatch {
+		return w.flush()
+	}
+	return nil
+}
+
+func (w *pageWriter) flush() error {
+	if len(w.pages) == 0 {
+		return nil
+	}
+	err := w.log.PutPages(w.ctx, w.id, w.pages)
+	w.pages, w.bytes = nil, 0
+	return err
+}
+
+// tellRow tells the subscribers of a checkpoint, or another module, each when it has come to the record.
+func (h *hotSpace) tellRow(ctx context.Context, k kept, seq uint64) {
+	row, err := h.server.dir.row(ctx, h.id, wire.SpacePresent)
+	if err != nil {
+		h.server.logger.Error("cannot read the row of a space", "space", h.id, "error", err)
+		return
+	}
+	row.CheckpointSeq, row.Checkpoint = k.seq, k.root
+	h.mu.Lock()
+	watchers := make([]*connection, 0, len(h.watchers))
+	for _, c := range h.watchers {
+		watchers = append(watchers, c)
+	}
+	h.mu.Unlock()
+	for _, c := range watchers {
+		c.step(hub.Kept{Row: &row, Seq: seq})
+	}
+}

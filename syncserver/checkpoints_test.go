@@ -1,0 +1,512 @@
+package syncserver_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"skerry/shared/digest"
+	"skerry/shared/module"
+	"skerry/shared/module/moduletest"
+	"skerry/shared/module/program"
+	"skerry/shared/space"
+	"skerry/shared/tables"
+	"skerry/shared/wire"
+	"skerry/syncserver"
+	"skerry/syncserver/memlog"
+	"skerry/syncserver/wasmengine"
+)
+
+// runsModules returns a configuration with an engine for the modules that a log has, which counts the records applied.
+func runsModules(t testing.TB, log syncserver.Log, applied *counted) func(*syncserver.Config) {
+	t.Helper()
+	engine, err := wasmengine.New(func(ctx context.Context, name digest.Digest) ([]byte, error) {
+		content, err := log.Blob(ctx, name)
+		if errors.Is(err, syncserver.ErrNoBlob) {
+			return nil, module.ErrMissing
+		}
+		return content, err
+	}, wasmengine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := engine.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return func(c *syncserver.Config) {
+		c.Engine = engine
+		if applied != nil {
+			applied.Engine = engine
+			c.Engine = applied
+		}
+	}
+}
+
+// counted is an engine that tells where instances begin, and how many records they apply.
+type counted struct {
+	*wasmengine.Engine
+	mu      sync.Mutex
+	began   []uint64
+	applied int
+}
+
+func (c *counted) Begin(genesis *space.Genesis, at program.Origin) (module.Instance, error) {
+	i, err := c.Engine.Begin(genesis, at)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.began = append(c.began, i.Applied())
+	return &countedInstance{i.(program.Materializer), c}, nil
+}
+
+// since returns where the newest instance began, and what was applied since the last call.
+func (c *counted) since() (began uint64, applied int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	applied, c.applied = c.applied, 0
+	return c.began[len(c.began)-1], applied
+}
+
+type countedInstance struct {
+	program.Materializer
+	of *counted
+}
+
+func (i *countedInstance) Apply(records []space.Record) error {
+	i.of.mu.Lock()
+	i.of.applied += len(records)
+	i.of.mu.Unlock()
+	return i.Materializer.Apply(records)
+}
+
+// upload stores a module and returns its digest.
+func upload(t testing.TB, log syncserver.Log, content []byte) digest.Digest {
+	t.Helper()
+	name := digest.Of(content)
+	if err := log.PutBlob(context.Background(), name, content); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// createOf creates a space of a module.
+func (p *peer) createOf(name digest.Digest) space.ID {
+	p.t.Helper()
+	g := p.genesis()
+	g.Module = name
+	answer := p.pushed(wire.Push{Space: g.ID(), Genesis: g})
+	if answer.Genesis == nil || answer.Genesis.Kind != wire.Accepted {
+		p.t.Fatalf("creating a space: %+v", answer.Genesis)
+	}
+	return g.ID()
+}
+
+// of makes a transaction of events of one type.
+func (p *peer) of(kind string, payloads ...[]byte) space.Transaction {
+	t := space.Transaction{Author: p.identity, API: wire.APIHigh}
+	for _, payload := range payloads {
+		t.Events = append(t.Events, space.Event{ID: p.ulid(), Type: kind, Payload: payload})
+	}
+	return t
+}
+
+// messages appends so many messages to a chat, 100 in a transaction.
+func (p *peer) messages(id space.ID, n int) {
+	p.t.Helper()
+	for n > 0 {
+		var payloads [][]byte
+		for range min(n, 100) {
+			payloads = append(payloads, moduletest.ChatMessage("room", strings.Repeat("text ", 10)))
+		}
+		p.append(id, p.of("message", payloads...))
+		n -= len(payloads)
+	}
+}
+
+// keptAt waits for the row that tells of a checkpoint at or past a record.
+func (p *peer) keptAt(id space.ID, seq uint64) *wire.SpaceRow {
+	p.t.Helper()
+	for {
+		for _, row := range await[*wire.Spaces](p).Rows {
+			if row.Genesis.ID() == id && row.CheckpointSeq >= seq {
+				return &row
+			}
+		}
+	}
+}
+
+// fetchBlob fetches bytes by their digest.
+func (p *peer) fetchBlob(name digest.Digest) []byte {
+	p.t.Helper()
+	p.send(&wire.Blob{Ref: 7, Digest: name})
+	var content []byte
+	for {
+		part := await[*wire.BlobPart](p)
+		content = append(content, part.Bytes...)
+		if uint64(len(content)) >= part.Total {
+			if digest.Of(content) != name {
+				p.t.Fatal("a blob has another digest")
+			}
+			return content
+		}
+	}
+}
+
+// TestCheckpoints: a space is opened at its newest checkpoint, of which subscribers are told and which they can have; a server
+// that begins again there goes on with the same tables.
+func TestCheckpoints(t *testing.T) {
+	logs(t, func(t *testing.T, open func() syncserver.Log) {
+		log := open()
+		applied := &counted{}
+		r := start(t, log, runsModules(t, log, applied))
+		alice := r.dial("alice")
+		id := alice.createOf(upload(t, log, moduletest.Chat()))
+		alice.subscribe(id, space.Start(id))
+		alice.messages(id, 950)
+		alice.append(id, alice.of("message", moduletest.ChatMessage("a", "b"), moduletest.ChatMessage("a", "b")))
+		alice.messages(id, 1100)
+		row := alice.keptAt(id, 2000)
+		if row.CheckpointSeq != 2052 {
+			t.Fatalf("the checkpoint is of record %d", row.CheckpointSeq)
+		}
+		alice.messages(id, 20)
+
+		root := alice.fetchBlob(row.Checkpoint)
+		of, pages, err := tables.ReadRoot(root)
+		if err != nil || of.Space != id || of.Seq != row.CheckpointSeq || len(pages) == 0 {
+			t.Fatalf("the root is %+v, %v", of, err)
+		}
+		set, _, err := tables.ReadCheckpoint(root, moduletest.ChatManifest().Tables, func(d digest.Digest) ([]byte, error) { return alice.fetchBlob(d), nil })
+		if err != nil || set.Len(0) != int(row.CheckpointSeq) {
+			t.Fatalf("the tables: %v", err)
+		}
+		r.stop()
+
+		log = open()
+		r = start(t, log, runsModules(t, log, applied))
+		applied.since()
+		alice = r.dial("alice")
+		alice.messages(id, 1)
+		if began, n := applied.since(); began != row.CheckpointSeq || n != 20 {
+			t.Errorf("opened at %d, %d records applied", began, n)
+		}
+		alice.subscribe(id, space.Start(id))
+		if again := alice.keptAt(id, 1); again.Checkpoint != row.Checkpoint {
+			t.Error("a new subscriber is told of another checkpoint")
+		}
+		r.stop()
+		if want, got := tablesOf(t, log, id, false), tablesOf(t, log, id, true); want != got {
+			t.Error("from the checkpoint the tables are others than from the log")
+		}
+	})
+}
+
+// tablesOf returns the digest of a space's tables at the head, made of the log or from the newest checkpoint.
+func tablesOf(t *testing.T, log syncserver.Log, id space.ID, fromCheckpoint bool) digest.Digest {
+	t.Helper()
+	ctx := context.Background()
+	var c syncserver.Config
+	runsModules(t, log, nil)(&c)
+	genesis, _, err := log.Genesis(ctx, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	history := func(to uint64, f func([]space.Record) error) error {
+		records, err := log.Read(ctx, id, 0, int(to), 1<<30)
+		if err != nil {
+			return err
+		}
+		return f(records)
+	}
+	origin := program.Origin{Upgraded: true, History: history}
+	if fromCheckpoint {
+		value, err := log.Key(ctx, "checkpoint/"+id.String())
+		if err != nil || len(value) < 40 {
+			t.Fatalf("there is no checkpoint: %v", err)
+		}
+		if origin.Root, err = log.Page(ctx, digest.Digest(value[8:40])); err != nil {
+			t.Fatal(err)
+		}
+		origin.Page = func(d digest.Digest) ([]byte, error) { return log.Page(ctx, d) }
+	}
+	i, err := c.Engine.(program.Beginner).Begin(&genesis, origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.Close()
+	head, err := log.Head(ctx, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if head.Seq > i.Applied() {
+		records, err := log.Read(ctx, id, i.Applied(), 1<<20, 1<<30)
+		if err == nil {
+			err = i.Apply(records)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return i.(program.Materializer).Digest(id, head.Position())
+}
+
+// TestDamagedCheckpoints: whatever is wrong with a checkpoint, the space is opened, by an older one or the log, and the next
+// checkpoint is good again.
+func TestDamagedCheckpoints(t *testing.T) {
+	ctx := context.Background()
+	damage := map[string]func(log syncserver.Log, id space.ID, root digest.Digest, pages []digest.Digest) error{
+		"a page is missing": func(log syncserver.Log, id space.ID, _ digest.Digest, pages []digest.Digest) error {
+			return log.DeletePages(ctx, id, pages[:1])
+		},
+		"a page has other bytes": func(log syncserver.Log, id space.ID, _ digest.Digest, pages []digest.Digest) error {
+			content, err := log.Page(ctx, pages[0])
+			if err != nil {
+				return err
+			}
+			content[len(content)/2] ^= 1
+			return errors.Join(log.DeletePages(ctx, id, pages[:1]), log.PutPages(ctx, id, []syncserver.Page{{Name: pages[0], Bytes: content}}))
+		},
+		"the root is missing": func(log syncserver.Log, id space.ID, root digest.Digest, _ []digest.Digest) error {
+			return log.DeletePages(ctx, id, []digest.Digest{root})
+		},
+		"the root has other bytes": func(log syncserver.Log, id space.ID, root digest.Digest, _ []digest.Digest) error {
+			content, err := log.Page(ctx, root)
+			if err != nil {
+				return err
+			}
+			content[60] ^= 1
+			return errors.Join(log.DeletePages(ctx, id, []digest.Digest{root}), log.PutPages(ctx, id, []syncserver.Page{{Name: root, Bytes: content}}))
+		},
+		"it is of another history": func(log syncserver.Log, id space.ID, root digest.Digest, pages []digest.Digest) error {
+			content, err := log.Page(ctx, root)
+			if err != nil {
+				return err
+			}
+			content[len("skerry checkpoint 1\n")+32+8] ^= 1 // its chain
+			key := "checkpoint/" + id.String()
+			value, err := log.Key(ctx, key)
+			if err != nil {
+				return err
+			}
+			other := digest.Of(content)
+			if err := log.PutPages(ctx, id, []syncserver.Page{{Name: other, Bytes: content}}); err != nil {
+				return err
+			}
+			_, err = log.CompareAndSet(ctx, key, value, append(bytes.Clone(value[:8]), append(other[:], value[40:]...)...))
+			return err
+		},
+		"it is of a record that the log has not": func(log syncserver.Log, id space.ID, root digest.Digest, pages []digest.Digest) error {
+			content, err := log.Page(ctx, root)
+			if err != nil {
+				return err
+			}
+			content[len("skerry checkpoint 1\n")+32+3] = 1 // its number, far up
+			key := "checkpoint/" + id.String()
+			value, err := log.Key(ctx, key)
+			if err != nil {
+				return err
+			}
+			other := digest.Of(content)
+			if err := log.PutPages(ctx, id, []syncserver.Page{{Name: other, Bytes: content}}); err != nil {
+				return err
+			}
+			number := bytes.Clone(value[:8])
+			number[4] = 1
+			_, err = log.CompareAndSet(ctx, key, value, append(number, append(other[:], value[40:]...)...))
+			return err
+		},
+	}
+	for name, spoil := range damage {
+		t.Run(name, func(t *testing.T) {
+			log := memlog.New()
+			applied := &counted{}
+			r := start(t, log, runsModules(t, log, applied))
+			alice := r.dial("alice")
+			id := alice.createOf(upload(t, log, moduletest.Chat()))
+			alice.subscribe(id, space.Start(id))
+			alice.messages(id, 1000)
+			alice.keptAt(id, 1000)
+			alice.messages(id, 1000)
+			row := alice.keptAt(id, 2000)
+			alice.messages(id, 10)
+			root := alice.fetchBlob(row.Checkpoint)
+			_, pages, err := tables.ReadRoot(root)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.stop()
+			if err := spoil(log, id, row.Checkpoint, pages); err != nil {
+				t.Fatal(err)
+			}
+			r = start(t, log, runsModules(t, log, applied))
+			alice = r.dial("alice")
+			alice.messages(id, 90)
+			began, n := applied.since()
+			if began == row.CheckpointSeq || began+uint64(n) != 2010 {
+				t.Errorf("opened at %d, %d records applied", began, n)
+			}
+			if text := r.metrics(); !strings.Contains(text, "skerry_checkpoints_unusable_total 1") && !strings.Contains(text, "skerry_checkpoints_unusable_total 2") {
+				t.Error("the metrics do not say that a checkpoint was not good")
+			}
+			alice.subscribe(id, space.Start(id))
+			alice.messages(id, 900)
+			alice.keptAt(id, 3000)
+			r.stop()
+			if tablesOf(t, log, id, false) != tablesOf(t, log, id, true) {
+				t.Error("the next checkpoint is not good")
+			}
+		})
+	}
+}
+
+// metrics returns what the server tells of itself.
+func (r *rig) metrics() string { return body(r.t, get(r.t, r.server, "/metrics")) }
+
+// until waits for something that nobody tells of.
+func (r *rig) until(what string, happened func() bool) {
+	r.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !happened(); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			r.t.Fatalf("%s does not happen", what)
+		}
+	}
+}
+
+// stopping is a log that takes pages, or keys, until it is told to take no more.
+type stopping struct {
+	syncserver.Log
+	mu    sync.Mutex
+	calls int // of PutPages and CompareAndSet for checkpoints
+	most  int // that are taken
+}
+
+func (s *stopping) call() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.calls++; s.calls > s.most {
+		return errBroken
+	}
+	return nil
+}
+
+func (s *stopping) PutPages(ctx context.Context, id space.ID, pages []syncserver.Page) error {
+	if err := s.call(); err != nil {
+		return err
+	}
+	return s.Log.PutPages(ctx, id, pages)
+}
+
+func (s *stopping) DeletePages(ctx context.Context, id space.ID, names []digest.Digest) error {
+	if err := s.call(); err != nil {
+		return err
+	}
+	return s.Log.DeletePages(ctx, id, names)
+}
+
+func (s *stopping) CompareAndSet(ctx context.Context, key string, old, value []byte) (bool, error) {
+	if strings.HasPrefix(key, "checkpoint/") {
+		if err := s.call(); err != nil {
+			return false, err
+		}
+	}
+	return s.Log.CompareAndSet(ctx, key, old, value)
+}
+
+// TestCheckpointCutShort stops the log at every step of writing a checkpoint, as a crash does. The space is opened by the one
+// before, or the log, and what the next leaves behind is two checkpoints and nothing else.
+func TestCheckpointCutShort(t *testing.T) {
+	logs(t, func(t *testing.T, open func() syncserver.Log) {
+		for most := range 7 {
+			if _, inMemory := open().(*memlog.Log); !inMemory && most%3 != 2 {
+				continue // they take their time
+			}
+			t.Run(fmt.Sprint(most), func(t *testing.T) {
+				inner := open()
+				log := &stopping{Log: inner, most: most}
+				r := start(t, log, runsModules(t, log, nil))
+				alice := r.dial("alice")
+				id := alice.createOf(upload(t, log, moduletest.Chat()))
+				for n := range 2 {
+					alice.messages(id, 1000)
+					r.until(fmt.Sprintf("checkpoint %d", n), func() bool {
+						log.mu.Lock()
+						defer log.mu.Unlock()
+						return log.calls > log.most || strings.Contains(r.metrics(), fmt.Sprintf("skerry_checkpoints_total %d", n+1))
+					})
+				}
+				want := tablesOf(t, log, id, false)
+				r.stop()
+				log = &stopping{Log: inner, most: 1 << 30}
+				applied := &counted{}
+				r = start(t, log, runsModules(t, log, applied))
+				alice = r.dial("alice")
+				alice.subscribe(id, space.Start(id))
+				if ended := await[*wire.CaughtUp](alice); ended.Position.Seq != 2000 {
+					t.Fatalf("caught up at %d", ended.Position.Seq)
+				}
+				if began, n := applied.since(); began+uint64(n) != 2000 {
+					t.Errorf("opened at %d, %d applied", began, n)
+				}
+				if got := tablesOf(t, log, id, false); got != want {
+					t.Error("the tables are others")
+				}
+				alice.messages(id, 1000)
+				alice.keptAt(id, 3000)
+				r.stop()
+				if tablesOf(t, log, id, false) != tablesOf(t, log, id, true) {
+					t.Error("the newest checkpoint is not good")
+				}
+				checkPages(t, log, id)
+			})
+		}
+	})
+}
+
+// checkPages wants a space to have the pages of its checkpoints and no others.
+func checkPages(t *testing.T, log syncserver.Log, id space.ID) {
+	t.Helper()
+	ctx := context.Background()
+	value, err := log.Key(ctx, "checkpoint/"+id.String())
+	if err != nil || len(value) == 0 || len(value) > 80 {
+		t.Fatalf("the key has %d bytes, %v", len(value), err)
+	}
+	want := map[digest.Digest]bool{}
+	for ; len(value) > 0; value = value[40:] {
+		name := digest.Digest(value[8:40])
+		root, err := log.Page(ctx, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, pages, err := tables.ReadRoot(root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want[name] = true
+		for _, page := range pages {
+			want[page] = true
+		}
+	}
+	names, err := log.Pages(ctx, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if !want[name] {
+			t.Errorf("page %v is nobody's", name)
+		}
+		delete(want, name)
+	}
+	if len(want) > 0 {
+		t.Errorf("%d pages are missing", len(want))
+	}
+}
