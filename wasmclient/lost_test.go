@@ -97,7 +97,7 @@ func TestDeletedWithRowsThatWait(t *testing.T) {
 			w.Errorf("a transaction that is gone: %v, want replica_lost", err)
 		}
 		synctest.Wait()
-		if rows, err := s.Pending(w.Context()); err != nil || len(rows) != 0 {
+		if rows, err := s.Pending(w.Context(), 1000, false); err != nil || len(rows) != 0 {
 			w.Errorf("%d rows wait, %v", len(rows), err)
 		}
 		if info := s.Info(); info.Genesis == nil {

@@ -3,6 +3,7 @@
 package wasmclient_test
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -118,7 +119,7 @@ func TestAStoreThatFailsForAWhile(t *testing.T) {
 			}
 			want = append(want, receipt.ID())
 		}
-		pending, err := s.Pending(t.Context())
+		pending, err := s.Pending(t.Context(), 1000, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -133,6 +134,48 @@ func TestAStoreThatFailsForAWhile(t *testing.T) {
 		}
 		if err := client.Close(t.Context()); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestPending reads the ends of an outbox: so many as are asked for, in their order, the oldest or the newest.
+func TestPending(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := open(t, wasmclient.Config{Store: newGated()})
+		s, err := client.CreateSpace(t.Context(), wasmclient.SpaceOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []space.ULID
+		for i := range 12 {
+			receipt := append1(t, s, strings.Repeat("x", i*300)) // so that 5 take several pages
+			if err := receipt.Durable(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, receipt.ID())
+		}
+		for _, c := range []struct {
+			limit  int
+			newest bool
+			want   []space.ULID
+		}{
+			{5, false, all[:5]}, {5, true, all[7:]}, {1, false, all[:1]}, {1, true, all[11:]},
+			{11, true, all[1:]}, {12, false, all}, {12, true, all}, {13, false, all}, {math.MaxInt32, true, all},
+		} {
+			rows, err := s.Pending(t.Context(), c.limit, c.newest)
+			var got []space.ULID
+			for i := range rows {
+				got = append(got, rows[i].ID)
+			}
+			if err != nil || !slices.Equal(got, c.want) {
+				t.Errorf("%d of 12, newest %t: %v, want %v: %v", c.limit, c.newest, got, c.want, err)
+			}
+		}
+		if err := client.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if _, err := s.Pending(t.Context(), 1, true); wire.CodeOf(err) != wire.CodeClosed {
+			t.Errorf("of a closed client: %v", err)
 		}
 	})
 }

@@ -118,7 +118,7 @@ func TestTheSameTransactionTwice(t *testing.T) {
 	if err := first.Durable(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	pending, err := s.Pending(t.Context())
+	pending, err := s.Pending(t.Context(), 1000, false)
 	if err != nil {
 		t.Fatal(err)
 	}

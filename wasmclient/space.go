@@ -346,27 +346,39 @@ func (s *Space) Events(ctx context.Context, options EventsOptions) iter.Seq2[spa
 	}
 }
 
-// Pending returns the transactions in the outbox, in the order in which they were appended.
-func (s *Space) Pending(ctx context.Context) ([]replica.OutboxRow, error) {
+// Pending returns transactions in the outbox, in the order in which they were appended: up to limit of them, which is at
+// least 1, the oldest, or with newest the newest.
+func (s *Space) Pending(ctx context.Context, limit int, newest bool) ([]replica.OutboxRow, error) {
 	var rows []replica.OutboxRow
 	var after uint64
+	if newest {
+		if err := s.client.call(ctx, func() { after = s.client.core.Before(s.id, limit) }); err != nil {
+			return nil, fmt.Errorf("read the outbox: %w", err)
+		}
+	}
 	for {
 		var page []replica.OutboxRow
 		err := s.client.read(ctx, func(store Store) (err error) {
-			page, err = store.Outbox(ctx, s.id, after, 1<<20)
+			page, err = store.Outbox(ctx, s.id, after, min(limit, 1<<10)<<10)
 			return err
 		})
 		if err != nil {
 			return nil, fmt.Errorf("read the outbox: %w", err)
 		}
-		if len(page) == 0 {
-			return rows, nil
-		}
-		after = page[len(page)-1].Key
 		for _, row := range page {
-			if row.State != replica.Withdrawn {
+			if after = row.Key; row.State != replica.Withdrawn {
 				rows = append(rows, row)
 			}
+		}
+		more := len(rows) - limit
+		switch {
+		case more >= 0 && !newest:
+			return rows[:limit], nil
+		case more > 0:
+			rows = append(rows[:0], rows[more:]...)
+		}
+		if len(page) == 0 {
+			return rows, nil
 		}
 	}
 }

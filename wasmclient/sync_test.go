@@ -369,7 +369,7 @@ func TestBadInput(t *testing.T) {
 			}
 		}
 	}
-	if pending, err := s.Pending(t.Context()); err != nil || len(pending) != 4 {
+	if pending, err := s.Pending(t.Context(), 1000, false); err != nil || len(pending) != 4 {
 		t.Errorf("%d transactions are pending, 4 were good: %v", len(pending), err)
 	}
 	if _, err := client.CreateSpace(t.Context(), wasmclient.SpaceOptions{Params: make([]byte, limits.Params+1)}); wire.CodeOf(err) != wire.CodeTooLarge {
@@ -414,7 +414,7 @@ func TestFullDevice(t *testing.T) {
 	if err := append1(t, s, "room").Durable(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if pending, _ := s.Pending(t.Context()); len(pending) != 1 {
+	if pending, _ := s.Pending(t.Context(), 1000, false); len(pending) != 1 {
 		t.Errorf("%d pending, want 1", len(pending))
 	}
 }

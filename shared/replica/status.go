@@ -161,6 +161,15 @@ func (r *Replica) Space(id space.ID) SpaceStatus {
 	return status
 }
 
+// Before returns the key of the row that stands before the last n of a space's outbox; zero if none does, or if it is not
+// known.
+func (r *Replica) Before(id space.ID, n int) uint64 {
+	if s := r.spaces[id]; s != nil && len(s.entries) > n {
+		return s.entries[len(s.entries)-n-1].Key
+	}
+	return 0
+}
+
 // Spaces returns the IDs of all spaces that the store knows, ascending.
 func (r *Replica) Spaces() []space.ID {
 	ids := make([]space.ID, 0, len(r.spaces))

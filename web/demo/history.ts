@@ -4,6 +4,7 @@ import type { EventRecord, PendingTransaction, Receipt, RejectedTransaction, Spa
 
 const page = 80;
 const most = 800; // records held
+const waiting = 200; // transactions that wait, the newest ones
 
 /** A message that was sent here, before it is among what waits. */
 export interface Sent {
@@ -15,7 +16,9 @@ export interface Sent {
 
 export class History {
   records: readonly EventRecord[] = [];
-  pending: readonly PendingTransaction[] = [];
+  pending: readonly PendingTransaction[] = []; // the newest
+  /** How many more wait before those. */
+  hidden = 0;
   rejected: readonly RejectedTransaction[] = [];
   readonly sent = new Map<string, Sent>();
   /** Whether the log may begin before what is held. */
@@ -50,10 +53,9 @@ export class History {
       while (this.#again && !this.#signal.aborted) {
         this.#again = false;
         await this.#lookOnce();
-        // While a long log arrives its end moves all the time: what one sees of it need not. Nor need a long outbox
-        // be read whole for each message that leaves it.
+        // While a long log arrives, or a long outbox leaves, its end moves all the time: what one sees of it need not.
         const arriving = this.#space.info().head - (this.records.at(-1)?.seq ?? 0) > page;
-        if (arriving || this.pending.length > 500) await pause(300 + this.pending.length / 10);
+        if (arriving || this.hidden > 0) await pause(300);
       }
     } catch (error) {
       if (!this.#signal.aborted) console.info("reading stopped:", error);
@@ -64,14 +66,16 @@ export class History {
 
   /** What waits is read before the log, so that what goes from the one to the other is seen in one of them. */
   async #lookOnce(): Promise<void> {
-    const [pending, rejected] = await Promise.all([this.#space.pending(), this.#space.rejected()]);
+    const [pending, rejected] = await Promise.all([this.#space.pending({ limit: waiting, reverse: true }), this.#space.rejected()]);
+    const hidden = pending.length < waiting ? 0 : Math.max(this.#space.info().pending - waiting, 0);
     const newest = this.records.at(-1);
     const gap = this.#space.info().seq - (newest?.seq ?? 0);
     if (!newest || (gap > 2 * page && this.#atEnd())) await this.newest();
     else if (this.#atEnd() || gap <= page) await this.#newer(newest);
     else this.behind = true;
     if (this.#signal.aborted) return;
-    this.pending = pending;
+    this.pending = pending.reverse();
+    this.hidden = hidden;
     this.rejected = rejected;
     for (const { id } of [...this.records.slice(-page), ...rejected]) this.sent.delete(id);
     this.ready = true;

@@ -5,7 +5,6 @@ import { flagOf, glyph, type Mark } from "./flags.js";
 import { count, day, left, startOfDay, textOf, time } from "./format.js";
 import type { History } from "./history.js";
 
-const waiting = 200; // of what waits, so much is shown
 const together = 5 * 60_000; // messages of one author within this time stand together
 
 /** One message as it is to be shown. Equal rows look equal. */
@@ -34,13 +33,13 @@ export function rowsOf(history: History, me: string): Row[] {
   }
   if (history.behind) return rows; // what waits comes after what is not held here
   const refused = new Set(history.rejected.map((transaction) => transaction.id));
-  const hidden = history.pending.slice(0, -waiting);
-  if (hidden.length > 0) {
-    const { id, author, appendedAt: at } = hidden[0]!;
-    add({ id, author, text: `${count(hidden.length, "earlier message")} on this device`, plain: true, at, seq: undefined, mark: "durable", label: "to sync" });
+  const [oldest] = history.pending;
+  if (oldest && history.hidden > 0) {
+    const { author, appendedAt: at } = oldest;
+    add({ id: "hidden", author, text: `${count(history.hidden, "earlier message")} on this device`, plain: true, at, seq: undefined, mark: "durable", label: "to sync" });
   }
-  for (const transaction of history.pending.slice(-waiting)) {
-    if (transaction.state === "withdrawn" || refused.has(transaction.id)) continue;
+  for (const transaction of history.pending) {
+    if (refused.has(transaction.id)) continue;
     const mark = transaction.state === "accepted" ? "synced" : "durable";
     for (const { id, type, payload } of transaction.events) {
       add({ id, author: transaction.author, ...content(type, payload), at: transaction.appendedAt, seq: undefined, mark, label: waits(transaction) });

@@ -22,7 +22,7 @@ export type { EventIterator, EventsOptions } from "./events.js";
 export type { WorkerLike } from "./link.js";
 export type { OpenOptions } from "./options.js";
 export type { Receipt, Synced } from "./receipt.js";
-export type { Space } from "./space.js";
+export type { PendingOptions, Space } from "./space.js";
 export type {
   Connection,
   EventRecord,

@@ -15,6 +15,15 @@ import {
 } from "./wire.js";
 
 const batchBytes = 256 << 10;
+const mostPending = 2 ** 31 - 1;
+
+/** Which transactions {@link Space.pending} gives, and in what order. */
+export interface PendingOptions {
+  /** At most so many; 1,000 without it. `Infinity` gives all, however much memory that takes. */
+  readonly limit?: number;
+  /** The newest first. */
+  readonly reverse?: boolean;
+}
 
 /** One append-only log with one module. */
 export class Space {
@@ -110,10 +119,16 @@ export class Space {
     );
   }
 
-  /** Returns what was written here and is not in the log's copy here yet, in the order it was written. */
-  async pending(): Promise<PendingTransaction[]> {
-    const bytes = await this.#client.call("pending", this.id);
-    return bytes ? decodePending(bytes) : [];
+  /**
+   * Returns what was written here and is not in the log's copy here yet: the oldest 1,000 transactions in the order in
+   * which they were written, or as the options say. `info().pending` says how many there are.
+   */
+  async pending(options: PendingOptions = {}): Promise<PendingTransaction[]> {
+    const { limit = 1000, reverse = false } = options;
+    if (!(limit >= 1)) return [];
+    const bytes = await this.#client.call("pending", this.id, Math.min(limit, mostPending), reverse);
+    const oldestFirst = bytes ? decodePending(bytes) : [];
+    return reverse ? oldestFirst.reverse() : oldestFirst;
   }
 
   /** Returns what was refused and is kept until it is retried or discarded. */

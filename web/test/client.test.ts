@@ -161,6 +161,26 @@ test("close waits for what is not durable and rejects what is not synced", async
   await assert.rejects(space.append("note").applied, { code: "closed" });
 });
 
+test("what waits is asked for in pieces, from either end", async () => {
+  const { worker, space } = await opened();
+  const row = (n: number) => [new Uint8Array(16).fill(n), ["alice", 1, new Uint8Array(0), []], 0, n, n, 0, "", 0];
+  for (const [options, asked, times] of [
+    [undefined, [1000, false], [1, 2]],
+    [{ limit: 20 }, [20, false], [1, 2]],
+    [{ limit: 1, reverse: true }, [1, true], [2, 1]],
+    [{ limit: Infinity }, [2 ** 31 - 1, false], [1, 2]],
+  ] as const) {
+    const pending = space.pending(options);
+    const message = worker.messages("pending").at(-1)!;
+    assert.deepEqual(message.slice(3), asked);
+    worker.answer(message[0], encode([row(1), row(2)]));
+    assert.deepEqual((await pending).map(({ appendedAt }) => appendedAt), times);
+  }
+  const before = worker.messages("pending").length;
+  for (const limit of [0, -1, 0.5, NaN]) assert.deepEqual(await space.pending({ limit }), []);
+  assert.equal(worker.messages("pending").length, before);
+});
+
 test("a worker of another build is loaded once more, past caches, and then not talked to", async () => {
   const workers: FakeWorker[] = [];
   const reloaded: unknown[] = [];

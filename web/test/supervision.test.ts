@@ -102,7 +102,7 @@ test("another worker is told everything that waits, in its order, and nothing el
     ["receipt", id, receipts[1]!.id],
     ["append", id, bytes[2]],
     ["append", id, bytes[3]],
-    ["pending", id],
+    ["pending", id, 1000, false],
     ["read", id, 0, 512, 256 << 10], // the iteration looks whether something came meanwhile
   ]);
   assert.deepEqual(told.slice(0, 2).map(([method]) => method), ["start", "open"]);

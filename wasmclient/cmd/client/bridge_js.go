@@ -197,9 +197,10 @@ func (b *bridge) handle(ref int, method string, message js.Value) {
 			records, err := s.ReadBefore(b.ctx, before, limit, size)
 			b.reply(ref, err, appendRecords(nil, records))
 		}()
-	case "pending": // id -> rows
+	case "pending": // id, limit, newest -> rows, the oldest first
+		limit, newest := message.Index(3).Int(), message.Index(4).Bool()
 		go func() {
-			rows, err := s.Pending(b.ctx)
+			rows, err := s.Pending(b.ctx, limit, newest)
 			packed := appendArray(nil, len(rows))
 			for i := range rows {
 				packed = appendOutboxRow(packed, &rows[i])

@@ -74,12 +74,12 @@ export class SpaceView {
     try {
       while (this.#again && !this.#abort.signal.aborted) {
         this.#again = false;
-        const [pending, rejected] = await Promise.all([this.space.pending(), this.space.rejected()]);
+        const [pending, rejected] = await Promise.all([this.space.pending({ limit: page }), this.space.rejected()]);
         if (this.#newestFirst) await this.#newer(this.#records[0]?.position);
         if (this.#abort.signal.aborted) return;
         this.#draw();
         this.#drawWaiting(pending, rejected);
-        if (pending.length > 500) await new Promise((resolve) => setTimeout(resolve, 500)); // it is read whole each time
+        if (pending.length === page) await new Promise((resolve) => setTimeout(resolve, 300)); // it moves all the time
       }
     } catch (error) {
       if (!this.#abort.signal.aborted) toast(messageOf(error));
@@ -116,19 +116,20 @@ export class SpaceView {
   }
 
   #drawWaiting(pending: readonly PendingTransaction[], rejected: readonly RejectedTransaction[]): void {
-    const looks = json([pending.length, pending.slice(0, page), rejected.length, rejected.slice(0, page)]);
+    const more = pending.length < page ? 0 : Math.max(this.space.info().pending - page, 0);
+    const looks = json([more, pending, rejected.length, rejected.slice(0, page)]);
     if (looks === this.#waiting) return;
     this.#waiting = looks;
     element("waiting").hidden = pending.length === 0;
     element("refusals").hidden = rejected.length === 0;
     element("outbox").replaceChildren(
-      ...pending.slice(0, page).map((t) => {
+      ...pending.map((t) => {
         const next = left(t.retryAt);
         const why = [t.state, t.code ?? "", t.reason, next ? `again in ${next}` : ""].filter(Boolean).join(", ");
         return transaction(t, why, "wait", t.state === "waiting" ? [button("Take back", () => this.space.discard(t.id))] : []);
       }),
     );
-    if (pending.length > page) element("outbox").append(make("li.quiet", {}, `and ${pending.length - page} more`));
+    if (more > 0) element("outbox").append(make("li.quiet", {}, `and ${more.toLocaleString()} more`));
     element("rejected").replaceChildren(
       ...rejected.slice(0, page).map((t) =>
         transaction(t, `${t.code}${t.reason ? `: ${t.reason}` : ""}${t.by ? ` (by ${t.by})` : ""}`, "bad", [

@@ -1,6 +1,6 @@
 import { type FormEvent, useState } from "react";
 import type { OpenOptions, Space } from "skerry";
-import { SkerryProvider, useClient, useEvents, useSpaces, useStatus } from "./skerry";
+import { SkerryProvider, useClient, useLog, useSpaces, useStatus } from "./skerry";
 
 export function App({ options }: { options?: OpenOptions }) {
   return (
@@ -20,7 +20,7 @@ function Notes() {
 }
 
 function List({ space }: { space: Space }) {
-  const events = useEvents(space);
+  const { events, waiting } = useLog(space);
   const [text, setText] = useState("");
   const [refused, setRefused] = useState("");
   function add(event: FormEvent) {
@@ -32,7 +32,12 @@ function List({ space }: { space: Space }) {
     <form onSubmit={add}>
       <ol>
         {events.map((event) => (
-          <li key={event.id}>{(event.payload as { text: string }).text}</li>
+          <li key={event.id}>{textOf(event)}</li>
+        ))}
+        {waiting.map((event) => (
+          <li key={event.id}>
+            <em>{textOf(event)}</em> (to sync)
+          </li>
         ))}
       </ol>
       <input value={text} onChange={(event) => setText(event.target.value)} aria-label="A note" required />
@@ -40,6 +45,10 @@ function List({ space }: { space: Space }) {
       {refused && <p role="alert">refused: {refused}</p>}
     </form>
   );
+}
+
+function textOf(event: { payload: unknown }): string {
+  return (event.payload as { text: string }).text;
 }
 
 function Footer() {

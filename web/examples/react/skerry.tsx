@@ -1,6 +1,6 @@
 // Hooks over Skerry: copy this file, it is all there is to it.
 import { createContext, type ReactNode, useContext, useEffect, useMemo, useState, useSyncExternalStore } from "react";
-import { type Client, type EventRecord, open, type OpenOptions, type Space, type SpaceInfo, type Status } from "skerry";
+import { type Client, type EventRecord, open, type OpenOptions, type PendingTransaction, type Space, type SpaceInfo, type Status } from "skerry";
 
 const Context = createContext<Client | undefined>(undefined);
 
@@ -44,34 +44,59 @@ export function useSpaces(): readonly SpaceInfo[] {
   return useSyncExternalStore(client.subscribe, () => client.spaces());
 }
 
-/** The committed events of a space, as they come. */
-export function useEvents(space: Space): readonly EventRecord[] {
-  const store = useMemo(() => eventStore(space), [space]);
+/** What a space has: the log's events, as they come, and those that were written here and are not in it yet. */
+export interface Log {
+  readonly events: readonly EventRecord[];
+  readonly waiting: readonly PendingTransaction["events"][number][];
+}
+
+export function useLog(space: Space): Log {
+  const store = useMemo(() => logStore(space), [space]);
   return useSyncExternalStore(store.subscribe, store.getSnapshot);
 }
 
-/** Reads a space while somebody looks. What comes at once is told of once: an array for every event would be slow. */
-function eventStore(space: Space) {
-  let events: readonly EventRecord[] = [];
-  async function read(signal: AbortSignal, onChange: () => void) {
-    let fresh: EventRecord[] = [];
-    const after = events.at(-1)?.position;
-    for await (const event of space.events({ live: true, signal, ...(after && { after }) })) {
-      if (fresh.push(event) > 1) continue;
-      setTimeout(() => {
-        if (signal.aborted) return;
-        events = [...events, ...fresh];
-        fresh = [];
-        onChange();
-      });
+/** Reads a space while somebody looks: a thousand events at a time, since an array for every event would be slow. */
+function logStore(space: Space) {
+  let log: Log = { events: [], waiting: [] };
+  // What waits is read first: an event that goes into the log meanwhile is seen twice, which can be told, and not missed.
+  async function look(): Promise<boolean> {
+    const pending = (await space.pending()).flatMap((transaction) => transaction.events);
+    const fresh: EventRecord[] = [];
+    const after = log.events.at(-1)?.position;
+    for await (const event of space.events({ limit: 1000, ...(after && { after }) })) fresh.push(event);
+    const here = new Set(fresh.map((event) => event.id));
+    log = { events: [...log.events, ...fresh], waiting: pending.filter(({ id }) => !here.has(id)) };
+    return fresh.length === 1000;
+  }
+  const listeners = new Set<() => void>();
+  let changed = false;
+  let running = false;
+  async function run(): Promise<void> {
+    changed = true;
+    if (running) return;
+    running = true;
+    try {
+      while (changed && listeners.size > 0) {
+        changed = false;
+        if (await look()) changed = true;
+        for (const onChange of listeners) onChange();
+      }
+    } catch {
+      // the client was closed, and status tells why
+    } finally {
+      running = false;
     }
   }
   return {
-    getSnapshot: () => events,
+    getSnapshot: () => log,
     subscribe(onChange: () => void): () => void {
-      const stop = new AbortController();
-      read(stop.signal, onChange).catch(() => {}); // the client was closed, and status tells why
-      return () => stop.abort();
+      listeners.add(onChange);
+      const stop = space.subscribe(() => void run());
+      void run();
+      return () => {
+        listeners.delete(onChange);
+        stop();
+      };
     },
   };
 }
