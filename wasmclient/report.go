@@ -1,10 +1,14 @@
 package wasmclient
 
 import (
+	"bytes"
 	"encoding/binary"
 	"time"
 
+	"skerry/shared/digest"
 	"skerry/shared/replica"
+	"skerry/shared/space"
+	"skerry/shared/wire"
 )
 
 // reportEvery is how often, at most, the tab that leads tells the others how it stands, beside its beat.
@@ -16,15 +20,16 @@ const reportLasts = 3 * beatEvery
 // What tabs say about the connection, which only one of them has.
 const (
 	// WordReport is the kind of a message that has a Report.
-	WordReport    = "report"
-	wordHowStands = "report?" // how does it stand?
+	WordReport    = "stands"
+	wordHowStands = "stands?" // how does it stand?
 )
 
 // report is what the tab that leads knows of the server. It is for people: nothing is decided by it.
 type report struct {
-	connection string
-	synced     uint64 // milliseconds since 1970
-	heard      uint64 // when it came
+	connection, reason                        string
+	code, catchingUp, retryAt, dialAt, synced uint64
+	caughtUp                                  []byte // IDs of the spaces that other tabs look at, ascending
+	heard                                     uint64 // when it came
 }
 
 // planReport has the others told soon, if this tab leads and there are any.
@@ -42,18 +47,95 @@ func (c *Client) tellReport() {
 	if !s.Leader || !c.others || c.hush == nil {
 		return
 	}
-	b := append(binary.BigEndian.AppendUint64(nil, c.wall(s.LastSync)), s.Connection...)
+	var b []byte
+	if s.Connection == replica.ConnectionOnline {
+		s.Code, s.Reason = 0, "" // of this tab alone
+	}
+	for _, n := range []uint64{uint64(s.Code), uint64(s.CatchingUp), c.wall(s.RetryAt), c.wall(s.DialAt), c.wall(s.LastSync)} {
+		b = binary.AppendUvarint(b, n)
+	}
+	for _, text := range []string{s.Connection, s.Reason} {
+		b = append(binary.AppendUvarint(b, uint64(len(text))), text...)
+	}
+	for _, id := range c.core.CaughtUp() {
+		b = append(b, id[:]...)
+	}
 	c.say(Message{Kind: WordReport, Report: b})
+}
+
+// parseReport reads a report, of which this build need not be the author; false if it is none.
+func parseReport(b []byte) (*report, bool) {
+	r := &report{}
+	ok := true
+	number := func() uint64 {
+		n, size := binary.Uvarint(b)
+		if size <= 0 {
+			ok, b = false, nil
+			return 0
+		}
+		b = b[size:]
+		return n
+	}
+	text := func() string {
+		n := number()
+		if n > uint64(len(b)) {
+			ok, b = false, nil
+			return ""
+		}
+		s := string(b[:n])
+		b = b[n:]
+		return s
+	}
+	r.code, r.catchingUp, r.retryAt, r.dialAt, r.synced = number(), number(), number(), number(), number()
+	r.connection, r.reason = text(), text()
+	r.caughtUp = b
+	return r, ok && len(b)%digest.Size == 0 && r.connection != ""
 }
 
 // hearReport takes what the tab that leads says of itself.
 func (c *Client) hearReport(m Message) {
-	b := m.Report
-	if len(b) <= 8 || c.lead != nil && c.lead.release != nil {
-		return // of another build, or late
+	r, ok := parseReport(m.Report)
+	if !ok || c.lead != nil && c.lead.release != nil {
+		return
 	}
-	c.report = &report{connection: string(b[8:]), synced: binary.BigEndian.Uint64(b), heard: c.now()}
+	old := c.report
+	r.heard, c.report = c.now(), r
 	c.changed()
+	r.tell(c, old)
+	if old != nil {
+		old.tell(c, r)
+	}
+}
+
+// has reports whether a space is caught up; not in a report that is nil.
+func (r *report) has(id space.ID) bool {
+	if r == nil {
+		return false
+	}
+	low, high := 0, len(r.caughtUp)/digest.Size
+	for low < high {
+		middle := (low + high) / 2
+		switch bytes.Compare(r.caughtUp[middle*digest.Size:(middle+1)*digest.Size], id[:]) {
+		case 0:
+			return true
+		case -1:
+			low = middle + 1
+		default:
+			high = middle
+		}
+	}
+	return false
+}
+
+// tell tells of the spaces that are caught up by this report, and not by the other.
+func (r *report) tell(c *Client, other *report) {
+	for b := r.caughtUp; len(b) > 0; b = b[digest.Size:] {
+		if id := space.ID(b[:digest.Size]); !other.has(id) {
+			for _, f := range c.listeners {
+				f(Change{Space: id})
+			}
+		}
+	}
 }
 
 // dropReport forgets what another tab said when it led, and asks who leads now.
@@ -63,6 +145,7 @@ func (c *Client) dropReport() {
 	c.say(Message{Kind: wordHowStands, From: c.election.tab})
 	if old != nil {
 		c.changed()
+		old.tell(c, nil)
 	}
 }
 
@@ -72,5 +155,9 @@ func (c *Client) byReport(s *Status) {
 	if s.Connection != replica.ConnectionFollowing || r == nil {
 		return
 	}
-	s.Connection, s.LastSync = r.connection, r.synced
+	s.Connection, s.CatchingUp = r.connection, int(r.catchingUp)
+	s.RetryAt, s.DialAt, s.LastSync = r.retryAt, r.dialAt, r.synced
+	if s.Code == 0 {
+		s.Code, s.Reason = wire.Code(r.code), r.reason
+	}
 }

@@ -3,6 +3,8 @@
 package wasmclient_test
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,17 +19,23 @@ func TestFollowersKnowHowItStands(t *testing.T) {
 		d := w.device("ada")
 		leader, follower := d.tab(), d.tab()
 		leader.leads(time.Second)
-		leader.makeSpace()
+		s := leader.makeSpace()
+		follower.Space(s.ID())
 		time.Sleep(time.Second)
 		synctest.Wait()
 		want, got := leader.Status(), follower.Status()
 		if got.Leader || want.Connection != "online" || got.Connection != want.Connection || got.LastSync == 0 || got.LastSync != want.LastSync {
 			w.Errorf("the tab that leads says %+v, the other %+v", want, got)
 		}
-		heard := 0
+		if !leader.Space(s.ID()).Info().CaughtUp || !follower.Space(s.ID()).Info().CaughtUp {
+			w.Error("the space is not caught up in both tabs")
+		}
+		heard, spaces := 0, 0
 		defer follower.OnChange(func(c wasmclient.Change) {
 			if c.Status {
 				heard++
+			} else if c.Space == s.ID() {
+				spaces++
 			}
 		})()
 		leader.freeze()
@@ -36,11 +44,41 @@ func TestFollowersKnowHowItStands(t *testing.T) {
 		if got := follower.Status(); got.Connection != "following" || heard == 0 {
 			w.Errorf("of a leader that is silent the other says %+v after %d changes", got, heard)
 		}
+		if follower.Space(s.ID()).Info().CaughtUp || spaces == 0 {
+			w.Errorf("a space is caught up though nobody leads, or that it is not was not told: %d changes", spaces)
+		}
 		leader.thaw()
 		time.Sleep(4 * time.Second)
 		synctest.Wait()
 		if got := follower.Status(); got.Connection != "online" {
 			w.Errorf("of a leader that is back the other says %+v", got)
+		}
+		if !follower.Space(s.ID()).Info().CaughtUp {
+			w.Error("the space is not caught up when the leader is back")
+		}
+	})
+}
+
+// unreachable is a [wasmclient.Dialer] with no server behind it.
+type unreachable struct{}
+
+func (unreachable) Dial(context.Context, string) (wasmclient.Conn, error) {
+	return nil, errors.New("no server there")
+}
+
+// TestFollowersKnowWhyNot has a server that cannot be reached: every tab says so, and when the next attempt is.
+func TestFollowersKnowWhyNot(t *testing.T) {
+	inBubble(t, func(w *world) {
+		d := w.device("ada")
+		alone := func(c *wasmclient.Config) { c.Dialer = unreachable{} }
+		leader, follower := d.tab(alone), d.tab(alone)
+		leader.leads(time.Second)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		want, got := leader.Status(), follower.Status()
+		if want.Connection != "offline" || want.RetryAt+want.DialAt == 0 || got.Leader || got.Connection != want.Connection ||
+			got.RetryAt != want.RetryAt || got.DialAt != want.DialAt || got.Code != want.Code || got.Reason != want.Reason {
+			w.Errorf("the tab that leads says %+v, the other %+v", want, got)
 		}
 	})
 }

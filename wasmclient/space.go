@@ -72,6 +72,9 @@ func (c *Client) info(id space.ID) SpaceInfo {
 		CaughtUp: status.CaughtUp, Pending: status.Pending, Rejected: status.Rejected, Damaged: status.Info.Damaged,
 		RetryAt: c.wall(status.RetryAt), Code: status.Code, Reason: status.Reason,
 	}
+	if c.report.has(id) {
+		info.CaughtUp = true
+	}
 	if info.Module.IsZero() && info.Genesis != nil {
 		info.Module = info.Genesis.Module
 	}

@@ -170,6 +170,18 @@ func (r *Replica) Before(id space.ID, n int) uint64 {
 	return 0
 }
 
+// CaughtUp returns those of the spaces that other tabs look at of which nothing was behind when the server last said so.
+func (r *Replica) CaughtUp() []space.ID {
+	var ids []space.ID
+	for _, s := range r.spaces {
+		if s.lookedUntil > r.now && s.feed.caughtUp {
+			ids = append(ids, s.id)
+		}
+	}
+	sortIDs(ids)
+	return ids
+}
+
 // Spaces returns the IDs of all spaces that the store knows, ascending.
 func (r *Replica) Spaces() []space.ID {
 	ids := make([]space.ID, 0, len(r.spaces))

@@ -88,10 +88,14 @@ for (const count of [2, 3]) {
       assert.equal(led.length, 1, "one tab leads");
       // What the one that leads knows of the server is known in all.
       for (const page of ada.tabs) {
-        await page.waitForFunction(() => globalThis.skerry.client.status.connection === "online" && globalThis.skerry.client.status.lastSync, undefined, {
-          timeout: 5_000,
-          polling: 20,
-        });
+        await page.waitForFunction(
+          (spaces) => {
+            const { client } = globalThis.skerry;
+            return client.status.connection === "online" && client.status.lastSync && spaces.every((id) => client.space(id).info().caughtUp);
+          },
+          spaces,
+          { timeout: 5_000, polling: 20 },
+        );
       }
 
       // The others are told by hints: without them each would look again every 5 s.
