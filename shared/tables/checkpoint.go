@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"skerry/shared/digest"
 	"skerry/shared/space"
@@ -182,7 +180,7 @@ func ReadCheckpoint(root []byte, schemas []Schema, page func(digest.Digest) ([]b
 			return nil, nil, ErrBadCheckpoint
 		}
 		rows := r.uint64()
-		l := loader{set: s, table: i}
+		l := newLoader(s, i)
 		for range r.uint32() {
 			var d digest.Digest
 			if copy(d[:], r.take(digest.Size)) == 0 {
@@ -210,79 +208,6 @@ func ReadCheckpoint(root []byte, schemas []Schema, page func(digest.Digest) ([]b
 		return nil, nil, ErrBadCheckpoint
 	}
 	return s, of, nil
-}
-
-// loader fills a table that is empty with rows in the order of their keys. That is several times faster than to put them
-// one by one, since nothing has to be looked for.
-type loader struct {
-	set     *Set
-	table   int
-	last    string
-	indexes [][]entry
-}
-
-// entry is one of an index: its key, and the key of the row.
-type entry struct{ key, row string }
-
-// page adds the rows of a page.
-func (l *loader) page(page []byte) error {
-	r := &checkpointReader{rest: page}
-	for len(r.rest) > 0 {
-		row := r.take(int(r.uint32()))
-		if r.failed {
-			return ErrBadCheckpoint
-		}
-		if err := l.row(row); err != nil {
-			return fmt.Errorf("%w: %w", ErrBadCheckpoint, err)
-		}
-	}
-	return nil
-}
-
-var errOrder = errors.New("rows are not in the order of their keys")
-
-// row adds a row.
-func (l *loader) row(row []byte) error {
-	s, t := l.set, &l.set.tables[l.table]
-	keys, err := s.schemas[l.table].keys(row)
-	if err != nil {
-		return err
-	}
-	key := string(keys[0])
-	if key <= l.last && t.rows.Len() > 0 {
-		return errOrder
-	}
-	if s.bytes += size(keys, len(row)); s.bytes > MaxBytes {
-		return ErrQuota
-	}
-	t.rows.Load(key, string(row))
-	l.last = key
-	if l.indexes == nil {
-		l.indexes = make([][]entry, len(t.indexes))
-	}
-	for i := range l.indexes {
-		l.indexes[i] = append(l.indexes[i], entry{string(keys[i+1]), key})
-	}
-	return nil
-}
-
-// end makes the indexes of the rows that came.
-func (l *loader) end() error {
-	s, t := l.set, &l.set.tables[l.table]
-	for i, entries := range l.indexes {
-		slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.key, b.key) })
-		index := s.schemas[l.table].Indexes[i]
-		last := ""
-		for n, e := range entries {
-			t.indexes[i].Load(e.key, e.row)
-			prefix := e.key[:len(e.key)-len(e.row)]
-			if index.Unique && n > 0 && prefix == last && !s.schemas[l.table].absent(index.Columns, prefix) {
-				return ErrUnique
-			}
-			last = prefix
-		}
-	}
-	return nil
 }
 
 // checkpointReader reads from the front of rest. After a failure everything that it returns is zero.

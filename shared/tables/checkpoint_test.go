@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"skerry/shared/digest"
@@ -161,5 +162,104 @@ func TestBadCheckpoints(t *testing.T) {
 	gone := errors.New("gone")
 	if _, _, err := tables.ReadCheckpoint(root, set.Schemas(), func(digest.Digest) ([]byte, error) { return nil, gone }); !errors.Is(err, gone) {
 		t.Errorf("a page that cannot be had: %v", err)
+	}
+}
+
+// TestPagesThatLie: pages whose digests are right, and whose rows no tables have: out of order, twice, or against an index.
+func TestPagesThatLie(t *testing.T) {
+	unique := tables.Schema{Name: "u", Columns: []tables.Column{{Name: "k", Kind: tables.U64}, {Name: "v", Kind: tables.Text, Optional: true}},
+		Key: []int{0}, Indexes: []tables.Index{{Name: "by_v", Columns: []int{1}, Unique: true}}}
+	page := func(rows ...[]byte) (b []byte) {
+		for _, r := range rows {
+			b = append(append(b, byte(len(r)), 0, 0, 0), r...)
+		}
+		return b
+	}
+	read := func(content []byte, rows byte) error {
+		set := newSet(t, unique)
+		root, _ := written(t, set, of)
+		root = root[:len(root)-12] // no rows, no pages
+		d := digest.Of(content)
+		root = append(append(root, rows, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0), d[:]...)
+		_, _, err := tables.ReadCheckpoint(root, set.Schemas(), pagesOf(map[digest.Digest][]byte{d: content}))
+		return err
+	}
+	one, two, absent, third := row(uint64(1), some{"a"}), row(uint64(2), some{"b"}), row(uint64(3), nil), row(uint64(4), nil)
+	if err := read(page(one, two, absent, third), 4); err != nil {
+		t.Fatalf("what is right: %v", err)
+	}
+	for name, c := range map[string]struct {
+		content []byte
+		rows    byte
+	}{
+		"out of order":    {page(two, one), 2},
+		"twice":           {page(one, one), 2},
+		"unique":          {page(one, row(uint64(2), some{"a"})), 2},
+		"fewer than said": {page(one), 2},
+		"more than said":  {page(one, two), 1},
+		"cut short":       {page(one, two)[:len(page(one, two))-1], 2},
+		"no row":          {page(one[:7]), 1},
+		"a longer row":    {page(append(bytes.Clone(one), 0)), 1},
+	} {
+		if err := read(c.content, c.rows); !errors.Is(err, tables.ErrBadCheckpoint) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestOver: rows go over to tables of their name and shape, with the indexes that these have.
+func TestOver(t *testing.T) {
+	from := newSet(t, people, places)
+	for i := range 300 {
+		if err := from.Begin().Put(0, row(uint64(i), fmt.Sprint("n", i%7), some{fmt.Sprint(i)}, float64(i), true, nil)); err != nil {
+			t.Fatal(err)
+		}
+		if err := from.Begin().Put(1, row(fmt.Sprint(i), "v")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	more := people
+	more.Indexes = append(append([]tables.Index{}, people.Indexes...), tables.Index{Name: "more", Columns: []int{1}})
+	other := places
+	other.Columns = []tables.Column{{Name: "k", Kind: tables.Text}, {Name: "v", Kind: tables.Bytes}}
+	over, left, err := from.Over([]tables.Schema{other, more})
+	if err != nil || len(left) != 1 || left[0] != 1 || over.Len(0) != 0 || over.Len(1) != 300 {
+		t.Fatalf("%v, left %v", err, left)
+	}
+	want := newSet(t, other, more)
+	for i := range 300 {
+		if err := want.Begin().Put(1, row(uint64(i), fmt.Sprint("n", i%7), some{fmt.Sprint(i)}, float64(i), true, nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if over.Bytes() != want.Bytes() {
+		t.Errorf("%d bytes, not %d", over.Bytes(), want.Bytes())
+	}
+	for index := range len(more.Indexes) + 1 {
+		var got, wanted []string
+		for set, list := range map[*tables.Set]*[]string{over: &got, want: &wanted} {
+			if err := set.Scan(1, index, "", "", false, func(key, row string) bool {
+				*list = append(*list, key+row)
+				return true
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !slices.Equal(got, wanted) {
+			t.Errorf("by index %d the rows are others", index)
+		}
+	}
+	same, left, err := from.Over(from.Schemas())
+	if err != nil || len(left) != 0 {
+		t.Fatal(left, err)
+	}
+	a, _ := written(t, from, of)
+	if b, _ := written(t, same, of); !bytes.Equal(a, b) {
+		t.Error("over to the same schemas they are others")
+	}
+	one := people
+	one.Indexes = []tables.Index{{Name: "unique", Columns: []int{1}, Unique: true}}
+	if _, _, err := from.Over([]tables.Schema{one}); !errors.Is(err, tables.ErrUnique) {
+		t.Errorf("an index that they are against: %v", err)
 	}
 }

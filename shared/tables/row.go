@@ -182,6 +182,7 @@ func (s *Schema) order(index int) []int {
 
 // appendKeys appends the sortable form of values, which are those of columns.
 func (s *Schema) appendKeys(key []byte, columns []int, values []value) ([]byte, error) {
+	from := len(key)
 	for i, place := range columns {
 		c := &s.Columns[place]
 		if c.Kind == F64 && isNaN(values[i]) {
@@ -189,7 +190,7 @@ func (s *Schema) appendKeys(key []byte, columns []int, values []value) ([]byte, 
 		}
 		key = appendKey(key, c, values[i])
 	}
-	if len(key) > MaxKey {
+	if len(key)-from > MaxKey {
 		return nil, ErrTooLarge
 	}
 	return key, nil

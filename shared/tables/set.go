@@ -107,7 +107,7 @@ func (s *Schema) sameShape(other *Schema) bool {
 
 // take fills a table that is empty with the rows of another one of the same shape.
 func (s *Set) take(table int, from *table) (err error) {
-	l := loader{set: s, table: table}
+	l := newLoader(s, table)
 	from.rows.Scan(func(_, row string) bool {
 		err = l.row([]byte(row))
 		return err == nil
