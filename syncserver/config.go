@@ -45,6 +45,10 @@ type Config struct {
 	// and not the proxy.
 	TrustedProxies []netip.Prefix
 
+	// ModulesKept is how long an uploaded module is kept that no space names (zero: 30 days). It should be longer than
+	// anybody who uploaded it may be offline before the space that needs it is pushed.
+	ModulesKept time.Duration
+
 	// RetryAfter is what clients are told when the server stops. Zero: one second.
 	RetryAfter time.Duration
 
@@ -95,7 +99,7 @@ func (c Config) withDefaults() Config {
 		set  *time.Duration
 		zero time.Duration
 	}{
-		{&c.RetryAfter, time.Second}, {&c.HandshakeTimeout, 10 * time.Second},
+		{&c.RetryAfter, time.Second}, {&c.ModulesKept, 30 * 24 * time.Hour}, {&c.HandshakeTimeout, 10 * time.Second},
 		{&c.IdleTimeout, 90 * time.Second}, {&c.WriteTimeout, 30 * time.Second},
 	} {
 		if *timeout.set == 0 {
@@ -136,7 +140,7 @@ func (c *Config) validate() error {
 		}
 	}
 	for name, timeout := range map[string]time.Duration{
-		"retry after": c.RetryAfter, "handshake": c.HandshakeTimeout, "idle": c.IdleTimeout, "write": c.WriteTimeout,
+		"retry after": c.RetryAfter, "modules kept": c.ModulesKept, "handshake": c.HandshakeTimeout, "idle": c.IdleTimeout, "write": c.WriteTimeout,
 	} {
 		if timeout < 0 {
 			return fmt.Errorf("syncserver: the %s time is negative", name)

@@ -1,6 +1,12 @@
 package syncserver
 
-import "net/http"
+import (
+	"context"
+	"net/http"
+)
 
 // AddressOf is addressOf, for tests of how addresses are told apart.
 func (s *Server) AddressOf(r *http.Request) string { return s.addressOf(r) }
+
+// CollectModules is collectModules, which a running server does every hour.
+func (s *Server) CollectModules(ctx context.Context) error { return s.collectModules(ctx) }

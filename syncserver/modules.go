@@ -3,7 +3,10 @@ package syncserver
 import (
 	"context"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"slices"
+	"time"
 
 	"skerry/shared/digest"
 	"skerry/shared/module"
@@ -58,6 +61,8 @@ func moduleAt(ctx context.Context, log Log, id space.ID, genesis *space.Genesis)
 
 // nameModules notes the modules that records name, and reports whether there are any.
 func (h *hotSpace) nameModules(ctx context.Context, records []space.Record) (any bool, err error) {
+	h.server.naming.RLock()
+	defer h.server.naming.RUnlock()
 	for i := range records {
 		if records[i].Type != module.TypeModule {
 			continue
@@ -67,6 +72,9 @@ func (h *hotSpace) nameModules(ctx context.Context, records []space.Record) (any
 			continue // it is never accepted
 		}
 		any = true
+		if has, err := h.server.hasBlob(ctx, name); err != nil || !has {
+			return any, errors.Join(err, module.ErrMissing)
+		}
 		for done := false; !done; {
 			list, value, err := modulesOf(ctx, h.server.log, h.id)
 			if err != nil {
@@ -98,4 +106,126 @@ func upgradeTo(payload []byte) (name digest.Digest, ok bool) {
 		}
 	}
 	return name, ok && r.Err == nil
+}
+
+// unusedKey is the key under which it is noted since when no space names a module, in seconds since 1970.
+func unusedKey(name digest.Digest) string { return "unused/" + name.String() }
+
+const unusedSize = 8
+
+// collectModules deletes the modules that no space has named for Config.ModulesKept. It notes which ones it finds unused, so
+// that the time goes on while the server does not run, and what is uploaded again or named begins anew.
+func (s *Server) collectModules(ctx context.Context) error {
+	named, err := s.namedModules(ctx)
+	if err != nil {
+		return err
+	}
+	now := uint64(s.config.Now().Unix())
+	var old []digest.Digest
+	err = s.eachBlob(ctx, func(name digest.Digest) error {
+		since, err := s.log.Key(ctx, unusedKey(name))
+		switch {
+		case err != nil:
+			return err
+		case named[name] && since != nil:
+			_, err = s.log.CompareAndSet(ctx, unusedKey(name), since, nil)
+		case named[name]:
+		case len(since) != unusedSize:
+			_, err = s.log.CompareAndSet(ctx, unusedKey(name), since, binary.BigEndian.AppendUint64(nil, now))
+		case now >= binary.BigEndian.Uint64(since)+uint64(s.config.ModulesKept/time.Second):
+			old = append(old, name)
+		}
+		return err
+	})
+	if err != nil || len(old) == 0 {
+		return err
+	}
+	s.naming.Lock() // nobody begins to name one of them now
+	defer s.naming.Unlock()
+	if named, err = s.namedModules(ctx); err != nil {
+		return err
+	}
+	for _, name := range old {
+		since, err := s.log.Key(ctx, unusedKey(name))
+		if err != nil {
+			return err
+		}
+		if named[name] || since == nil { // or uploaded again
+			continue
+		}
+		if err := s.log.DeleteBlob(ctx, name); err != nil {
+			return err
+		}
+		s.metrics.collected.Inc()
+		s.logger.Info("a module was deleted that no space names", "module", name)
+		if _, err := s.log.CompareAndSet(ctx, unusedKey(name), since, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// used forgets since when a module is not used: somebody has just brought it.
+func (s *Server) used(ctx context.Context, name digest.Digest) error {
+	since, err := s.log.Key(ctx, unusedKey(name))
+	if err == nil && since != nil {
+		_, err = s.log.CompareAndSet(ctx, unusedKey(name), since, nil)
+	}
+	return err
+}
+
+func (s *Server) eachBlob(ctx context.Context, f func(digest.Digest) error) error {
+	for after := (digest.Digest{}); ; {
+		names, err := s.log.Blobs(ctx, after, 1000)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if err := f(name); err != nil {
+				return err
+			}
+			after = name
+		}
+		if len(names) < 1000 {
+			return nil
+		}
+	}
+}
+
+// namedModules returns every module that a space begins with, or went over to.
+func (s *Server) namedModules(ctx context.Context) (map[digest.Digest]bool, error) {
+	named := map[digest.Digest]bool{}
+	for after := (space.ID{}); ; {
+		ids, err := s.log.Spaces(ctx, after, 1000)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range ids {
+			genesis, _, err := s.log.Genesis(ctx, id)
+			if err != nil {
+				return nil, fmt.Errorf("read the genesis of %s: %w", id, err)
+			}
+			named[genesis.Module] = true
+			after = id
+		}
+		if len(ids) < 1000 {
+			break
+		}
+	}
+	const prefix = "module/"
+	for after := ""; ; {
+		rows, err := s.log.Scan(ctx, prefix, after, 1000)
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range rows {
+			for rest := row.Value; len(rest) >= sinceSize; rest = rest[sinceSize:] {
+				named[digest.Digest(rest[8:sinceSize])] = true
+			}
+			after = row.Key
+		}
+		if len(rows) < 1000 {
+			return named, nil
+		}
+	}
 }

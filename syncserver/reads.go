@@ -329,7 +329,10 @@ func (s *Server) storeBlob(c *connection, store hub.StoreBlob) {
 	c.spawn(func() {
 		stored, err := s.hasBlob(s.work, store.Digest)
 		if err == nil && !stored && store.Bytes != nil {
-			stored, err = true, s.putModule(s.work, store.Digest, store.Bytes)
+			err = s.checkModule(store.Digest, store.Bytes)
+		}
+		if err == nil {
+			stored, err = s.putModule(s.work, store.Digest, store.Bytes)
 		}
 		result := hub.BlobStored{Stored: stored && err == nil}
 		if err != nil {
@@ -363,8 +366,8 @@ func (s *Server) hasBlob(ctx context.Context, name digest.Digest) (bool, error) 
 	return s.log.HasBlob(ctx, name)
 }
 
-// putModule stores a module that its engine takes, under its digest.
-func (s *Server) putModule(ctx context.Context, name digest.Digest, content []byte) error {
+// checkModule says what is wrong with a module that somebody uploads.
+func (s *Server) checkModule(name digest.Digest, content []byte) error {
 	checker, ok := s.engine.(module.Checker)
 	if !ok {
 		return wire.Errorf(wire.CodeUnsupported, "this server runs no modules but those that are built in")
@@ -372,8 +375,20 @@ func (s *Server) putModule(ctx context.Context, name digest.Digest, content []by
 	if digest.Of(content) != name {
 		return wire.Errorf(wire.CodeBadModule, "the bytes do not have the digest %s", name)
 	}
-	if err := checker.Check(content); err != nil {
-		return err
+	return checker.Check(content)
+}
+
+// putModule stores a module that was checked, if there are bytes, and reports whether it is stored. Then it is not deleted
+// before Config.ModulesKept has passed.
+func (s *Server) putModule(ctx context.Context, name digest.Digest, content []byte) (bool, error) {
+	s.naming.RLock()
+	defer s.naming.RUnlock()
+	stored, err := s.hasBlob(ctx, name)
+	if err == nil && !stored && content != nil {
+		stored, err = true, s.log.PutBlob(ctx, name, content)
 	}
-	return s.log.PutBlob(ctx, name, content)
+	if err == nil && stored {
+		err = s.used(ctx, name)
+	}
+	return stored, err
 }

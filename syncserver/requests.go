@@ -103,7 +103,7 @@ func (h *hotSpace) create(ctx context.Context, r *hub.CreateSpace) hub.Input {
 			return opened
 		}
 		if err == nil {
-			opened.Created, err = s.log.Create(ctx, r.Genesis, r.Signature)
+			opened.Created, err = h.createNaming(ctx, r)
 		}
 	}
 	if err == nil {
@@ -121,6 +121,19 @@ func (h *hotSpace) create(ctx context.Context, r *hub.CreateSpace) hub.Input {
 	h.list(ctx, r.Genesis.Creator)
 	opened.Instance = instance
 	return opened
+}
+
+// createNaming creates a space while no module is deleted, if its own is still there.
+func (h *hotSpace) createNaming(ctx context.Context, r *hub.CreateSpace) (bool, error) {
+	s := h.server
+	s.naming.RLock()
+	defer s.naming.RUnlock()
+	if _, uploads := s.engine.(module.Checker); uploads {
+		if has, err := s.hasBlob(ctx, r.Genesis.Module); err != nil || !has {
+			return false, errors.Join(err, module.ErrMissing)
+		}
+	}
+	return s.log.Create(ctx, r.Genesis, r.Signature)
 }
 
 // milliseconds returns a wait in full milliseconds, so that who waits for it does not come a moment too early.

@@ -65,6 +65,9 @@ type Server struct {
 	owners   map[string]map[*connection]struct{} // by identity, those with a live directory
 	unlisted map[unlisted]struct{}               // directory rows that could not be written yet
 
+	// naming is held while a log comes to name a module, and locked while modules are deleted that none names.
+	naming sync.RWMutex
+
 	spaces spaceTable
 	tails  atomic.Int64 // bytes that all tails hold
 }
@@ -155,10 +158,18 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	repair := time.NewTicker(5 * time.Second)
 	defer repair.Stop()
+	collect := time.NewTicker(time.Hour)
+	defer collect.Stop()
 	for running := true; running; {
 		select {
 		case <-repair.C:
 			s.relist()
+		case <-collect.C:
+			s.spawn(func() {
+				if err := s.collectModules(s.work); err != nil {
+					s.logger.Error("cannot collect modules", "error", err)
+				}
+			})
 		case <-ctx.Done():
 			running = false
 		case <-s.stop:

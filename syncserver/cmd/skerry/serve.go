@@ -51,6 +51,7 @@ func serve(ctx context.Context, c *console, args []string) error {
 	set.Uint64Var(&f.config.Limits.Payload, "limit-payload", 0, "bytes of one event's payload (0: the default)")
 	set.Uint64Var(&f.config.Limits.TransactionBytes, "limit-transaction", 0, "bytes of one transaction (0: the default)")
 	set.Uint64Var(&f.config.Limits.Frame, "limit-frame", 0, "bytes of one WebSocket message to a client (0: the default)")
+	set.DurationVar(&f.config.ModulesKept, "modules-kept", 0, "how long a module is kept that no space names (0: 30 days)")
 	set.DurationVar(&f.config.RetryAfter, "retry-after", 0, "when clients come back after the server stopped (0: the default)")
 	set.StringVar(&f.logFormat, "log-format", "text", "`text` or json")
 	set.StringVar(&f.logLevel, "log-level", "info", "`level`: debug, info, warn or error")
