@@ -18,6 +18,15 @@ export function reader(buffer, at) {
         if (byte < 128) return n;
       }
     },
+    /** A LEB128 number with a sign. */
+    signed() {
+      for (let n = 0n, shift = 0n; ; ) {
+        const byte = this.byte();
+        n |= BigInt(byte & 127) << shift;
+        shift += 7n;
+        if (byte < 128) return byte & 64 ? n - (1n << shift) : n;
+      }
+    },
   };
 }
 

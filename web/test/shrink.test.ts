@@ -1,0 +1,132 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { join } from "node:path";
+import { test } from "node:test";
+import wabt from "wabt";
+import { root } from "./root.js";
+
+const { strip } = (await import(join(root, "web/scripts/strip.mjs"))) as { strip(module: Uint8Array): { module: Uint8Array } };
+const { parseWat, readWasm } = await wabt();
+
+/** A module whose first type is that of Go's functions, of one function besides what it calls. */
+function assemble(name: string, body: string, signature = "(param i32) (result i32)"): Uint8Array {
+  const text = `(module (type $go (func (param i32) (result i32))) (import "m" "f" (func $f (type $go))) (memory 1)
+    (global $sp (mut i32) (i32.const 0)) (global $ret (mut i64) (i64.const 0)) (table 1 funcref)
+    (func ${signature} ${body}) (data (i32.const 8) "x"))`;
+  const module = parseWat(`${name}.wat`, text);
+  try {
+    module.validate();
+    return module.toBinary({}).buffer;
+  } finally {
+    module.destroy();
+  }
+}
+
+function disassemble(module: Uint8Array): string {
+  const parsed = readWasm(Uint8Array.from(module), {}); // it would read past the end of a part of a buffer
+  try {
+    return parsed.toText({ foldExprs: false, inlineExport: false });
+  } finally {
+    parsed.destroy();
+  }
+}
+
+/** Compares what becomes of a function with what should: the same, where nothing is given. */
+function becomes(name: string, before: string, after = before, signature?: string): void {
+  const wanted = assemble(name, after, signature);
+  assert.equal(disassemble(strip(assemble(name, before, signature)).module), disassemble(wanted), name);
+}
+
+const begin = "(local i32 i64) global.get 0 local.set 1";
+const address = 0x1000n << 16n; // that of the first function
+
+test("a return address is its function's number, once, and the place in it", () => {
+  const call = (store: string) => `local.get 1 ${store} i64.store i32.const 0 call 0 drop`;
+  const at = (place: bigint) => `i64.const ${address + place}`;
+  const locals = "local.get 2 i64.const 1 i64.add local.set 2";
+  becomes(
+    "two",
+    `${begin} ${call(at(0n))} ${locals} ${call(at(70n))} i32.const 0`,
+    `(local i32 i64 i64) global.get 0 local.set 1 ${at(0n)} local.set 2 ${call("local.get 2")}
+     local.get 3 i64.const 1 i64.add local.set 3 ${call("local.get 2 i64.const 70 i64.add")} i32.const 0`,
+  );
+  becomes("no other i64", `(local i32) global.get 0 local.set 1 ${call(at(1n))} ${call(at(2n))} i32.const 0`,
+    `(local i32 i64) global.get 0 local.set 1 ${at(0n)} local.set 2
+     ${call("local.get 2 i64.const 1 i64.add")} ${call("local.get 2 i64.const 2 i64.add")} i32.const 0`);
+  becomes("one", `${begin} ${call(at(1n))} i32.const 0`);
+  becomes("of other functions", `${begin} ${call(at(1n << 16n))} ${call(at(2n << 16n))} i32.const 0`);
+});
+
+test("an offset from the stack pointer is in the instruction that uses it", () => {
+  const far = (n: number | string) => `local.get 1 i64.extend_i32_u i64.const ${n} i64.add`;
+  becomes("load", `${begin} ${far(24)} i32.wrap_i64 i32.load offset=4`, `${begin} local.get 1 i32.load offset=28`);
+  becomes(
+    "store what was computed",
+    `${begin} ${far(24)} i32.wrap_i64 ${far(8)} i32.wrap_i64 i64.load local.tee 2 local.get 2 i64.eqz i64.extend_i32_u i64.add i64.store8 i32.const 0`,
+    `${begin} local.get 1 local.get 1 i64.load offset=8 local.tee 2 local.get 2 i64.eqz i64.extend_i32_u i64.add i64.store8 offset=24 i32.const 0`,
+  );
+  becomes("the address is a value", `${begin} local.get 1 ${far(24)} i64.store i32.const 0`);
+  becomes("the address is kept", `${begin} ${far(24)} i32.wrap_i64 local.tee 0 i32.load`);
+  becomes("it is computed with", `${begin} ${far(24)} i32.wrap_i64 i32.const 1 i32.add i32.load`);
+  becomes("it is stored", `${begin} local.get 1 ${far(24)} i32.wrap_i64 i32.store i32.const 0`);
+  becomes("a call lies between", `${begin} ${far(24)} i32.wrap_i64 i32.const 0 call 0 i32.store i32.const 0`);
+  becomes("below", `${begin} ${far(-8)} i32.wrap_i64 i32.load`);
+  becomes("another register", `${begin} local.get 0 i64.extend_i32_u i64.const 8 i64.add i32.wrap_i64 i32.load`);
+});
+
+test("a frame is freed in one step", () => {
+  const free = (n: number) => `local.get 1 i32.const ${n} i32.add local.tee 1 global.set 0`;
+  const once = (n: number) => `local.get 1 i32.const ${n} i32.add global.set 0`;
+  becomes("frame and address", `${begin} ${free(64)} ${free(8)} i32.const 0 return`, `${begin} ${once(72)} i32.const 0 return`);
+  becomes("address", `${begin} ${free(8)} i32.const 1 return`, `${begin} ${once(8)} i32.const 1 return`);
+  becomes("a call follows", `${begin} ${free(64)} i32.const 0 call 0 return`);
+});
+
+test("who leaves for another goroutine returns at once", () => {
+  const call = "i32.const 0 call 0 global.get 0 local.set 1";
+  const body = (leave: string, end = "i32.const 1") => `${begin} block block ${call} ${leave} end unreachable end ${end}`;
+  becomes("exit", body("br_if 1"), body("if i32.const 1 return end"));
+  becomes("another block", body("br_if 0"));
+  becomes("another result", body("br_if 1", "i32.const 0"));
+});
+
+/** A function of four places, as the compiler writes it. What is in the third is given. */
+const places = (third: string, header = "loop") => `${begin} ${header} block block block block
+  local.get 0 br_table 0 (;0;) 0 (;1;) 1 (;2;) 2 (;3;) 3 end
+  nop end ${third} end nop end nop end unreachable`;
+const jump = (place: number, depth: number) => `i32.const ${place} local.set 0 br ${depth}`;
+
+test("a jump forward goes there, and only one back needs the loop", () => {
+  becomes("forward", places(jump(3, 2)), places("br 0", "block"));
+  becomes("further", places(jump(4, 2)), places("br 1", "block"));
+  becomes("further than the table", places(jump(9, 2)), places("br 1", "block"));
+  becomes("if", places(`local.get 2 i64.eqz if ${jump(4, 3)} end`), places("local.get 2 i64.eqz br_if 1", "block"));
+  becomes("else", places(`local.get 2 i64.eqz if ${jump(4, 3)} else nop end`), places("local.get 2 i64.eqz if br 2 else nop end", "block"));
+  becomes("if with more in it", places(`local.get 2 i64.eqz if nop ${jump(4, 3)} end`), places("local.get 2 i64.eqz if nop br 2 end", "block"));
+  becomes("back", places(jump(1, 2)));
+  becomes("to itself", places(jump(2, 2)));
+  becomes("both", places(`local.get 2 i64.eqz if ${jump(3, 3)} end ${jump(0, 2)}`), places(`local.get 2 i64.eqz br_if 0 ${jump(0, 2)}`));
+});
+
+test("jumps stay where the target is used otherwise", () => {
+  becomes("read", places(`local.get 0 drop ${jump(3, 2)}`));
+  becomes("kept", places(`i32.const 3 local.tee 0 drop ${jump(3, 2)}`));
+  becomes("computed", places(`global.get 0 local.set 0 br 2`));
+  becomes("a branch if", places(`i32.const 1 local.set 0 global.get 0 br_if 2 ${jump(3, 2)}`));
+  becomes("a call by address", places(`i32.const 0 i32.const 7 local.set 0 i32.const 0 local.get 0 call_indirect (type 0) drop drop ${jump(3, 2)}`),
+    places(`i32.const 0 i32.const 7 local.set 0 i32.const 0 local.get 0 call_indirect (type 0) drop drop br 0`, "block"));
+});
+
+test("functions that are not Go's stay", () => {
+  const frees = "local.get 1 i32.const 8 i32.add local.tee 1 global.set 0 i32.const 0 return";
+  becomes("another type", `${begin} ${frees}`, undefined, "(param i64) (result i32)");
+  becomes("no stack pointer", `(local i32) global.get 0 drop ${frees}`);
+});
+
+test("a package passes its tests as pages get it", () => {
+  execFileSync("go", ["test", "-short", "-vet=off", "-gcflags=all=-l", "-exec", `node ${join(root, "web/scripts/exec.mjs")}`, "./shared/wire"], {
+    cwd: root,
+    encoding: "utf8",
+    env: { ...process.env, GOOS: "js", GOARCH: "wasm" },
+  });
+});
