@@ -97,6 +97,18 @@ func (c *Client) step(input replica.Input) {
 			return replica.IDsRead{Space: read.Space, After: read.After, Records: records, Err: err}, err
 		})
 	}
+	for _, d := range effects.ReadModules {
+		c.background(func(ctx context.Context) (replica.Input, error) {
+			content, err := c.config.Store.Module(ctx, d)
+			return replica.ModuleRead{Digest: d, Bytes: content, Err: err}, err
+		})
+	}
+	for _, store := range effects.StoreModules {
+		c.background(func(ctx context.Context) (replica.Input, error) {
+			err := c.config.Store.PutModule(ctx, store.Digest, store.Bytes)
+			return replica.ModuleStored{Digest: store.Digest, Err: err, Full: errors.Is(err, ErrFull)}, err
+		})
+	}
 	for _, id := range effects.Check {
 		c.background(func(context.Context) (replica.Input, error) {
 			checked := c.checkFor(id)

@@ -226,10 +226,13 @@ func (r *Replica) received(in Received) {
 		r.serverError(f)
 	case *wire.Bye:
 		r.bye(f)
-	case *wire.Page, *wire.BlobPart:
+	case *wire.BlobPart:
+		c.credit += uint64(in.Size) // a module may be larger than all credit, and is bounded by itself
+		r.blobPart(f)
+	case *wire.Page:
 		c.credit += uint64(in.Size) // nobody asked: dropped, and paid back
 	case *wire.Refused:
-		if f.Ref == c.directory {
+		if !r.moduleRefused(f) && f.Ref == c.directory {
 			r.askDirectoryLater()
 		}
 	case *wire.Pong, *wire.Ephemeral:

@@ -45,6 +45,7 @@ func (r *Replica) genesisVerdict(s *spaceState, v *wire.Verdict) bool {
 	case wire.Accepted, wire.Duplicate:
 		s.problem = 0
 		r.conn.setup = false
+		r.moduleTaken(s)
 		r.sync.setCreated(r, s, true)
 		if v.Kind == wire.Accepted {
 			r.dropWithdrawn(s, true) // a moment ago the server had nothing of it

@@ -21,6 +21,11 @@
 // they look at, that are pinned, and that have rows in the outbox; see pull.go. Of the others the directory alone tells.
 // A subscription that nothing needs any more ends after half a minute to a minute.
 //
+// # Modules
+//
+// The tab that leads fetches the module of each space that it pulls, unless the store has it, and sends the server the
+// one that it puts a space off for; see modules.go. Syncing needs neither: who has no module pulls and pushes all the same.
+//
 // # What cannot be read any more
 //
 // A replica that finds damaged records notes so in the store. Nothing but a [SpaceCommit] with Cut takes a position back,

@@ -72,6 +72,7 @@ func (r *Replica) subscribe(spaces []*spaceState) {
 		if !r.held(s) {
 			r.watchIdle()
 		}
+		r.needModule(s)
 		f.idle = false
 		f.again = f.again || f.asked
 		f.asked, f.answered, f.caughtUp = true, false, false
@@ -179,6 +180,9 @@ func (r *Replica) caughtUp(f *wire.CaughtUp) {
 		return // of an earlier cursor
 	}
 	s.feed.answered, s.feed.caughtUp, s.feed.again = true, true, false
+	if s.outboxCount == 0 {
+		r.moduleTaken(s)
+	}
 	r.lastSync = r.now
 	r.heal(s)
 	r.dropWithdrawn(s, false)
@@ -223,6 +227,12 @@ func (r *Replica) subscriptionEnded(f *wire.Ended) {
 		s.feed.retryAt = r.now + min(uint64(retryFloor)<<min(s.feed.unknown, 5), backoffCeiling) + r.random(retryFloor)
 		s.feed.unknown++
 		r.delay(s, s.push.retryAt)
+	case f.Code == wire.CodeModuleMissing: // a server that lost something
+		s.reason = f.Code.String()
+		s.feed.retryAt = r.now + min(uint64(retryFloor)<<min(s.feed.unknown, 5), backoffCeiling) + r.random(retryFloor)
+		s.feed.unknown++
+		r.delay(s, s.push.retryAt)
+		r.moduleMissing(s)
 	default:
 		s.problem, s.reason = f.Code, f.Reason
 	}
@@ -251,6 +261,8 @@ func (r *Replica) directoryRows(f *wire.Spaces) {
 		r.sync.insert(r, s, &info)
 		if !wasAsked {
 			fresh = append(fresh, s)
+		} else {
+			r.needModule(s)
 		}
 		r.changed(s)
 	}

@@ -136,6 +136,22 @@ func TestDamageThatIsNotThere(t *testing.T) {
 }
 
 // Rows that wait and rows that were accepted and are not here yet stay, whether their place is above or below the cut.
+// What is found sound while more is being stored is found again, with that.
+func TestSoundnessOfAPositionThatIsLeft(t *testing.T) {
+	s := damagedStory(t)
+	s.step(replica.Damaged{Space: idOf("a")})
+	s.settle()
+	s.stores("a", tx(4))
+	s.receive(s.events("a", 4, 4))
+	s.finds("a", 3, false)
+	s.settle()
+	s.wantsDamaged("a", 3)
+	s.finds("a", 4, false)
+	s.settle()
+	s.wantsDamaged("a", 0)
+	s.wantsRecords("a", 4)
+}
+
 func TestDamageKeepsTheOutbox(t *testing.T) {
 	s := damagedStory(t)
 	s.write("a", tx(4), tx(5))

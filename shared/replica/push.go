@@ -3,6 +3,7 @@ package replica
 import (
 	"slices"
 
+	"skerry/shared/digest"
 	"skerry/shared/space"
 	"skerry/shared/wire"
 )
@@ -31,12 +32,13 @@ type pushState struct {
 	reading  bool
 	readTo   uint64 // the last row that memory had when the read began
 	inFlight []pushed
-	resume   bool   // the next push clears a deferral
-	retryAt  uint64 // after a deferral
-	blocked  bool   // waits for the next connection: what it needs cannot change on this one
-	genesis  bool   // a genesis is under way
-	failures int    // deferrals in a row that named no time
-	queued   bool   // in Replica.pushQueue; the two below likewise for the lists of spaces to create
+	resume   bool          // the next push clears a deferral
+	retryAt  uint64        // after a deferral
+	blocked  bool          // waits for the next connection: what it needs cannot change on this one
+	genesis  bool          // a genesis is under way
+	missing  digest.Digest // the module that the server put it off for
+	failures int           // deferrals in a row that named no time
+	queued   bool          // in Replica.pushQueue; the two below likewise for the lists of spaces to create
 
 	creating, creatingEmpty, delayed bool
 }
@@ -388,6 +390,7 @@ func (r *Replica) pushed(f *wire.Pushed) {
 
 // accepted notes that the server has a transaction, durably.
 func (r *Replica) accepted(s *spaceState, e *entry, at space.Position) {
+	r.moduleTaken(s)
 	e.State, e.Position, e.Code, e.Reason = Accepted, at, 0, ""
 	r.conn.setup = false
 	r.decide(s, e.ID, Decided{Outcome: Synced, Position: at})
@@ -422,6 +425,9 @@ func (r *Replica) deferred(s *spaceState, e *entry, v *wire.Verdict, explained b
 func (r *Replica) holdBack(s *spaceState, v *wire.Verdict) {
 	p := &s.push
 	r.conn.setup = r.conn.setup || v.Code == wire.CodeSetupRequired
+	if v.Code == wire.CodeModuleMissing {
+		r.moduleMissing(s)
+	}
 	switch {
 	case v.RetryAfterMS > 0:
 		r.delay(s, r.now+v.RetryAfterMS)

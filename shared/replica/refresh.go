@@ -213,6 +213,12 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 			r.pull(s)
 		}
 		r.heal(s)
+		if s.feed.asked {
+			r.needModule(s)
+		}
+		if !s.push.missing.IsZero() {
+			r.moduleMissing(s) // another tab may have put it
+		}
 		if s.feed.asked && !r.held(s) {
 			r.watchIdle()
 		}

@@ -31,6 +31,7 @@ type Replica struct {
 
 	appends appendLane
 	sync    syncLane
+	modules moduleLane
 
 	// The order in which spaces get their turn to push, or to be created at the server; those with transactions are
 	// created before empty ones. A space is in each list at most once. Delayed are those that wait for a time.
@@ -130,6 +131,9 @@ type entry struct {
 func New(config Config, loaded *Loaded) *Replica {
 	if config.Credit == 0 {
 		config.Credit = defaultCredit
+	}
+	if config.UploadPiece == 0 {
+		config.UploadPiece = uploadPiece
 	}
 	r := &Replica{config: config, spaces: make(map[space.ID]*spaceState, len(loaded.Spaces)), idleAt: never, delayedAt: never, surveyAllAt: surveyAll}
 	r.conn.dialAt = never
@@ -238,6 +242,12 @@ func (r *Replica) Step(now uint64, input Input) Effects {
 		r.rowsRead(in)
 	case IDsRead:
 		r.idsRead(in)
+	case ModuleRead:
+		r.moduleRead(in)
+	case ModuleStored:
+		r.moduleStored(in)
+	case ModulePut:
+		r.modulePut(in)
 	case Tick:
 	default:
 		panic("replica: unknown input")
@@ -253,6 +263,7 @@ func (r *Replica) advance() {
 	r.readSomeAgain()
 	r.advanceLooking()
 	r.advanceIdle()
+	r.advanceModules()
 	r.advancePushes()
 	r.advanceRotation()
 	r.appends.advance(r)
@@ -261,7 +272,7 @@ func (r *Replica) advance() {
 }
 
 func (r *Replica) wakeAt() uint64 {
-	wake := min(r.conn.wakeAt(r), r.sync.retryAt, r.appends.retryAt, r.pushWakeAt())
+	wake := min(r.conn.wakeAt(r), r.sync.retryAt, r.appends.retryAt, r.pushWakeAt(), r.modulesWakeAt())
 	if len(r.toReadAgain) > 0 {
 		wake = min(wake, r.readAgainAt)
 	}
@@ -341,6 +352,7 @@ func (r *Replica) stopSync(reason string) {
 	}
 	r.sync.reset()
 	r.clearQueues()
+	r.modules.fetch.drop()
 	for _, s := range r.spaces {
 		s.pending, s.cut = pending{}, nil
 		s.resetConnection()
@@ -371,6 +383,7 @@ func (r *Replica) sorted() []*spaceState {
 func (r *Replica) clearQueues() {
 	r.pushQueue, r.toCreate, r.toCreateEmpty, r.delayed, r.delayedAt = nil, nil, nil, nil, never
 	r.idleAt = never
+	r.modules.reset()
 	r.createReading, r.creationInFlight, r.creationRows = nil, 0, 0
 }
 

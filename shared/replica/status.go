@@ -61,6 +61,9 @@ func (r *Replica) Status() Status {
 			status.Code, status.Reason = wire.CodeReplicaLost, status.Lost
 		}
 	}
+	if r.modules.full && status.Code == 0 {
+		status.Code, status.Reason = wire.CodeQuota, "a space's module could not be stored: the device's storage is full"
+	}
 	if r.appends.full {
 		status.Code, status.Reason = wire.CodeQuota, "what was written last could not be stored: the device's storage is full"
 	}
@@ -147,6 +150,9 @@ func (r *Replica) Space(id space.ID) SpaceStatus {
 	if status.Code == 0 && s.info.Damaged > 0 {
 		status.Code, status.Reason = wire.CodeDamaged, damagedReason
 	}
+	if status.Code == 0 && !s.push.missing.IsZero() {
+		status.Code, status.Reason = r.whyMissing(s.push.missing)
+	}
 	if status.Code == 0 {
 		for _, e := range s.entries {
 			if e.State == Waiting && e.Code != 0 {
@@ -217,7 +223,7 @@ func (r *Replica) Explain(id space.ID) string {
 // Idle reports whether another tab could take over the lead without work being done twice: nothing is on its way to
 // the store or back from the server, and everything that the server is known to have is here.
 func (r *Replica) Idle() bool {
-	if r.appends.inFlight != nil || !r.sync.idle() || r.conn.unanswered > 0 || r.conn.phase != offline && r.conn.phase != online {
+	if r.modules.fetch.current != nil || r.modules.offer.current != nil || r.appends.inFlight != nil || !r.sync.idle() || r.conn.unanswered > 0 || r.conn.phase != offline && r.conn.phase != online {
 		return false
 	}
 	for _, s := range r.spaces {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"skerry/shared/digest"
 	"skerry/shared/module"
 	"skerry/shared/replica"
 	"skerry/shared/space"
@@ -23,19 +24,23 @@ type story struct {
 	refresh []space.ID
 	rows    []replica.ReadRowsEffect
 	ids     []replica.ReadIDsEffect
-	checks  []space.ID // of what is stored
-	survey  *uint64    // the change after which the store is being surveyed
-	looking []space.ID
-	asks    bool // it asked what others look at
-	dial    bool
-	down    bool // it was told to step down
-	hangup  string
-	sent    []wire.Frame
-	pushes  []*wire.Push // that were told and not answered
-	notices []replica.Notice
-	wakeAt  uint64
-	refs    uint64
-	opened  []string // the spaces that somebody looks at in this tab
+	checks  []space.ID      // of what is stored
+	seeks   []digest.Digest // modules that are being read
+	keeps   []replica.StoreModuleEffect
+	// uploadRef is that of the last piece of a module that was sent.
+	uploadRef uint64
+	survey    *uint64 // the change after which the store is being surveyed
+	looking   []space.ID
+	asks      bool // it asked what others look at
+	dial      bool
+	down      bool // it was told to step down
+	hangup    string
+	sent      []wire.Frame
+	pushes    []*wire.Push // that were told and not answered
+	notices   []replica.Notice
+	wakeAt    uint64
+	refs      uint64
+	opened    []string // the spaces that somebody looks at in this tab
 
 	logs map[space.ID]*serverLog
 }
@@ -97,8 +102,9 @@ func newStory(t *testing.T) *story {
 
 // reload opens a new tab over the store in place of the old one, as after a crash.
 func (s *story) reload() {
-	s.core = replica.New(replica.Config{Sync: true, ClientVersion: "1", Rand: steady{}, Credit: 1000}, s.store.Load())
+	s.core = replica.New(replica.Config{Sync: true, ClientVersion: "1", Rand: steady{}, Credit: 1000, UploadPiece: 1200}, s.store.Load())
 	s.commits, s.refresh, s.rows, s.ids, s.sent, s.pushes, s.notices = nil, nil, nil, nil, nil, nil, nil
+	s.seeks, s.keeps = nil, nil
 	s.checks, s.survey, s.looking, s.asks, s.dial, s.down, s.hangup = nil, nil, nil, false, false, false, ""
 	for _, name := range s.opened {
 		s.step(replica.Open{Space: idOf(name)})
@@ -113,6 +119,8 @@ func (s *story) step(in replica.Input) {
 	s.rows = append(s.rows, e.ReadRows...)
 	s.ids = append(s.ids, e.ReadIDs...)
 	s.checks = append(s.checks, e.Check...)
+	s.seeks = append(s.seeks, e.ReadModules...)
+	s.keeps = append(s.keeps, e.StoreModules...)
 	if e.Survey {
 		s.survey = &e.SurveyAfter
 	}
@@ -200,6 +208,17 @@ func (s *story) settle() {
 				in.Records = append(in.Records, replica.RecordIDOf(&r))
 			}
 			s.step(in)
+		case len(s.seeks) > 0:
+			d := s.seeks[0]
+			s.seeks = s.seeks[1:]
+			s.step(replica.ModuleRead{Digest: d, Bytes: s.store.Module(d)})
+		case len(s.keeps) > 0:
+			keep := s.keeps[0]
+			s.keeps = s.keeps[1:]
+			if !s.store.PutModule(keep.Digest, keep.Bytes) {
+				s.t.Fatal("bytes were to be stored as a module that they are not")
+			}
+			s.step(replica.ModuleStored{Digest: keep.Digest})
 		case s.survey != nil:
 			after := *s.survey
 			s.survey = nil
@@ -399,8 +418,11 @@ func (s *story) told() string {
 	var out []string
 	for _, f := range s.sent {
 		out = append(out, text(f))
-		if p, ok := f.(*wire.Push); ok {
-			s.pushes = append(s.pushes, p)
+		switch f := f.(type) {
+		case *wire.Push:
+			s.pushes = append(s.pushes, f)
+		case *wire.BlobPut:
+			s.uploadRef = f.Ref
 		}
 	}
 	s.sent = nil
@@ -441,6 +463,10 @@ func text(f wire.Frame) string {
 		return fmt.Sprintf("credit %d", f.Bytes)
 	case *wire.Ping:
 		return "ping"
+	case *wire.Blob:
+		return fmt.Sprintf("blob %s from %d", f.Digest.String()[:4], f.Offset)
+	case *wire.BlobPut:
+		return fmt.Sprintf("put %s %d+%d/%d", f.Digest.String()[:4], f.Offset, len(f.Bytes), f.Total)
 	}
 	return fmt.Sprintf("frame %d", f.Number())
 }

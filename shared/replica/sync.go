@@ -41,6 +41,7 @@ type pending struct {
 	rejects       []Rejection
 	settle        []space.ULID
 	dropWithdrawn []space.ULID
+	touch         bool            // those who look at it are to look again
 	sound         *space.Position // nothing is damaged up to there, contrary to what was noted
 }
 
@@ -241,7 +242,7 @@ func (l *syncLane) part(s *spaceState, room int) (*SpaceCommit, int, uint64) {
 		part.Mark = append(part.Mark, m)
 		size += rowCost
 	}
-	if part.Insert == nil && part.SetCreated == nil && part.SetDamaged == nil && len(part.Records)+len(part.Settle)+len(part.Mark)+len(part.Reject)+len(part.DropWithdrawn) == 0 {
+	if !p.touch && part.Insert == nil && part.SetCreated == nil && part.SetDamaged == nil && len(part.Records)+len(part.Settle)+len(part.Mark)+len(part.Reject)+len(part.DropWithdrawn) == 0 {
 		return nil, 0, 0
 	}
 	return &part, size, credit
@@ -328,6 +329,7 @@ func (l *syncLane) applied(r *Replica, s *spaceState, part *SpaceCommit, version
 	s.sweep()
 	r.lookForDoubtful(s)
 	r.seen(s, version)
+	r.heal(s) // what a check found may be of a position that this commit left behind
 	if len(s.feed.inbox) > 0 {
 		l.dirty(r, s)
 	}

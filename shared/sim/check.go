@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"skerry/shared/digest"
 	"skerry/shared/replica"
 	"skerry/shared/space"
 )
@@ -36,6 +37,8 @@ func (w *World) restless() string {
 				return fmt.Sprintf("%s knows %s, the server does not", d.name, short(s.Space))
 			case wanted && st != nil && s.Info.Position.Seq != st.head.Seq:
 				return fmt.Sprintf("%s is at %d of %d in %s%s", d.name, s.Info.Position.Seq, st.head.Seq, short(s.Space), d.explain(s.Space))
+			case wanted && st != nil && d.lacks(w.moduleOf(s.Space)):
+				return fmt.Sprintf("%s does not have the module of %s%s", d.name, short(s.Space), d.explain(s.Space))
 			case wanted && st != nil && s.Info.Genesis == nil:
 				return fmt.Sprintf("%s does not know what %s was made from", d.name, short(s.Space))
 			}
@@ -49,6 +52,9 @@ func (w *World) restless() string {
 func (d *device) wants(s *replica.Summary) bool {
 	return d.mute || s.Info.Pinned || d.looksAt(s.Space)
 }
+
+// lacks reports whether a device needs a module that it does not have.
+func (d *device) lacks(m digest.Digest) bool { return !m.IsZero() && d.store.Module(m) == nil }
 
 func (d *device) looksAt(id space.ID) bool {
 	return slices.ContainsFunc(d.tabs, func(t *tab) bool { return t.looks[id] })

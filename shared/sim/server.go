@@ -17,6 +17,7 @@ type server struct {
 	config *hub.Config
 	keyer  *digest.Keyer
 	stored map[space.ID]*storedSpace
+	blobs  map[digest.Digest][]byte
 	listed map[string][]space.ID // directory, by identity
 
 	up       bool
@@ -48,7 +49,7 @@ type serverConn struct {
 }
 
 func newServer(w *World) *server {
-	s := &server{world: w, stored: make(map[space.ID]*storedSpace), listed: make(map[string][]space.ID)}
+	s := &server{world: w, stored: make(map[space.ID]*storedSpace), listed: make(map[string][]space.ID), blobs: make(map[digest.Digest][]byte)}
 	var secret [digest.Size]byte
 	copy(secret[:], "the simulated server's own secret")
 	s.keyer = digest.NewKeyer(secret)
@@ -157,9 +158,10 @@ func (s *server) stepConn(c *serverConn, in hub.ConnInput) {
 		r := *read
 		s.later(func() { s.read(c, r) })
 	}
-	if effects.Page != nil || effects.Blob != nil {
-		panic("sim: nobody asks for pages or blobs")
+	if effects.Page != nil {
+		panic("sim: nobody asks for pages")
 	}
+	s.blob(c, &effects)
 	if effects.Close {
 		s.gone(c, effects.Leave)
 		return
@@ -387,7 +389,7 @@ func (s *server) stepSpace(id space.ID, in hub.Input) {
 }
 
 func (s *server) instance(st *storedSpace) module.Instance {
-	instance, err := module.Native.New(&st.genesis)
+	instance, err := module.Native.New(&space.Genesis{Module: module.Open})
 	if err != nil {
 		panic(err)
 	}
@@ -398,6 +400,11 @@ func (s *server) instance(st *storedSpace) module.Instance {
 func (s *server) create(id space.ID, ask hub.CreateSpace) {
 	opened := hub.Opened{Ref: ask.Ref}
 	st := s.stored[id]
+	if !s.has(ask.Genesis) {
+		opened.Code = wire.CodeModuleMissing
+		s.stepSpace(id, opened)
+		return
+	}
 	if st == nil {
 		const interval, burst = 2_000, 3
 		tat := max(s.tat, s.world.now) + interval

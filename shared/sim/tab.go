@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"skerry/shared/digest"
-	"skerry/shared/module"
 	"skerry/shared/replica"
 	"skerry/shared/space"
 	"skerry/shared/wire"
@@ -62,7 +61,7 @@ func (t *tab) start() {
 		random.Read(loaded.Meta.Session[:])
 	}
 	t.core = replica.New(replica.Config{
-		Sync: true, ClientVersion: "1.2.3", Rand: random, Credit: 2000, PullAll: t.device.mute,
+		Sync: true, ClientVersion: "1.2.3", Rand: random, Credit: 2000, UploadPiece: 700, PullAll: t.device.mute,
 	}, loaded)
 	w.logf("%s starts", t)
 	t.contend()
@@ -234,6 +233,14 @@ func (t *tab) step(in replica.Input) {
 			}
 			t.answer(in, failed)
 		})
+	}
+	for _, m := range effects.ReadModules {
+		later(func() {
+			t.answer(replica.ModuleRead{Digest: m, Bytes: t.device.store.Module(m)}, replica.ModuleRead{Digest: m, Err: errDisk})
+		})
+	}
+	for _, m := range effects.StoreModules {
+		later(func() { t.storeModule(m.Digest, m.Bytes) })
 	}
 	for _, id := range effects.Check {
 		later(func() {
@@ -425,12 +432,12 @@ func (t *tab) createSpace() {
 	if err != nil {
 		panic(err)
 	}
-	genesis := space.Genesis{Stamp: stamp, Creator: t.core.Meta().Identity, Module: module.Open, Params: []byte{0x80}}
+	genesis := space.Genesis{Stamp: stamp, Creator: t.core.Meta().Identity, Module: t.chooseModule(), Params: []byte{0x80}}
 	id := genesis.ID()
 	w.spaces = append(w.spaces, id)
 	w.made[id] = genesis
 	w.logf("%s makes %s", t, short(id))
-	t.append(&pendingAppend{space: id, insert: &replica.SpaceInfo{Genesis: &genesis, Position: space.Start(id), Module: module.Open}})
+	t.append(&pendingAppend{space: id, insert: &replica.SpaceInfo{Genesis: &genesis, Position: space.Start(id), Module: genesis.Module}})
 	t.open(id)
 }
 

@@ -81,9 +81,9 @@ func (w *World) misfortune() {
 		}
 		d := w.devices[w.random.IntN(len(w.devices))]
 		t := d.tabs[w.random.IntN(len(d.tabs))]
-		kinds := 9
+		kinds := 10
 		if w.options.Damage {
-			kinds = 11
+			kinds = 13
 		}
 		switch w.random.IntN(kinds) {
 		case 0:
@@ -128,8 +128,12 @@ func (w *World) misfortune() {
 			}
 		case 8:
 			d.steal()
-		case 9, 10:
+		case 9:
+			w.server.collect()
+		case 10, 11:
 			d.rot()
+		case 12:
+			d.rotModule()
 		}
 		w.misfortune()
 	})
@@ -147,6 +151,9 @@ func (w *World) endTrouble() {
 		for _, t := range d.tabs {
 			t.start()
 			t.thaw()
+			if w.options.Damage && t.link != nil {
+				t.link.cut() // modules are looked for on each connection
+			}
 		}
 	}
 }

@@ -40,6 +40,7 @@ type World struct {
 	spaces  []space.ID                           // made by anyone
 	made    map[space.ID]space.Genesis
 	asked   map[space.ULID]bool // somebody asked to discard it
+	modules [][]byte
 }
 
 // promise is one transaction that its author was told is durable.
@@ -100,6 +101,7 @@ func New(options Options) *World {
 	if w.options.Trouble == 0 {
 		w.options.Trouble = 10_000 + w.random.Uint64N(50_000)
 	}
+	w.makeModules()
 	w.server = newServer(w)
 	for i := range w.options.Devices {
 		w.devices = append(w.devices, newDevice(w, i))
@@ -159,6 +161,7 @@ const quietLimit = 3_600_000
 //     by its author; one reported synced is in the log at that moment already
 //   - the transactions of one device in one space are in the log in outbox order
 //   - positions of a replica never go back, except to below records that went bad
+//   - a module that is stored anywhere is what its digest says, and every replica has those of the spaces that it pulls
 //   - the log has no holes and no id twice, and hashes to its head
 //   - when all is quiet, every outbox is empty, and every replica holds the same records and chain as the server for
 //     each space that it pulls; when somebody looks then at the others, soon for each space that it knows
