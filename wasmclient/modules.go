@@ -1,0 +1,51 @@
+package wasmclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"skerry/shared/digest"
+	"skerry/shared/module"
+	"skerry/shared/module/program"
+	"skerry/shared/replica"
+	"skerry/shared/wire"
+)
+
+// PutModule keeps a module on this device, durably, and returns its digest, by which spaces are made of it. It needs no
+// network: the server is sent the bytes when it misses them. To put a module again is harmless. Its error has a code:
+// too_large over 4 MiB, bad_module where the bytes are nothing that could judge, quota.
+func (c *Client) PutModule(ctx context.Context, content []byte) (digest.Digest, error) {
+	if len(content) > replica.ModuleBytes {
+		return digest.Digest{}, wire.Errorf(wire.CodeTooLarge, "put module: %d bytes, more than %d", len(content), replica.ModuleBytes)
+	}
+	d := digest.Of(content)
+	if d == module.Open {
+		return d, nil // everybody has it
+	}
+	if _, err := program.Load(content); err != nil {
+		return digest.Digest{}, fmt.Errorf("put module: %w", err)
+	}
+	err := c.read(ctx, func(store Store) error { return store.PutModule(ctx, d, content) })
+	if err == nil {
+		err = c.call(ctx, func() { c.step(replica.ModulePut{Digest: d}) })
+	}
+	if err != nil {
+		return digest.Digest{}, fmt.Errorf("put module: %w", coded(err))
+	}
+	return d, nil
+}
+
+// coded gives a failure of the store its code.
+func coded(err error) error {
+	code := wire.CodeStorageFailed
+	switch {
+	case wire.CodeOf(err) != wire.CodeUnknown, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	case errors.Is(err, ErrFull):
+		code = wire.CodeQuota
+	case final(err) != 0:
+		code = final(err)
+	}
+	return &wire.CodeError{Code: code, Reason: err.Error()}
+}
