@@ -62,7 +62,9 @@ const wasmName = `client-${wasmID}.wasm`;
 writeFileSync(join(dist, wasmName), Buffer.concat([wasm, section("skerry", wasmID)])); // the worker compares it
 const wasmExec = join(go(["env", "GOROOT"]).trim(), "lib", "wasm", "wasm_exec.js");
 
-const sources = [...list(join(web, "src")), ...list(join(web, "demo")), wasmExec, join(web, "package.json")];
+const glue = join(web, "..", "wasmclient", "internal", "jsengine", "glue.js");
+
+const sources = [...list(join(web, "src")), ...list(join(web, "demo")), wasmExec, glue, join(web, "package.json")];
 const build = hash(wasm, salt, ...sources.map((name) => readFileSync(name)));
 const common = {
   bundle: true,
@@ -82,8 +84,11 @@ await esbuild.build({
   define: { ...common.define, __WASM_ID__: JSON.stringify(wasmID) },
   plugins: [
     {
-      name: "wasm_exec",
-      setup: (b) => b.onResolve({ filter: /^wasm_exec$/ }, () => ({ path: wasmExec, sideEffects: true })),
+      name: "scripts beside Go",
+      setup: (b) => {
+        b.onResolve({ filter: /^wasm_exec$/ }, () => ({ path: wasmExec, sideEffects: true }));
+        b.onResolve({ filter: /^jsengine_glue$/ }, () => ({ path: glue, sideEffects: true }));
+      },
     },
   ],
 });

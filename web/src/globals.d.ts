@@ -5,3 +5,4 @@ declare const __WASM__: string;
 declare const __WASM_ID__: string;
 declare const __FILES__: [name: string, integrity: string][];
 declare module "wasm_exec" {}
+declare module "jsengine_glue" {}

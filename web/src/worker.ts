@@ -1,4 +1,5 @@
 // The script of the dedicated worker: it loads the client's WebAssembly and keeps messages until that listens.
+import "jsengine_glue"; // what runs the modules of spaces
 import "wasm_exec";
 
 declare class Go {
@@ -6,6 +7,12 @@ declare class Go {
   exit: (code: number) => void;
   run(instance: WebAssembly.Instance): Promise<void>;
 }
+
+/** What jsengine_glue puts into the worker. */
+declare const skerryModules: {
+  readonly imports: WebAssembly.ModuleImports;
+  begin(exports: WebAssembly.Exports): void;
+};
 
 interface Scope {
   onmessage: ((event: MessageEvent) => void) | null;
@@ -45,6 +52,7 @@ async function start(build: string, wasm: string): Promise<void> {
   }
   try {
     const go = new Go();
+    go.importObject["skerry"] = skerryModules.imports;
     const { instance, module } = await instantiate(wasm, go.importObject);
     const id = idOf(module);
     if (id !== __WASM_ID__) {
@@ -56,6 +64,7 @@ async function start(build: string, wasm: string): Promise<void> {
       program.send(0, "exit", code);
       scope.close(); // else timers of the program that ended still fire, and fail
     };
+    skerryModules.begin(instance.exports);
     await go.run(instance);
   } catch (error) {
     program.send(0, "failed", ["internal", `the client could not be started: ${String(error)}`]);
