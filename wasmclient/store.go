@@ -63,6 +63,20 @@ type Store interface {
 	// have another digest, with nothing written.
 	PutModule(ctx context.Context, d digest.Digest, bytes []byte) error
 
+	// Checkpoint returns the newest checkpoint of a space that is kept, or nil. One of which something is missing, or no
+	// longer what its digest says, counts as none: the caller replays the log, and what it puts then is right again. It
+	// takes the time to hash it all. That the tables are of the log as it is now, the caller checks: the root names the
+	// chain after Seq.
+	Checkpoint(ctx context.Context, id space.ID) (*replica.Checkpoint, error)
+
+	// PutCheckpoint keeps a checkpoint of a space in place of the one that was kept. Pages that are there already are
+	// not written again. It is not durable, since the log can make it again, but there as a whole or not at all; it goes
+	// with the records that a cut takes from under it, and checkpoints of all spaces go before the device is full for
+	// anything else. One that is larger than [replica.MaxCheckpoint], or of records that the store does not have, is not
+	// kept, which is no error. It returns [ErrFull] when there is no room but for what users write: the one that
+	// was there stays then.
+	PutCheckpoint(ctx context.Context, id space.ID, c *replica.Checkpoint) error
+
 	// Close releases the store. Methods called afterwards fail with [ErrStoreClosed].
 	Close() error
 }

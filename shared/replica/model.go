@@ -36,6 +36,8 @@ type modelSpace struct {
 	keys     map[space.ULID]uint64
 	rejected map[space.ULID]*RejectedRow
 	records  []space.Record // ascending, with a hole only where a position was set without its records
+
+	checkpoint *modelCheckpoint
 }
 
 // NewModel returns an empty store of one identity, which the server will know by session.
@@ -257,6 +259,9 @@ func (m *Model) applySpace(sc *SpaceCommit, run []space.Record, keys []uint64) [
 	if sc.Cut {
 		i, _ := slices.BinarySearchFunc(s.records, sc.Position.Seq+1, compareSeq)
 		s.records = slices.Clip(s.records[:i]) // clones have those behind it
+		if s.checkpoint != nil && s.checkpoint.seq > sc.Position.Seq {
+			s.checkpoint = nil
+		}
 	}
 	s.records = append(s.records, run...)
 	if sc.Position != nil {

@@ -170,6 +170,26 @@ type SpaceCommit struct {
 	Settle []space.ULID
 }
 
+// MaxCheckpoint is how large a checkpoint is at most that a store keeps, see [Checkpoint.Size].
+const MaxCheckpoint = 16 << 20
+
+// Checkpoint is the tables of a space at a position of its log: the root and the pages that tables.Set.AppendCheckpoint
+// makes of them. Stores do not look into them. The log can make a checkpoint again, so it may be gone at any time.
+type Checkpoint struct {
+	Seq   uint64 // the last record that is in the tables
+	Root  []byte
+	Pages map[digest.Digest][]byte // all that the root names, by digest
+}
+
+// Size returns how many bytes the root and the pages have.
+func (c *Checkpoint) Size() int {
+	n := len(c.Root)
+	for _, page := range c.Pages {
+		n += len(page)
+	}
+	return n
+}
+
 // CommitResult tells what became of a commit that did not fail.
 type CommitResult struct {
 	// Stale: a condition did not hold and nothing was written. Epoch is the store's.

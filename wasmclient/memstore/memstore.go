@@ -11,6 +11,7 @@ package memstore
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"skerry/shared/digest"
@@ -26,8 +27,9 @@ type Config struct {
 	Identity string
 	Session  wire.SessionID // random if zero
 
-	// Fail, when not nil, is asked before each commit is applied, and before a module is kept, with a strict commit of
-	// nothing. Its error becomes the commit's, with nothing written: tests play full devices and aborted transactions with it. It must not call the store.
+	// Fail, when not nil, is asked before each commit is applied, before a module is kept, with a strict commit of
+	// nothing, and before a checkpoint is, with a relaxed one. Its error becomes the commit's, with nothing written:
+	// tests play full devices and aborted transactions with it. It must not call the store.
 	Fail func(*replica.Commit) error
 }
 
@@ -117,6 +119,18 @@ func (s *Store) with(ctx context.Context, f func(*replica.Model)) error {
 	return nil
 }
 
+// refuses asks whether a commit fails, once more without the checkpoints where there is no room.
+func (d *data) refuses(c *replica.Commit) error {
+	if d.fail == nil {
+		return nil
+	}
+	err := d.fail(c)
+	if errors.Is(err, wasmclient.ErrFull) && d.model.DropCheckpoints() {
+		err = d.fail(c)
+	}
+	return err
+}
+
 // Load implements [wasmclient.Store].
 func (s *Store) Load(ctx context.Context) (loaded *replica.Loaded, err error) {
 	err = s.with(ctx, func(m *replica.Model) { loaded = m.Load() })
@@ -139,10 +153,8 @@ func (s *Store) RaiseEpoch(ctx context.Context) (loaded *replica.Loaded, err err
 func (s *Store) Commit(ctx context.Context, commit *replica.Commit) (result *replica.CommitResult, err error) {
 	var failed error
 	err = s.with(ctx, func(m *replica.Model) {
-		if s.data.fail != nil {
-			if failed = s.data.fail(commit); failed != nil {
-				return
-			}
+		if failed = s.data.refuses(commit); failed != nil {
+			return
 		}
 		result, failed = m.Commit(commit)
 	})
@@ -192,10 +204,8 @@ func (s *Store) Module(ctx context.Context, d digest.Digest) (module []byte, err
 func (s *Store) PutModule(ctx context.Context, d digest.Digest, module []byte) error {
 	var failed error
 	err := s.with(ctx, func(m *replica.Model) {
-		if s.data.fail != nil {
-			if failed = s.data.fail(&replica.Commit{Strict: true}); failed != nil {
-				return
-			}
+		if failed = s.data.refuses(&replica.Commit{Strict: true}); failed != nil {
+			return
 		}
 		if !m.PutModule(d, module) {
 			failed = wasmclient.ErrDamaged
@@ -212,6 +222,36 @@ func (s *Store) DamageModule(d digest.Digest) {
 	s.data.mu.Lock()
 	defer s.data.mu.Unlock()
 	s.data.model.DamageModule(d)
+}
+
+// Checkpoint implements [wasmclient.Store].
+func (s *Store) Checkpoint(ctx context.Context, id space.ID) (c *replica.Checkpoint, err error) {
+	err = s.with(ctx, func(m *replica.Model) { c = m.Checkpoint(id) })
+	return c, err
+}
+
+// PutCheckpoint implements [wasmclient.Store].
+func (s *Store) PutCheckpoint(ctx context.Context, id space.ID, c *replica.Checkpoint) error {
+	var failed error
+	err := s.with(ctx, func(m *replica.Model) {
+		if s.data.fail != nil {
+			failed = s.data.fail(&replica.Commit{})
+		}
+		if failed == nil {
+			m.PutCheckpoint(id, c)
+		}
+	})
+	if err == nil {
+		err = failed
+	}
+	return err
+}
+
+// DamagePage changes a bit of a page or a root that is kept, as disks do, or loses it, for tests.
+func (s *Store) DamagePage(d digest.Digest, lose bool) {
+	s.data.mu.Lock()
+	defer s.data.mu.Unlock()
+	s.data.model.DamagePage(d, lose)
 }
 
 // Suspend implements [wasmclient.Suspender], of this handle only.

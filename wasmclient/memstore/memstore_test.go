@@ -26,6 +26,7 @@ func TestStore(t *testing.T) {
 			Delete:    data.Delete,
 
 			DamageModule: data.DamageModule,
+			DamagePage:   data.DamagePage,
 		}
 	})
 }

@@ -66,6 +66,8 @@ func testClosed(s *suite) {
 	_, errs["ReadBefore"] = h.ReadBefore(s.ctx, f.id, 10, 10, 1000)
 	_, errs["Module"] = h.Module(s.ctx, digest.Of(nil))
 	errs["PutModule"] = h.PutModule(s.ctx, digest.Of(nil), nil)
+	_, errs["Checkpoint"] = h.Checkpoint(s.ctx, f.id)
+	errs["PutCheckpoint"] = h.PutCheckpoint(s.ctx, f.id, &replica.Checkpoint{})
 	for method, err := range errs {
 		if !errors.Is(err, wasmclient.ErrStoreClosed) {
 			s.Errorf("%s after Close: %v", method, err)
@@ -321,6 +323,8 @@ func testNewer(s *suite) {
 	}
 	h := s.open()
 	f := s.busy(h)
+	kept := makeCheckpoint(1, "a")
+	h.putCheckpoint(f.id, kept)
 	s.MakeNewer()
 	before := h.everything()
 	for range 2 {
@@ -334,7 +338,11 @@ func testNewer(s *suite) {
 		if err := h.PutModule(s.ctx, digest.Of([]byte("module")), []byte("module")); !errors.Is(err, wasmclient.ErrNewerStore) {
 			s.Fatalf("put a module into a newer store: %v", err)
 		}
+		if err := h.PutCheckpoint(s.ctx, f.id, makeCheckpoint(2, "b")); !errors.Is(err, wasmclient.ErrNewerStore) {
+			s.Fatalf("put a checkpoint into a newer store: %v", err)
+		}
 		h = s.open() // reading is allowed still
+		h.wantCheckpoint(f.id, kept)
 	}
 	if after := h.everything(); after != before || strings.Contains(after, "epoch 1") {
 		s.Fatalf("a newer store was changed from\n%s\nto\n%s", before, after)

@@ -147,6 +147,9 @@ func describeSpace(s *suite, b *strings.Builder, store wasmclient.Store, id spac
 	for _, row := range try(store.Rejected(s.ctx, id)).or(s, "rejected") {
 		fmt.Fprintf(b, " rejected %v at %d: %d %q by %q %x\n", row.ID, row.AppendedAt, row.Code, row.Reason, row.By, transactionDigest(&row.Transaction))
 	}
+	if c := try(store.Checkpoint(s.ctx, id)).or(s, "read a checkpoint"); c != nil {
+		fmt.Fprintf(b, " checkpoint %s\n", checkpointText(c))
+	}
 	// Where a page ends is the store's choice; where a stretch of records does is not.
 	first, after := uint64(0), uint64(0)
 	var stretch []byte

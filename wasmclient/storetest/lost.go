@@ -17,6 +17,8 @@ func testLost(s *suite) {
 	f := newFeed(1)
 	h.change(f.insert(), newFeed(2).insert())
 	h.change(f.append(f.row(10)))
+	h.change(f.runOf(1, 10))
+	h.putCheckpoint(f.id, makeCheckpoint(1, "a"))
 	before := try(h.RaiseEpoch(s.ctx)).or(s, "raise the epoch").Meta
 	s.Delete()
 
@@ -26,7 +28,9 @@ func testLost(s *suite) {
 		_, raising := h.RaiseEpoch(s.ctx)
 		_, reading := h.Read(s.ctx, f.id, 0, 1, 1)
 		_, committing := h.Commit(s.ctx, &replica.Commit{Spaces: []replica.SpaceCommit{f.insert()}})
-		for _, err := range []error{loading, raising, reading, committing} {
+		_, looking := h.Checkpoint(s.ctx, f.id)
+		keeping := h.PutCheckpoint(s.ctx, f.id, makeCheckpoint(1, "b"))
+		for _, err := range []error{loading, raising, reading, committing, looking, keeping} {
 			if !errors.Is(err, wasmclient.ErrReplicaLost) {
 				s.Fatalf("a call to a store whose data are gone: %v, want ErrReplicaLost", err)
 			}
@@ -38,6 +42,7 @@ func testLost(s *suite) {
 	if len(after.Spaces) != 0 || after.Meta.Epoch != 0 || after.Meta.Identity != before.Identity || after.Meta.Session == before.Session {
 		s.Fatalf("after what was deleted comes %+v", after)
 	}
+	h.wantCheckpoint(f.id, nil)
 	h.change(f.append(f.row(10)))
 	lost(other)
 	renew(other)

@@ -55,6 +55,15 @@ func testRandom(s *suite) {
 			s.compareChanges(h, model, random.Uint64N(uint64(step)+1), step)
 		}
 		if f := g.feed(); random.IntN(4) == 0 {
+			c := g.checkpoint(f)
+			if err := h.PutCheckpoint(s.ctx, f.id, c); err != nil {
+				s.Fatalf("step %d: put a checkpoint: %v", step, err)
+			}
+			if err := model.PutCheckpoint(s.ctx, f.id, c); err != nil {
+				s.Fatal(err)
+			}
+		}
+		if f := g.feed(); random.IntN(4) == 0 {
 			from, limit := random.Uint64N(f.position.Seq+2), 1+random.IntN(50)
 			if a, b := h.read(f.id, from, limit, 1<<30), try(model.Read(s.ctx, f.id, from, limit, 1<<30)).or(s, "read"); recordsDigest(a) != recordsDigest(b) {
 				s.Fatalf("step %d: reading %d after %d gives %d records, want %d", step, limit, from, len(a), len(b))
@@ -205,6 +214,15 @@ func (g *generator) records(f *feed, part *replica.SpaceCommit) {
 		part.Expect = &space.Position{Seq: run.Expect.Seq, Chain: digest.Of(nil)} // another branch: stale
 		f.position, f.records = position, f.records[:records]
 	}
+}
+
+// checkpoint makes a checkpoint of a few pages, which others have too, mostly of a position that the space has.
+func (g *generator) checkpoint(f *feed) *replica.Checkpoint {
+	var pages []string
+	for range g.IntN(6) {
+		pages = append(pages, string(rune('a'+g.IntN(12))))
+	}
+	return makeCheckpoint(g.Uint64N(f.position.Seq+2), pages...)
 }
 
 // done takes note of what was committed; what came back stale never happened.

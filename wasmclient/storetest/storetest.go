@@ -43,6 +43,9 @@ type Storage struct {
 	MakeNewer func()
 	// DamageModule changes some of the bytes that are kept of a module. Nil skips that.
 	DamageModule func(digest.Digest)
+	// DamagePage changes some of the bytes that are kept of a page or a root of a checkpoint, or loses them. Nil skips
+	// that.
+	DamagePage func(d digest.Digest, lose bool)
 	// Delete destroys everything, as a browser does when its user clears a site's data. Nil skips those tests.
 	Delete func()
 }
@@ -97,6 +100,13 @@ func Run(t *testing.T, factory Factory) {
 		{"CutStale", testCutStale},
 		{"Modules", testModules},
 		{"ModulesFull", testModulesFull},
+		{"Checkpoints", testCheckpoints},
+		{"CheckpointsShare", testCheckpointsShare},
+		{"CheckpointsCut", testCheckpointsCut},
+		{"CheckpointsDamaged", testCheckpointsDamaged},
+		{"CheckpointsLarge", testCheckpointsLarge},
+		{"CheckpointsFull", testCheckpointsFull},
+		{"CheckpointsAbort", testCheckpointsAbort},
 		{"Abort", testAbort},
 		{"Full", testFull},
 		{"Newer", testNewer},

@@ -211,6 +211,27 @@ func decodeSegment(b []byte) (chainBefore digest.Digest, records []byte, err err
 	return chainBefore, r.rest, nil
 }
 
+// appendCheckpoint appends the row of a checkpoint, which names its root and then its pages.
+func appendCheckpoint(b []byte, names []digest.Digest) []byte {
+	b = append(b, format)
+	for i := range names {
+		b = append(b, names[i][:]...)
+	}
+	return b
+}
+
+// decodeCheckpoint returns what a row names, root first: nothing if it is damaged.
+func decodeCheckpoint(b []byte) []digest.Digest {
+	if len(b)%digest.Size != 1 || b[0] != format {
+		return nil
+	}
+	names := make([]digest.Digest, len(b)/digest.Size)
+	for i := range names {
+		copy(names[i][:], b[1+i*digest.Size:])
+	}
+	return names
+}
+
 func appendField(b, field []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(field)))
 	return append(b, field...)

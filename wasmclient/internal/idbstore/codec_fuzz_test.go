@@ -3,6 +3,7 @@
 package idbstore
 
 import (
+	"bytes"
 	"reflect"
 	"testing"
 
@@ -21,6 +22,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(appendNumber(1 << 60))
 	f.Add(appendText([]byte("text")))
 	f.Add(appendSegment(nil, digest.Of(nil), []byte{1}))
+	f.Add(appendCheckpoint(nil, []digest.Digest{{1}, {2}}))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for n := range len(b) + 1 {
@@ -30,6 +32,10 @@ func FuzzDecode(f *testing.F) {
 			decodeNumber(b[:n:n])
 			decodeText(b[:n:n])
 			decodeSegment(b[:n])
+			decodeCheckpoint(b[:n:n])
+		}
+		if names := decodeCheckpoint(b); len(names) > 0 && !bytes.Equal(appendCheckpoint(nil, names), b) {
+			t.Fatalf("the checkpoint %x is read as %v", b, names)
 		}
 		if row, err := decodeSpaceRow(b); err == nil {
 			again, err := decodeSpaceRow(appendSpaceRow(nil, &row))

@@ -27,20 +27,20 @@ func (s *Store) Commit(ctx context.Context, c *replica.Commit) (*replica.CommitR
 	for i := range c.Spaces {
 		n += len(c.Spaces[i].Records)
 	}
-	if err := s.leaveRoom(n); err != nil {
-		return nil, err
-	}
 	apart, merges := false, false
 	commit := func(conn *connection) (err error) {
 		result, merges, err = s.commit(conn, c, apart)
 		return err
 	}
-	err := s.run(ctx, commit)
-	if merges && (errors.Is(err, wasmclient.ErrFull) || errors.Is(err, errCorrupt)) {
-		// Merging needs room for a time, and what it reads may be damaged; without it the records may find their place.
-		apart = true
-		err = s.run(ctx, commit)
-	}
+	err := s.withRoom(ctx, n, func() error {
+		err := s.run(ctx, commit)
+		if merges && (errors.Is(err, wasmclient.ErrFull) || errors.Is(err, errCorrupt)) {
+			// Merging needs room for a time, and what it reads may be damaged; without it the records may find their place.
+			apart = true
+			err = s.run(ctx, commit)
+		}
+		return err
+	})
 	s.dropMoved(c) // also of a failure, after which the outcome may be unknown
 	if err != nil {
 		return nil, err
@@ -117,6 +117,9 @@ func touched(c *replica.Commit) []string {
 		}
 		if len(sc.Records) > 0 || sc.Cut {
 			add(storeSegments)
+		}
+		if sc.Cut {
+			add(storeCheckpoints)
 		}
 	}
 	return stores

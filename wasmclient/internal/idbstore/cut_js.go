@@ -7,11 +7,12 @@ import (
 	"skerry/wasmclient/internal/jsbind"
 )
 
-// writeCut deletes the segments behind the cut, and of one that it goes through the records behind it. Those are not
+// writeCut deletes the checkpoint of what is behind the cut and the segments there, and of one that it goes through the records behind it. Those are not
 // looked at: they may be what is damaged.
 func (p *part) writeCut(t *transaction) error {
 	last := p.Position.Seq
 	end := []any{p.key, float64(last) + 1}
+	t.delete(storeCheckpoints, between(end, []any{p.key, []any{}}, false, true))
 	at := p.torn.result()
 	if at.IsNull() || extent(at.Get("key")).last <= last {
 		t.delete(storeSegments, between(end, []any{p.key, []any{}}, false, true))

@@ -18,7 +18,7 @@
 //	rejected    [SpaceID, id] -> row, code, reason, by
 //	lost        the same
 //	segments    [SpaceID, first, last] -> chain before the first record, records in wire encoding
-//	checkpoints [SpaceID, seq] -> digest, pages
+//	checkpoints [SpaceID, seq] -> digests of the root and the pages; digest -> format, bytes of a root or a page
 //	modules     digest -> format, bytes
 //
 // A SpaceID in an array is bytes, or its hexadecimal text where there is one store more, the empty text_keys: so it is
@@ -40,7 +40,7 @@
 //
 // A database that is deleted under its tabs is noticed when it is opened again, by the session in meta; each call fails
 // with wasmclient.ErrReplicaLost then, until [Store.Renew]. A store that stands in the way of nobody's wish to delete the
-// database closes on versionchange. Where there is no room, a merge is left out before a commit fails, and records are
+// database closes on versionchange. Where there is no room, a merge is left out and then all checkpoints are deleted before a commit fails, and records are
 // refused a little before what only this device has. [Unavailable] tells the browsers that give a page no database. A call
 // that waits three seconds is told of by OnBlocked; it goes on waiting, and nothing of it is durable until it is done.
 //

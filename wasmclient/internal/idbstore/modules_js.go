@@ -33,34 +33,27 @@ func (s *Store) PutModule(ctx context.Context, d digest.Digest, module []byte) e
 	if digest.Of(module) != d {
 		return fmt.Errorf("keep module %v: the bytes have another digest: %w", d, wasmclient.ErrDamaged)
 	}
-	if err := s.leaveRoom(len(module)); err != nil {
-		return err
-	}
 	value := append(append(make([]byte, 0, 1+len(module)), format), module...)
-	return s.run(ctx, func(conn *connection) error {
-		t, err := conn.begin(idb.TransactionReadWrite, idb.DurabilityStrict, storeMeta, storeModules)
-		if err != nil {
+	put := func(t *transaction) error {
+		if err := t.turnToWrite(); err != nil {
 			return err
 		}
-		if err := s.putModule(t, d, value); err != nil {
-			t.abort()
-			return err
+		t.put(storeModules, jsbind.FromBytes(d[:]), value)
+		if s.beforeCommit != nil {
+			return s.beforeCommit(t)
 		}
-		return t.commit()
+		return nil
+	}
+	return s.withRoom(ctx, len(module), func() error {
+		return s.transact(ctx, idb.TransactionReadWrite, idb.DurabilityStrict, put, storeMeta, storeModules)
 	})
 }
 
-func (s *Store) putModule(t *transaction, d digest.Digest, value []byte) error {
+// turnToWrite is turn, and fails where the store is one that this version must not write.
+func (t *transaction) turnToWrite() error {
 	least := t.getAll(storeMeta, between(metaMinReader, metaMinWriter, false, false), 0)
 	if err := t.turn(); err != nil {
 		return err
 	}
-	if err := writable(least); err != nil {
-		return err
-	}
-	t.put(storeModules, jsbind.FromBytes(d[:]), value)
-	if s.beforeCommit != nil {
-		return s.beforeCommit(t)
-	}
-	return nil
+	return writable(least)
 }

@@ -18,8 +18,13 @@ const rowsPerTurn = 512
 
 // view runs f in a read-only transaction.
 func (s *Store) view(ctx context.Context, f func(*transaction) error, stores ...string) error {
+	return s.transact(ctx, idb.TransactionReadOnly, idb.DurabilityDefault, f, stores...)
+}
+
+// transact runs f in a transaction.
+func (s *Store) transact(ctx context.Context, mode idb.TransactionMode, durability idb.TransactionDurability, f func(*transaction) error, stores ...string) error {
 	return s.run(ctx, func(conn *connection) error {
-		t, err := conn.begin(idb.TransactionReadOnly, idb.DurabilityDefault, stores...)
+		t, err := conn.begin(mode, durability, stores...)
 		if err != nil {
 			return err
 		}

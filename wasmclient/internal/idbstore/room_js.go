@@ -49,6 +49,23 @@ func (s *Store) leaveRoom(n int) error {
 	return nil
 }
 
+// withRoom runs write, which writes n bytes of records or of a module and whatever else, and once more without any
+// checkpoints where there is no room: the log can make those again.
+func (s *Store) withRoom(ctx context.Context, n int, write func() error) error {
+	err := s.leaveRoom(n)
+	if err == nil {
+		err = write()
+	}
+	if !errors.Is(err, wasmclient.ErrFull) || !s.dropCheckpoints(ctx, nil) {
+		return err
+	}
+	s.askForRoom()
+	if err = s.leaveRoom(n); err == nil {
+		err = write()
+	}
+	return err
+}
+
 // askForRoom asks the browser how much room is left.
 func (s *Store) askForRoom() {
 	left, kept, err := estimate()

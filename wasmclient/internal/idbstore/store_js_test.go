@@ -134,7 +134,8 @@ func testStore(t *testing.T, fresh func(testing.TB) string) {
 			MakeNewer: func() { makeNewer(t, openTest(t, name), metaMinWriter) },
 			Delete:    func() { deleteDatabase(t, name) },
 
-			DamageModule: func(d digest.Digest) { damageModule(t, openTest(t, name), d) },
+			DamageModule: func(d digest.Digest) { damage(t, openTest(t, name), storeModules, d, false) },
+			DamagePage:   func(d digest.Digest, lose bool) { damage(t, openTest(t, name), storeCheckpoints, d, lose) },
 		}
 	})
 }
@@ -154,21 +155,24 @@ func makeNewer(t *testing.T, s *Store, name string) {
 	}
 }
 
-func damageModule(t *testing.T, s *Store, d digest.Digest) {
+// damage changes a bit of what is under a digest, or deletes it.
+func damage(t *testing.T, s *Store, store string, d digest.Digest, lose bool) {
 	t.Helper()
 	err := s.run(context.Background(), func(conn *connection) error {
-		tx, err := conn.begin(idb.TransactionReadWrite, idb.DurabilityStrict, storeModules)
+		tx, err := conn.begin(idb.TransactionReadWrite, idb.DurabilityStrict, store)
 		if err != nil {
 			return err
 		}
 		key := jsbind.FromBytes(d[:])
-		value := tx.get(storeModules, key)
+		value := tx.get(store, key)
 		if err := tx.turn(); err != nil {
 			return err
 		}
 		b := value.bytes()
 		b[len(b)/2] ^= 1
-		tx.put(storeModules, key, b)
+		if tx.put(store, key, b); lose {
+			tx.delete(store, key)
+		}
 		return tx.commit()
 	})
 	if err != nil {
@@ -207,7 +211,8 @@ func TestDurability(t *testing.T) {
 	if err := s.PutModule(t.Context(), digest.Of([]byte("module")), []byte("module")); err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"strict readwrite", "relaxed readwrite", "strict readwrite"}; !slices.Equal(asked, want) {
+	mustPut(t, s, &replica.Checkpoint{Root: []byte("root")})
+	if want := []string{"strict readwrite", "relaxed readwrite", "strict readwrite", "relaxed readwrite"}; !slices.Equal(asked, want) {
 		t.Fatalf("asked for %q, want %q", asked, want)
 	}
 	if _, err := s.RaiseEpoch(t.Context()); err != nil {

@@ -1,0 +1,76 @@
+package replica
+
+import (
+	"bytes"
+	"maps"
+
+	"skerry/shared/digest"
+	"skerry/shared/space"
+)
+
+// modelCheckpoint is what is kept of a checkpoint. It is never changed but replaced, so that clones share it.
+type modelCheckpoint struct {
+	seq   uint64
+	root  digest.Digest
+	bytes map[digest.Digest][]byte // of the root and of the pages
+}
+
+// Checkpoint reads the checkpoint of a space, nil where there is none or some of it is not what it was.
+func (m *Model) Checkpoint(id space.ID) *Checkpoint {
+	s := m.spaces[id]
+	if s == nil || s.checkpoint == nil {
+		return nil
+	}
+	kept := s.checkpoint
+	c := &Checkpoint{Seq: kept.seq, Pages: maps.Clone(kept.bytes)}
+	for d, b := range kept.bytes {
+		if digest.Of(b) != d {
+			return nil
+		}
+	}
+	c.Root = kept.bytes[kept.root]
+	delete(c.Pages, kept.root)
+	return c
+}
+
+// PutCheckpoint keeps a checkpoint of a space in place of the one that was kept, unless it is too large or of records
+// that are not here.
+func (m *Model) PutCheckpoint(id space.ID, c *Checkpoint) {
+	s := m.spaces[id]
+	if s == nil || c.Seq > s.info.Position.Seq || c.Size() > MaxCheckpoint {
+		return
+	}
+	kept := &modelCheckpoint{seq: c.Seq, root: digest.Of(c.Root), bytes: make(map[digest.Digest][]byte, len(c.Pages)+1)}
+	for d, page := range c.Pages {
+		kept.bytes[d] = bytes.Clone(page)
+	}
+	kept.bytes[kept.root] = bytes.Clone(c.Root)
+	s.checkpoint = kept
+}
+
+// DropCheckpoints deletes the checkpoints of all spaces, and reports whether there was one.
+func (m *Model) DropCheckpoints() (dropped bool) {
+	for _, s := range m.spaces {
+		dropped = dropped || s.checkpoint != nil
+		s.checkpoint = nil
+	}
+	return dropped
+}
+
+// DamagePage changes a bit of what is kept of a page or a root, as a disk does; or loses it.
+func (m *Model) DamagePage(d digest.Digest, lose bool) {
+	for _, s := range m.spaces {
+		if s.checkpoint == nil || len(s.checkpoint.bytes[d]) == 0 {
+			continue
+		}
+		kept := *s.checkpoint
+		kept.bytes = maps.Clone(kept.bytes)
+		b := bytes.Clone(kept.bytes[d])
+		b[len(b)/2] ^= 1
+		if lose {
+			b = nil
+		}
+		kept.bytes[d] = b
+		s.checkpoint = &kept
+	}
+}

@@ -1,0 +1,196 @@
+package idbstore
+
+import (
+	"context"
+	"syscall/js"
+
+	"github.com/hack-pad/go-indexeddb/idb"
+
+	"skerry/shared/digest"
+	"skerry/shared/replica"
+	"skerry/shared/space"
+	"skerry/wasmclient/internal/jsbind"
+)
+
+// Roots and pages of checkpoints are under their digests, whichever spaces they are of, and one row of each space names
+// those of its checkpoint. A page that no row names is rubbish: it was written by a tab that stopped before it wrote
+// its row, or its row went with a cut.
+
+const (
+	pagesAtOnce = 1 << 20 // bytes of pages that one transaction writes, but for a larger page alone
+	putRounds   = 64      // transactions, more than any checkpoint needs unless other tabs delete its pages meanwhile
+	sweepAtOnce = 512     // pages that are looked at on each side of the new root, which is anywhere among them
+)
+
+// Checkpoint implements wasmclient.Store. What it finds damaged it deletes, so that it is written again.
+func (s *Store) Checkpoint(ctx context.Context, id space.ID) (*replica.Checkpoint, error) {
+	var seq uint64
+	var names []digest.Digest
+	var values []reply
+	err := s.view(ctx, func(t *transaction) error {
+		names, values = nil, nil
+		all := within(t.c.inKey(id))
+		keys, rows := t.getAllKeys(storeCheckpoints, all, 0), t.getAll(storeCheckpoints, all, 0)
+		if err := t.turn(); err != nil {
+			return err
+		}
+		newest := keys.result().Length() - 1
+		if newest < 0 {
+			return nil
+		}
+		seq = uint64(keys.result().Index(newest).Index(1).Float())
+		names = decodeCheckpoint(jsbind.ToBytes(rows.result().Index(newest)))
+		for _, d := range names {
+			values = append(values, t.get(storeCheckpoints, jsbind.FromBytes(d[:])))
+		}
+		return t.turn()
+	}, storeCheckpoints)
+	if err != nil || len(names) == 0 {
+		return nil, err
+	}
+	c := &replica.Checkpoint{Seq: seq, Pages: make(map[digest.Digest][]byte, len(names))}
+	var damaged []digest.Digest // or missing
+	for i, d := range names {
+		b := values[i].bytes()
+		if len(b) == 0 || b[0] != format || digest.Of(b[1:]) != d {
+			damaged = append(damaged, d)
+		} else if i == 0 {
+			c.Root = b[1:]
+		} else {
+			c.Pages[d] = b[1:]
+		}
+	}
+	if damaged != nil {
+		s.dropCheckpoints(ctx, damaged)
+		return nil, nil
+	}
+	return c, nil
+}
+
+// PutCheckpoint implements wasmclient.Store. What is too much for one transaction is written in several, the row in the
+// last one, which sees that all pages are there.
+func (s *Store) PutCheckpoint(ctx context.Context, id space.ID, c *replica.Checkpoint) error {
+	size := c.Size()
+	if size > replica.MaxCheckpoint {
+		return nil
+	}
+	if err := s.leaveRoom(size); err != nil {
+		return err
+	}
+	names := make([]digest.Digest, 1, len(c.Pages)+1)
+	names[0] = digest.Of(c.Root)
+	for d := range c.Pages {
+		if d != names[0] {
+			names = append(names, d)
+		}
+	}
+	done := false
+	var err error
+	for round := 0; round < putRounds && !done && err == nil; round++ {
+		err = s.transact(ctx, idb.TransactionReadWrite, idb.DurabilityRelaxed, func(t *transaction) (err error) {
+			if done, err = t.putCheckpoint(id, c, names); err == nil && s.beforeCommit != nil {
+				err = s.beforeCommit(t)
+			}
+			return err
+		}, storeMeta, storeSpaces, storeCheckpoints)
+	}
+	return err
+}
+
+// putCheckpoint writes pages that are not there, and the row when all are. It reports whether nothing is left to do.
+func (t *transaction) putCheckpoint(id space.ID, c *replica.Checkpoint, names []digest.Digest) (done bool, err error) {
+	key := t.c.inKey(id)
+	row := t.get(storeSpaces, jsbind.FromBytes(id[:]))
+	there := make([]reply, len(names))
+	for i, d := range names {
+		there[i] = reply{t.raw(false, storeCheckpoints, "getKey", jsbind.FromBytes(d[:]))}
+	}
+	own := t.getAll(storeCheckpoints, within(key), 0)
+	rows := [2]rawRequest{ // of other spaces: below and above
+		t.getAll(storeCheckpoints, between([]any{}, []any{key}, false, true), 0),
+		t.getAll(storeCheckpoints, between([]any{key, []any{}}, []any{[]any{}}, false, true), 0),
+	}
+	root := jsbind.FromBytes(names[0][:])
+	pages := [2]rawRequest{
+		t.getAllKeys(storeCheckpoints, between(jsbind.FromBytes(nil), root, false, true), sweepAtOnce),
+		t.getAllKeys(storeCheckpoints, between(root, []any{}, true, true), sweepAtOnce),
+	}
+	if err := t.turnToWrite(); err != nil {
+		return false, err
+	}
+	b := row.bytes()
+	if b == nil {
+		return true, nil
+	}
+	if known, err := decodeSpaceRow(b); err != nil || c.Seq > known.info.Position.Seq {
+		return true, err // another tab cut it
+	}
+	written := 0
+	for i, d := range names {
+		if !there[i].value().IsUndefined() {
+			continue
+		}
+		page := c.Pages[d]
+		if i == 0 {
+			page = c.Root
+		}
+		if written > 0 && written+len(page) > pagesAtOnce {
+			return false, nil
+		}
+		written += len(page)
+		t.put(storeCheckpoints, jsbind.FromBytes(d[:]), append([]byte{format}, page...))
+	}
+	t.delete(storeCheckpoints, within(key))
+	t.put(storeCheckpoints, js.ValueOf([]any{key, float64(c.Seq)}), appendCheckpoint(nil, names))
+
+	named := map[digest.Digest]bool{}
+	name := func(names []digest.Digest) {
+		for _, d := range names {
+			named[d] = true
+		}
+	}
+	name(names)
+	for _, r := range rows {
+		for i := range r.result().Length() {
+			name(decodeCheckpoint(jsbind.ToBytes(r.result().Index(i))))
+		}
+	}
+	drop := func(d digest.Digest) {
+		if !named[d] {
+			t.delete(storeCheckpoints, jsbind.FromBytes(d[:]))
+		}
+	}
+	for i := range own.result().Length() {
+		for _, d := range decodeCheckpoint(jsbind.ToBytes(own.result().Index(i))) {
+			drop(d)
+		}
+	}
+	for _, p := range pages {
+		for i := range p.result().Length() {
+			drop(idOf(p.result().Index(i)))
+		}
+	}
+	return true, nil
+}
+
+// dropCheckpoints deletes roots and pages, or with nil everything of all checkpoints, and reports whether there was any.
+func (s *Store) dropCheckpoints(ctx context.Context, names []digest.Digest) (dropped bool) {
+	err := s.transact(ctx, idb.TransactionReadWrite, idb.DurabilityRelaxed, func(t *transaction) error {
+		count := t.raw(false, storeCheckpoints, "count")
+		if err := t.turnToWrite(); err != nil {
+			return err
+		}
+		dropped = count.result().Int() > 0
+		for _, d := range names {
+			t.delete(storeCheckpoints, jsbind.FromBytes(d[:]))
+		}
+		if names == nil && dropped {
+			t.on(storeCheckpoints, func(o *idb.ObjectStore) error {
+				_, err := o.Clear()
+				return err
+			})
+		}
+		return nil
+	}, storeMeta, storeCheckpoints)
+	return err == nil && dropped
+}
