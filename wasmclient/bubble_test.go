@@ -36,12 +36,19 @@ type world struct {
 
 // inBubble runs a test in a world whose time passes only when everything rests.
 func inBubble(t *testing.T, test func(*world)) {
+	inBubbleWith(t, func(*syncserver.Config) {}, test)
+}
+
+// inBubbleWith is inBubble with a server of another configuration.
+func inBubbleWith(t *testing.T, change func(*syncserver.Config), test func(*world)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{T: t, sockets: make(chan net.Conn), site: &site{t: t, log: memlog.New()}}
 		many := syncserver.Rate{Burst: 1 << 20, PerHour: 1 << 20}
-		server, err := syncserver.New(syncserver.Config{
+		config := syncserver.Config{
 			Log: w.site.log, InsecureIdentities: true, Creation: syncserver.CreationLimits{Identity: many, Address: many, Server: many},
-		})
+		}
+		change(&config)
+		server, err := syncserver.New(config)
 		if err != nil {
 			t.Fatal(err)
 		}

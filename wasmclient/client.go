@@ -39,6 +39,8 @@ type Config struct {
 	// Channel carries messages between tabs that share a store. Without one they look into the store every few
 	// seconds, and no tab takes the lead from one that is silent.
 	Channel Channel
+	// Engine runs the modules of spaces. nil means that there are no tables, and nothing is judged before it is sent.
+	Engine Engine
 	// Storage is what Status.Storage says while nothing is wrong; empty means "ok".
 	Storage string
 	// Log, if not nil, receives a line of text for what a developer may want to see. It must not block.
@@ -108,6 +110,9 @@ type Client struct {
 	closing   bool
 	drained   []chan<- error   // told once nothing waits to become durable
 	opened    map[space.ID]int // how many handles of a space are open
+	views     map[space.ID]*view
+
+	modules modules
 }
 
 // Change tells what a listener may want to look at again.
@@ -157,7 +162,7 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 		}, loaded),
 		ids:     space.NewIDSource(config.Rand),
 		waiting: make(map[uint64]func(error)), receipts: make(map[space.ID]map[space.ULID][]*Receipt),
-		listeners: make(map[int]func(Change)), opened: make(map[space.ID]int),
+		listeners: make(map[int]func(Change)), opened: make(map[space.ID]int), views: make(map[space.ID]*view),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.timer, c.beat, c.polls, c.reports = stopped(), stopped(), stopped(), stopped()

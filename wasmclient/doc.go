@@ -37,6 +37,21 @@
 // [Client.Suspend] and [Client.Resume] go with a page that its browser stops and lets go on: nothing is held open
 // meanwhile, neither lock nor socket nor database, and what is appended is stored when it goes on.
 //
+// # Tables
+//
+// With a [Config.Engine] a client runs the modules of spaces. [Space.Query] reads a table that a space's module makes of
+// the log, and [Space.Live] goes on reading it. Over what is committed lies the overlay, which is what the module makes of
+// the transactions that wait, in outbox order: it is taken off when records come, and laid again on top of them, at most
+// twenty times a second. A row that it wrote is pending.
+//
+// A transaction is previewed when it is appended: the module judges it on tables and overlay. What it allows is in the
+// overlay before it is stored; what it refuses goes to the rejected transactions, by "preview", and [Space.Retry] sends it
+// all the same. Where the tables are not there, or not caught up, or the machine failed, nobody can tell, and it is sent.
+// What the machine fails at is never a verdict.
+//
+// A view (view.go) holds the tables of one space, has a goroutine, and ends a minute after it was used last. It reads the
+// store as every reader does, and trusts nothing but it.
+//
 // # Damage
 //
 // A stored record that cannot be read makes reading it fail with [ErrDamaged], and [SpaceInfo] and [Status] say so to all

@@ -44,11 +44,11 @@ func TestFollowers(t *testing.T) {
 			}
 		}
 	}
-	if err := s.AppendFollowed(t.Context(), event(1, "good"), follower("good")); err != nil {
+	if err := s.AppendFollowed(t.Context(), event(1, "good"), follower("good"), false); err != nil {
 		t.Fatal(err)
 	}
 	expect(fmt.Sprintf("good durable %v", ok), fmt.Sprintf("good synced 1 %v", ok))
-	if err := s.AppendFollowed(t.Context(), event(2, strings.Repeat("x", 200)), follower("big")); err != nil {
+	if err := s.AppendFollowed(t.Context(), event(2, strings.Repeat("x", 200)), follower("big"), false); err != nil {
 		t.Fatal(err)
 	}
 	expect(fmt.Sprintf("big durable %v", ok), fmt.Sprintf("big synced 0 %v", wire.CodeTooLarge))
@@ -60,11 +60,11 @@ func TestFollowers(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(fmt.Sprintf("nobody's durable %v", wire.CodeDiscarded))
-	if err := s.AppendFollowed(t.Context(), nil, follower("empty")); wire.CodeOf(err) != wire.CodeBadTransaction {
+	if err := s.AppendFollowed(t.Context(), nil, follower("empty"), false); wire.CodeOf(err) != wire.CodeBadTransaction {
 		t.Fatalf("an empty transaction: %v", err)
 	}
 	server.down()
-	if err := s.AppendFollowed(t.Context(), event(3, "waits"), follower("waits")); err != nil {
+	if err := s.AppendFollowed(t.Context(), event(3, "waits"), follower("waits"), false); err != nil {
 		t.Fatal(err)
 	}
 	expect(fmt.Sprintf("waits durable %v", ok))

@@ -210,6 +210,9 @@ func (c *Client) notice(notices []replica.Notice) {
 				f(Change{Space: n.Space, Refusal: &Refusal{ID: n.ID, Code: n.Code, Reason: n.Reason}})
 			}
 		case replica.SpaceChanged:
+			if v := c.views[n.Space]; v != nil {
+				v.signal()
+			}
 			for _, f := range c.listeners {
 				f(Change{Space: n.Space})
 			}

@@ -65,6 +65,9 @@ func (c *Client) renewed(loaded *replica.Loaded) {
 	c.renewal, c.obstacle = nil, nil
 	c.letGo() // whoever leads the new replica raises its epoch first
 	c.step(replica.Lost{Loaded: loaded})
+	for _, v := range c.views {
+		v.signal()
+	}
 	c.log(c.core.Status().Lost)
 	if !c.suspended {
 		c.contend(0, false)

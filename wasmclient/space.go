@@ -85,24 +85,48 @@ func (c *Client) info(id space.ID) SpaceInfo {
 // ids that the caller made are kept, and appending the same transaction again is harmless. It returns as soon as the
 // transaction is on its way to the store; the receipt tells the rest. The order of calls is the order of the log. The
 // caller changes neither the events nor their payloads afterwards.
+//
+// Where the space's tables are here, its module is asked first: what it refuses is stored among the rejected transactions at
+// once, and what it allows is in the tables before anything is stored. Events that come with ids may have been appended
+// before, and are not asked about.
 func (s *Space) AppendEvents(ctx context.Context, events []space.Event) (*Receipt, error) {
 	receipt := newReceipt(Follower{})
-	if err := s.append(ctx, events, receipt); err != nil {
+	again := slices.ContainsFunc(events, func(e space.Event) bool { return e.ID != (space.ULID{}) })
+	if err := s.append(ctx, events, receipt, again); err != nil {
 		return nil, err
 	}
 	return receipt, nil
 }
 
-// AppendFollowed is [Space.AppendEvents] with a follower in place of a receipt. When it fails the follower is told nothing.
-func (s *Space) AppendFollowed(ctx context.Context, events []space.Event, follower Follower) error {
-	return s.append(ctx, events, newReceipt(follower))
+// AppendFollowed is [Space.AppendEvents] with a follower in place of a receipt, and the caller says whether the events may
+// have been appended before. When it fails the follower is told nothing.
+func (s *Space) AppendFollowed(ctx context.Context, events []space.Event, follower Follower, again bool) error {
+	return s.append(ctx, events, newReceipt(follower), again)
 }
 
-func (s *Space) append(ctx context.Context, events []space.Event, receipt *Receipt) error {
+func (s *Space) append(ctx context.Context, events []space.Event, receipt *Receipt, again bool) error {
+	c := s.client
+	var transaction *space.Transaction
+	var at uint64
+	var info SpaceInfo
+	var judge *view
 	result := make(chan error, 1)
-	err := s.client.call(ctx, func() { result <- s.client.append(s.id, events, receipt) })
+	err := c.call(ctx, func() {
+		var err error
+		if transaction, at, err = c.prepare(events); err == nil {
+			if judge, info = c.judged(s.id), c.info(s.id); judge == nil {
+				c.append(s.id, transaction, at, receipt, nil, nil)
+			}
+		}
+		result <- err
+	})
 	if err == nil {
 		err = wait(ctx, result)
+	}
+	if err == nil && judge != nil {
+		// What is shown before it is handed over is handed over in any case: ctx ends no more than the waiting.
+		refusal := judge.preview(transaction, at, &info, again)
+		err = c.call(context.WithoutCancel(ctx), func() { c.append(s.id, transaction, at, receipt, judge, refusal) })
 	}
 	if err != nil {
 		return fmt.Errorf("append: %w", err)
@@ -146,10 +170,10 @@ func (c *Client) follow(id space.ID, receipt *Receipt) {
 	c.receipts[id][receipt.id] = append(c.receipts[id][receipt.id], receipt)
 }
 
-// append gives a transaction to the core.
-func (c *Client) append(id space.ID, events []space.Event, receipt *Receipt) error {
+// prepare makes a transaction of events, and says when that was.
+func (c *Client) prepare(events []space.Event) (*space.Transaction, uint64, error) {
 	if c.closing {
-		return errClosed
+		return nil, 0, errClosed
 	}
 	transaction := &space.Transaction{
 		Author: c.identity, API: wire.APIHigh, ClientVersion: c.config.ClientVersion, Events: events,
@@ -162,24 +186,29 @@ func (c *Client) append(id space.ID, events []space.Event, receipt *Receipt) err
 		if events[i].ID == (space.ULID{}) {
 			minted, err := c.ids.New(now)
 			if err != nil {
-				return err
+				return nil, 0, err
 			}
 			transaction.Events[i].ID = minted
 		}
 	}
-	if err := checkTransaction(transaction); err != nil {
-		return err
-	}
+	return transaction, now, checkTransaction(transaction)
+}
+
+// append gives a transaction to the core: to be sent, or, if the space's module refuses it here already, to be kept among
+// those that were refused.
+func (c *Client) append(id space.ID, transaction *space.Transaction, at uint64, receipt *Receipt, judge *view, refusal *replica.Refusal) {
 	receipt.id = transaction.ID()
 	c.follow(id, receipt)
 	ref := c.ref(func(err error) {
+		if judge != nil && refusal == nil {
+			judge.stored(receipt.id, err)
+		}
 		receipt.stored(err)
 		if err != nil {
 			c.forget(id, receipt)
 		}
 	})
-	c.step(replica.Append{Ref: ref, Space: id, Transaction: transaction, AppendedAt: now})
-	return nil
+	c.step(replica.Append{Ref: ref, Space: id, Transaction: transaction, AppendedAt: at, Refused: refusal})
 }
 
 // forget drops a receipt that will not be decided, if it is not already.

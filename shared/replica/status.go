@@ -188,6 +188,14 @@ func (r *Replica) CaughtUp() []space.ID {
 	return ids
 }
 
+// Genesis returns what a space was made from, or nil while that is not known.
+func (r *Replica) Genesis(id space.ID) *space.Genesis {
+	if s := r.spaces[id]; s != nil {
+		return s.info.Genesis
+	}
+	return nil
+}
+
 // Spaces returns the IDs of all spaces that the store knows, ascending.
 func (r *Replica) Spaces() []space.ID {
 	ids := make([]space.ID, 0, len(r.spaces))

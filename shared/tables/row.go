@@ -140,6 +140,15 @@ func (s *Schema) KeyOf(index int, values []byte) (key []byte, columns int, err e
 	return key, columns, err
 }
 
+// RowKey returns the key of a row in its table.
+func (s *Schema) RowKey(row []byte) ([]byte, error) {
+	keys, err := s.keys(row)
+	if err != nil {
+		return nil, err
+	}
+	return keys[0], nil
+}
+
 // Values returns a row's columns, each as a bool, int64, uint64, float64, string or []byte, or nil where it is absent.
 func (s *Schema) Values(row []byte) ([]any, error) {
 	var list [MaxColumns]value

@@ -30,6 +30,7 @@ type Set struct {
 	schemas []Schema
 	tables  []table
 	bytes   int
+	touched func(table, index int, key string)
 }
 
 // table is the rows by key, and for each index the keys of rows by its own.
@@ -68,7 +69,7 @@ func New(schemas []Schema) (*Set, error) {
 
 // Copy returns a set with the same rows, at once. Neither sees what is done to the other from then on.
 func (s *Set) Copy() *Set {
-	c := &Set{schemas: s.schemas, tables: make([]table, len(s.tables)), bytes: s.bytes}
+	c := &Set{schemas: s.schemas, tables: make([]table, len(s.tables)), bytes: s.bytes, touched: s.touched}
 	for i := range s.tables {
 		from, to := &s.tables[i], &c.tables[i]
 		to.rows = *from.rows.Copy()
@@ -120,6 +121,18 @@ func (s *Set) take(table int, from *table) (err error) {
 
 // Schemas returns what the tables are made of, which nobody may change.
 func (s *Set) Schemas() []Schema { return s.schemas }
+
+// Observe makes f be called with each place that is written to from now on, in s and in copies that are made of it: with
+// the key of a row (index 0) and with its key in each index, before and after the write. What comes of the write f cannot
+// tell. nil ends it.
+func (s *Set) Observe(f func(table, index int, key string)) { s.touched = f }
+
+// touch tells the observer of a row's keys.
+func (s *Set) touch(table int, keys [][]byte) {
+	for i := range keys {
+		s.touched(table, i, string(keys[i]))
+	}
+}
 
 // Bytes returns what counts towards [MaxBytes].
 func (s *Set) Bytes() int { return s.bytes }
@@ -249,6 +262,10 @@ func (c *Change) Put(table int, row []byte) error {
 	}
 	t.rows.Set(key, string(row))
 	c.wrote[table] = true
+	if s.touched != nil {
+		s.touch(table, oldKeys)
+		s.touch(table, keys)
+	}
 	return nil
 }
 
@@ -333,5 +350,8 @@ func (c *Change) Delete(table int, key []byte) (bool, error) {
 	}
 	t.rows.Delete(string(key))
 	c.wrote[table] = true
+	if s.touched != nil {
+		s.touch(table, keys)
+	}
 	return true, nil
 }

@@ -1,4 +1,4 @@
-import { checkDigest } from "./bytes.js";
+import { checkDigest, toHex } from "./bytes.js";
 import { encodeValue } from "./encode.js";
 import { SkerryError } from "./error.js";
 import { type OpenOptions, toConfig } from "./options.js";
@@ -164,6 +164,15 @@ export class Client {
     await this.#replica.release();
   }
 
+  /**
+   * Keeps a module on this device, durably, and returns its hash, by which spaces are made of it. It works offline; a
+   * server that lacks the module when a space of it comes gets it from here. It rejects with `bad_module` for bytes that
+   * can be no module, and says why; `too_large` beyond 4 MiB; `quota` where the device is full.
+   */
+  async putModule(bytes: Uint8Array): Promise<string> {
+    return toHex((await this.call("putModule", bytes))!);
+  }
+
   /** @internal */
   call(method: string, ...args: unknown[]): Promise<Uint8Array | undefined> {
     if (this.#closing) return Promise.reject(closedError());
@@ -199,6 +208,11 @@ export class Client {
   /** @internal */
   watch(id: string, f: () => void): () => void {
     return this.#keep(this.#replica.watch(id, f), () => callback(f));
+  }
+
+  /** @internal */
+  look(id: string, ended: () => void): () => void {
+    return this.#keep(this.#replica.watch(id, () => {}), ended);
   }
 
   /** Notes a receipt until it is decided, unless it is too late for it. */

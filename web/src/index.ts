@@ -23,6 +23,7 @@ export type { WorkerLike } from "./link.js";
 export type { OpenOptions } from "./options.js";
 export type { Receipt, Synced } from "./receipt.js";
 export type { PendingOptions, Space } from "./space.js";
+export type { LiveQuery, QueryOptions, Row, Table, Value } from "./tables.js";
 export type {
   Connection,
   EventRecord,

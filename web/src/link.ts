@@ -16,9 +16,10 @@ export interface WorkerLike {
   onmessageerror: ((event: MessageEvent) => void) | null;
 }
 
-/** A message that waits for answers. What is sent to the next worker may be changed. */
+/** A message that waits for answers. */
 export interface Request {
   message: readonly unknown[]; // method and arguments
+  again?: readonly unknown[]; // what the next worker is told instead: this one may have done it
   readonly answers: number;
   readonly answer: Answer;
   got: number; // answers of this worker
@@ -243,7 +244,7 @@ export class Link {
 
   #post(ref: number, request: Request): void {
     request.waits = false;
-    request.sent++;
+    if (request.sent++ > 0 && request.again) request.message = request.again;
     this.#worker!.postMessage([ref, ...request.message]);
   }
 

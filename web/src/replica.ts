@@ -305,7 +305,7 @@ export class Replica implements Host {
         } else {
           this.#undurable.delete(receipt);
           durable.resolve();
-          request.message = ["receipt", space, receipt.id]; // all that another worker need be told
+          request.again = ["receipt", space, receipt.id]; // all that another worker need be told
           this.#firstDurable();
         }
         this.#armed();
@@ -314,7 +314,9 @@ export class Replica implements Host {
       "append",
       space,
       transaction,
+      false,
     );
+    request.again = ["append", space, transaction, true];
   }
 
   /** Finds out what became of a transaction. */

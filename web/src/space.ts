@@ -3,6 +3,7 @@ import { encodeTransaction } from "./encode.js";
 import { SkerryError } from "./error.js";
 import { EventIterator, type EventsOptions } from "./events.js";
 import { Receipt } from "./receipt.js";
+import { Table } from "./tables.js";
 import { formatULID, parseULID } from "./ulid.js";
 import {
   decodeCheck,
@@ -116,6 +117,21 @@ export class Space {
         watch: (f) => client.watch(this.id, f),
       },
       options,
+    );
+  }
+
+  /**
+   * Returns a table of the space, which its module makes of the log and of what waits to be sent: the same rows on every
+   * device and on the server. A space of the module `open` has none.
+   */
+  table(name: string): Table {
+    const client = this.#client;
+    return new Table(
+      {
+        call: (method, ...args) => client.call(method, this.id, ...args),
+        look: (ended) => client.look(this.id, ended),
+      },
+      name,
     );
   }
 

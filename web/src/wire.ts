@@ -405,6 +405,26 @@ export function decodeRefused(bytes: Uint8Array): Verdict {
   return { space: toHex(space), id: formatULID(id), code: codeName(code), reason, position: undefined };
 }
 
+/** A column of a table: its name, its kind by number, and whether it may be absent. */
+export type Column = [name: string, kind: number, optional: boolean];
+
+/** What changed in the rows of a query. */
+export interface Delta {
+  /** How many deltas the worker told of it, this one included: the first is one from nothing. */
+  readonly told: number;
+  readonly error: SkerryError | undefined;
+  /** None while there are no tables. */
+  readonly columns: readonly Column[];
+  /** So many rows from a place among those before; or a row, its key, and whether it is pending. */
+  readonly pieces: readonly ([from: number, count: number] | [row: Uint8Array, key: Uint8Array, pending: boolean])[];
+}
+
+export function decodeDelta(bytes: Uint8Array): Delta {
+  type Packed = [number, Code | "", string, Column[], Delta["pieces"]];
+  const [told, code, reason, columns, pieces] = decode(bytes) as Packed;
+  return { told, error: code ? new SkerryError(code, reason) : undefined, columns, pieces };
+}
+
 export function decodeSeq(bytes: Uint8Array): number {
   return (decode(bytes) as [number])[0];
 }

@@ -100,8 +100,8 @@ test("another worker is told everything that waits, in its order, and nothing el
     ["lifecycle", "visible"],
     ["space", id],
     ["receipt", id, receipts[1]!.id],
-    ["append", id, bytes[2]],
-    ["append", id, bytes[3]],
+    ["append", id, bytes[2], true],
+    ["append", id, bytes[3], true],
     ["pending", id, 1000, false],
     ["read", id, 0, 512, 256 << 10], // the iteration looks whether something came meanwhile
   ]);
@@ -397,7 +397,7 @@ test("in memory nothing is durable, all of it reaches the server, and another wo
   crash(first);
   await restarted(t);
   assert.deepEqual(worker().sent.map((message) => message[1]), ["start", "open", "lifecycle", "create", "space", "append"]);
-  assert.deepEqual(worker().messages("append")[0]!.slice(2), first.messages("append")[0]!.slice(2));
+  assert.deepEqual(worker().messages("append")[0]!.slice(2), [...first.messages("append")[0]!.slice(2, -1), true]);
   for (const result of [null, null, encode([1])]) worker().answer(worker().ref("append"), result);
   assert.equal((await receipt.synced).seq, 1);
   assert.equal(warns(), false);

@@ -124,6 +124,9 @@ func (i *Instance) Applied() uint64 {
 	return i.committed.seq
 }
 
+// Next returns the number of the record that would come next, behind all that is proposed.
+func (i *Instance) Next() uint64 { return i.newest().seq + 1 }
+
 // first returns the tables before the first record, with the rows that the module makes.
 func (i *Instance) first(by *Loaded, params []byte) (*tables.Set, module.Verdict, error) {
 	if by.native() {

@@ -50,6 +50,36 @@ func appendRow(b []byte, fields []Field, payload []byte) ([]byte, error) {
 	return b, nil
 }
 
+// KeyValues returns the values of the first columns of an order of a table's rows, index 0 being that of its key, in the
+// form that [tables.Schema.KeyOf] takes. They are given as a msgpack array; no bytes are no values.
+func KeyValues(s *tables.Schema, index int, packed []byte) ([]byte, error) {
+	if len(packed) == 0 {
+		return nil, nil
+	}
+	columns := s.Key
+	if index > 0 {
+		columns = s.Indexes[index-1].Columns
+	}
+	r := msgpack.Reader{Rest: packed}
+	n := r.Array()
+	if r.Err != nil || n > len(columns) {
+		return nil, fmt.Errorf("it is not an array of at most %d values", len(columns))
+	}
+	var values []byte
+	for _, place := range columns[:n] {
+		c, rest, ok := &s.Columns[place], r.Rest, false
+		r.Skip(1)
+		field := Field{Name: c.Name, Kind: c.Kind, Optional: c.Optional}
+		if values, ok = appendField(values, &field, rest[:len(rest)-len(r.Rest)]); !ok || r.Err != nil {
+			return nil, fmt.Errorf("column %s is a %s", c.Name, c.Kind)
+		}
+	}
+	if len(r.Rest) > 0 {
+		return nil, fmt.Errorf("%d bytes are behind it", len(r.Rest))
+	}
+	return values, nil
+}
+
 // appendField appends one value. None, and nil, is one that is absent.
 func appendField(b []byte, f *Field, value []byte) ([]byte, bool) {
 	r := msgpack.Reader{Rest: value}

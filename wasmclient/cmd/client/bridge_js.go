@@ -32,6 +32,7 @@ type bridge struct {
 	client  *wasmclient.Client
 	store   wasmclient.Store
 
+	lives   lives
 	mu      sync.Mutex
 	queue   []js.Value
 	spaces  map[space.ID]*handle
@@ -148,6 +149,10 @@ func (b *bridge) handle(ref int, method string, message js.Value) {
 		go func() { b.reply2(ref)(b.create(name, options)) }()
 		return
 	}
+	if method == "putModule" { // bytes -> digest
+		go b.putModule(ref, bytesOf(message.Index(2)))
+		return
+	}
 	if method == "export" { // id or "" -> Blob
 		go b.export(ref, message.Index(2).String())
 		return
@@ -166,6 +171,11 @@ func (b *bridge) handle(ref int, method string, message js.Value) {
 		b.reply(ref, nil, appendInfo(nil, &info))
 		return
 	}
+	if method == "endLive" { // id, number
+		b.endLive(message.Index(3).Int())
+		b.reply(ref, nil, nil)
+		return
+	}
 	if method == "leave" { // id: the page looks at it no more
 		b.leave(id)
 		b.reply(ref, nil, nil)
@@ -173,11 +183,15 @@ func (b *bridge) handle(ref int, method string, message js.Value) {
 	}
 	s := b.space(id)
 	switch method {
+	case "query": // id, query -> delta
+		go b.query(ref, s, queryOf(message, 3))
+	case "live": // id, number, query -> delta, when there is one, or nothing once it is ended
+		go b.nextDelta(ref, s, message.Index(3).Int(), queryOf(message, 4))
 	case "pin": // id, pinned
 		pinned := message.Index(3).Bool()
 		go func() { b.reply(ref, s.Pin(b.ctx, pinned), nil) }()
-	case "append": // id, transaction -> (applied), then (durable), then [seq] (synced)
-		b.append(ref, s, bytesOf(message.Index(3)))
+	case "append": // id, transaction, whether it may have been appended before -> (applied), then (durable), then [seq] (synced)
+		b.append(ref, s, bytesOf(message.Index(3)), message.Index(4).Bool())
 	case "receipt": // id, transaction's id -> the same
 		named, ok := b.transactionID(ref, message)
 		if !ok {
@@ -389,14 +403,14 @@ func (b *bridge) create(name string, options wasmclient.SpaceOptions) ([]byte, e
 
 // append hands a transaction over in the order of the page's calls, then tells its three moments, each with the same
 // ref. The first failure is the last answer.
-func (b *bridge) append(ref int, s *wasmclient.Space, packed []byte) {
+func (b *bridge) append(ref int, s *wasmclient.Space, packed []byte, again bool) {
 	t, err := wire.DecodeTransaction(packed)
 	if err != nil {
 		b.reply(ref, wire.Errorf(wire.CodeBadArgument, "the transaction is malformed"), nil)
 		return
 	}
 	follower, taken := b.follower(ref)
-	taken(s.AppendFollowed(b.ctx, t.Events, follower))
+	taken(s.AppendFollowed(b.ctx, t.Events, follower, again))
 }
 
 // follower tells when a transaction is durable, and then what became of it. taken, which is called with the outcome of

@@ -34,6 +34,7 @@ func openClient(ctx context.Context, b *bridge, config js.Value) (*wasmclient.Cl
 		Dialer:        dialer{},
 		Rand:          jsbind.Random,
 		ClientVersion: config.Get("clientVersion").String(),
+		Engine:        engine{},
 	}
 	database, err := idbstore.Open(ctx, idbstore.Config{Name: name, Identity: identity, OnBlocked: b.setBlocked, OnDisconnected: b.disconnected})
 	switch {

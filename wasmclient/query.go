@@ -1,0 +1,314 @@
+package wasmclient
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"skerry/shared/module"
+	"skerry/shared/module/program"
+	"skerry/shared/space"
+	"skerry/shared/tables"
+	"skerry/shared/wire"
+)
+
+// mostRows is how many rows a query gives unless it says otherwise, and the most that it may ask for.
+const (
+	mostRows     = 1000
+	mostRowsEver = 100_000
+)
+
+// Query says which rows of a table are wanted, and in which order.
+type Query struct {
+	Table   string
+	Index   string // by whose order; empty for that of the table's key
+	Prefix  []byte // msgpack: an array of the values that the first columns of that order have; empty: all rows
+	Limit   int    // at most so many rows; 0: 1,000
+	Reverse bool   // from the end
+}
+
+// Row is a row that a query found.
+type Row struct {
+	Bytes   string // its columns' values, as package tables has them
+	Pending bool   // it was written by a transaction that waits to be judged by the server
+	place   string // its key in the order of the query
+}
+
+// Result is what a query found.
+type Result struct {
+	Schema *tables.Schema
+	Rows   []Row
+}
+
+// Live is a query that goes on: it knows what it told, and tells what is another now. Its methods are safe for concurrent
+// use.
+type Live struct {
+	view *view
+	wake func()
+
+	// Guarded by view.mu.
+	query  Query
+	dirty  bool // what it told may not be so any more
+	waits  bool // wake was called, and Next was not
+	closed bool
+	begun  bool // Next told something
+	rows   []Row
+	err    error
+
+	schema       *tables.Schema // of the table, once it is known
+	table, index int
+	prefix       string
+	runs         int
+}
+
+// Delta is what changed in the rows of a live query. They are put together of Pieces, one after the other.
+type Delta struct {
+	Schema *tables.Schema // nil while the tables are not there
+	Pieces []Piece
+	Err    error // why there is nothing newer; nil if all that is stored here is in the rows
+}
+
+// Piece is so many rows from the place From of those that were told before, or if Count is 0 the one row Row.
+type Piece struct {
+	From, Count int
+	Row         Row
+}
+
+// Query returns the rows of a space's tables as they are now, with what is written here and waits to be sent. Where
+// something is missing that comes with the network it waits, while there is one. Its errors have codes: not_found for a
+// table or index that is not there, or a module without tables; bad_argument; unknown_space, module_missing, bad_module,
+// module_diverged and damaged.
+func (s *Space) Query(ctx context.Context, query Query) (*Result, error) {
+	l, err := s.Live(ctx, query, func() {})
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	v := l.view
+	v.signal()
+	for {
+		info := s.Info()
+		v.mu.Lock()
+		if v.err == nil && v.whole && v.instance.Applied() >= info.Position.Seq || lasting(v.err) {
+			defer v.mu.Unlock()
+			if l.err = v.err; l.err == nil {
+				rows := l.run()
+				if l.err == nil {
+					return &Result{l.schema, rows}, nil
+				}
+			}
+			return nil, fmt.Errorf("query: %w", l.err)
+		}
+		missing, changed := v.err, v.changed
+		v.mu.Unlock()
+		if missing != nil {
+			switch s.client.Status().Connection {
+			case "online", "connecting":
+			default:
+				return nil, fmt.Errorf("query: %w", missing)
+			}
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-s.client.ctx.Done():
+			return nil, errClosed
+		}
+	}
+}
+
+// Live begins a query that goes on until it is closed. wake is called when [Live.Next] may have something to say, and then
+// not again until that was called. It must return at once, and call no method of the client: work is handed on.
+func (s *Space) Live(ctx context.Context, query Query, wake func()) (*Live, error) {
+	switch {
+	case s.client.config.Engine == nil:
+		return nil, wire.Errorf(wire.CodeBadArgument, "query: Config.Engine is nil, so nothing makes tables")
+	case query.Limit < 0 || query.Limit > mostRowsEver:
+		return nil, wire.Errorf(wire.CodeBadArgument, "query: a limit of %d is not 0 to %d", query.Limit, mostRowsEver)
+	case query.Limit == 0:
+		query.Limit = mostRows
+	}
+	l := &Live{query: query, wake: wake, dirty: true, table: -1}
+	for {
+		if err := s.client.call(ctx, func() { l.view = s.client.view(s.id) }); err != nil {
+			return nil, fmt.Errorf("query: %w", err)
+		}
+		if l.begin() {
+			return l, nil
+		}
+	}
+}
+
+// begin joins the view, unless that has just ended.
+func (l *Live) begin() bool {
+	l.view.mu.Lock()
+	defer l.view.mu.Unlock()
+	if l.view.ended {
+		return false
+	}
+	l.view.lives[l] = struct{}{}
+	if l.view.shown != nil || l.view.err != nil {
+		l.tell()
+	}
+	return true
+}
+
+// Close ends the query. Closing twice is harmless.
+func (l *Live) Close() {
+	l.view.mu.Lock()
+	defer l.view.mu.Unlock()
+	l.closed, l.view.used = true, time.Now()
+	delete(l.view.lives, l)
+}
+
+// Runs returns how often the query was run: what does not concern it does not make it run again.
+func (l *Live) Runs() int {
+	l.view.mu.Lock()
+	defer l.view.mu.Unlock()
+	return l.runs
+}
+
+// tell calls wake unless that was done and not answered.
+func (l *Live) tell() {
+	if !l.waits {
+		l.waits = true
+		l.wake()
+	}
+}
+
+// Next returns what changed since it was called last, or false if nothing did.
+func (l *Live) Next() (Delta, bool) {
+	v := l.view
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	l.waits = false
+	if !l.dirty || l.closed {
+		return Delta{}, false
+	}
+	l.dirty = false
+	before, failed := l.rows, l.err
+	l.err = v.err
+	if v.shown != nil {
+		l.rows = l.run()
+	} else if l.err == nil {
+		return Delta{}, false // it is being made
+	}
+	pieces, same := compare(before, l.rows)
+	if l.begun && same && message(failed) == message(l.err) {
+		return Delta{}, false
+	}
+	l.begun = true
+	return Delta{Schema: l.schema, Pieces: pieces, Err: l.err}, true
+}
+
+func message(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// run runs the query on what is shown. The caller holds the view.
+func (l *Live) run() []Row {
+	l.runs++
+	if err := l.prepare(); err != nil {
+		l.err = err
+		return nil
+	}
+	var rows []Row
+	_ = l.view.shown.Scan(l.table, l.index, l.prefix, "", l.query.Reverse, func(key, row string) bool {
+		_, pending := l.view.overlay[place{l.table, l.index, key}]
+		rows = append(rows, Row{Bytes: row, Pending: pending, place: key})
+		return len(rows) < l.query.Limit
+	})
+	return rows
+}
+
+// prepare finds what the query names.
+func (l *Live) prepare() error {
+	schemas := l.view.shown.Schemas()
+	if l.schema != nil && l.table < len(schemas) && l.schema == &schemas[l.table] {
+		return nil
+	}
+	l.schema, l.table = nil, -1
+	for i := range schemas {
+		if schemas[i].Name == l.query.Table {
+			l.table = i
+		}
+	}
+	if l.table < 0 {
+		return wire.Errorf(wire.CodeNotFound, "the module has no table %s", l.query.Table)
+	}
+	schema := &schemas[l.table]
+	l.index = 0
+	for i := range schema.Indexes {
+		if schema.Indexes[i].Name == l.query.Index {
+			l.index = i + 1
+		}
+	}
+	if l.query.Index != "" && l.index == 0 {
+		return wire.Errorf(wire.CodeNotFound, "table %s has no index %s", schema.Name, l.query.Index)
+	}
+	values, err := program.KeyValues(schema, l.index, l.query.Prefix)
+	if err == nil {
+		var key []byte
+		key, _, err = schema.KeyOf(l.index, values)
+		l.prefix = string(key)
+	}
+	if err != nil {
+		return wire.Errorf(wire.CodeBadArgument, "the prefix for table %s: %v", schema.Name, err)
+	}
+	l.schema = schema
+	return nil
+}
+
+// concerns reports whether what the query found may be another one after a write to a place.
+func (l *Live) concerns(p place) bool {
+	if l.dirty || l.schema == nil {
+		return true
+	}
+	if p.table != l.table || p.index != l.index || !strings.HasPrefix(p.key, l.prefix) {
+		return false
+	}
+	if len(l.rows) < l.query.Limit {
+		return true
+	}
+	last := l.rows[len(l.rows)-1].place // what lies behind it was not looked at
+	return p.key == last || (p.key < last) != l.query.Reverse
+}
+
+// compare says how rows are put together of those before, and whether they are the same ones.
+func compare(before, rows []Row) (pieces []Piece, same bool) {
+	at := make(map[string]int, len(before))
+	for i := range before {
+		at[before[i].place] = i
+	}
+	same = len(before) == len(rows)
+	for i := range rows {
+		from, ok := at[rows[i].place]
+		if !ok || before[from] != rows[i] {
+			pieces, same = append(pieces, Piece{Row: rows[i]}), false
+			continue
+		}
+		same = same && from == i
+		if n := len(pieces); n > 0 && pieces[n-1].Count > 0 && pieces[n-1].From+pieces[n-1].Count == from {
+			pieces[n-1].Count++
+			continue
+		}
+		pieces = append(pieces, Piece{From: from, Count: 1})
+	}
+	return pieces, same
+}
+
+// judged returns the view of a space whose module judges what is appended, or nil. The loop calls it.
+func (c *Client) judged(id space.ID) *view {
+	if c.config.Engine == nil {
+		return nil
+	}
+	if genesis := c.core.Genesis(id); genesis == nil || genesis.Module == module.Open {
+		return nil
+	}
+	return c.view(id)
+}

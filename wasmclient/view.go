@@ -1,0 +1,540 @@
+package wasmclient
+
+import (
+	"context"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"skerry/shared/digest"
+	"skerry/shared/module"
+	"skerry/shared/module/program"
+	"skerry/shared/replica"
+	"skerry/shared/space"
+	"skerry/shared/tables"
+	"skerry/shared/wire"
+)
+
+const (
+	// viewsLast is how long tables stay that nobody asks for.
+	viewsLast = time.Minute
+	// layEvery is how much time lies between two times that the overlay is laid again.
+	layEvery = 50 * time.Millisecond
+	// viewStep is how long tables are worked on in one go, so that the page's messages come through.
+	viewStep = 8 * time.Millisecond
+	// viewAgain is how long to wait after something failed that nobody tells the end of.
+	viewAgain = time.Second
+	// mostTouched is how many places are noted one by one; what touches more concerns every query.
+	mostTouched = 4096
+)
+
+// view is what a space means, in this tab: the tables that its module makes of the records that are stored here, and over
+// them the overlay, which is what it makes of the transactions that wait, in the order of the outbox.
+//
+// Its goroutine reads from the store what is new, applies it, and lays the overlay again. What is appended in this tab goes
+// onto the overlay at once, if all that was before is there.
+type view struct {
+	client *Client
+	id     space.ID
+	wake   chan struct{} // has a token when something may be new
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	outcomes struct {
+		sync.Mutex
+		of []outcome
+	}
+
+	mu       sync.Mutex        // held while the tables are worked on; the loop does not wait for it
+	life     uint64            // of the replica that the instance is of
+	instance *program.Instance // nil until the module is loaded
+	// What of the outbox the instance has as proposals, in order, and whether that is all that waits. A transaction that the
+	// module does not allow any more counts as laid, and is not seen.
+	laid     []space.ULID
+	whole    bool
+	laying   bool // what is written now is of the overlay
+	written  map[place]struct{}
+	appended []*appended
+
+	shown   *tables.Set        // what queries read; nil until there was a first time when all was there
+	overlay map[place]struct{} // what of it transactions wrote that wait; it is written until the overlay is taken off
+	touched []place            // what was written since
+	all     bool               // too much for touched
+	err     error              // why there is nothing newer
+	lives   map[*Live]struct{}
+	changed chan struct{} // closed after each pass
+	used    time.Time     // when somebody asked last
+	ended   bool
+}
+
+// place is the key of a row, or its key in an index.
+type place struct {
+	table, index int
+	key          string
+}
+
+// appended is a transaction of this tab that the store was not seen to have yet.
+type appended struct {
+	transaction *space.Transaction
+	at          uint64
+	durable     bool // before the outbox was read last
+}
+
+// outcome is what became of storing a transaction.
+type outcome struct {
+	id  space.ULID
+	err error
+}
+
+// view returns the view of a space, made if need be. The loop calls it.
+func (c *Client) view(id space.ID) *view {
+	v := c.views[id]
+	if v == nil {
+		v = &view{client: c, id: id, wake: make(chan struct{}, 1), lives: map[*Live]struct{}{}, changed: make(chan struct{}), used: time.Now()}
+		v.ctx, v.cancel = context.WithCancel(c.ctx)
+		c.views[id] = v
+		c.work.Go(v.run)
+	}
+	return v
+}
+
+func (v *view) signal() {
+	select {
+	case v.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run works until nobody needs the view.
+func (v *view) run() {
+	defer v.drop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		began := time.Now()
+		took, err := v.pass()
+		v.told(err)
+		timer.Reset(viewsLast)
+		if err != nil && !lasting(err) {
+			timer.Reset(viewAgain)
+		}
+		select {
+		case <-v.wake:
+		case <-timer.C:
+			if v.left() {
+				return
+			}
+		case <-v.ctx.Done():
+			return
+		}
+		if !sleep(v.ctx, max(layEvery, 3*took)-time.Since(began)) {
+			return
+		}
+	}
+}
+
+// left ends the view if nobody has asked for it for a while.
+func (v *view) left() bool {
+	v.mu.Lock()
+	v.ended = len(v.lives) == 0 && len(v.appended) == 0 && time.Since(v.used) >= viewsLast
+	ended := v.ended
+	v.mu.Unlock()
+	if ended {
+		v.client.call(v.ctx, func() { delete(v.client.views, v.id) })
+	}
+	return ended
+}
+
+// drop frees what the view holds.
+func (v *view) drop() {
+	v.cancel()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.reset()
+}
+
+// reset begins anew. What is shown stays.
+func (v *view) reset() {
+	if v.instance != nil {
+		v.instance.Close()
+	}
+	v.instance, v.laid, v.whole, v.written, v.all = nil, nil, false, nil, true
+}
+
+// lasting reports whether nothing but another module would change an error.
+func lasting(err error) bool {
+	switch wire.CodeOf(err) {
+	case wire.CodeBadModule, wire.CodeBadGenesis, wire.CodeModuleDiverged, wire.CodeNotFound:
+		return true
+	}
+	return false
+}
+
+// told notes how a pass ended.
+func (v *view) told(err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if (err == nil) != (v.err == nil) || err != nil && err.Error() != v.err.Error() {
+		v.err = err
+		for l := range v.lives {
+			l.dirty = true
+			l.tell()
+		}
+	}
+	close(v.changed)
+	v.changed = make(chan struct{})
+}
+
+// pass brings the view to where the store is. It also returns how long laying the overlay took.
+func (v *view) pass() (took time.Duration, err error) {
+	v.takeOutcomes()
+	info := v.client.Info(v.id)
+	if err := v.load(&info); err != nil {
+		return 0, err
+	}
+	// The outbox first: a transaction that becomes records in between is seen twice, and not never.
+	rows, err := v.outbox(&info)
+	if err != nil {
+		return 0, err
+	}
+	recorded, err := v.apply()
+	if err != nil {
+		return 0, err
+	}
+	rows = slices.DeleteFunc(rows, func(row replica.OutboxRow) bool { return recorded[row.ID] })
+	began := time.Now()
+	err = v.lay(rows, recorded)
+	return time.Since(began), err
+}
+
+// load makes an instance, if there is none for the replica that is here now.
+func (v *view) load(info *SpaceInfo) error {
+	life := v.client.life.Load()
+	v.mu.Lock()
+	if v.instance != nil && (v.life != life || info.Position.Seq < v.instance.Applied()) {
+		v.reset() // the log went back: it was destroyed, or cut where it was damaged
+	}
+	here := v.instance != nil
+	v.mu.Unlock()
+	switch {
+	case here:
+		return nil
+	case info.Genesis == nil:
+		return wire.Errorf(wire.CodeUnknownSpace, "what space %v was made from is not known on this device yet", v.id)
+	case info.Module == module.Open:
+		return wire.Errorf(wire.CodeNotFound, "the module of space %v is open, which makes no tables", v.id)
+	}
+	loaded, err := v.borrow(info.Genesis.Module)
+	if err != nil {
+		return err
+	}
+	instance, err := program.Begin(loaded, info.Genesis)
+	if err != nil {
+		loaded.Release()
+		return err
+	}
+	instance.Load, instance.History = v.borrow, v.history
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.life, v.instance, v.all = life, instance, true
+	v.observe()
+	return nil
+}
+
+// observe has the tables tell of what is written from now on. Those of another module tell nothing yet.
+func (v *view) observe() { v.instance.Tables().Observe(v.touch) }
+
+// borrow gives a program to the instance, which releases it.
+func (v *view) borrow(d digest.Digest) (*program.Loaded, error) {
+	if d == module.Open {
+		return &program.Loaded{}, nil
+	}
+	m, err := v.client.borrowModule(v.ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	return &program.Loaded{Program: m.program, Machines: m.machines, Release: func() { v.client.giveBackModule(m) }}, nil
+}
+
+// history reads the log from its beginning to record to.
+func (v *view) history(to uint64, f func([]space.Record) error) error {
+	after := uint64(0)
+	for after < to {
+		records, err := v.read(after)
+		if err == nil && len(records) == 0 {
+			err = wire.Errorf(wire.CodeDamaged, "record %d is not here", after+1)
+		}
+		if err != nil {
+			return err
+		}
+		for len(records) > 0 && records[len(records)-1].Seq > to {
+			records = records[:len(records)-1]
+		}
+		if err := f(records); err != nil {
+			return err
+		}
+		after = records[len(records)-1].Seq
+	}
+	return nil
+}
+
+// outbox reads the transactions that wait.
+func (v *view) outbox(info *SpaceInfo) ([]replica.OutboxRow, error) {
+	if info.Pending == 0 {
+		return nil, nil
+	}
+	return (&Space{client: v.client, id: v.id}).Pending(v.ctx, math.MaxInt, false)
+}
+
+// read reads records behind one, whole transactions; none at the end of what is stored.
+func (v *view) read(after uint64) ([]space.Record, error) {
+	s := &Space{client: v.client, id: v.id}
+	for limit, size := 500, 256<<10; ; limit, size = 2*limit, 2*size {
+		records, err := s.Read(v.ctx, after, limit, size)
+		if err != nil || len(records) == 0 {
+			return nil, err
+		}
+		if records[0].Seq != after+1 {
+			return nil, wire.Errorf(wire.CodeDamaged, "record %d is not here, and what follows it means nothing without it", after+1)
+		}
+		n := len(records)
+		for n > 0 && !records[n-1].Last() {
+			n--
+		}
+		if n > 0 { // else it ends in the middle of one large transaction
+			return records[:n], nil
+		}
+	}
+}
+
+// apply applies the records that are stored and not applied yet, and returns which transactions of this identity they are.
+func (v *view) apply() (recorded map[space.ULID]bool, err error) {
+	v.mu.Lock()
+	after := v.instance.Applied()
+	v.mu.Unlock()
+	recorded = map[space.ULID]bool{}
+	for {
+		records, err := v.read(after)
+		if err != nil || len(records) == 0 {
+			return recorded, err
+		}
+		for i := range records {
+			if records[i].Index == 0 && records[i].Author == v.client.identity {
+				recorded[records[i].ID] = true
+			}
+		}
+		if err := v.applyRecords(records); err != nil {
+			return nil, err
+		}
+		after = records[len(records)-1].Seq
+	}
+}
+
+func (v *view) applyRecords(records []space.Record) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.takeOff()
+	judge := v.instance.Program()
+	err := v.instance.Apply(records)
+	if v.instance.Program() != judge {
+		v.all = true
+		v.observe()
+	}
+	return err
+}
+
+// takeOff takes the overlay off.
+func (v *view) takeOff() {
+	if len(v.laid) > 0 {
+		v.instance.Rollback()
+		for p := range v.written {
+			v.note(p)
+		}
+	}
+	v.laid, v.written, v.whole = nil, nil, false
+}
+
+// lay lays the overlay again if it is another one than that which is there, and shows what comes of it.
+func (v *view) lay(rows []replica.OutboxRow, recorded map[space.ULID]bool) error {
+	stored := make(map[space.ULID]bool, len(rows))
+	for i := range rows {
+		stored[rows[i].ID] = true
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.appended = slices.DeleteFunc(v.appended, func(a *appended) bool {
+		id := a.transaction.ID()
+		return recorded[id] || a.durable
+	})
+	waiting := make([]*appended, 0, len(rows)+len(v.appended))
+	for i := range rows {
+		waiting = append(waiting, &appended{transaction: &rows[i].Transaction, at: rows[i].AppendedAt})
+	}
+	for _, a := range v.appended {
+		if !stored[a.transaction.ID()] {
+			waiting = append(waiting, a)
+		}
+	}
+	if !v.isLaid(waiting) {
+		v.takeOff()
+		if err := v.propose(waiting); err != nil {
+			return err
+		}
+	}
+	v.err = nil
+	v.show()
+	return nil
+}
+
+// isLaid reports whether the overlay is made of the given transactions, of which more may have been added meanwhile.
+func (v *view) isLaid(waiting []*appended) bool {
+	return v.whole && slices.EqualFunc(v.laid, waiting, func(id space.ULID, a *appended) bool { return id == a.transaction.ID() })
+}
+
+// propose lays transactions onto the overlay, and then those that are appended meanwhile. It lets go of v.mu in between.
+func (v *view) propose(waiting []*appended) error {
+	known := len(v.appended)
+	for began := time.Now(); ; {
+		for len(waiting) > 0 && time.Since(began) < viewStep {
+			if _, err := v.add(waiting[0]); err != nil {
+				return err
+			}
+			waiting = waiting[1:]
+		}
+		if len(waiting) == 0 {
+			waiting = v.appended[known:]
+			known = len(v.appended)
+		}
+		if len(waiting) == 0 {
+			v.whole = true
+			return nil
+		}
+		if time.Since(began) >= viewStep {
+			v.mu.Unlock()
+			sleep(v.ctx, time.Millisecond)
+			v.mu.Lock()
+			began = time.Now()
+		}
+	}
+}
+
+// add lays one transaction onto the overlay, if the module allows it as things are.
+func (v *view) add(a *appended) (module.Verdict, error) {
+	v.laying = true
+	verdict, err := v.instance.Judge(module.Caller{Identity: a.transaction.Author}, a.records(v.instance.Next()))
+	v.laying = false
+	if err == nil {
+		v.laid = append(v.laid, a.transaction.ID())
+	}
+	return verdict, err
+}
+
+// records returns a transaction as records, as far as they are known before they are: their numbers are those that they
+// would get now, and their time that of appending.
+func (a *appended) records(seq uint64) []space.Record {
+	t := a.transaction
+	records := make([]space.Record, len(t.Events))
+	for i := range records {
+		records[i] = space.Record{
+			Event: t.Events[i], Seq: seq + uint64(i), Author: t.Author, API: t.API, ClientVersion: t.ClientVersion,
+			ReceivedAt: a.at, Index: uint32(i), Count: uint32(len(t.Events)),
+		}
+	}
+	return records
+}
+
+// touch is told by the tables of each place that is written.
+func (v *view) touch(table, index int, key string) {
+	p := place{table, index, key}
+	v.note(p)
+	if v.laying {
+		if v.written == nil {
+			v.written = map[place]struct{}{}
+		}
+		v.written[p] = struct{}{}
+	}
+}
+
+func (v *view) note(p place) {
+	switch {
+	case v.all || len(v.lives) == 0:
+	case len(v.touched) == mostTouched:
+		v.touched, v.all = nil, true
+	default:
+		v.touched = append(v.touched, p)
+	}
+}
+
+// show lets queries see the tables as they are now.
+func (v *view) show() {
+	first := v.shown == nil
+	v.shown = v.instance.Tables()
+	v.overlay = v.written
+	for l := range v.lives {
+		if first || v.all || slices.ContainsFunc(v.touched, l.concerns) {
+			l.dirty = true
+			l.tell()
+		}
+	}
+	v.touched, v.all = v.touched[:0], false
+}
+
+// preview asks the module what it thinks of a transaction that is about to be appended, and shows it at once if it is
+// allowed. It returns why it is refused, or nil: that may also be since nobody knows yet.
+func (v *view) preview(t *space.Transaction, at uint64, info *SpaceInfo, again bool) *replica.Refusal {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.ended {
+		return nil // nobody looks
+	}
+	v.used = time.Now()
+	a := &appended{transaction: t, at: at}
+	current := !again && v.whole && v.err == nil && v.instance.Applied() == info.Position.Seq && info.Head <= info.Position.Seq
+	if current {
+		verdict, err := v.add(a)
+		switch {
+		case err != nil || verdict.Code == wire.CodeUnknownType: // a newer module may know it
+			current = false
+		case !verdict.Allowed():
+			v.laid = v.laid[:len(v.laid)-1]
+			return &replica.Refusal{Code: verdict.Code, Reason: verdict.Reason}
+		}
+	}
+	v.appended = append(v.appended, a)
+	if current {
+		v.show()
+	} else {
+		v.whole = false
+		v.signal()
+	}
+	return nil
+}
+
+// stored notes what became of storing a transaction that was previewed. The loop calls it, which waits for nothing.
+func (v *view) stored(id space.ULID, err error) {
+	v.outcomes.Lock()
+	v.outcomes.of = append(v.outcomes.of, outcome{id, err})
+	v.outcomes.Unlock()
+	v.signal()
+}
+
+// takeOutcomes takes over what stored noted. What is durable now, and then not in the outbox, has left it.
+func (v *view) takeOutcomes() {
+	v.outcomes.Lock()
+	outcomes := v.outcomes.of
+	v.outcomes.of = nil
+	v.outcomes.Unlock()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, o := range outcomes {
+		i := slices.IndexFunc(v.appended, func(a *appended) bool { return a.transaction.ID() == o.id })
+		switch {
+		case i < 0:
+		case o.err != nil:
+			v.appended, v.whole = slices.Delete(v.appended, i, i+1), false
+		default:
+			v.appended[i].durable = true
+		}
+	}
+}
