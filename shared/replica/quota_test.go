@@ -82,3 +82,38 @@ func TestNoRoomForOneOfMany(t *testing.T) {
 	s.wantsOutcomes("durable, durable, failed quota, durable")
 	s.wantsCode(0)
 }
+
+// What could not be stored for want of room does not make the device full for ever: records that are stored show that
+// there is room again, also to a tab that does not sync.
+func TestRoomIsSeenByRecords(t *testing.T) {
+	s := synced(t)
+	s.write("a", tx(1))
+	s.noRoom()
+	s.wantsOutcomes("failed quota")
+	s.wantsCode(wire.CodeQuota)
+	s.stores("a", tx(2))
+	s.receive(s.events("a", 1, 1))
+	s.settle()
+	s.wantsRecords("a", 1)
+	s.wantsCode(0)
+
+	s.step(replica.Following{})
+	s.write("a", tx(3))
+	s.noRoom()
+	s.wantsCode(wire.CodeQuota)
+	s.otherTab("a", tx(4)) // which takes room of another kind
+	s.step(replica.Hint{Space: idOf("a"), Version: s.store.Refresh(idOf("a")).Version})
+	s.settle()
+	s.wantsCode(wire.CodeQuota)
+	from, to := s.store.Refresh(idOf("a")).Info.Position, s.stores("a", tx(5))
+	run := s.serverLog("a").records
+	result, err := s.store.Commit(&replica.Commit{Spaces: []replica.SpaceCommit{{
+		Space: idOf("a"), Expect: &from, Position: &to, First: 2, Last: 2, Records: wire.AppendRecord(nil, &run[1]),
+	}}})
+	if err != nil || result.Stale {
+		t.Fatal(result, err)
+	}
+	s.step(replica.Hint{Space: idOf("a"), Version: s.store.Refresh(idOf("a")).Version})
+	s.settle()
+	s.wantsCode(0)
+}

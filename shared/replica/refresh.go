@@ -155,6 +155,10 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 	if snapshot.Known {
 		before := s.info
 		s.info = snapshot.Info
+		if s.info.Position.Seq > before.Position.Seq && r.appends.full { // another tab had room for records
+			r.appends.full = false
+			r.statusChanged()
+		}
 		if created != nil {
 			s.info.Created = *created
 		}

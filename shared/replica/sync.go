@@ -301,6 +301,9 @@ func (l *syncLane) applied(r *Replica, s *spaceState, part *SpaceCommit, version
 	}
 	s.known = true
 	r.healed(s, part)
+	if len(part.Records) > 0 { // for which there is room last
+		r.appends.full = false
+	}
 	older := version <= s.version // a refresh has seen it: rows that it found came back later
 	for _, id := range part.Settle {
 		position := s.info.Position
