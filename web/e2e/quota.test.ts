@@ -16,7 +16,7 @@ async function limit(ada: Replica, bytes: number): Promise<() => Promise<unknown
 
 /** Has all writes of the page's worker into some stores fail as they do without room, or none. */
 async function fill(page: Page, stores: readonly string[]): Promise<void> {
-  const worker = page.workers().findLast((w) => w.url().includes("worker-"))!; // after a reload the last page's may still be there
+  const worker = page.workers().find((w) => w.url().includes("worker-"))!;
   await worker.evaluate((stores) => {
     const page = globalThis as unknown as { full?: readonly string[] };
     const patched = page.full !== undefined;
@@ -122,6 +122,7 @@ test("no room for the server's answers: what it took still waits, also after a r
     assert.equal(late, "quota");
     await fill(ada.page, []);
     await ada.poke();
+    written.push(...(await write(1)));
     await ada.synced();
     await ada.until("well", (c) => c.status.storage.state === "ok");
     assert.deepEqual(await waiting(), []);
