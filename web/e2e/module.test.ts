@@ -25,7 +25,7 @@ test("a space whose module the server does not have yet waits for it, and is jud
       await Promise.all(receipts.map((receipt) => receipt.durable));
       return { id: space.id, receipts: receipts.map((receipt) => receipt.id) };
     }, shown!.digest);
-    await ada.page.waitForFunction((id) => globalThis.skerry.client.space(id).info().reason === "module_missing", id);
+    await ada.page.waitForFunction((id) => globalThis.skerry.client.space(id).info().code === "module_missing", id);
 
     await server.cli("module", "put", "--json", "--url", `http://127.0.0.1:${server.port}`, "--identity", "ada", file);
     const outcomes = await ada.page.evaluate(
