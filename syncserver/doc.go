@@ -44,12 +44,24 @@
 // ([CreationLimits]). Which spaces an identity created or wrote to is listed in the log under keys dir/ and in/; the
 // rows are durable before the verdict, and a crash between is healed when the space is next touched.
 //
+// # Modules
+//
+// With an engine that takes them ([module.Checker]), clients upload modules, and spaces are judged by those. Their tables are in
+// memory while a space is hot. At places that everybody can tell from the log (package tables) they are kept as checkpoints,
+// when that costs less than applying the records since the last one: pages first, then the root, then the key that names it, so
+// that a crash between leaves an older one. A space is opened at its newest checkpoint whose every page has its digest and
+// whose chain is the log's; what is not so is told in the log and in skerry_checkpoints_unusable_total, dropped, and the one before
+// or the whole log is taken. Two are kept.
+//
+// Nobody is sent a record before the module was asked whether they may read on behind the one before it, so whoever is removed
+// gets the record that does it as the last. Modules that no space names are deleted after [Config.ModulesKept].
+//
 // A panic in a connection closes that connection, one in a space closes the connections that pushed to it and loads
 // the space anew; both are logged with their stacks and counted in skerry_panics_total.
 //
 // # What is stable
 //
 // The names and meanings of the exported API, of the routes and of the metrics; the protocol by its own page beside
-// package wire; the keys that the server keeps in a log (server/, dir/, in/, create/), which later versions read. The
+// package wire; the keys that the server keeps in a log (server/, dir/, in/, create/, checkpoint/, module/, unused/), which later versions read. The
 // zero value of each field of Config keeps its meaning.
 package syncserver

@@ -30,6 +30,8 @@ type load struct {
 	payload  int
 	inFlight int
 	seed     uint64
+	chat     string // the type of a chat's events to write; empty for events of no module
+	judged   bool   // by the chat's module, which the load brings with it; else by "open"
 
 	pushed atomic.Int64 // events that were taken up
 	acked  atomic.Int64 // events
@@ -208,6 +210,7 @@ type writer struct {
 	payload []byte
 	random  *rand.Rand
 	size    int
+	chat    string
 }
 
 func (l *load) writer(client int) *writer {
@@ -218,7 +221,7 @@ func (l *load) writer(client int) *writer {
 		}
 	}
 	source := rand.NewChaCha8(seed)
-	w := &writer{ids: space.NewIDSource(source), random: rand.New(source), size: l.payload}
+	w := &writer{ids: space.NewIDSource(source), random: rand.New(source), size: l.payload, chat: l.chat}
 	w.payload = make([]byte, 64<<10+l.payload)
 	source.Read(w.payload)
 	return w
@@ -235,6 +238,9 @@ func (w *writer) ulid() space.ULID {
 
 // events makes n events. A payload is random bytes, as one msgpack binary if there is room for its header.
 func (w *writer) events(n int) []space.Event {
+	if w.chat != "" {
+		return w.chatEvents(n)
+	}
 	events := make([]space.Event, n)
 	payloads := make([]byte, 0, n*w.size)
 	for i := range events {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"skerry/shared/digest"
 	"skerry/shared/module"
 	"skerry/shared/space"
 	"skerry/shared/wire"
@@ -119,7 +120,12 @@ func expect[F wire.Frame](ctx context.Context, p *peer) (F, error) {
 
 // create creates a space of an identity.
 func (p *peer) create(ctx context.Context, identity string, stamp space.ULID) (space.ID, error) {
-	genesis := &space.Genesis{Stamp: stamp, Creator: identity, Module: module.Open}
+	return p.createOf(ctx, identity, stamp, module.Open)
+}
+
+// createOf creates a space of a module.
+func (p *peer) createOf(ctx context.Context, identity string, stamp space.ULID, of digest.Digest) (space.ID, error) {
+	genesis := &space.Genesis{Stamp: stamp, Creator: identity, Module: of}
 	id := genesis.ID()
 	if err := p.send(ctx, &wire.Push{Space: id, N: 1, Genesis: genesis}); err != nil {
 		return id, err
@@ -160,9 +166,15 @@ func (l *load) startRaw(ctx context.Context) (work func(context.Context, int, *o
 		peers = append(peers, p)
 		writers[i] = l.writer(i)
 	}
+	of := module.Open
+	if l.judged {
+		if of, err = peers[0].upload(ctx, chatModule); err != nil {
+			return nil, stop, err
+		}
+	}
 	for no := range ids {
 		owner := no % l.clients
-		if ids[no], err = peers[owner].create(ctx, l.identity(owner), writers[owner].ulid()); err != nil {
+		if ids[no], err = peers[owner].createOf(ctx, l.identity(owner), writers[owner].ulid(), of); err != nil {
 			return nil, stop, err
 		}
 		created[ids[no]] = owner
@@ -176,6 +188,12 @@ func (l *load) startRaw(ctx context.Context) (work func(context.Context, int, *o
 		for at, id := range r.spaces {
 			if created[id] == i {
 				r.n[at] = 1
+			}
+			if l.chat == "edit" { // there is a message to edit
+				r.n[at]++
+				if err := r.pushFirst(ctx, id, r.n[at]); err != nil {
+					return err
+				}
 			}
 		}
 		return r.run(ctx)

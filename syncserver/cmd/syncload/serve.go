@@ -10,14 +10,18 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"path/filepath"
 	"runtime/debug"
 	"sync"
 	"time"
 
 	"github.com/coder/websocket"
 
+	"skerry/shared/digest"
+	"skerry/shared/module"
 	"skerry/syncserver"
 	"skerry/syncserver/sqlitelog"
+	"skerry/syncserver/wasmengine"
 )
 
 // serve is a server as skerry serve runs it, that admits as many new spaces as there are.
@@ -34,9 +38,20 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
+	engine, err := wasmengine.New(func(ctx context.Context, name digest.Digest) ([]byte, error) {
+		content, err := log.Blob(ctx, name)
+		if errors.Is(err, syncserver.ErrNoBlob) {
+			return nil, module.ErrMissing
+		}
+		return content, err
+	}, wasmengine.Options{CacheDir: filepath.Join(*data, "compiled")})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, engine.Close()) }()
 	plenty := syncserver.Rate{Burst: 1e9, PerHour: 1e9}
 	server, err := syncserver.New(syncserver.Config{
-		Log: log, Logger: logger, InsecureIdentities: true,
+		Log: log, Logger: logger, Engine: engine, InsecureIdentities: true,
 		Creation: syncserver.CreationLimits{Identity: plenty, Address: plenty, Server: plenty},
 	})
 	if err != nil {

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 	"testing"
 
+	"skerry/shared/module/moduletest"
 	"skerry/shared/space"
 )
 
@@ -136,3 +138,18 @@ func TestThousands(t *testing.T) {
 		}
 	}
 }
+
+// TestChatModule: the module that the benchmark judges by is the one that the engines are tested with. -update writes it.
+func TestChatModule(t *testing.T) {
+	if *update {
+		if err := os.WriteFile("chat.wasm", moduletest.Chat(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if !bytes.Equal(chatModule, moduletest.Chat()) {
+		t.Error("chat.wasm is another one: go test ./syncserver/cmd/syncload -run ChatModule -update")
+	}
+}
+
+var update = flag.Bool("update", false, "write the module that the benchmark judges by")

@@ -13,10 +13,11 @@ import (
 // verify reads every space back and counts what is missing or there more than once.
 func (l *load) verify(ctx context.Context, outcomes []outcome, s *summary) error {
 	began := time.Now()
-	bySpace := map[space.ID][]acked{}
-	for _, o := range outcomes {
+	bySpace, reader := map[space.ID][]acked{}, map[space.ID]string{}
+	for i, o := range outcomes {
 		for id, transactions := range o.acked {
 			bySpace[id] = append(bySpace[id], transactions...)
+			reader[id] = l.identity(i) // who wrote there may read there
 		}
 	}
 	work := make(chan space.ID, len(bySpace))
@@ -29,17 +30,15 @@ func (l *load) verify(ctx context.Context, outcomes []outcome, s *summary) error
 		mu      sync.Mutex // guards s and failure
 		failure error
 	)
-	for i := range min(4, len(bySpace)) {
+	for range min(4, len(bySpace)) {
 		group.Go(func() {
-			p, err := dial(ctx, l.url, l.identity(i))
-			if err == nil {
-				defer p.close()
-			}
 			for id := range work {
 				var seqs map[space.ULID]uint64
 				var read, repeated int
+				p, err := dial(ctx, l.url, reader[id])
 				if err == nil {
 					seqs, read, repeated, err = readBack(ctx, p, id)
+					p.close()
 				}
 				mu.Lock()
 				if err != nil && failure == nil {
