@@ -47,6 +47,11 @@
 // A [Space] may be forgotten when it is [Space.Idle]. One that has begun to wait for a lost tail never is, because
 // that wait begins only once in a process; it ends after Config.RecoveryWindow.
 //
+// A batch ends with a transaction that may change who may read (Turned), so that the shell can ask the module, by the tables
+// at just that record, who may go on ([Space.MayRead]); whoever may not is sent what is up to it and no more ([Left]). Nobody is sent a
+// record past [Effects.Head]. An upgrade ($module) is judged like any event, and takes as long as its migration does; behind it, in the
+// same append, stands the server's word of what the tables are then.
+//
 // # What a connection promises
 //
 // The handshake is challenge, hello, welcome, with the registry of sessions asked before welcome. Frames out of order

@@ -15,6 +15,8 @@
 // that judges the same bytes after the same log. What a machine fails at (memory, time, a bug in an engine)
 // is an error, and never becomes a verdict: the same transaction may be judged again.
 //
+// A log may take its space over to another module ([TypeModule]); package program says how.
+//
 // One module is part of every build: "open" ([ByName]), whose spaces everyone may write and read. Its bytes are
 // the eight of an empty WebAssembly module. It is judged natively, always allowed, has no tables and never
 // looks into a payload. [Native] is the engine that knows it and nothing else.

@@ -29,7 +29,7 @@
 //	overlay.Scan(table, 0, tables.Range{}, func(key, row []byte) bool { ... })
 //	set = overlay                          // or drop it
 //
-// [Set.AppendCheckpoint] writes a set in the one form that it has; equal sets are equal bytes.
+// [Set.Over] takes rows over to the tables of another module. [Set.AppendCheckpoint] writes a set in the one form that it has; equal sets are equal bytes.
 //
 // Stable: the forms of rows, keys and checkpoints, for ever.
 package tables

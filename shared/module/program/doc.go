@@ -21,5 +21,8 @@
 // looked for in this order: memory that the machine did not have, depth, fuel, what a host function found, and else the
 // module trapped by itself.
 //
+// A record of [module.TypeModule] takes an [Instance] over to another module, from the next record on ([Begin] with Load and
+// History set). An instance can begin at a checkpoint ([Continue]), and keeps the tables at the newest place for one.
+//
 // Stable: ABI 1, for ever, since logs that were judged by it are. What a later one changes stands beside it.
 package program
