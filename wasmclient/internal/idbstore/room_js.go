@@ -26,6 +26,7 @@ type room struct {
 	asking  bool
 	low     bool
 	written int // since it was asked; askNoMore: it does not say
+	drops   int // how often checkpoints went
 }
 
 // leaveRoom fails for n bytes of records, or of a module, when too little room is left.
@@ -52,18 +53,32 @@ func (s *Store) leaveRoom(n int) error {
 // withRoom runs write, which writes n bytes of records or of a module and whatever else, and once more without any
 // checkpoints where there is no room: the log can make those again.
 func (s *Store) withRoom(ctx context.Context, n int, write func() error) error {
+	before := s.drops()
 	err := s.leaveRoom(n)
 	if err == nil {
 		err = write()
 	}
-	if !errors.Is(err, wasmclient.ErrFull) || !s.dropCheckpoints(ctx, nil) {
+	if !errors.Is(err, wasmclient.ErrFull) {
 		return err
 	}
-	s.askForRoom()
+	if s.dropCheckpoints(ctx, nil) {
+		s.mu.Lock()
+		s.room.drops++ // at once: who waits behind this looks next
+		s.mu.Unlock()
+		s.askForRoom()
+	} else if s.drops() == before { // else another call made room at the same time
+		return err
+	}
 	if err = s.leaveRoom(n); err == nil {
 		err = write()
 	}
 	return err
+}
+
+func (s *Store) drops() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.room.drops
 }
 
 // askForRoom asks the browser how much room is left.
