@@ -2,11 +2,11 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** Returns their texts, given how to run the go command, and fails where one is missing. */
-export function licenses(web, go) {
+/** Returns their texts, given how to run the go command and with which tags, and fails where one is missing. */
+export function licenses(web, go, tags) {
   const js = { GOOS: "js", GOARCH: "wasm" };
   const format = "{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}\t{{.Dir}}{{end}}{{end}}";
-  const modules = new Set(go(["list", "-deps", "-f", format, "./wasmclient/cmd/client"], js).split("\n").filter(Boolean));
+  const modules = new Set(go(["list", tags, "-deps", "-f", format, "./wasmclient/cmd/client"], js).split("\n").filter(Boolean));
   const messagePack = join(web, "node_modules", "@msgpack", "msgpack");
   const { version } = JSON.parse(readFileSync(join(messagePack, "package.json"), "utf8"));
   const parts = [
