@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"skerry/shared/replica"
@@ -73,6 +74,7 @@ func TestCheck(t *testing.T) {
 				return records, nil
 			}, 2, false},
 		} {
+			synctest.Wait() // what was damaged is looked at in the background too
 			store.spoil = test.spoil
 			check, err := s.Check(w.Context())
 			if err != nil || check.Seq != test.seq || (check.Damage == "") != test.well {
