@@ -17,6 +17,8 @@ test("what was durable is there after the browser was killed, and syncs then", {
       await Promise.all(receipts.map((receipt) => receipt.durable));
       return { id: space.id, stamp: space.stamp, ids: receipts.map((receipt) => receipt.id) };
     });
+    // Only this device has it, and the browser may evict it.
+    await ada.until("at risk", (c) => c.status.atRisk === (c.status.storage.persisted ? 0 : 1));
     await ada.kill();
     await ada.launch();
     await ada.load(); // with no server: the service worker serves it
@@ -28,6 +30,7 @@ test("what was durable is there after the browser was killed, and syncs then", {
     await ada.wire.mend();
     await ada.poke();
     await ada.synced();
+    await ada.until("at no risk", (c) => c.status.atRisk === 0);
     const logs = await assertSameLogs(world, [written.id]);
     assert.deepEqual(logs.get(written.id), written.ids);
   }),

@@ -215,6 +215,40 @@ test("a worker that ends in the middle of its commits leaves all or nothing of e
   }),
 );
 
+test("a newer version took the replica over: an old page writes nothing more, says so, and reads on", { timeout: 60_000 }, () =>
+  World.run([], async (world) => {
+    const ada = await world.replica("ada");
+    const id = await spaceOf(ada, 3);
+    await ada.synced();
+    await ada.wire.cut();
+    await ada.page.evaluate((id) => globalThis.skerry.client.space(id).append("note", "waits").durable, id);
+    await ada.page.evaluate(async (name) => {
+      const database = await new Promise<IDBDatabase>((resolve) => {
+        const request = indexedDB.open(name);
+        request.onsuccess = () => resolve(request.result);
+      });
+      const transaction = database.transaction("meta", "readwrite");
+      transaction.objectStore("meta").put(Uint8Array.of(1, 99), "min_writer"); // in the format of numbers there
+      await new Promise((resolve) => (transaction.oncomplete = resolve));
+      database.close();
+    }, await databaseOf(ada.page));
+    const told = await ada.page.evaluate(async (id) => {
+      const space = globalThis.skerry.client.space(id);
+      const code = await space.append("note", "too late").durable.then(() => "durable", (error: { code: string }) => error.code);
+      const seqs: number[] = [];
+      for await (const event of space.events()) seqs.push(event.seq);
+      return { code, seqs, waiting: (await space.pending()).map(({ events }) => events[0]?.payload) };
+    }, id);
+    assert.deepEqual(told, { code: "upgrade_required", seqs: [1, 2, 3], waiting: ["waits"] });
+    await ada.until("told to upgrade", (c) => c.status.connection === "upgrade_required" && !c.status.leader && c.status.undurable === 0);
+    await ada.wire.mend();
+    await ada.poke();
+    await ada.page.evaluate(() => globalThis.skerry.client.close());
+    await world.server.stop();
+    assert.equal((await world.server.log(id)).length, 3); // what waits is the newer version's to send
+  }),
+);
+
 /** Spoils bytes in the middle of the newest segment, as a bad sector does, and returns the number of its first event. */
 async function spoil(page: Page): Promise<number> {
   const name = await databaseOf(page);
