@@ -50,7 +50,8 @@
 // What the machine fails at is never a verdict.
 //
 // A view (view.go) holds the tables of one space, has a goroutine, and ends a minute after it was used last. It reads the
-// store as every reader does, and trusts nothing but it.
+// store as every reader does, and trusts nothing but it. Every thousand records or more it keeps a checkpoint, from which
+// the next view of the space begins (checkpoint.go).
 //
 // # Damage
 //

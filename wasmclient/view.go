@@ -65,6 +65,7 @@ type view struct {
 	lives   map[*Live]struct{}
 	changed chan struct{} // closed after each pass
 	used    time.Time     // when somebody asked last
+	kept    uint64        // the last record of the checkpoint that the store has
 	ended   bool
 }
 
@@ -115,6 +116,9 @@ func (v *view) run() {
 		began := time.Now()
 		took, err := v.pass()
 		v.told(err)
+		if err == nil {
+			v.keep()
+		}
 		timer.Reset(viewsLast)
 		if err != nil && !lasting(err) {
 			timer.Reset(viewAgain)
@@ -225,13 +229,11 @@ func (v *view) load(info *SpaceInfo) error {
 	case info.Module == module.Open:
 		return wire.Errorf(wire.CodeNotFound, "the module of space %v is open, which makes no tables", v.id)
 	}
-	loaded, err := v.borrow(info.Genesis.Module)
-	if err != nil {
-		return err
+	instance, err := v.resume(info)
+	if instance == nil && err == nil {
+		instance, err = v.begin(info)
 	}
-	instance, err := program.Begin(loaded, info.Genesis)
 	if err != nil {
-		loaded.Release()
 		return err
 	}
 	instance.Load, instance.History = v.borrow, v.history
@@ -240,6 +242,19 @@ func (v *view) load(info *SpaceInfo) error {
 	v.life, v.instance, v.all = life, instance, true
 	v.observe()
 	return nil
+}
+
+// begin makes an instance before the first record.
+func (v *view) begin(info *SpaceInfo) (*program.Instance, error) {
+	loaded, err := v.borrow(info.Genesis.Module)
+	if err != nil {
+		return nil, err
+	}
+	instance, err := program.Begin(loaded, info.Genesis)
+	if err != nil && loaded.Release != nil {
+		loaded.Release()
+	}
+	return instance, err
 }
 
 // observe has the tables tell of what is written from now on. Those of another module tell nothing yet.

@@ -1,0 +1,112 @@
+package wasmclient
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"skerry/shared/digest"
+	"skerry/shared/module"
+	"skerry/shared/module/program"
+	"skerry/shared/replica"
+	"skerry/shared/tables"
+)
+
+// A checkpoint of a view's tables is kept on the device, so that the log need not be applied from its beginning when the
+// space is opened next. What is kept is only believed as far as its digests and the log agree.
+
+const (
+	// keepAfter is how many records a checkpoint is worth at least.
+	keepAfter = 1000
+	// keepBytes is how many bytes of tables a record is worth: large tables are written less often.
+	keepBytes = 256
+)
+
+// resume makes an instance of the checkpoint that is kept, or returns nil where there is none that is of use.
+func (v *view) resume(info *SpaceInfo) (*program.Instance, error) {
+	var kept *replica.Checkpoint
+	err := v.client.read(v.ctx, func(store Store) (err error) {
+		kept, err = store.Checkpoint(v.ctx, v.id)
+		return err
+	})
+	if err != nil || kept == nil {
+		return nil, err
+	}
+	instance, err := v.resumeFrom(kept, info)
+	if err != nil {
+		v.client.log("the checkpoint of " + v.id.String() + " is of no use: " + err.Error())
+		return nil, nil
+	}
+	v.kept = kept.Seq
+	return instance, nil
+}
+
+func (v *view) resumeFrom(kept *replica.Checkpoint, info *SpaceInfo) (*program.Instance, error) {
+	of, _, err := tables.ReadRoot(kept.Root)
+	switch {
+	case err != nil:
+		return nil, err
+	case of.Space != v.id || of.Seq > info.Position.Seq || of.Seq == info.Position.Seq && of.Chain != info.Position.Chain:
+		return nil, fmt.Errorf("it is of record %d of %v", of.Seq, of.Space)
+	}
+	loaded, err := v.borrow(of.Module)
+	if err != nil {
+		return nil, err
+	}
+	var schemas []tables.Schema
+	if loaded.Program != nil {
+		schemas = loaded.Program.Manifest.Tables
+	}
+	set, of, err := tables.ReadCheckpoint(kept.Root, schemas, func(d digest.Digest) ([]byte, error) { return kept.Pages[d], nil })
+	if err != nil {
+		if loaded.Release != nil {
+			loaded.Release()
+		}
+		return nil, err
+	}
+	return program.Continue(loaded, info.Genesis, set, of.Seq), nil
+}
+
+// keep writes a checkpoint where that is worth it: when as much was applied since the last as it would take to read one.
+// Whether it succeeds changes nothing but the time that opening takes.
+func (v *view) keep() {
+	info := v.client.Info(v.id)
+	v.mu.Lock()
+	set, p, seq := v.instance.Committed(), v.instance.Program(), v.instance.Applied()
+	v.mu.Unlock()
+	worth := max(keepAfter, uint64(set.Bytes()/keepBytes))
+	if seq != info.Position.Seq || seq < v.kept+worth || set.Bytes() > replica.MaxCheckpoint {
+		return
+	}
+	of := &tables.Checkpoint{Space: v.id, Seq: seq, Chain: info.Position.Chain, Module: module.Open}
+	if p != nil {
+		of.Module, of.ABI = p.Digest, p.Manifest.ABI
+	}
+	c, err := pack(v.ctx, set, of)
+	if err == nil {
+		err = v.client.config.Store.PutCheckpoint(v.ctx, v.id, c)
+	}
+	if err != nil {
+		v.client.log("keeping a checkpoint of " + v.id.String() + " failed: " + err.Error())
+		return
+	}
+	v.kept = seq
+}
+
+// pack makes a checkpoint of tables that nobody changes any more, a while at a time.
+func pack(ctx context.Context, set *tables.Set, of *tables.Checkpoint) (*replica.Checkpoint, error) {
+	c := &replica.Checkpoint{Seq: of.Seq, Pages: map[digest.Digest][]byte{}}
+	began := time.Now()
+	var err error
+	c.Root, err = set.AppendCheckpoint(nil, of, func(d digest.Digest, page []byte) error {
+		c.Pages[d] = append([]byte(nil), page...)
+		if time.Since(began) >= viewStep {
+			if !sleep(ctx, time.Millisecond) {
+				return ctx.Err()
+			}
+			began = time.Now()
+		}
+		return nil
+	})
+	return c, err
+}
