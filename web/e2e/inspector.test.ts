@@ -60,3 +60,34 @@ test("the inspector shows a replica that another tab leads, writes into it, expo
     assert.equal(await bob.page.locator("#events li").count(), 2);
   }),
 );
+
+test("of a long outbox chat shows the newest and the inspector the oldest, and how many more there are", { timeout: 60_000 }, () =>
+  World.run([], async (world) => {
+    const ada = await world.replica("ada");
+    await ada.wire.cut();
+    await ada.page.fill("#name", "harbour");
+    await ada.page.press("#name", "Enter");
+    await ada.page.waitForSelector("h2:text('harbour')");
+    await ada.page.evaluate(async () => {
+      const { client } = globalThis.skerry;
+      const space = client.space(client.spaces()[0]!.id);
+      await Promise.all(Array.from({ length: 260 }, (_, i) => space.append("message.post", { text: `number ${i}.` }).durable));
+    });
+    await ada.page.waitForSelector(".message.plain:has-text('60 earlier messages on this device')");
+    await ada.page.waitForSelector(".message:has-text('number 259.') .mark.durable");
+    assert.equal(await ada.page.locator(".message:has-text('number 59.')").count(), 0);
+    assert.equal(await ada.page.locator(".message:has-text('number 60.')").count(), 1);
+
+    const page = await ada.newPage();
+    await page.goto(`${ada.wire.origin}/inspector.html`);
+    await page.click("#space-rows button:text('harbour')");
+    await page.waitForSelector("#outbox :text-is('and 160 more')");
+    assert.equal(await page.locator("#outbox .transaction").count(), 100);
+    assert.match(await page.innerText("#outbox .transaction:first-child"), /number 0\./);
+
+    await ada.wire.mend();
+    await ada.poke();
+    await page.waitForSelector("#waiting", { state: "hidden" });
+    await ada.page.waitForSelector(".message:has-text('number 259.') .mark.synced");
+  }),
+);
