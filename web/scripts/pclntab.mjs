@@ -10,6 +10,7 @@ const [pcdataInline, funcdataInline, funcdataArgInfo] = [2, 3, 5];
 /** The names that the runtime compares, and so must stay: it finds some frames' arguments by them, or prints "panic". */
 const comparedNames = ["reflect.makeFuncStub", "reflect.methodValueCall", "runtime.gopanic"];
 const firstName = 64; // where the short ones begin, behind those
+const following = 0xffffffff; // in place of where a table begins: behind those that were named before
 const nameSize = 18; // "program.(*0000).f" and a zero
 
 /**
@@ -81,11 +82,10 @@ export function shrink(t) {
   let room = 1; // the runtime takes 0 for none
   const keep = (at) => {
     const table = image.readUInt32LE(at);
-    if (!moved.has(table)) {
-      moved.set(table, room);
-      room += before.copy(image, values + room, table, tableEnd(before, table));
-    }
-    image.writeUInt32LE(moved.get(table), at);
+    image.writeUInt32LE(moved.get(table) ?? following, at);
+    if (moved.has(table)) return;
+    moved.set(table, room);
+    room += before.copy(image, values + room, table, tableEnd(before, table));
   };
   all.forEach((f, i) => {
     image.fill(0, functions + 8 * i, functions + 8 * i + 8);
@@ -111,10 +111,10 @@ function isHidden(name) {
 
 /**
  * The text of a function that makes anew what [shrink] took out and the runtime needs: the number of each function, where
- * it is described, and a name that tells its number in the module, where so many imported ones come first. It runs before
+ * it is described and most of its tables are, and a name that tells its number in the module, where so many imported ones come first. It runs before
  * the program.
  */
-export function expand({ address, names, functions, count, first, buckets }, imported) {
+export function expand({ address, names, values, functions, count, first, buckets }, imported) {
   const name = address + names + firstName;
   const hex = [12, 8, 4, 0].map(
     (shift, at) => `
@@ -123,6 +123,8 @@ export function expand({ address, names, functions, count, first, buckets }, imp
         (i32.add (local.get $digit) (select (i32.const 87) (i32.const 48) (i32.gt_u (local.get $digit) (i32.const 9)))))`,
   );
   return `(module (memory 1) (func (local $i i32) (local $offset i32) (local $f i32) (local $name i32) (local $digit i32)
+      (local $field i32) (local $room i32) (local $table i32) (local $numbers i32)
+    (local.set $room (i32.const 1))
     (local.set $offset (i32.const ${align(8 * count + 4)}))
     (local.set $name (i32.const ${name}))
     (loop $next
@@ -135,6 +137,23 @@ export function expand({ address, names, functions, count, first, buckets }, imp
         (i64.store (local.get $name)
           (select (i64.const ${letters("runtime.")}) (i64.const ${letters("program.")}) (i32.load offset=4 (local.get $f))))
         (i32.store offset=4 (local.get $f) (i32.sub (local.get $name) (i32.const ${address + names})))))
+      (local.set $field (i32.add (local.get $f) (i32.const 16)))
+      (loop $fields
+        (if (i32.eq (i32.load (local.get $field)) (i32.const ${following})) (then
+          (i32.store (local.get $field) (local.get $room))
+          (local.set $table (i32.add (local.get $room) (i32.const ${address + values})))
+          (loop $pair
+            (local.set $numbers (i32.const 2))
+            (loop $byte
+              (local.set $numbers (i32.sub (local.get $numbers) (i32.lt_u (i32.load8_u (local.get $table)) (i32.const 128))))
+              (local.set $table (i32.add (local.get $table) (i32.const 1)))
+              (br_if $byte (local.get $numbers)))
+            (br_if $pair (i32.load8_u (local.get $table))))
+          (local.set $room (i32.sub (local.get $table) (i32.const ${address + values - 1})))))
+        (local.set $field (select (i32.add (local.get $f) (i32.const 44)) (i32.add (local.get $field) (i32.const 4))
+          (i32.eq (local.get $field) (i32.add (local.get $f) (i32.const 16)))))
+        (br_if $fields (i32.lt_u (local.get $field)
+          (i32.add (i32.add (local.get $f) (i32.const 44)) (i32.shl (i32.load offset=28 (local.get $f)) (i32.const 2))))))
       (i32.store16 offset=8 (local.get $name) (i32.const ${letters("(*")}))${hex.join("")}
       (i32.store offset=14 (local.get $name) (i32.const ${letters(").f\0")}))
       (local.set $name (i32.add (local.get $name) (i32.const ${nameSize})))
