@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,7 +34,7 @@ func runsModules(t testing.TB, log syncserver.Log, applied *counted) func(*syncs
 			return nil, module.ErrMissing
 		}
 		return content, err
-	}, wasmengine.Options{})
+	}, wasmengine.Options{CacheDir: compiled()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,6 +51,18 @@ func runsModules(t testing.TB, log syncserver.Log, applied *counted) func(*syncs
 		}
 	}
 }
+
+// compiled is where the tests of this process keep compiled modules; TestMain deletes it.
+var compiled = sync.OnceValue(func() string {
+	dir, err := os.MkdirTemp("", "skerry-compiled-")
+	if err != nil {
+		panic(err)
+	}
+	compiledDir.Store(dir)
+	return dir
+})
+
+var compiledDir atomic.Value
 
 // counted is an engine that tells where instances begin, and how many records they apply.
 type counted struct {

@@ -28,6 +28,9 @@ import (
 // TestMain fails if a test left a goroutine behind.
 func TestMain(m *testing.M) {
 	code := m.Run()
+	if dir, made := compiledDir.Load().(string); made {
+		os.RemoveAll(dir)
+	}
 	for deadline := time.Now().Add(10 * time.Second); code == 0; runtime.Gosched() {
 		left := strays()
 		if len(left) == 0 {
