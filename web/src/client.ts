@@ -1,4 +1,4 @@
-import { checkDigest, toHex } from "./bytes.js";
+import { checkDigest } from "./bytes.js";
 import { encodeValue } from "./encode.js";
 import { SkerryError } from "./error.js";
 import { type OpenOptions, toConfig } from "./options.js";
@@ -10,7 +10,10 @@ import { decodeImported, type ImportedSpace, type SpaceInfo, type Status, type V
 
 /** What a space is made with. */
 export interface SpaceOptions {
-  /** The module that judges what is written: a built-in's name (`open`: everyone writes and reads) or a hash. */
+  /**
+   * The module that judges what is written: a built-in's name (`open`: everyone writes and reads), or the hash of one that
+   * {@link Client.putModule} keeps here or that the server has.
+   */
   readonly module?: string;
   /** Whatever the module wants to know; part of the space's identity. */
   readonly params?: unknown;
@@ -95,6 +98,17 @@ export class Client {
   }
 
   /**
+   * Keeps a module on this device, durably, and returns its hash, by which `createSpace` makes spaces of it. It needs no
+   * network: the server is sent the bytes when it misses them. To put a module again is harmless. It rejects with
+   * `bad_module` for bytes that can be no module, and says why; `too_large` beyond 4 MiB; `quota` where the device is full.
+   */
+  async putModule(module: Uint8Array): Promise<string> {
+    this.#check();
+    if (!(module instanceof Uint8Array)) throw new SkerryError("bad_argument", "a module's bytes are a Uint8Array");
+    return this.#replica.putModule(module.slice()); // what it is a part of is not sent along
+  }
+
+  /**
    * Returns the space with an ID, which need not be known here yet: until {@link Space.close} it is kept up to date, as
    * far as the server lets this identity read it. Of the others `spaces()` tells that they are there; see
    * {@link Space.pin} for what is to be read offline.
@@ -162,15 +176,6 @@ export class Client {
       last();
     }
     await this.#replica.release();
-  }
-
-  /**
-   * Keeps a module on this device, durably, and returns its hash, by which spaces are made of it. It works offline; a
-   * server that lacks the module when a space of it comes gets it from here. It rejects with `bad_module` for bytes that
-   * can be no module, and says why; `too_large` beyond 4 MiB; `quota` where the device is full.
-   */
-  async putModule(bytes: Uint8Array): Promise<string> {
-    return toHex((await this.call("putModule", bytes))!);
   }
 
   /** @internal */

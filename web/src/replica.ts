@@ -1,3 +1,4 @@
+import { toHex } from "./bytes.js";
 import { SkerryError } from "./error.js";
 import { type Host, Link, type Request, type WorkerLike } from "./link.js";
 import type { Config, OpenOptions } from "./options.js";
@@ -65,7 +66,7 @@ export class Replica implements Host {
   readonly #unknown = new Map<string, SpaceInfo>(); // asked for, and nothing known yet
   readonly #opened = new Set<string>(); // spaces that the worker was told to look at
   readonly #users = new Map<string, Set<object>>(); // who looks at each space, beside watchers
-  readonly #made = new Map<string, readonly unknown[]>(); // spaces that are nowhere else, where storage is memory
+  readonly #made = new Map<string, readonly unknown[]>(); // spaces and modules that are nowhere else, where storage is memory
   readonly #listeners = new Set<() => void>();
   readonly #watchers = new Map<string, Set<() => void>>();
   readonly #verdicts = new Set<(verdict: Verdict) => void>();
@@ -247,6 +248,14 @@ export class Replica implements Host {
     this.openSpace(info.id, user);
     this.#learn(info);
     return info.id;
+  }
+
+  /** Keeps a module; where storage is memory, for the next worker too. */
+  async putModule(module: Uint8Array): Promise<string> {
+    const message: [string, ...unknown[]] = ["putModule", module];
+    const hash = toHex((await this.#link.call(...message))!);
+    if (this.status.storage.state === "memory") this.#made.set(hash, message);
+    return hash;
   }
 
   /** Notes that somebody looks at a space, so that it is pulled. */

@@ -200,8 +200,8 @@ export interface RejectedTransaction {
   readonly appendedAt: number;
   readonly code: Code;
   readonly reason: string;
-  /** Who refused it. */
-  readonly by: string;
+  /** Who refused it: the server, or the space's module as it ran here, before it was sent. */
+  readonly by: "server" | "preview";
 }
 
 const decoder = new Decoder(); // making one costs more than it takes to decode an event
@@ -358,7 +358,7 @@ export function decodePending(bytes: Uint8Array): PendingTransaction[] {
 }
 
 export function decodeRejected(bytes: Uint8Array): RejectedTransaction[] {
-  type Row = [Uint8Array, PackedTransaction, number, number, string, string];
+  type Row = [Uint8Array, PackedTransaction, number, number, string, "server" | "preview"];
   return (decode(bytes) as Row[]).map(([id, transaction, appendedAt, code, reason, by]) => ({
     id: formatULID(id),
     author: transaction[0],
