@@ -9,6 +9,7 @@ import (
 	"skerry/shared/module"
 	"skerry/shared/module/program"
 	"skerry/shared/replica"
+	"skerry/shared/space"
 	"skerry/shared/tables"
 )
 
@@ -29,7 +30,7 @@ func (v *view) resume(info *SpaceInfo) (*program.Instance, error) {
 		kept, err = store.Checkpoint(v.ctx, v.id)
 		return err
 	})
-	if err != nil || kept == nil {
+	if err != nil || kept == nil || v.distrust {
 		return nil, err
 	}
 	instance, err := v.resumeFrom(kept, info)
@@ -39,6 +40,28 @@ func (v *view) resume(info *SpaceInfo) (*program.Instance, error) {
 	}
 	v.kept = kept.Seq
 	return instance, nil
+}
+
+// fold follows the chain from a checkpoint on, over records that come behind it.
+func (v *view) fold(records []space.Record) {
+	if v.from == nil {
+		return
+	}
+	for i := range records {
+		*v.from = space.Chain(*v.from, &records[i])
+	}
+}
+
+// trust reports whether the chain from the checkpoint leads to where the log is. It may not where a tab kept a checkpoint of
+// a log that was taken back, and grew again to be another one.
+func (v *view) trust() bool {
+	position := v.client.Info(v.id).Position
+	if v.from == nil || v.instance.Applied() != position.Seq {
+		return true // there is more to come, and another pass
+	}
+	same := *v.from == position.Chain
+	v.from = nil
+	return same
 }
 
 func (v *view) resumeFrom(kept *replica.Checkpoint, info *SpaceInfo) (*program.Instance, error) {
@@ -64,6 +87,7 @@ func (v *view) resumeFrom(kept *replica.Checkpoint, info *SpaceInfo) (*program.I
 		}
 		return nil, err
 	}
+	v.from = &of.Chain
 	return program.Continue(loaded, info.Genesis, set, of.Seq), nil
 }
 
@@ -88,9 +112,8 @@ func (v *view) keep() {
 	}
 	if err != nil {
 		v.client.log("keeping a checkpoint of " + v.id.String() + " failed: " + err.Error())
-		return
 	}
-	v.kept = seq
+	v.kept = seq // or tried: the next is due when as much was applied again
 }
 
 // pack makes a checkpoint of tables that nobody changes any more, a while at a time.

@@ -3,9 +3,11 @@
 package wasmclient_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -19,6 +21,7 @@ import (
 	"skerry/shared/module/program"
 	"skerry/shared/replica"
 	"skerry/shared/space"
+	"skerry/shared/tables"
 	"skerry/shared/wire"
 	"skerry/syncserver"
 	"skerry/syncserver/wasmengine"
@@ -552,14 +555,19 @@ func TestCheckpointOfTables(t *testing.T) {
 			t.Fatal(err)
 		}
 		tab.holds(s.ID(), 1050)
-		all := wasmclient.Query{Table: "messages", Limit: 5000}
-		want := j.texts(s, all)
+		j.same(j.texts(s, wasmclient.Query{Table: "rooms"}))
 		time.Sleep(time.Second)
 		synctest.Wait()
 		kept, err := device.store.Checkpoint(j.Context(), s.ID())
 		if err != nil || kept == nil || kept.Seq < 1000 {
 			t.Fatalf("kept: %+v, %v", kept, err)
 		}
+		if _, err := j.say(s, "behind it").Synced(j.Context()); err != nil {
+			t.Fatal(err)
+		}
+		tab.holds(s.ID(), 1051)
+		all := wasmclient.Query{Table: "messages", Limit: 5000}
+		want := j.texts(s, all)
 		tab.Close(j.Context())
 		reopen := func(replayed bool, change func(*replica.Checkpoint)) {
 			t.Helper()
@@ -583,6 +591,13 @@ func TestCheckpointOfTables(t *testing.T) {
 		reopen(true, func(c *replica.Checkpoint) { c.Root[len(c.Root)-1]++ })
 		reopen(true, func(c *replica.Checkpoint) { c.Root[20]++ }) // another space's
 		reopen(true, func(c *replica.Checkpoint) { c.Root = nil })
+		reopen(true, func(c *replica.Checkpoint) { // of a log with the same numbers and other records
+			of, _, err := tables.ReadRoot(c.Root)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Root = bytes.Replace(c.Root, of.Chain[:], make([]byte, 32), 1)
+		})
 		reopen(true, func(c *replica.Checkpoint) { c.Pages = nil })
 	})
 }
@@ -618,4 +633,127 @@ type callsMachine struct {
 func (c callsMachine) Call(export program.Export, input []byte, fuel int32, host *program.Host) (program.Outcome, error) {
 	c.calls.Add(1)
 	return c.Machine.Call(export, input, fuel, host)
+}
+
+// TestTablesAreTheSame lets devices of one identity do random things, some of which the module refuses, offline and online,
+// with tabs that end in the middle. In the end each has the tables that the server's log gives.
+func TestTablesAreTheSame(t *testing.T) {
+	seeds := 20
+	if testing.Short() {
+		seeds = 5
+	}
+	for seed := range seeds {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			inJudgedBubble(t, func(j *judged) { j.randomly(rand.New(rand.NewPCG(uint64(seed), 0))) })
+		})
+	}
+}
+
+func (j *judged) randomly(r *rand.Rand) {
+	devices := []*device{j.device("ada"), j.device("ada"), j.device("ada")}
+	tabs := make([]*tab, len(devices))
+	first := j.tab(devices[0])
+	s := j.makeChat(first)
+	if _, err := j.write(s, "join", moduletest.ChatJoin("Ada")).Synced(j.Context()); err != nil {
+		j.Fatal(err)
+	}
+	first.Close(j.Context())
+	for range 120 {
+		n := r.IntN(len(devices))
+		if tabs[n] == nil {
+			var change []func(*wasmclient.Config)
+			if r.IntN(2) == 0 {
+				change = append(change, offline)
+			}
+			tabs[n] = j.tab(devices[n], change...)
+		}
+		space := tabs[n].Space(s.ID())
+		seq := byte(1 + r.IntN(40))
+		switch r.IntN(8) {
+		case 0, 1, 2:
+			j.say(space, fmt.Sprint(r.IntN(1000)))
+		case 3:
+			j.say(space, "") // refused
+		case 4:
+			j.write(space, "remove", append([]byte("\x81\xa3seq"), seq))
+		case 5:
+			j.write(space, "stats", append([]byte("\x81\xa4room\xa3"), "tea"...))
+		case 6:
+			if _, err := space.Query(j.Context(), messages); err != nil && wire.CodeOf(err) != wire.CodeUnknownSpace {
+				j.Fatal(err)
+			}
+		case 7:
+			tabs[n].Close(j.Context())
+			tabs[n] = nil
+		}
+		time.Sleep(time.Duration(r.IntN(100)) * time.Millisecond)
+	}
+	for n := range devices {
+		if tabs[n] != nil {
+			tabs[n].Close(j.Context())
+		}
+		tabs[n] = j.tab(devices[n])
+		tabs[n].Space(s.ID())
+	}
+	for n := range tabs { // each has sent what it had
+		for tabs[n].Space(s.ID()).Info().Pending > 0 {
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+	time.Sleep(10 * time.Second)
+	want := j.tablesOf(s.ID())
+	for n := range tabs {
+		tabs[n].holds(s.ID(), len(j.site.records(s.ID())))
+		for table := range want {
+			result, err := tabs[n].Space(s.ID()).Query(j.Context(), wasmclient.Query{Table: table, Limit: 100_000})
+			if err != nil {
+				j.Fatal(err)
+			}
+			rows := []string{}
+			for _, row := range result.Rows {
+				if row.Pending {
+					j.Errorf("device %d, table %s: a row waits, and nothing does", n, table)
+				}
+				rows = append(rows, row.Bytes)
+			}
+			if !slices.Equal(rows, want[table]) {
+				j.Errorf("device %d, table %s: %d rows, and the log gives %d, or they differ", n, table, len(rows), len(want[table]))
+			}
+		}
+	}
+}
+
+// tablesOf returns the rows that the module makes of the server's log, by table.
+func (j *judged) tablesOf(id space.ID) map[string][]string {
+	j.Helper()
+	p, err := program.Load(moduletest.Chat())
+	if err != nil {
+		j.Fatal(err)
+	}
+	machines, release, err := j.engine.Machines(j.Context(), p)
+	if err != nil {
+		j.Fatal(err)
+	}
+	defer release()
+	genesis, _, err := j.site.log.Genesis(j.Context(), id)
+	if err != nil {
+		j.Fatal(err)
+	}
+	instance, err := program.New(p, machines, &genesis)
+	if err == nil {
+		err = instance.Apply(j.site.records(id))
+	}
+	if err != nil {
+		j.Fatal(err)
+	}
+	defer instance.Close()
+	found := map[string][]string{}
+	for i, schema := range instance.Tables().Schemas() {
+		found[schema.Name] = []string{}
+		instance.Tables().Scan(i, 0, "", "", false, func(_, row string) bool {
+			found[schema.Name] = append(found[schema.Name], row)
+			return true
+		})
+	}
+	return found
 }

@@ -65,8 +65,11 @@ type view struct {
 	lives   map[*Live]struct{}
 	changed chan struct{} // closed after each pass
 	used    time.Time     // when somebody asked last
-	kept    uint64        // the last record of the checkpoint that the store has
-	ended   bool
+	// Of the goroutine alone.
+	kept     uint64         // the last record of the checkpoint that the store has
+	from     *digest.Digest // the chain up to what was applied, from the checkpoint that it began with; nil once that is good
+	distrust bool           // the checkpoint that the store has is of another log
+	ended    bool
 }
 
 // place is the key of a row, or its key in an index.
@@ -163,6 +166,7 @@ func (v *view) reset() {
 	if v.instance != nil {
 		v.instance.Close()
 	}
+	v.from = nil
 	v.instance, v.laid, v.whole, v.written, v.all = nil, nil, false, nil, true
 }
 
@@ -205,6 +209,13 @@ func (v *view) pass() (took time.Duration, err error) {
 	recorded, err := v.apply()
 	if err != nil {
 		return 0, err
+	}
+	if !v.trust() {
+		v.mu.Lock()
+		v.reset()
+		v.mu.Unlock()
+		v.distrust = true
+		return v.pass()
 	}
 	rows = slices.DeleteFunc(rows, func(row replica.OutboxRow) bool { return recorded[row.ID] })
 	began := time.Now()
@@ -342,6 +353,7 @@ func (v *view) apply() (recorded map[space.ULID]bool, err error) {
 		if err := v.applyRecords(records); err != nil {
 			return nil, err
 		}
+		v.fold(records)
 		after = records[len(records)-1].Seq
 	}
 }
