@@ -29,6 +29,8 @@ type world struct {
 	*testing.T
 	site    *site
 	sockets chan net.Conn
+	closed  chan struct{} // nobody accepts any more
+	closing sync.Once
 	http    *http.Server
 	client  *http.Client
 	stop    []func()
@@ -42,7 +44,7 @@ func inBubble(t *testing.T, test func(*world)) {
 // inBubbleWith is inBubble with a server of another configuration.
 func inBubbleWith(t *testing.T, change func(*syncserver.Config), test func(*world)) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{T: t, sockets: make(chan net.Conn), site: &site{t: t, log: memlog.New()}}
+		w := &world{T: t, sockets: make(chan net.Conn), closed: make(chan struct{}), site: &site{t: t, log: memlog.New()}}
 		many := syncserver.Rate{Burst: 1 << 20, PerHour: 1 << 20}
 		config := syncserver.Config{
 			Log: w.site.log, InsecureIdentities: true, Creation: syncserver.CreationLimits{Identity: many, Address: many, Server: many},
@@ -76,20 +78,25 @@ func inBubbleWith(t *testing.T, change func(*syncserver.Config), test func(*worl
 type listener struct{ *world }
 
 func (l listener) Accept() (net.Conn, error) {
-	conn, ok := <-l.sockets
-	if !ok {
+	select {
+	case conn := <-l.sockets:
+		return conn, nil
+	case <-l.closed:
 		return nil, net.ErrClosed
 	}
-	return conn, nil
 }
 
-func (l listener) Close() error   { close(l.sockets); return nil }
+func (l listener) Close() error   { l.closing.Do(func() { close(l.closed) }); return nil }
 func (l listener) Addr() net.Addr { return &net.TCPAddr{} }
 
 func (w *world) dial(context.Context, string, string) (net.Conn, error) {
 	near, far := net.Pipe()
-	w.sockets <- far
-	return near, nil
+	select {
+	case w.sockets <- far:
+		return near, nil
+	case <-w.closed:
+		return nil, net.ErrClosed
+	}
 }
 
 // Dial makes the world a [wasmclient.Dialer].

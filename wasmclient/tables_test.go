@@ -382,11 +382,13 @@ func TestAppendedAgain(t *testing.T) {
 		if _, err := s.Query(j.Context(), messages); err != nil {
 			t.Fatal(err)
 		}
-		joined := j.write(s, "join", moduletest.ChatJoin("Ada"))
-		if err := joined.Durable(j.Context()); err != nil {
+		j.say(s, "one")
+		remove := append([]byte("\x81\xa3seq"), 1)
+		removed := j.write(s, "remove", remove)
+		if err := removed.Durable(j.Context()); err != nil {
 			t.Fatal(err)
 		}
-		again, err := s.AppendEvents(j.Context(), []space.Event{{ID: joined.ID(), Type: "join", Payload: moduletest.ChatJoin("Ada")}})
+		again, err := s.AppendEvents(j.Context(), []space.Event{{ID: removed.ID(), Type: "remove", Payload: remove}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -397,8 +399,11 @@ func TestAppendedAgain(t *testing.T) {
 		if rejected, err := s.Rejected(j.Context()); err != nil || len(rejected) > 0 {
 			t.Errorf("rejected: %+v, %v", rejected, err)
 		}
-		if users := j.texts(s, wasmclient.Query{Table: "users"}); len(users) != 1 {
-			t.Errorf("users: %q", users)
+		j.same(j.texts(s, messages))
+		ctx, cancel := context.WithTimeout(j.Context(), time.Second)
+		defer cancel()
+		if _, err := j.write(s, "remove", remove).Synced(ctx); wire.CodeOf(err) == 0 {
+			t.Errorf("what is gone is removed once more: %v", err)
 		}
 	})
 }
