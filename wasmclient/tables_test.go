@@ -388,6 +388,7 @@ func TestAppendedAgain(t *testing.T) {
 		if err := removed.Durable(j.Context()); err != nil {
 			t.Fatal(err)
 		}
+		j.same(j.texts(s, messages))
 		again, err := s.AppendEvents(j.Context(), []space.Event{{ID: removed.ID(), Type: "remove", Payload: remove}})
 		if err != nil {
 			t.Fatal(err)
