@@ -377,7 +377,7 @@ func TestFaultsAreNoVerdicts(t *testing.T) {
 func TestAppendedAgain(t *testing.T) {
 	inJudgedBubble(t, func(j *judged) {
 		device := j.device("ada")
-		tab := j.tab(device, offline)
+		tab := j.tab(device)
 		s := j.makeChat(tab)
 		if _, err := s.Query(j.Context(), messages); err != nil {
 			t.Fatal(err)
@@ -385,15 +385,16 @@ func TestAppendedAgain(t *testing.T) {
 		j.say(s, "one")
 		remove := append([]byte("\x81\xa3seq"), 1)
 		removed := j.write(s, "remove", remove)
-		if err := removed.Durable(j.Context()); err != nil {
+		if _, err := removed.Synced(j.Context()); err != nil {
 			t.Fatal(err)
 		}
+		tab.holds(s.ID(), 2)
 		j.same(j.texts(s, messages))
 		again, err := s.AppendEvents(j.Context(), []space.Event{{ID: removed.ID(), Type: "remove", Payload: remove}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := again.Durable(j.Context()); err != nil {
+		if _, err := again.Synced(j.Context()); err != nil {
 			t.Error(err)
 		}
 		synctest.Wait()
