@@ -1,11 +1,14 @@
 // What every engine must do, in the one that SKERRY_ENGINE names (chromium, firefox or webkit). What an engine cannot
 // be made to show is a gap with a name: the test is skipped and says why.
 import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { chromium } from "./chromium.js";
 import type { Engine, Tab } from "./engine.js";
 import { firefox } from "./firefox.js";
-import type { Replica } from "./replica.js";
+import { chat } from "./guests.js";
+import { Replica } from "./replica.js";
 import { webkit } from "./webkit.js";
 import { assertSameLogs, World } from "./world.js";
 
@@ -145,5 +148,51 @@ test(`${name}: what was durable is there after the browser was killed`, { timeou
     await ada.synced();
     const logs = await assertSameLogs(world, [made.id]);
     assert.deepEqual(logs.get(made.id), made.ids);
+  }),
+);
+
+/** All rows of a space's tables, as text. */
+function rows(page: Tab, id: string): Promise<string> {
+  return page.evaluate(async (id) => {
+    const space = globalThis.skerry.client.space(id);
+    const tables = await Promise.all(["messages", "users", "rooms"].map((name) => space.table(name).query()));
+    return JSON.stringify(tables);
+  }, id);
+}
+
+test(`${name}: a module makes the same tables of a space as in another browser`, { timeout: 120_000, skip: skip("modules") }, () =>
+  World.run([], async (world) => {
+    const ada = await world.replica("ada", engine);
+    const id = await ada.page.evaluate(
+      async (bytes) => {
+        const { client } = globalThis.skerry;
+        const space = await client.createSpace({ module: await client.putModule(new Uint8Array(bytes)) });
+        await space.table("users").query(); // from here on the module is asked before anything is sent
+        const receipts = [
+          space.append("join", { name: "Ada", age: -36 }),
+          ...Array.from({ length: 40 }, (_, i) => space.append("message", { room: `room ${i % 3}`, text: `ünïcode ${i}` })),
+          space.append("edit", { seq: 7, text: "edited" }),
+          space.append("remove", { seq: 9 }),
+          space.append("stats", { room: "room 1" }),
+        ];
+        const refused = space.append("message", { room: "room 0", text: "" });
+        await Promise.all(receipts.map((receipt) => receipt.synced));
+        const code = await refused.synced.then(() => "", (error: { code: string }) => error.code);
+        if (code !== "module_2") throw new Error(`an empty message: ${code}`);
+        return space.id;
+      },
+      [...chat()],
+    );
+    await holds(ada.page, id, 44);
+    const dir = join(world.dir, "elsewhere");
+    mkdirSync(dir);
+    const elsewhere = await Replica.start(chromium, dir, "ada", world.server.port);
+    world.replicas.push(elsewhere);
+    await elsewhere.load();
+    await holds(elsewhere.page, id, 44);
+    const here = await rows(ada.page, id);
+    assert.equal(here, await rows(elsewhere.page, id));
+    assert.equal(JSON.parse(here)[0].length, 39);
+    assert.doesNotMatch(here, /"\$pending":true/);
   }),
 );
