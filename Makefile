@@ -37,7 +37,7 @@ run: build ## build everything and serve the demo page (needs Go and Node)
 	@exec build/skerry serve --insecure-identities --listen $(LISTEN) --data $(DATA) --web web/dist
 
 test: ## everything that CI checks, stage by stage, with times (needs Go, Node and Chromium)
-	@.ci/stages $(TEST_STAGES)
+	@SKERRY_MUTANTS=$(or $(SKERRY_MUTANTS),90) .ci/stages $(TEST_STAGES)
 
 lint: ## formatting, vet, staticcheck (native and js) and TypeScript's types
 	@.ci/stages $(LINT_STAGES)
@@ -112,13 +112,13 @@ e2e-webkit: deps ## the same in WebKitGTK
 pack: deps ## the npm package in Vite, webpack, esbuild, React and pages without any, as people build and serve them
 	@$(NPM) run pack
 
-mutants: ## take each safety fix out and see its test fail; ONLY=regexp for some
+mutants: ## take each safety fix out and see its test fail; ONLY=regexp for some (make test draws 90 by the commit)
 	@go run .ci/mutants.go $(if $(ONLY),-only '$(ONLY)')
 
 bench: build ## measure, and write BENCHMARKS.md
 	@.ci/bench
 
-soak: torture ## hours of what the tests do in seconds
+soak: torture mutants ## hours of what the tests do in seconds
 	@SKERRY_SOAK=1 SKERRY_SIM_SEEDS=$(or $(SOAK_SEEDS),100000) go test -count=1 -timeout 0 -v -run 'Soak|Simulation' ./...
 
 torture: build ## ROUNDS=500 of torture in a browser, told in docs/results/torture.txt

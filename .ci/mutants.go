@@ -15,6 +15,9 @@
 // taken back. A test that still passes is a failure; so is a patch that does not apply, one that does not compile, or
 // a header that names no test.
 //
+// make test tries 90 of them, drawn by the commit, since all take more than a quarter of the time that it may; make mutants
+// and make soak try all.
+//
 // Stable: the header's keys, the order by name, and the closing line "N passed, N failed".
 //
 // Run it by `go run .ci/mutants.go` from the root of the tree.
@@ -25,15 +28,18 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"io/fs"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -48,18 +54,51 @@ const (
 
 func main() {
 	only := flag.String("only", "", "run only the patches whose name matches this regular expression")
+	some := flag.Int("some", fromEnvironment("SKERRY_MUTANTS"), "run only so many of them, drawn by the seed; 0: all")
+	seed := flag.Uint64("seed", seedOfCommit(), "what is drawn by; without it, the commit")
 	workers := flag.Int("workers", min(2, runtime.NumCPU()), "how many mutants are tried at once")
 	verbose := flag.Bool("v", false, "print what each failing test said")
 	flag.Parse()
-	os.Exit(run(*only, max(1, *workers), *verbose, os.Stdout))
+	os.Exit(run(*only, draw{*some, *seed}, max(1, *workers), *verbose, os.Stdout))
 }
 
-func run(only string, workers int, verbose bool, out io.Writer) int {
+// A draw is so many mutants of all: each commit has others.
+type draw struct {
+	some int
+	seed uint64
+}
+
+func (d draw) of(names []string, out io.Writer) []string {
+	if d.some == 0 || d.some >= len(names) {
+		return names
+	}
+	fmt.Fprintf(out, "seed %d: %d of %d; -seed %d repeats them, make mutants runs all\n", d.seed, d.some, len(names), d.seed)
+	r := rand.New(rand.NewPCG(d.seed, 0))
+	r.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+	names = names[:d.some]
+	slices.Sort(names)
+	return names
+}
+
+func fromEnvironment(name string) int {
+	n, _ := strconv.Atoi(os.Getenv(name))
+	return max(0, n)
+}
+
+func seedOfCommit() uint64 {
+	commit, _ := exec.Command("git", "rev-parse", "HEAD").Output()
+	h := fnv.New32a()
+	h.Write(commit)
+	return uint64(h.Sum32())
+}
+
+func run(only string, drawn draw, workers int, verbose bool, out io.Writer) int {
 	names, err := named(only)
 	if err != nil {
 		fmt.Fprintln(out, "mutants:", err)
 		return 2
 	}
+	names = drawn.of(names, out)
 	results := make([]result, len(names))
 	for i, name := range names {
 		results[i] = result{name: name, done: make(chan struct{})}
