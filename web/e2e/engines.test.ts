@@ -160,39 +160,104 @@ function rows(page: Tab, id: string): Promise<string> {
   }, id);
 }
 
-test(`${name}: a module makes the same tables of a space as in another browser`, { timeout: 120_000, skip: skip("modules") }, () =>
+/** Begins a live query of the hall's messages, which window.shows(texts) waits for: a star is behind what waits. */
+function begin(page: Tab, id: string): Promise<void> {
+  return page.evaluate((id) => {
+    const query = globalThis.skerry.client.space(id).table("messages").live({ index: "by_room", prefix: ["hall"] });
+    const text = () => query.getSnapshot().map((row) => `${row["text"]}${row.$pending ? "*" : ""}`).join();
+    const shows = (want: string) =>
+      new Promise<void>((resolve) => {
+        const stop = query.subscribe(() => text() === want && (stop(), resolve()));
+        if (query.ready && text() === want) (stop(), resolve());
+      });
+    Object.assign(globalThis, { shows });
+  }, id);
+}
+
+function shows(page: Tab, want: string): Promise<void> {
+  return page.evaluate((want) => (globalThis as unknown as { shows(want: string): Promise<void> }).shows(want), want);
+}
+
+/** Waits until a tab has kept a checkpoint of its own tables at a record, and returns its digest. */
+function kept(page: Tab, seq: number): Promise<string> {
+  return page.evaluate(async (seq) => {
+    const done = <T>(request: IDBRequest<T>) =>
+      new Promise<T>((resolve, reject) => {
+        request.onsuccess = () => resolve(request.result);
+        request.onerror = () => reject(request.error);
+      });
+    const { name } = (await indexedDB.databases()).find(({ name }) => name?.includes("/default/"))!;
+    const database = await done(indexedDB.open(name!));
+    try {
+      for (;;) {
+        const store = database.transaction("checkpoints").objectStore("checkpoints");
+        const [key] = (await done(store.getAllKeys())).filter((key) => Array.isArray(key) && key[1] === seq);
+        if (!key) continue;
+        const row = new Uint8Array(await done(store.get(key)) as ArrayBuffer); // a format, and digests, the root's first
+        return [...row.subarray(1, 33)].map((b) => b.toString(16).padStart(2, "0")).join("");
+      }
+    } finally {
+      database.close();
+    }
+  }, seq);
+}
+
+test(`${name}: a module that only this page has makes the same tables here, at the server and in another browser`, { timeout: 120_000 }, () =>
   World.run([], async (world) => {
     const ada = await world.replica("ada", engine);
+    await ada.wire.cut();
     const id = await ada.page.evaluate(
-      async (bytes) => {
-        const { client } = globalThis.skerry;
-        const space = await client.createSpace({ module: await client.putModule(new Uint8Array(bytes)) });
-        await space.table("users").query(); // from here on the module is asked before anything is sent
-        const receipts = [
-          space.append("join", { name: "Ada", age: -36 }),
-          ...Array.from({ length: 40 }, (_, i) => space.append("message", { room: `room ${i % 3}`, text: `ünïcode ${i}` })),
-          space.append("edit", { seq: 7, text: "edited" }),
-          space.append("remove", { seq: 9 }),
-          space.append("stats", { room: "room 1" }),
-        ];
-        const refused = space.append("message", { room: "room 0", text: "" });
-        await Promise.all(receipts.map((receipt) => receipt.synced));
-        const code = await refused.synced.then(() => "", (error: { code: string }) => error.code);
-        if (code !== "module_2") throw new Error(`an empty message: ${code}`);
-        return space.id;
-      },
+      async (bytes) => (await globalThis.skerry.client.createSpace({ module: await globalThis.skerry.client.putModule(new Uint8Array(bytes)) })).id,
       [...chat()],
     );
-    await holds(ada.page, id, 44);
+    await begin(ada.page, id);
+    await shows(ada.page, "");
+    const told = await ada.page.evaluate(async (id) => {
+      const space = globalThis.skerry.client.space(id);
+      space.append("join", { name: "Ada", age: -36 });
+      space.append("message", { room: "hall", text: "first" });
+      const refused = space.append("message", { room: "hall", text: "" });
+      await space.append("message", { room: "hall", text: "second" }).durable;
+      const code = await refused.synced.then(() => "", (error: { code: string }) => error.code);
+      return [code, ...(await space.rejected()).map(({ by }) => by)];
+    }, id);
+    assert.deepEqual(told, ["module_2", "preview"]);
+    await shows(ada.page, "first*,second*");
+    await ada.wire.mend();
+    await ada.poke();
+    await shows(ada.page, "first,second");
+    await ada.page.reload();
+    await ada.opened();
+    await begin(ada.page, id);
+    await shows(ada.page, "first,second");
+
+    await ada.page.evaluate(async (id) => {
+      const space = globalThis.skerry.client.space(id);
+      const receipts = [
+        ...Array.from({ length: 40 }, (_, i) => space.append("message", { room: `room ${i % 3}`, text: `ünïcode ${i}` })),
+        space.append("edit", { seq: 7, text: "edited" }),
+        space.append("remove", { seq: 9 }),
+        space.append("stats", { room: "room 1" }),
+        space.transact(Array.from({ length: 954 }, (_, i) => ({ type: "message", payload: { room: "many", text: `${i}` } }))),
+      ];
+      await Promise.all(receipts.map((receipt) => receipt.synced));
+    }, id);
     const dir = join(world.dir, "elsewhere");
     mkdirSync(dir);
     const elsewhere = await Replica.start(chromium, dir, "ada", world.server.port);
     world.replicas.push(elsewhere);
     await elsewhere.load();
-    await holds(elsewhere.page, id, 44);
+    for (const page of [ada.page, elsewhere.page]) await holds(page, id, 1000);
     const here = await rows(ada.page, id);
     assert.equal(here, await rows(elsewhere.page, id));
-    assert.equal(JSON.parse(here)[0].length, 39);
+    assert.equal(JSON.parse(here)[0].length, 2 + 39 + 954);
     assert.doesNotMatch(here, /"\$pending":true/);
+    const digests = await Promise.all([ada, elsewhere].map(({ page }) => kept(page, 1000)));
+    const url = `http://127.0.0.1:${world.server.port}`;
+    const [info] = await world.server.cli<{ checkpoint_seq: number; checkpoint: string }>("space", "info", "--json", "--url", url, "--identity", "ada", id);
+    assert.deepEqual({ seq: info!.checkpoint_seq, digests }, { seq: 1000, digests: [info!.checkpoint, info!.checkpoint] });
+
+    await elsewhere.page.evaluate((id) => void globalThis.skerry.client.space(id).append("edit", { seq: 2, text: "FIRST" }), id);
+    await shows(ada.page, "FIRST,second");
   }),
 );

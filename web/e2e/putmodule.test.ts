@@ -21,10 +21,14 @@ test("a space made offline of a module that only this page has: the server gets 
     }, content);
     const codes = await ada.page.evaluate(async (content) => {
       const { client } = globalThis.skerry;
-      const bad = [[], content.slice(0, -1), new Array<number>((4 << 20) + 1).fill(0)];
-      return Promise.all(bad.map((bytes) => client.putModule(new Uint8Array(bytes)).then(String, (error: { code: string }) => error.code)));
+      const bad = [[], content.slice(0, -1), new Array<number>((4 << 20) + 1).fill(0)].map((bytes) => new Uint8Array(bytes));
+      const frame = document.body.appendChild(document.createElement("iframe"));
+      const other = (frame.contentWindow as unknown as typeof globalThis).Uint8Array.from(content); // an array of another realm is one, too
+      return Promise.all(
+        [...bad, content as unknown as Uint8Array, other].map((bytes) => client.putModule(bytes).then(String, (error: { code: string }) => error.code)),
+      );
     }, content);
-    assert.deepEqual(codes, ["bad_module", "bad_module", "too_large"]);
+    assert.deepEqual(codes, ["bad_module", "bad_module", "too_large", "bad_argument", hash]);
 
     await ada.page.reload(); // module, space and events are on the disk, and nowhere else
     await ada.page.waitForFunction(() => globalThis.skerry?.client !== undefined);

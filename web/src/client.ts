@@ -104,8 +104,10 @@ export class Client {
    */
   async putModule(module: Uint8Array): Promise<string> {
     this.#check();
-    if (!(module instanceof Uint8Array)) throw new SkerryError("bad_argument", "a module's bytes are a Uint8Array");
-    return this.#replica.putModule(module.slice()); // what it is a part of is not sent along
+    // Of a frame, or of an extension, it is an instance of another Uint8Array.
+    if (!ArrayBuffer.isView(module)) throw new SkerryError("bad_argument", "a module's bytes are a Uint8Array");
+    const { buffer, byteOffset, byteLength } = module;
+    return this.#replica.putModule(new Uint8Array(buffer, byteOffset, byteLength).slice()); // what it is a part of is not sent along
   }
 
   /**

@@ -55,17 +55,25 @@ type spaceView struct {
 	Head      uint64 `json:"head"`
 	Now       string `json:"module_now"`
 	State     string `json:"state"`
+
+	// The newest checkpoint of the tables that the server told of, if it did.
+	CheckpointSeq uint64 `json:"checkpoint_seq,omitempty"`
+	Checkpoint    string `json:"checkpoint,omitempty"`
 }
 
 func viewOf(row *wire.SpaceRow) spaceView {
 	g := &row.Genesis
 	state := map[wire.SpaceState]string{wire.SpacePresent: "present", wire.SpaceLeft: "left", wire.SpaceDeleted: "deleted"}[row.State]
-	return spaceView{
+	v := spaceView{
 		ID: g.ID().String(), Stamp: g.Stamp.String(), Creator: g.Creator, Module: g.Module.String(),
 		CreatedAt: time.UnixMilli(int64(g.Stamp.Time())).UTC().Format(time.RFC3339Nano),
 		Params:    hex.EncodeToString(g.Params), Signature: hex.EncodeToString(row.GenesisSignature),
-		Head: row.Head, Now: row.Module.String(), State: state,
+		Head: row.Head, Now: row.Module.String(), State: state, CheckpointSeq: row.CheckpointSeq,
 	}
+	if row.CheckpointSeq > 0 {
+		v.Checkpoint = row.Checkpoint.String()
+	}
+	return v
 }
 
 // rowOf reads a space's row from a log.
