@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"skerry/shared/replica"
 	"skerry/shared/space"
@@ -35,6 +36,40 @@ func (s *Space) Check(ctx context.Context) (found Check, err error) {
 	return found, nil
 }
 
+// Damage that still reads as records shows by the chain alone. So the client that syncs looks through what it pulls by
+// itself, one space after the other and each once in its life, when it has been there for a while.
+const (
+	checkAfter = time.Minute
+	checkEvery = 5 * time.Second
+)
+
+// checkNext looks through a space that was not looked through yet.
+func (c *Client) checkNext() {
+	if c.core.Idle() && !c.suspended {
+		for _, id := range c.core.Checkable() {
+			if c.whole[id] {
+				continue
+			}
+			c.whole[id] = true
+			life := c.life.Load()
+			c.work.Go(func() {
+				found, _, err := check(c.ctx, c.config.Store, id)
+				if err == nil && found.Damage != "" {
+					err = ErrDamaged
+				}
+				c.post(func() {
+					if c.life.Load() == life {
+						c.noteDamage(id, err)
+					}
+					c.checks.Reset(checkEvery)
+				})
+			})
+			return
+		}
+	}
+	c.checks.Reset(checkAfter)
+}
+
 // check reads all that a store has of a space. Sound is a position up to which it is what the server sent, for sure.
 func check(ctx context.Context, store Store, id space.ID) (found Check, sound space.Position, err error) {
 	start := space.Start(id)
@@ -45,7 +80,7 @@ func check(ctx context.Context, store Store, id space.ID) (found Check, sound sp
 	want := snapshot.Info.Position
 	at := start
 	for at.Seq < want.Seq {
-		records, err := store.Read(ctx, id, at.Seq, 1000, 256<<10)
+		records, err := store.Read(ctx, id, at.Seq, 500, 128<<10) // a few milliseconds in a page
 		switch {
 		case errors.Is(err, ErrDamaged):
 			return Check{at.Seq, err.Error()}, start, nil
@@ -67,9 +102,15 @@ func check(ctx context.Context, store Store, id space.ID) (found Check, sound sp
 // damaged has the records of a space mended if err says that some are damaged, and returns err.
 func (c *Client) damaged(id space.ID, err error) error {
 	if errors.Is(err, ErrDamaged) {
-		c.post(func() { c.step(replica.Damaged{Space: id}) })
+		c.post(func() { c.noteDamage(id, err) })
 	}
 	return err
+}
+
+func (c *Client) noteDamage(id space.ID, err error) {
+	if errors.Is(err, ErrDamaged) {
+		c.step(replica.Damaged{Space: id})
+	}
 }
 
 // checkFor reads what is stored of a space for the core, which does not wait for it when the client closes.

@@ -190,6 +190,63 @@ func TestDamageIsMended(t *testing.T) {
 	})
 }
 
+// bent is a store that gives another payload for a record, until the records were given up.
+type bent struct {
+	wasmclient.Store
+	bent  atomic.Bool
+	reads atomic.Int64
+}
+
+func (b *bent) Commit(ctx context.Context, c *replica.Commit) (*replica.CommitResult, error) {
+	result, err := b.Store.Commit(ctx, c)
+	if err == nil && len(c.Spaces) > 0 && c.Spaces[0].Cut {
+		b.bent.Store(false)
+	}
+	return result, err
+}
+
+func (b *bent) Read(ctx context.Context, id space.ID, after uint64, limit, maxBytes int) ([]space.Record, error) {
+	b.reads.Add(1)
+	records, err := b.Store.Read(ctx, id, after, limit, maxBytes)
+	for i := range records {
+		if records[i].Seq == 3 && b.bent.Load() {
+			records[i].Payload = []byte{0x01}
+		}
+	}
+	return records, err
+}
+
+// TestDamageIsLookedFor changes a record so that it still reads as one. Nobody asks, and it is found and sent again; what
+// is whole is looked through once.
+func TestDamageIsLookedFor(t *testing.T) {
+	inBubble(t, func(w *world) {
+		store := new(bent)
+		tab := w.device("ada").tab(func(c *wasmclient.Config) { store.Store, c.Store = c.Store, store })
+		tab.leads(time.Second)
+		s := tab.makeSpace()
+		for n := range 4 {
+			tab.write(s.ID(), fmt.Sprint(n))
+		}
+		tab.holds(s.ID(), 5)
+		synctest.Wait()
+		store.bent.Store(true)
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if store.bent.Load() {
+			w.Error("nobody found the damage")
+		}
+		tab.holds(s.ID(), 5)
+		if info := s.Info(); info.Damaged != 0 || info.Code != 0 {
+			w.Errorf("mended: %+v", info)
+		}
+		reads := store.reads.Load()
+		time.Sleep(time.Hour)
+		if n := store.reads.Load(); n != reads {
+			w.Errorf("what is whole was read %d times more", n-reads)
+		}
+	})
+}
+
 // switched is a network that can be down.
 type switched struct {
 	wasmclient.Dialer

@@ -95,13 +95,15 @@ type Client struct {
 	nextID    int
 	lead      *lead // this tab leads or waits for it; nil while it stands back or is suspended
 	election  election
-	beat      *time.Timer // the election's next tick
-	polls     *time.Timer // the next look for what other tabs changed
-	hush      func()      // stops receiving from the other tabs; nil while nothing is received
-	reports   *time.Timer // when the other tabs are told how this one stands
-	reporting bool        // reports runs
-	others    bool        // another tab was heard
-	report    *report     // what the tab that leads said last; nil while nothing is known
+	beat      *time.Timer       // the election's next tick
+	polls     *time.Timer       // the next look for what other tabs changed
+	hush      func()            // stops receiving from the other tabs; nil while nothing is received
+	reports   *time.Timer       // when the other tabs are told how this one stands
+	reporting bool              // reports runs
+	checks    *time.Timer       // the next look for damage
+	whole     map[space.ID]bool // spaces that were looked through for damage
+	others    bool              // another tab was heard
+	report    *report           // what the tab that leads said last; nil while nothing is known
 	suspended bool
 	outdated  bool              // a newer version wrote the store: this one writes nothing any more
 	obstacle  error             // why this tab, whose turn it is, cannot begin to sync
@@ -166,6 +168,7 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.timer, c.beat, c.polls, c.reports = stopped(), stopped(), stopped(), stopped()
+	c.checks, c.whole = time.NewTimer(checkAfter), make(map[space.ID]bool)
 	if err := c.enroll(); err != nil {
 		return nil, fmt.Errorf("open client: %w", err)
 	}

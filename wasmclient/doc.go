@@ -59,7 +59,8 @@
 // who share the store, with the code damaged. The client that syncs looks how far the space's records are whole, and has
 // the server send them again from there, once the server has shown on this connection that it has them: until then
 // nothing is deleted, so that offline what can be read stays. Outbox and rejected transactions are not touched. Damage
-// that shows by the chain alone is found by [Space.Check].
+// that shows by the chain alone is found by [Space.Check], and by the client that syncs: it looks through what it pulls, each
+// space once, when it has been there for a minute and has nothing else to do.
 //
 // # How it stops
 //

@@ -23,6 +23,8 @@ func (c *Client) loop() {
 			c.tick()
 		case <-c.polls.C:
 			c.poll()
+		case <-c.checks.C:
+			c.checkNext()
 		case <-c.reports.C:
 			c.tellReport()
 		case <-c.ctx.Done():
@@ -38,6 +40,7 @@ func (c *Client) stop() {
 	c.beat.Stop()
 	c.polls.Stop()
 	c.reports.Stop()
+	c.checks.Stop()
 	if c.socket != nil {
 		c.socket.close("the client closes")
 		c.socket = nil

@@ -1,5 +1,7 @@
 package replica
 
+import "skerry/shared/space"
+
 // This file is about records stored here that cannot be read any more. Whoever finds out notes it in the store, for all
 // tabs and later ones. The tab that leads looks for itself how far what is stored is whole, takes the space back to
 // there, and lets the server send the rest again. It does so only when the server has just shown that it has all that
@@ -64,6 +66,19 @@ func (r *Replica) checked(in Checked) {
 		}
 		r.sync.dirty(r, s)
 	}
+}
+
+// Checkable returns the spaces whose records may be looked through for damage now: the server has shown that it has
+// them, nothing of them is on its way, and no damage is known.
+func (r *Replica) Checkable() []space.ID {
+	var ids []space.ID
+	for _, s := range r.spaces {
+		if r.leads && s.feed.caughtUp && s.info.Position.Seq > 0 && s.info.Damaged == 0 && !s.checking {
+			ids = append(ids, s.id)
+		}
+	}
+	sortIDs(ids)
+	return ids
 }
 
 // stored returns up to where the records of s are here, and will be.

@@ -73,6 +73,7 @@ type Refusal struct {
 const (
 	ByServer  = "server"
 	ByPreview = "preview"
+	ByDevice  = "device" // which could not read any more what it kept of it
 )
 
 // Retry asks to move a rejected transaction to the end of the outbox.

@@ -71,7 +71,7 @@ type RejectedRow struct {
 	AppendedAt  uint64
 	Code        wire.Code
 	Reason      string
-	By          string // ByServer, or ByPreview for the module's own answer in the page
+	By          string // ByServer, ByPreview for the module's own answer in the page, or ByDevice
 }
 
 // Rejection moves one outbox row to the rejected store.

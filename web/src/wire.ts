@@ -200,8 +200,11 @@ export interface RejectedTransaction {
   readonly appendedAt: number;
   readonly code: Code;
   readonly reason: string;
-  /** Who refused it: the server, or the space's module as it ran here, before it was sent. */
-  readonly by: "server" | "preview";
+  /**
+   * Who refused it: the server; the space's module as it ran here, before it was sent; or this device, which could not read
+   * any more what it kept of it (`damaged`): then its only event has what is left, as bytes.
+   */
+  readonly by: "server" | "preview" | "device";
 }
 
 const decoder = new Decoder(); // making one costs more than it takes to decode an event
@@ -358,7 +361,7 @@ export function decodePending(bytes: Uint8Array): PendingTransaction[] {
 }
 
 export function decodeRejected(bytes: Uint8Array): RejectedTransaction[] {
-  type Row = [Uint8Array, PackedTransaction, number, number, string, "server" | "preview"];
+  type Row = [Uint8Array, PackedTransaction, number, number, string, RejectedTransaction["by"]];
   return (decode(bytes) as Row[]).map(([id, transaction, appendedAt, code, reason, by]) => ({
     id: formatULID(id),
     author: transaction[0],

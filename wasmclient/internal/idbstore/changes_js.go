@@ -10,7 +10,7 @@ import (
 // Changes implements wasmclient.Store: one value is read, and the versions of all spaces only where too much changed.
 func (s *Store) Changes(ctx context.Context, after uint64) (*replica.Changes, error) {
 	changes := new(replica.Changes)
-	err := s.view(ctx, func(t *transaction) error {
+	err := s.viewRows(ctx, func(t *transaction) error {
 		epoch, value := t.getMeta(metaEpoch), t.getMeta(metaChanges)
 		if err := t.turn(); err != nil {
 			return err

@@ -33,13 +33,15 @@ func (s *Store) Commit(ctx context.Context, c *replica.Commit) (*replica.CommitR
 		return err
 	}
 	err := s.withRoom(ctx, n, func() error {
-		err := s.run(ctx, commit)
-		if merges && (errors.Is(err, wasmclient.ErrFull) || errors.Is(err, errCorrupt)) {
-			// Merging needs room for a time, and what it reads may be damaged; without it the records may find their place.
-			apart = true
-			err = s.run(ctx, commit)
-		}
-		return err
+		return s.mended(ctx, func() error {
+			err := s.run(ctx, commit)
+			if merges && (errors.Is(err, wasmclient.ErrFull) || errors.Is(err, errCorrupt)) {
+				// Merging needs room for a time, and what it reads may be damaged; without it the records may find their place.
+				apart = true
+				err = s.run(ctx, commit)
+			}
+			return err
+		})
 	})
 	s.dropMoved(c) // also of a failure, after which the outcome may be unknown
 	if err != nil {
@@ -502,7 +504,7 @@ func (t *transaction) removeAdded(parts []*part) error {
 // the tab that led before has begun.
 func (s *Store) RaiseEpoch(ctx context.Context) (*replica.Loaded, error) {
 	var l *loading
-	err := s.run(ctx, func(conn *connection) error {
+	raise := func(conn *connection) error {
 		t, err := conn.begin(idb.TransactionReadWrite, idb.DurabilityStrict, allStores...)
 		if err != nil {
 			return err
@@ -518,10 +520,14 @@ func (s *Store) RaiseEpoch(ctx context.Context) (*replica.Loaded, error) {
 		l.loaded.Meta.Epoch++
 		t.putMeta(metaEpoch, appendNumber(l.loaded.Meta.Epoch))
 		return t.commit()
-	})
-	if err == nil {
-		err = l.decode(ctx)
 	}
+	err := s.mended(ctx, func() error {
+		err := s.run(ctx, raise)
+		if err == nil {
+			err = l.decode(ctx)
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

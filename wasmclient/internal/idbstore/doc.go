@@ -44,6 +44,11 @@
 // refused a little before what only this device has. [Unavailable] tells the browsers that give a page no database. A call
 // that waits three seconds is told of by OnBlocked; it goes on waiting, and nothing of it is durable until it is done.
 //
+// Damaged records are for the client to have sent again. What else cannot be read is put right by whoever meets it (see
+// mend_js.go): the row of a space is made anew from its segments, counters go on above where they can have been, and
+// a transaction that waits or was rejected is kept among the rejected as the bytes that are left of it. Only where whose
+// replica it is cannot be read, opening fails with wasmclient.ErrDamaged.
+//
 // A context is looked at before a transaction begins and while the database is opened. One that has begun is waited
 // for, since what it writes cannot be taken back by not waiting.
 //

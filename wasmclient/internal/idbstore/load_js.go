@@ -21,13 +21,16 @@ import (
 // Load implements wasmclient.Store.
 func (s *Store) Load(ctx context.Context) (*replica.Loaded, error) {
 	var l *loading
-	err := s.view(ctx, func(t *transaction) (err error) {
-		l, err = t.load()
+	err := s.mended(ctx, func() error {
+		err := s.view(ctx, func(t *transaction) (err error) {
+			l, err = t.load()
+			return err
+		}, storeMeta, storeSpaces, storeOutbox, storeRejected)
+		if err == nil {
+			err = l.decode(ctx)
+		}
 		return err
-	}, storeMeta, storeSpaces, storeOutbox, storeRejected)
-	if err == nil {
-		err = l.decode(ctx)
-	}
+	})
 	if err != nil {
 		return nil, err
 	}

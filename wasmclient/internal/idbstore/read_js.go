@@ -21,6 +21,11 @@ func (s *Store) view(ctx context.Context, f func(*transaction) error, stores ...
 	return s.transact(ctx, idb.TransactionReadOnly, idb.DurabilityDefault, f, stores...)
 }
 
+// viewRows runs f in a read-only transaction, and once more where it met something that could be mended.
+func (s *Store) viewRows(ctx context.Context, f func(*transaction) error, stores ...string) error {
+	return s.mended(ctx, func() error { return s.view(ctx, f, stores...) })
+}
+
 // transact runs f in a transaction.
 func (s *Store) transact(ctx context.Context, mode idb.TransactionMode, durability idb.TransactionDurability, f func(*transaction) error, stores ...string) error {
 	return s.run(ctx, func(conn *connection) error {
@@ -39,7 +44,7 @@ func (s *Store) transact(ctx context.Context, mode idb.TransactionMode, durabili
 // Refresh implements wasmclient.Store.
 func (s *Store) Refresh(ctx context.Context, id space.ID) (*replica.Snapshot, error) {
 	var snapshot *replica.Snapshot
-	err := s.view(ctx, func(t *transaction) error {
+	err := s.viewRows(ctx, func(t *transaction) error {
 		snapshot = &replica.Snapshot{Space: id, Info: replica.SpaceInfo{Position: space.Start(id)}}
 		key := t.c.inKey(id)
 		epoch, counter, row := t.getMeta(metaEpoch), t.getMeta(versionName(id)), t.get(storeSpaces, jsbind.FromBytes(id[:]))
@@ -113,7 +118,7 @@ func (t *transaction) entries(key js.Value) ([]replica.Entry, error) {
 // Outbox implements wasmclient.Store.
 func (s *Store) Outbox(ctx context.Context, id space.ID, after uint64, maxBytes int) ([]replica.OutboxRow, error) {
 	var rows []replica.OutboxRow
-	err := s.view(ctx, func(t *transaction) (err error) {
+	err := s.viewRows(ctx, func(t *transaction) (err error) {
 		rows, err = t.outbox(id, after, maxBytes)
 		return err
 	}, storeOutbox)
@@ -189,7 +194,7 @@ func (t *transaction) outboxPage(id space.ID, keys []uint64) ([]js.Value, error)
 // Rejected implements wasmclient.Store.
 func (s *Store) Rejected(ctx context.Context, id space.ID) ([]replica.RejectedRow, error) {
 	var rows []replica.RejectedRow
-	err := s.view(ctx, func(t *transaction) (err error) {
+	err := s.viewRows(ctx, func(t *transaction) (err error) {
 		request := t.getAll(storeRejected, within(t.c.inKey(id)), 0)
 		if err := t.turn(); err != nil {
 			return err

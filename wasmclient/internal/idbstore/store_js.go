@@ -269,7 +269,9 @@ func (s *Store) introduce(conn *connection) error {
 	}
 	there, err := s.recognize(stored)
 	if err == nil {
-		err = tooOld(reader.bytes())
+		if err = tooOld(reader.bytes()); errors.Is(err, errCorrupt) {
+			err = fmt.Errorf("the replica's %s: %w", metaMinReader, err)
+		}
 	}
 	if there || err != nil {
 		t.abort()
@@ -310,7 +312,7 @@ func (s *Store) introduce(conn *connection) error {
 func (s *Store) recognize(stored reply) (there bool, err error) {
 	text, err := decodeText(stored.bytes())
 	if err != nil {
-		return false, err
+		return false, fmt.Errorf("the replica's session: %w", err)
 	}
 	var session wire.SessionID
 	copy(session[:], text)
