@@ -323,3 +323,54 @@ test("a damaged segment: both tabs say so, what waits is kept, and the server se
     assert.equal(logs.get(id)!.length, 21);
   }),
 );
+
+test("damaged rows: the page opens, a space is made anew from its events, and of what waits one is set aside", { timeout: 60_000 }, () =>
+  World.run([], async (world) => {
+    const ada = await world.replica("ada");
+    const id = await spaceOf(ada, 20);
+    await ada.synced();
+    await ada.wire.cut();
+    const waiting = await ada.page.evaluate(async (id) => {
+      const receipts = Array.from({ length: 3 }, (_, i) => globalThis.skerry.client.space(id).append("note", i));
+      await Promise.all(receipts.map((receipt) => receipt.durable));
+      return receipts.map((receipt) => receipt.id);
+    }, id);
+    await ada.page.evaluate(async (name) => {
+      const done = <T>(request: IDBRequest<T>) =>
+        new Promise<T>((resolve, reject) => {
+          request.onsuccess = () => resolve(request.result);
+          request.onerror = () => reject(request.error);
+        });
+      const database = await done(indexedDB.open(name));
+      const transaction = database.transaction(["meta", "spaces", "outbox"], "readwrite");
+      const [spaces, outbox] = [transaction.objectStore("spaces"), transaction.objectStore("outbox")];
+      await done(spaces.put(new Uint8Array(9), (await done(spaces.getAllKeys()))[0]));
+      const key = (await done(outbox.getAllKeys()))[1]!;
+      await done(outbox.put({ ...((await done(outbox.get(key))) as object), row: Uint8Array.of(1, 2, 3) }, key));
+      await done(transaction.objectStore("meta").put(new Uint8Array(3), "epoch"));
+      database.close();
+    }, await databaseOf(ada.page));
+
+    await ada.page.reload();
+    await ada.opened();
+    const told = await ada.page.evaluate(async (id) => {
+      const space = globalThis.skerry.client.space(id);
+      const pending = (await space.pending()).map((transaction) => transaction.id);
+      const [refused, ...others] = await space.rejected();
+      const seqs: number[] = [];
+      for await (const event of space.events()) seqs.push(event.seq);
+      const bytes = [...(refused!.events[0]!.payload as Uint8Array)];
+      const decided = await space.receipt(refused!.id).synced.then(() => "synced", (error: { code: string }) => error.code);
+      return { pending, id: refused!.id, code: refused!.code, by: refused!.by, bytes, decided, others: others.length, read: seqs.length };
+    }, id);
+    assert.deepEqual(told, {
+      pending: [waiting[0], waiting[2]], id: waiting[1], code: "damaged", by: "device", bytes: [1, 2, 3], decided: "damaged", others: 0, read: 20,
+    });
+    await ada.wire.mend();
+    await ada.poke();
+    await ada.synced();
+    await ada.until("well", (c) => c.status.storage.state === "ok" && c.status.rejected === 1 && c.spaces()[0]!.code === undefined);
+    assert.deepEqual(await ada.page.evaluate((id) => globalThis.skerry.client.space(id).check(), id), { seq: 22, damage: "" });
+    assert.deepEqual((await assertSameLogs(world, [id])).get(id)!.slice(20), [waiting[0], waiting[2]]);
+  }),
+);
