@@ -66,8 +66,8 @@ func (c Config) Complete() *Config {
 	defaultTo(&c.ReadBytes, 256<<10)
 	defaultTo(&c.SendBuffer, 256<<10)
 	defaultTo(&c.Unsent, 16<<20)
-	defaultTo(&c.Requests, 16)
-	defaultTo(&c.UploadBytes, 4<<20)
+	defaultTo(&c.Requests, wire.MaxRequests)
+	defaultTo(&c.UploadBytes, wire.MaxUpload)
 	defaultTo(&c.HandshakeTimeout, 10_000)
 	defaultTo(&c.IdleTimeout, 60_000)
 	return &c

@@ -181,7 +181,21 @@ func TestHandshakesThatFail(t *testing.T) {
 			l.fails(c.code)
 		})
 	}
-	l := newLine(t, func(c *hub.Config) { c.InsecureIdentities = false })
+	l := newLine(t)
+	l.step(hub.Begin{})
+	l.receive(&wire.Ping{}) // keeps the connection, and opens nothing
+	l.wants("challenge, pong")
+	l.receive(change(func(h *wire.Hello) {
+		for i := range 15 {
+			h.Proofs = append(h.Proofs, wire.Proof{Identity: string(rune('a' + i))})
+		}
+		h.ClientVersion = strings.Repeat("x", 64)
+	}))
+	if l.closed || l.last.Register == nil || len(l.last.Register.Identities) != 16 {
+		t.Errorf("16 identities: closed %v, %+v", l.closed, l.last.Register)
+	}
+
+	l = newLine(t, func(c *hub.Config) { c.InsecureIdentities = false })
 	l.step(hub.Begin{})
 	l.receive(hello(0))
 	l.fails(wire.CodeAuthRequired)
@@ -257,6 +271,12 @@ func TestFramesThatAreAnswered(t *testing.T) {
 	l.wants("refused 2 unsupported, refused 0 unsupported, pong, refused 0 too_large")
 	l.receive(&wire.Welcome{})
 	l.fails(wire.CodeBadFrame)
+
+	for _, f := range []wire.Frame{&wire.Directory{}, &wire.Fetch{}, &wire.Blob{}, &wire.BlobPut{Total: 1}, &wire.AuthRefresh{}} {
+		l = welcomedLine(t, 0)
+		l.receive(f) // an answer to ref 0 could not be told from what comes unasked
+		l.fails(wire.CodeBadFrame)
+	}
 
 	l = welcomedLine(t, 0)
 	_, err := wire.Decode([]byte{0x91, 99})

@@ -10,9 +10,6 @@ import (
 	"skerry/shared/wire"
 )
 
-// maxProofs is how many identities one connection may bring.
-const maxProofs = 16
-
 func (c *Conn) begin(now uint64, nonce [32]byte) {
 	if c.stage != fresh {
 		return
@@ -36,7 +33,7 @@ func (c *Conn) hello(h *wire.Hello) {
 	case uint64(len(h.ClientVersion)) > c.config.Limits.ClientVersion:
 		c.fail(wire.CodeTooLarge, "client_version is too long")
 		return
-	case len(h.Proofs) > maxProofs:
+	case len(h.Proofs) > wire.MaxProofs:
 		c.fail(wire.CodeTooMany, "too many identities")
 		return
 	case !c.config.InsecureIdentities:

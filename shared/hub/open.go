@@ -3,6 +3,7 @@ package hub
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"skerry/shared/module"
 	"skerry/shared/module/program"
@@ -92,10 +93,14 @@ func (s *Space) checkGenesis(p *push) wire.Verdict {
 		return tooLarge("creator", len(g.Creator), limits.Identity, "bytes")
 	case uint64(len(g.Params)) > limits.Params:
 		return tooLarge("params", len(g.Params), limits.Params, "bytes")
+	case len(p.frame.GenesisSignature) > wire.MaxSignature:
+		return tooLarge("genesis_signature", len(p.frame.GenesisSignature), wire.MaxSignature, "bytes")
 	case g.ID() != s.id:
 		return refuse(wire.CodeBadGenesis, "the genesis is that of another space")
 	case !p.peer.caller.proves(g.Creator):
 		return refuse(wire.CodeAuthRequired, "the connection has not proven the space's creator")
+	case len(p.frame.GenesisSignature) > 0 && !strings.HasPrefix(g.Creator, "did:key:"):
+		return refuse(wire.CodeBadGenesis, "there is a signature, but the creator is no did:key")
 	}
 	if verify := s.config.VerifyGenesis; verify != nil {
 		if err := verify(s.id, g, p.frame.GenesisSignature); err != nil {

@@ -6,10 +6,6 @@ import (
 	"skerry/shared/wire"
 )
 
-// maxTransactions is how many transactions one push may carry, so that its verdicts always fit into one message
-// that clients take.
-const maxTransactions = 32 << 10
-
 // receive handles one message of the client.
 func (c *Conn) receive(now uint64, in Received) {
 	if uint64(in.Size) > c.config.Limits.Message {
@@ -26,6 +22,10 @@ func (c *Conn) receive(now uint64, in Received) {
 	}
 	if c.stage != welcomed {
 		c.fail(wire.CodeBadFrame, "out of order in the handshake")
+		return
+	}
+	if ref, asks := refOf(in.Frame); asks && ref == 0 {
+		c.fail(wire.CodeBadFrame, fmt.Sprintf("frame %d with ref 0, which names no request", in.Frame.Number()))
 		return
 	}
 	switch f := in.Frame.(type) {
@@ -58,6 +58,24 @@ func (c *Conn) receive(now uint64, in Received) {
 	}
 }
 
+// refOf returns the ref of a frame that asks for an answer. Zero is none: an answer to it could not be told from what the
+// server sends unasked.
+func refOf(frame wire.Frame) (ref uint64, asks bool) {
+	switch f := frame.(type) {
+	case *wire.Directory:
+		return f.Ref, true
+	case *wire.Fetch:
+		return f.Ref, true
+	case *wire.Blob:
+		return f.Ref, true
+	case *wire.BlobPut:
+		return f.Ref, true
+	case *wire.AuthRefresh:
+		return f.Ref, true
+	}
+	return 0, false
+}
+
 // push routes a push to its space. The window bounds what a connection can make the server hold.
 func (c *Conn) push(p *wire.Push, size int) {
 	switch {
@@ -68,8 +86,8 @@ func (c *Conn) push(p *wire.Push, size int) {
 	case len(p.Transactions) == 0 && p.Genesis == nil:
 		c.fail(wire.CodeBadFrame, "a push without transactions has a genesis")
 		return
-	case len(p.Transactions) > maxTransactions:
-		c.fail(wire.CodeTooMany, fmt.Sprintf("%d transactions in a push, at most %d", len(p.Transactions), maxTransactions))
+	case len(p.Transactions) > wire.MaxTransactions:
+		c.fail(wire.CodeTooMany, fmt.Sprintf("%d transactions in a push, at most %d", len(p.Transactions), wire.MaxTransactions))
 		return
 	}
 	if _, known := c.pushed[p.Space]; !known && uint64(len(c.pushed)) >= c.config.Limits.Subscriptions {

@@ -252,7 +252,7 @@ func TestTheLogCannotBeAsked(t *testing.T) {
 // unopened returns a space that the log may not hold.
 func genesisPush(transactions ...space.Transaction) *wire.Push {
 	g := genesis
-	return &wire.Push{Genesis: &g, GenesisSignature: []byte("sig"), Transactions: transactions}
+	return &wire.Push{Genesis: &g, Transactions: transactions}
 }
 
 func (w *world) answerAbsent() {
@@ -274,7 +274,7 @@ func TestGenesis(t *testing.T) {
 	w.offer(2, genesisPush(tx(3))) // a race
 	w.answerAbsent()
 	c := answer(w, &w.create, "create")
-	if len(c.Charges) != 3 || c.Charges[0] != "create/identity/ann" || c.Charges[1] != "create/address/here" || string(c.Signature) != "sig" {
+	if len(c.Charges) != 3 || c.Charges[0] != "create/identity/ann" || c.Charges[1] != "create/address/here" {
 		t.Errorf("create %+v", c)
 	}
 	w.step(hub.Opened{Ref: c.Ref, Instance: w.module, Head: w.log.head, Created: true})
@@ -286,6 +286,37 @@ func TestGenesis(t *testing.T) {
 	w.offer(3, genesisPush())
 	w.settle()
 	w.wants("3/1: genesis duplicate@0;")
+}
+
+// A signature is stored and sent to every reader, so it has a limit; a creator that has no key has none.
+func TestGenesisSignature(t *testing.T) {
+	for name, c := range map[string]struct {
+		creator string
+		bytes   int
+		told    string // "": it is created
+	}{
+		"largest":   {"did:key:z6Mk", wire.MaxSignature, ""},
+		"too large": {"did:key:z6Mk", wire.MaxSignature + 1, "too_large"},
+		"of nobody": {"ann", 64, "bad_genesis"},
+		"none":      {"ann", 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.caller(1).Identities = []string{c.creator}
+			g := genesis
+			g.Creator = c.creator
+			w.s = hub.NewSpace(testConfig(), g.ID())
+			w.offer(1, &wire.Push{Genesis: &g, GenesisSignature: make([]byte, c.bytes), Transactions: []space.Transaction{by(c.creator, tx(1))}})
+			w.answerAbsent()
+			if c.told != "" {
+				w.wants("1/1: genesis " + c.told + "; unknown_space")
+				return
+			}
+			if create := answer(w, &w.create, "create"); len(create.Signature) != c.bytes {
+				t.Errorf("created with a signature of %d bytes", len(create.Signature))
+			}
+		})
+	}
 }
 
 func TestGenesisThatAnotherServerCreatedMeanwhile(t *testing.T) {

@@ -110,11 +110,8 @@ func (c *Conn) blobRead(in BlobRead) {
 	}
 }
 
-// maxListing is how many directory requests one connection may have under way.
-const maxListing = 4
-
 func (c *Conn) list(f *wire.Directory) {
-	if c.listing >= maxListing {
+	if c.listing >= wire.MaxDirectories {
 		c.refuse(f.Ref, wire.CodeTooMany, "too many directory requests")
 		return
 	}

@@ -21,9 +21,6 @@ type upload struct {
 func (c *Conn) blobPut(f *wire.BlobPut) {
 	u := c.upload
 	switch {
-	case f.Ref == 0:
-		c.fail(wire.CodeBadFrame, "an upload without a ref")
-		return
 	case len(c.caller.Identities) == 0:
 		c.refuse(f.Ref, wire.CodeAuthRequired, "who uploads has to prove an identity")
 		return

@@ -36,8 +36,16 @@ var DefaultLimits = Limits{
 	Message: 4 << 20, Frame: 32 << 10, PushWindow: 4 << 20, SubscribePairs: 256, Subscriptions: 20_000,
 }
 
-// MaxReason is the longest reason of a verdict, a refusal or an error, in bytes.
-const MaxReason = 256
+// What bounds a server and is no part of [Limits], since nobody has a reason to configure it.
+const (
+	MaxProofs       = 16       // identities of one connection
+	MaxTransactions = 32 << 10 // in one push, so that its verdicts fit into one message that clients take
+	MaxSignature    = 512      // bytes of a genesis' signature: that of the largest did:key
+	MaxDirectories  = 4        // directory requests under way on one connection
+	MaxRequests     = 16       // fetch and blob requests that wait on one connection
+	MaxUpload       = 4 << 20  // bytes of a module
+	MaxReason       = 256      // bytes of the reason of a verdict, a refusal or an error
+)
 
 // MaxServerMessage is the largest message that a client takes from a server, in bytes. It is not configurable, so
 // that what is in a log can always be delivered, and bounds what a broken server can make a client allocate.

@@ -225,3 +225,20 @@ func TestProtocolNamesTheBuiltInModule(t *testing.T) {
 		t.Errorf("PROTOCOL.md does not name %s", open)
 	}
 }
+
+func TestProtocolNamesEveryFixedLimit(t *testing.T) {
+	_, tables := protocol(t)
+	rows := tables["Fixed limits"].rows
+	limits := map[string]int{
+		"proofs": MaxProofs, "transactions": MaxTransactions, "genesis_signature": MaxSignature, "directories": MaxDirectories,
+		"requests": MaxRequests, "upload": MaxUpload, "reason": MaxReason,
+	}
+	if len(rows) != len(limits) {
+		t.Errorf("%d fixed limits in PROTOCOL.md, %d in the code", len(rows), len(limits))
+	}
+	for _, row := range rows {
+		if value, ok := limits[row[0]]; !ok || strconv.Itoa(value) != row[1] {
+			t.Errorf("%s is %s in PROTOCOL.md and %d in the code", row[0], row[1], value)
+		}
+	}
+}
