@@ -60,15 +60,18 @@ func (m *Machines) begin() error {
 	}
 	defer first.Close()
 	var region int32
-	for _, name := range []string{meter.ExportStart, program.ExportIO} {
-		f := first.instance.ExportedFunction(name)
+	for _, each := range []struct {
+		name string
+		fuel int32
+	}{{meter.ExportStart, program.FuelInit}, {program.ExportIO, program.Fuel}} {
+		f := first.instance.ExportedFunction(each.name)
 		if f == nil {
 			continue // only the start may be missing
 		}
 		var host program.Host
-		outcome, err := first.run(f, 0, program.Fuel, &host)
+		outcome, err := first.run(f, 0, each.fuel, &host)
 		if err == nil {
-			err = program.Began(name, &outcome, &host)
+			err = program.Began(each.name, &outcome, &host)
 		}
 		if err != nil {
 			return err

@@ -177,7 +177,7 @@ func (d *decoded) section(id byte, r *reader) {
 	case sectionElement:
 		d.readElements(r)
 	case sectionDataCount:
-		d.promised = r.count(MaxSegments, "data segments")
+		d.promised = r.count(MaxData, "data segments")
 	case sectionCode:
 		d.readCode(r)
 	case sectionData:
@@ -320,7 +320,7 @@ func (d *decoded) readExports(r *reader) {
 
 func (d *decoded) readElements(r *reader) {
 	start := r.at
-	for range r.count(MaxSegments, "element segments") {
+	for range r.count(MaxElements, "element segments") {
 		if r.unsigned() != 0 || !d.hasTable {
 			r.fail("an element segment of anything but the table's first elements is not allowed")
 			return
@@ -342,7 +342,7 @@ func (d *decoded) readElements(r *reader) {
 
 func (d *decoded) readData(r *reader) {
 	start := r.at
-	d.segments = r.count(MaxSegments, "data segments")
+	d.segments = r.count(MaxData, "data segments")
 	for range d.segments {
 		if r.unsigned() != 0 || !d.hasMemory {
 			r.fail("a data segment that is not put into memory at the start is not allowed")

@@ -9,7 +9,8 @@ const (
 	MaxExports    = 64        //
 	MaxGlobals    = 1_000     //
 	MaxTable      = 10_000    // elements of the table
-	MaxSegments   = 10_000    // of data, and of elements
+	MaxData       = 65_536    // segments of data; Go's linker makes 12,000 for each MiB, and browsers take 100,000
+	MaxElements   = 10_000    // segments of elements
 	MaxParams     = 64        // of a function or block
 	MaxResults    = 16        // of a function or block
 	MaxLocals     = 10_000    // of a function, parameters apart

@@ -62,8 +62,8 @@ func TestCaps(t *testing.T) {
 			return with(sectionGlobal, repeat(n, []byte{byte(i32), 1, opI32Const, 7, opEnd}))
 		}},
 		"table":    {MaxTable, func(n int) sections { return with(sectionTable, appendUnsigned([]byte{1, funcref, 0}, uint32(n))) }},
-		"data":     {MaxSegments, func(n int) sections { return with(sectionData, repeat(n, []byte{0, opI32Const, 0, opEnd, 0})) }},
-		"elements": {MaxSegments, func(n int) sections { return with(sectionElement, repeat(n, []byte{0, opI32Const, 0, opEnd, 0})) }},
+		"data":     {MaxData, func(n int) sections { return with(sectionData, repeat(n, []byte{0, opI32Const, 0, opEnd, 0})) }},
+		"elements": {MaxElements, func(n int) sections { return with(sectionElement, repeat(n, []byte{0, opI32Const, 0, opEnd, 0})) }},
 		"params": {MaxParams, func(n int) sections {
 			return with(sectionType, list(functionType("", ""), functionType(strings.Repeat("I", n), "")))
 		}},

@@ -3,6 +3,7 @@ package moduletest
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 
 	"skerry/shared/module/meter"
@@ -17,6 +18,9 @@ type wasm struct {
 	functions []function
 	memory    []byte // of limits
 	globals   int
+	table     int // its elements
+	data      int // segments of data, none of them with any
+	elements  int // segments of elements, none of them with any
 	start     int // the number of a function, 0 for none, which is never an own one that matters
 	exports   []string
 	manifest  []byte // nil for a small one
@@ -102,6 +106,9 @@ func (w *wasm) bytes() []byte {
 	b = section(b, 1, types)
 	b = section(b, 2, imports)
 	b = section(b, 3, functions)
+	if w.table > 0 {
+		b = section(b, 4, [][]byte{binary.AppendUvarint([]byte{0x70, 0}, uint64(w.table))})
+	}
 	if w.memory != nil {
 		b = section(b, 5, [][]byte{w.memory})
 	}
@@ -110,7 +117,10 @@ func (w *wasm) bytes() []byte {
 	if w.start > 0 {
 		b = append(b, 8, 1, byte(w.start+len(w.imports)))
 	}
+	segments := func(n int) [][]byte { return slices.Repeat([][]byte{{0, 0x41, 0, 0x0b, 0}}, n) }
+	b = section(b, 9, segments(w.elements))
 	b = section(b, 10, codes)
+	b = section(b, 11, segments(w.data))
 	switch {
 	case w.no == "manifest":
 		return b
@@ -199,6 +209,10 @@ func loadedCases() []testCase {
 		of(starting([]string{"skerry1.get 5"}, 0x41, 0, 0x41, 0, 0x41, 0, 0x41, 0, 0x41, 0, 0x10, 0, 0x1a)),
 		of(starting([]string{"skerry1.scan_open 5"}, 0x41, 0, 0x41, 0, 0x41, 0, 0x41, 0, 0x41, 0, 0x10, 0, 0x1a)),
 		of(starting([]string{"skerry1.blake3 4"}, 0x41, 0, 0x41, 32, 0x41, 32, 0x10, 0)))
+	add("a long start", change(func(w *wasm) { // 8 for each of 3,000,000 times round: more than other calls have
+		w.start, w.functions[4].locals = 4, locals(1)
+		w.functions[4].code = concat([]byte{0x03, 0x40, 0x20, 0, 0x42, 1, 0x7c, 0x22, 0, 0x42}, binary.AppendUvarint(nil, 3_000_000), []byte{0x54, 0x0d, 0, 0x0b})
+	}))
 	add("where io is", of(io(0)), of(io(1)), of(io(-1)), of(io(65_536)),
 		change(func(w *wasm) { w.memory = []byte{1, 2, 2}; w.functions[1].code = []byte{0x41, 0x80, 0x80, 4} }),
 		change(func(w *wasm) { w.memory = []byte{1, 2, 2}; w.functions[1].code = []byte{0x41, 0x81, 0x80, 4} }),
@@ -243,6 +257,10 @@ func caps(add func(string, ...func() []byte), change func(func(*wasm)) func() []
 		}
 	})
 	both("globals", meter.MaxGlobals, func(w *wasm, n int) { w.globals = n })
+	both("elements of the table", meter.MaxTable, func(w *wasm, n int) { w.table = n })
+	both("segments of elements", meter.MaxElements, func(w *wasm, n int) { w.table, w.elements = 1, n })
+	both("segments of data", meter.MaxData, func(w *wasm, n int) { w.data = n })
+	both("name", meter.MaxNameLength, func(w *wasm, n int) { w.exports = append(w.exports, strings.Repeat("n", n)+" 0 0") })
 	both("params", meter.MaxParams, func(w *wasm, n int) {
 		w.types = append(w.types, strings.Repeat("i64 ", n)+"->")
 		w.functions = append(w.functions, function{kind: 4})

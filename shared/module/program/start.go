@@ -8,7 +8,7 @@ import (
 )
 
 // What an engine does once with a program, before any call: it makes an instance, calls the start function if there is
-// one ([meter.ExportStart]), and then skerry_io ([ExportIO]) to learn where the io region is, each with [Fuel] of its own
+// one ([meter.ExportStart]), and then skerry_io ([ExportIO]) to learn where the io region is, with [FuelInit] and [Fuel]
 // and the zero [Host], which has no tables. Memory and mutable globals as they are then are what every call begins with.
 
 // ExportIO is the function that gives the address of the io region.

@@ -62,7 +62,7 @@ func (m *Machines) begin() error {
 	defer turn.Unlock()
 	var host program.Host
 	if m.Program.Metered.Start {
-		outcome, err := m.run(exportStart, nil, program.Fuel, &host)
+		outcome, err := m.run(exportStart, nil, program.FuelInit, &host)
 		if err == nil {
 			err = program.Began(meter.ExportStart, &outcome, &host)
 		}
