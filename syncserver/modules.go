@@ -10,7 +10,6 @@ import (
 
 	"skerry/shared/digest"
 	"skerry/shared/module"
-	"skerry/shared/msgpack"
 	"skerry/shared/space"
 )
 
@@ -51,7 +50,7 @@ func moduleAt(ctx context.Context, log Log, id space.ID, genesis *space.Genesis)
 			return digest.Digest{}, err
 		}
 		if len(records) > 0 && records[0].Type == module.TypeModule {
-			if name, ok := upgradeTo(records[0].Payload); ok && name == list[n].name {
+			if name, ok := module.UpgradeTo(records[0].Payload); ok && name == list[n].name {
 				return name, nil
 			}
 		}
@@ -67,7 +66,7 @@ func (h *hotSpace) nameModules(ctx context.Context, records []space.Record) (any
 		if records[i].Type != module.TypeModule {
 			continue
 		}
-		name, ok := upgradeTo(records[i].Payload)
+		name, ok := module.UpgradeTo(records[i].Payload)
 		if !ok {
 			continue // it is never accepted
 		}
@@ -92,21 +91,6 @@ func (h *hotSpace) nameModules(ctx context.Context, records []space.Record) (any
 	return any, nil
 }
 
-// upgradeTo reads the module that an upgrade names.
-func upgradeTo(payload []byte) (name digest.Digest, ok bool) {
-	r := msgpack.Reader{Rest: payload}
-	for range r.Map() {
-		if r.Text() != "hash" {
-			r.Skip(1)
-			continue
-		}
-		b := r.Binary()
-		if ok = len(b) == digest.Size; ok {
-			name = digest.Digest(b)
-		}
-	}
-	return name, ok && r.Err == nil
-}
 
 // unusedKey is the key under which it is noted since when no space names a module, in seconds since 1970.
 func unusedKey(name digest.Digest) string { return "unused/" + name.String() }

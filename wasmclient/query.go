@@ -307,7 +307,12 @@ func (c *Client) judged(id space.ID) *view {
 	if c.config.Engine == nil {
 		return nil
 	}
-	if genesis := c.core.Genesis(id); genesis == nil || genesis.Module == module.Open {
+	info := c.core.Space(id).Info
+	current := info.Module
+	if current.IsZero() && info.Genesis != nil {
+		current = info.Genesis.Module
+	}
+	if current.IsZero() || current == module.Open {
 		return nil
 	}
 	return c.view(id)

@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"skerry/shared/digest"
+	"skerry/shared/module"
+	"skerry/shared/msgpack"
 	"skerry/shared/replica"
 	"skerry/shared/space"
 	"skerry/shared/wire"
@@ -30,7 +32,7 @@ type SpaceInfo struct {
 	Genesis  *space.Genesis // nil while only the ID is known
 	Created  bool           // the server has it
 	Pinned   bool           // it is kept up to date also while nobody looks at it
-	Module   digest.Digest  // the module that judges now; zero while unknown
+	Module   digest.Digest  // the module that judges now, as far as is known here; zero while unknown. Genesis has the first one
 	Position space.Position // how far the replica has it
 	Head     uint64         // where the server's log ended when it last told; a hint, never below Position
 	CaughtUp bool           // nothing was behind when the server last said so
@@ -96,6 +98,27 @@ func (s *Space) AppendEvents(ctx context.Context, events []space.Event) (*Receip
 		return nil, err
 	}
 	return receipt, nil
+}
+
+// Upgrade appends the transaction that takes the space over to another module, which params, of msgpack, are given to if it
+// migrates. The module that judges the space decides who may, or, where it does not say, the creator may. Like any
+// transaction it waits in the outbox until the server can be reached; a module that the server lacks is sent to it from
+// this device, so put it first ([Client.PutModule]).
+func (s *Space) Upgrade(ctx context.Context, to digest.Digest, params []byte) (*Receipt, error) {
+	return s.AppendEvents(ctx, []space.Event{UpgradeEvent(to, params)})
+}
+
+// UpgradeEvent returns the event of [Space.Upgrade].
+func UpgradeEvent(to digest.Digest, params []byte) space.Event {
+	fields := 1
+	if params != nil {
+		fields = 2
+	}
+	payload := msgpack.AppendBinary(msgpack.AppendString(msgpack.AppendMap(nil, fields), "hash"), to[:])
+	if params != nil {
+		payload = msgpack.AppendBinary(msgpack.AppendString(payload, "params"), params)
+	}
+	return space.Event{Type: module.TypeModule, Payload: payload}
 }
 
 // AppendFollowed is [Space.AppendEvents] with a follower in place of a receipt, and the caller says whether the events may
@@ -247,7 +270,9 @@ func checkTransaction(t *space.Transaction) error {
 		switch {
 		case e.Type == "" || !utf8.ValidString(e.Type):
 			return wire.Errorf(wire.CodeBadTransaction, "event %d has no type, or one that is not UTF-8", i)
-		case e.Type[0] == '$':
+		case e.Type == module.TypeModule && len(t.Events) > 1:
+			return wire.Errorf(wire.CodeBadTransaction, "an upgrade is a transaction of its own")
+		case e.Type[0] == '$' && e.Type != module.TypeModule:
 			return wire.Errorf(wire.CodeReservedType, "types beginning with $ are the server's: %q", e.Type)
 		case uint64(len(e.Type)) > limits.Type:
 			return wire.Errorf(wire.CodeTooLarge, "a type of %d bytes is over the limit of %d", len(e.Type), limits.Type)

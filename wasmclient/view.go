@@ -53,6 +53,7 @@ type view struct {
 	// module does not allow any more counts as laid, and is not seen.
 	laid     []space.ULID
 	whole    bool
+	turning  bool // one of them is an upgrade: who judges what comes behind it is not known
 	laying   bool // what is written now is of the overlay
 	written  map[place]struct{}
 	appended []*appended
@@ -167,7 +168,7 @@ func (v *view) reset() {
 		v.instance.Close()
 	}
 	v.from = nil
-	v.instance, v.laid, v.whole, v.written, v.all = nil, nil, false, nil, true
+	v.instance, v.laid, v.whole, v.turning, v.written, v.all = nil, nil, false, false, nil, true
 }
 
 // lasting reports whether nothing but another module would change an error.
@@ -277,6 +278,9 @@ func (v *view) borrow(d digest.Digest) (*program.Loaded, error) {
 		return &program.Loaded{}, nil
 	}
 	m, err := v.client.borrowModule(v.ctx, d)
+	if wire.CodeOf(err) == wire.CodeModuleMissing {
+		v.client.post(func() { v.client.step(replica.ModuleNeeded{Digest: d}) })
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -379,7 +383,7 @@ func (v *view) takeOff() {
 			v.note(p)
 		}
 	}
-	v.laid, v.written, v.whole = nil, nil, false
+	v.laid, v.written, v.whole, v.turning = nil, nil, false, false
 }
 
 // lay lays the overlay again if it is another one than that which is there, and shows what comes of it.
@@ -446,8 +450,14 @@ func (v *view) propose(waiting []*appended) error {
 	}
 }
 
-// add lays one transaction onto the overlay, if the module allows it as things are.
+// add lays one transaction onto the overlay, if the module allows it as things are. An upgrade is not seen before the server
+// has taken it: it may take long to make, and longer to take back.
 func (v *view) add(a *appended) (module.Verdict, error) {
+	if a.transaction.Events[0].Type == module.TypeModule {
+		v.turning = true
+		v.laid = append(v.laid, a.transaction.ID())
+		return module.Verdict{}, nil
+	}
 	v.laying = true
 	verdict, err := v.instance.Judge(module.Caller{Identity: a.transaction.Author}, a.records(v.instance.Next()))
 	v.laying = false
@@ -517,7 +527,7 @@ func (v *view) preview(t *space.Transaction, at uint64, info *SpaceInfo, again b
 	}
 	v.used = time.Now()
 	a := &appended{transaction: t, at: at}
-	current := !again && v.whole && v.err == nil && v.instance.Applied() == info.Position.Seq && info.Head <= info.Position.Seq
+	current := !again && !v.turning && v.whole && v.err == nil && v.instance.Applied() == info.Position.Seq && info.Head <= info.Position.Seq
 	if current {
 		verdict, err := v.add(a)
 		switch {

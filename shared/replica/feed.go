@@ -3,6 +3,8 @@ package replica
 import (
 	"bytes"
 
+	"skerry/shared/digest"
+	"skerry/shared/module"
 	"skerry/shared/space"
 	"skerry/shared/wire"
 )
@@ -37,6 +39,7 @@ type batch struct {
 	position    space.Position
 	size        int // of the message, to be paid back as credit
 	settle      []space.ULID
+	module      digest.Digest // that the space went over to last in these records; zero: to none
 }
 
 // subscribe asks for the records of those of spaces that are to be kept up to date and that the server is believed to
@@ -136,6 +139,10 @@ func (r *Replica) events(f *wire.Events, size int) {
 		}
 		chain = space.Chain(chain, record)
 		b.records = wire.AppendRecord(b.records, record)
+		if record.Type == module.TypeModule {
+			b.module, _ = module.UpgradeTo(record.Payload)
+			r.wantModule(b.module)
+		}
 		if e := s.byID[record.ID]; record.Index == 0 && e != nil {
 			e.settling, e.last = true, record.Seq+uint64(record.Count-1)
 			b.settle = append(b.settle, record.ID)
@@ -232,7 +239,7 @@ func (r *Replica) subscriptionEnded(f *wire.Ended) {
 		s.feed.retryAt = r.now + min(uint64(retryFloor)<<min(s.feed.unknown, 5), backoffCeiling) + r.random(retryFloor)
 		s.feed.unknown++
 		r.delay(s, s.push.retryAt)
-		r.moduleMissing(s)
+		r.moduleMissing(s, s.module())
 	default:
 		s.problem, s.reason = f.Code, f.Reason
 	}
@@ -240,7 +247,8 @@ func (r *Replica) subscriptionEnded(f *wire.Ended) {
 	r.statusChanged()
 }
 
-// directoryRows takes rows of the directory: spaces that this replica may not know yet.
+// directoryRows takes rows of the directory: spaces that this replica may not know yet, or that went over to another
+// module since.
 func (r *Replica) directoryRows(f *wire.Spaces) {
 	var fresh []*spaceState
 	for i := range f.Rows {
@@ -251,6 +259,9 @@ func (r *Replica) directoryRows(f *wire.Spaces) {
 		}
 		s := r.space(id)
 		if s.known && s.info.Created && s.info.Genesis != nil {
+			if row.Head >= s.info.Position.Seq { // else the records here tell newer things
+				r.sync.setModule(r, s, row.Module)
+			}
 			continue
 		}
 		wasAsked := s.feed.asked

@@ -41,9 +41,14 @@ type ModuleStored struct {
 // ModulePut tells that the app put a module into the store.
 type ModulePut struct{ Digest digest.Digest }
 
+// ModuleNeeded tells that somebody misses a module of a space that is here: one that its log went over to and from again,
+// or that was dropped.
+type ModuleNeeded struct{ Digest digest.Digest }
+
 func (ModuleRead) input()   {}
 func (ModuleStored) input() {}
 func (ModulePut) input()    {}
+func (ModuleNeeded) input() {}
 
 // moduleTask is a module that is to come here, or to go to the server. It lasts as long as a connection.
 type moduleTask struct {
@@ -162,26 +167,46 @@ func (l *moduleLane) ref() uint64 {
 
 // module returns the digest of the module that judges s, zero where it is not known or part of every build.
 func (s *spaceState) module() digest.Digest {
-	d := s.info.Module
-	if d.IsZero() && s.info.Genesis != nil {
-		d = s.info.Genesis.Module
-	}
+	d := s.currentModule()
 	if d == module.Open {
 		return digest.Digest{}
 	}
 	return d
 }
 
-// needModule has the module of a space that is pulled looked for, once on each connection.
+// currentModule returns the digest of the module that judges s, zero where it is not known.
+func (s *spaceState) currentModule() digest.Digest {
+	if s.info.Module.IsZero() && s.info.Genesis != nil {
+		return s.info.Genesis.Module
+	}
+	return s.info.Module
+}
+
+// needModule has the modules of a space that is pulled looked for, once on each connection: that which judges it now, and
+// that with which its log begins. Those between the two are met in the log.
 func (r *Replica) needModule(s *spaceState) {
-	if d := s.module(); !d.IsZero() && r.modules.fetch.tasks[d] == nil {
+	r.wantModule(s.module())
+	if s.info.Genesis != nil {
+		r.wantModule(s.info.Genesis.Module)
+	}
+}
+
+func (r *Replica) wantModule(d digest.Digest) {
+	if !d.IsZero() && d != module.Open && r.modules.fetch.tasks[d] == nil {
 		r.modules.fetch.want(d)
 	}
 }
 
-// moduleMissing notes that the server puts a space off because it does not have its module, and offers it.
-func (r *Replica) moduleMissing(s *spaceState) {
-	if s.push.missing = s.module(); !s.push.missing.IsZero() {
+// moduleNeeded looks for a module that somebody misses, also where it was here on this connection.
+func (r *Replica) moduleNeeded(in ModuleNeeded) {
+	if r.leads {
+		r.modules.fetch.want(in.Digest)
+	}
+}
+
+// moduleMissing notes that the server puts a space off because it does not have a module, and offers it.
+func (r *Replica) moduleMissing(s *spaceState, d digest.Digest) {
+	if s.push.missing = d; !d.IsZero() {
 		r.modules.offer.want(s.push.missing)
 	}
 }
@@ -345,7 +370,7 @@ func (r *Replica) modulePut(in ModulePut) {
 			r.append(appendOperation{space: s.id})
 		}
 		if s.push.missing == in.Digest {
-			r.moduleMissing(s)
+			r.moduleMissing(s, in.Digest)
 		}
 	}
 }

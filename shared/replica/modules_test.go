@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"skerry/shared/digest"
+	"skerry/shared/msgpack"
 	"skerry/shared/replica"
 	"skerry/shared/space"
 	"skerry/shared/wire"
@@ -385,4 +386,59 @@ func TestNoRoomForAModule(t *testing.T) {
 		t.Fatalf("sent %q, or the module is not stored", got)
 	}
 	s.wantsCode(0)
+}
+
+// TestTheModuleOfASpaceIsTheOneThatItWentOverTo: the directory tells it of any space, and the records of one that is pulled;
+// what is older than the records here changes nothing. The modules are fetched, the one that the log begins with among them.
+func TestTheModuleOfASpaceIsTheOneThatItWentOverTo(t *testing.T) {
+	s := synced(t)
+	id, second, third := idOf("a"), digest.Of([]byte("second")), digest.Of([]byte("third"))
+	module := func(want digest.Digest, when string) {
+		t.Helper()
+		if got := s.core.Space(id).Info.Module; got != want {
+			t.Fatalf("%s memory says %v, want %v", when, got, want)
+		}
+		if got := s.store.Refresh(id).Info.Module; got != want {
+			t.Fatalf("%s the store says %v, want %v", when, got, want)
+		}
+	}
+	upgrade := func(n byte, to digest.Digest) space.Transaction {
+		upgraded := tx(n)
+		upgraded.Events[0].Type = "$module"
+		upgraded.Events[0].Payload = msgpack.AppendBinary(msgpack.AppendString(msgpack.AppendMap(nil, 1), "hash"), to[:])
+		return upgraded
+	}
+	fetched := map[digest.Digest]bool{}
+	looked := func() {
+		for _, f := range s.sent {
+			if blob, ok := f.(*wire.Blob); ok {
+				fetched[blob.Digest] = true
+				s.receive(&wire.Refused{Ref: blob.Ref, Code: wire.CodeNotFound})
+			}
+		}
+		s.told()
+	}
+	row := wire.SpaceRow{Genesis: genesisOf("a"), Module: second, Head: s.core.Space(id).Info.Position.Seq}
+	s.receive(&wire.Spaces{Rows: []wire.SpaceRow{row}})
+	s.settle()
+	module(second, "when the directory told it")
+	looked()
+
+	first := s.core.Space(id).Info.Position.Seq + 1
+	s.stores("a", upgrade(31, second))
+	s.stores("a", tx(32))
+	s.stores("a", upgrade(33, third))
+	s.receive(s.events("a", first, first+2))
+	s.settle()
+	module(third, "when the records told it")
+	looked()
+	row.Head = first
+	s.receive(&wire.Spaces{Rows: []wire.SpaceRow{row}})
+	s.settle()
+	module(third, "when the directory told what was before")
+	if !fetched[second] || !fetched[third] {
+		t.Errorf("asked for %v", fetched)
+	}
+	s.reload()
+	module(third, "after a reload")
 }

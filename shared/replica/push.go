@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"skerry/shared/digest"
+	"skerry/shared/module"
 	"skerry/shared/space"
 	"skerry/shared/wire"
 )
@@ -37,6 +38,7 @@ type pushState struct {
 	blocked  bool          // waits for the next connection: what it needs cannot change on this one
 	genesis  bool          // a genesis is under way
 	missing  digest.Digest // the module that the server put it off for
+	upgrade  digest.Digest // the module that a transaction on its way names
 	failures int           // deferrals in a row that named no time
 	queued   bool          // in Replica.pushQueue; the two below likewise for the lists of spaces to create
 
@@ -224,6 +226,9 @@ func (r *Replica) pushOne(s *spaceState) turn {
 		}
 		size += more
 		frame.Transactions = append(frame.Transactions, row.Transaction)
+		if first := &row.Transaction.Events[0]; first.Type == module.TypeModule {
+			p.upgrade, _ = module.UpgradeTo(first.Payload)
+		}
 		sent.ids = append(sent.ids, row.ID)
 		taken, after = taken+1, row.Key
 	}
@@ -425,8 +430,10 @@ func (r *Replica) deferred(s *spaceState, e *entry, v *wire.Verdict, explained b
 func (r *Replica) holdBack(s *spaceState, v *wire.Verdict) {
 	p := &s.push
 	r.conn.setup = r.conn.setup || v.Code == wire.CodeSetupRequired
-	if v.Code == wire.CodeModuleMissing {
-		r.moduleMissing(s)
+	if v.Code == wire.CodeModuleMissing && s.info.Created && !p.upgrade.IsZero() {
+		r.moduleMissing(s, p.upgrade) // the server judged by the one before
+	} else if v.Code == wire.CodeModuleMissing {
+		r.moduleMissing(s, s.module())
 	}
 	switch {
 	case v.RetryAfterMS > 0:

@@ -162,6 +162,9 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 		if created != nil {
 			s.info.Created = *created
 		}
+		if !s.pending.setModule.IsZero() {
+			s.info.Module = s.pending.setModule
+		}
 		switch back := before.Position.Seq > s.info.Position.Seq; {
 		case back && (len(s.ahead) > 0 || !s.info.healing()):
 			s.info.Position = before.Position // only damage takes the store back; this is an older answer
@@ -221,7 +224,7 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 			r.needModule(s)
 		}
 		if !s.push.missing.IsZero() {
-			r.moduleMissing(s) // another tab may have put it
+			r.moduleMissing(s, s.push.missing) // another tab may have put it
 		}
 		if s.feed.asked && !r.held(s) {
 			r.watchIdle()

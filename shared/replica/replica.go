@@ -248,6 +248,8 @@ func (r *Replica) Step(now uint64, input Input) Effects {
 		r.moduleStored(in)
 	case ModulePut:
 		r.modulePut(in)
+	case ModuleNeeded:
+		r.moduleNeeded(in)
 	case Tick:
 	default:
 		panic("replica: unknown input")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 
+	"skerry/shared/digest"
 	"skerry/shared/space"
 	"skerry/shared/wire"
 )
@@ -22,7 +23,7 @@ const (
 type syncLane struct {
 	pin     *[32]byte // the server's key, waiting to be pinned
 	since   []byte    // the directory's cursor, to be stored once no insert is waiting
-	inserts int       // spaces with an insert waiting
+	inserts int       // inserts of spaces and modules of theirs that wait
 	queue   []*spaceState
 
 	inFlight *syncCommit
@@ -37,6 +38,7 @@ type pending struct {
 	queued        bool
 	insert        *SpaceInfo
 	setCreated    *bool
+	setModule     digest.Digest // zero: as it is
 	marks         []Mark
 	rejects       []Rejection
 	settle        []space.ULID
@@ -96,6 +98,26 @@ func (l *syncLane) setCreated(r *Replica, s *spaceState, created bool) {
 		s.pending.setCreated = &created
 		l.dirty(r, s)
 	}
+}
+
+// setModule notes which module judges a space now.
+func (l *syncLane) setModule(r *Replica, s *spaceState, d digest.Digest) {
+	if !d.IsZero() && d != s.currentModule() {
+		s.info.Module = d
+		l.keepModule(r, s, d)
+		if s.feed.asked {
+			r.needModule(s)
+		}
+		r.changed(s)
+	}
+}
+
+func (l *syncLane) keepModule(r *Replica, s *spaceState, d digest.Digest) {
+	if s.pending.setModule.IsZero() {
+		l.inserts++ // the directory's cursor waits for it, as it does for a space
+	}
+	s.pending.setModule = d
+	l.dirty(r, s)
 }
 
 func (l *syncLane) mark(r *Replica, s *spaceState, e *entry) {
@@ -187,8 +209,11 @@ func (l *syncLane) part(s *spaceState, room int) (*SpaceCommit, int, uint64) {
 	if p.insert != nil {
 		l.inserts--
 	}
+	if !p.setModule.IsZero() {
+		l.inserts--
+	}
 	part := SpaceCommit{
-		Space: s.id, Insert: p.insert, SetCreated: p.setCreated,
+		Space: s.id, Insert: p.insert, SetCreated: p.setCreated, SetModule: p.setModule,
 		DropWithdrawn: p.dropWithdrawn, Reject: p.rejects, Settle: p.settle,
 	}
 	if s.cut != nil {
@@ -214,6 +239,9 @@ func (l *syncLane) part(s *spaceState, room int) (*SpaceCommit, int, uint64) {
 		position := b.position
 		part.Last, part.Position = b.last, &position
 		part.Settle = append(part.Settle, b.settle...)
+		if !b.module.IsZero() {
+			part.SetModule = b.module
+		}
 		credit += uint64(b.size)
 	}
 	s.feed.inbox = s.feed.inbox[taken:]
@@ -242,7 +270,7 @@ func (l *syncLane) part(s *spaceState, room int) (*SpaceCommit, int, uint64) {
 		part.Mark = append(part.Mark, m)
 		size += rowCost
 	}
-	if !p.touch && part.Insert == nil && part.SetCreated == nil && part.SetDamaged == nil && len(part.Records)+len(part.Settle)+len(part.Mark)+len(part.Reject)+len(part.DropWithdrawn) == 0 {
+	if !p.touch && part.Insert == nil && part.SetCreated == nil && part.SetModule.IsZero() && part.SetDamaged == nil && len(part.Records)+len(part.Settle)+len(part.Mark)+len(part.Reject)+len(part.DropWithdrawn) == 0 {
 		return nil, 0, 0
 	}
 	return &part, size, credit
@@ -300,6 +328,9 @@ func (l *syncLane) applied(r *Replica, s *spaceState, part *SpaceCommit, version
 		s.info.Position = *part.Position
 	}
 	s.known = true
+	if !part.SetModule.IsZero() && s.pending.setModule.IsZero() {
+		s.info.Module = part.SetModule
+	}
 	r.healed(s, part)
 	if len(part.Records) > 0 { // for which there is room last
 		r.appends.full = false
@@ -355,6 +386,9 @@ func (l *syncLane) stale(r *Replica, c *syncCommit, epoch uint64) {
 	for i, s := range c.spaces {
 		if part := &c.commit.Spaces[i]; part.Insert != nil {
 			l.insert(r, s, part.Insert)
+		}
+		if part := &c.commit.Spaces[i]; !part.SetModule.IsZero() && len(part.Records) == 0 {
+			l.keepModule(r, s, part.SetModule)
 		}
 		// What this commit carried is lost to memory, not to the world: the records are asked for again, and pushing
 		// everything again brings the verdicts again.

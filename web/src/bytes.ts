@@ -16,3 +16,8 @@ export function checkDigest(text: string, what: string): string {
   }
   return text.toLowerCase();
 }
+
+/** Returns the bytes that hexadecimal digits say. */
+export function fromHex(text: string): Uint8Array {
+  return Uint8Array.from(text.match(/../g)!, (pair) => parseInt(pair, 16));
+}

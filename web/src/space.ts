@@ -1,5 +1,6 @@
+import { checkDigest, fromHex } from "./bytes.js";
 import type { Client } from "./client.js";
-import { encodeTransaction } from "./encode.js";
+import { encodeTransaction, encodeValue } from "./encode.js";
 import { SkerryError } from "./error.js";
 import { EventIterator, type EventsOptions } from "./events.js";
 import { Receipt } from "./receipt.js";
@@ -90,6 +91,17 @@ export class Space {
     const receipt = new Receipt(ids);
     this.#client.append(this.id, bytes, receipt);
     return receipt;
+  }
+
+  /**
+   * Takes the space over to another module, by its hash. Who may is for the module that judges it now to say; where it does
+   * not, its creator may. Works offline, as any transaction; a module that the server lacks is sent to it if it is on this
+   * device, see {@link Client.putModule}. `params` is for the module if it migrates. Once it is in the log, `info().module`
+   * is the new one in every tab and on every device, and live queries go on with its tables.
+   */
+  upgrade(module: string, params?: unknown): Receipt {
+    const hash = fromHex(checkDigest(module, "a module's hash"));
+    return this.append("$module", params === undefined ? { hash } : { hash, params: encodeValue(params) });
   }
 
   /**

@@ -49,9 +49,9 @@ export interface SpaceInfo {
   readonly stamp: string | undefined;
   /** Who made it. */
   readonly creator: string | undefined;
-  /** The module that judges it now, by its hash. */
+  /** The module that judges it now, as far as is known here, by its hash: that of an upgrade once it is in the log. */
   readonly module: string | undefined;
-  /** The module that it was made with. */
+  /** The module that it was made with, which its ID is made of. It never changes. */
   readonly genesisModule: string | undefined;
   /** What its maker passed. */
   readonly params: unknown;

@@ -1,0 +1,126 @@
+//go:build !js
+
+package wasmclient_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"skerry/shared/digest"
+	"skerry/shared/module/moduletest"
+	"skerry/shared/tables"
+	"skerry/shared/wire"
+	"skerry/wasmclient"
+)
+
+// newerChat is a chat whose messages have one index more.
+func newerChat() []byte {
+	m := moduletest.ChatManifest()
+	m.Version = "1.1.0"
+	m.Tables[0].Indexes = append(m.Tables[0].Indexes, tables.Index{Name: "by_text", Columns: []int{3}})
+	return m.AppendSection(moduletest.ChatWithoutManifest())
+}
+
+// withoutMessages is a chat whose messages are called otherwise.
+func withoutMessages() []byte {
+	m := moduletest.ChatManifest()
+	m.Version, m.Tables[0].Name = "2.0.0", "posts"
+	return m.AppendSection(moduletest.ChatWithoutManifest())
+}
+
+// upgrade takes a space over to a module that only the tab's device has, and waits until that is done.
+func (j *judged) upgrade(t *tab, s *wasmclient.Space, to []byte) digest.Digest {
+	j.Helper()
+	d, err := t.PutModule(j.Context(), to)
+	if err != nil {
+		j.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(j.Context(), time.Minute)
+	defer cancel()
+	receipt, err := s.Upgrade(ctx, d, nil)
+	if err == nil {
+		_, err = receipt.Synced(ctx)
+	}
+	if err != nil {
+		j.Fatal(err)
+	}
+	return d
+}
+
+// TestUpgradedSpace takes a space over to a module that the server is given on the way. All tabs and devices know it then, go
+// on with its tables, judge by it, and open the space anew; live queries go on, or say that what they name is gone.
+func TestUpgradedSpace(t *testing.T) {
+	inJudgedBubble(t, func(j *judged) {
+		device := j.device("ada")
+		leads, follows := j.tab(device), j.tab(device)
+		s := j.makeChat(leads)
+		there := follows.Space(s.ID())
+		if _, err := j.say(s, "before").Synced(j.Context()); err != nil {
+			t.Fatal(err)
+		}
+		follows.holds(s.ID(), 1)
+		live, err := there.Live(j.Context(), messages, func() {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer live.Close()
+		next := func() (rows int, code wire.Code) {
+			time.Sleep(5 * time.Second)
+			synctest.Wait()
+			delta, ok := live.Next()
+			if !ok {
+				t.Fatal("nothing is told")
+			}
+			for _, piece := range delta.Pieces {
+				rows += max(piece.Count, 1)
+			}
+			return rows, wire.CodeOf(delta.Err)
+		}
+		if rows, code := next(); rows != 1 || code != 0 {
+			t.Fatalf("before: %d rows, %v", rows, code)
+		}
+
+		newer := j.upgrade(leads, s, newerChat())
+		leads.holds(s.ID(), 3) // with the server's word of what the tables are
+		follows.holds(s.ID(), 3)
+		fresh := j.device("ada")
+		elsewhere := j.tab(fresh)
+		elsewhere.Space(s.ID())
+		elsewhere.holds(s.ID(), 3)
+		for name, tab := range map[string]*tab{"the tab that leads": leads, "another": follows, "another device": elsewhere} {
+			if info := tab.Space(s.ID()).Info(); info.Module != newer || info.Genesis.Module != j.chat {
+				t.Errorf("%s: its module is %v, and was %v", name, info.Module, info.Genesis.Module)
+			}
+			j.same(j.texts(tab.Space(s.ID()), wasmclient.Query{Table: "messages", Index: "by_text"}), "before")
+		}
+		refused := j.say(there, "")
+		if err := refused.Durable(j.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if rejected, err := there.Rejected(j.Context()); err != nil || len(rejected) != 1 || rejected[0].By != "preview" {
+			t.Errorf("after the upgrade nothing is judged here: %+v, %v", rejected, err)
+		}
+		if _, err := j.say(s, "after").Synced(j.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if rows, code := next(); rows != 2 || code != 0 {
+			t.Errorf("after the upgrade: %d rows, %v", rows, code)
+		}
+
+		gone := j.upgrade(leads, s, withoutMessages())
+		follows.holds(s.ID(), 6)
+		if rows, code := next(); rows != 0 || code != wire.CodeNotFound {
+			t.Errorf("when the table is gone: %d rows, %v", rows, code)
+		}
+		elsewhere.holds(s.ID(), 6)
+		elsewhere.Close(j.Context())
+		elsewhere = j.tab(fresh, offline)
+		again := elsewhere.Space(s.ID())
+		if info := again.Info(); info.Module != gone {
+			t.Errorf("after a reload its module is %v, want %v", info.Module, gone)
+		}
+		j.same(j.texts(again, wasmclient.Query{Table: "posts"}))
+	})
+}
