@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"skerry/shared/digest"
@@ -125,9 +126,14 @@ func loopback(address string) bool {
 
 // serve listens, serves and drains.
 func (f *serveFlags) serve(ctx context.Context, c *console) (err error) {
-	log, err := sqlitelog.Open(ctx, sqlitelog.Config{Dir: f.data, Logger: f.config.Logger})
+	listener, err := listen("--listen", f.listen) // first: what cannot be leaves no data directory behind
 	if err != nil {
 		return err
+	}
+	defer listener.Close()
+	log, err := sqlitelog.Open(ctx, sqlitelog.Config{Dir: f.data, Logger: f.config.Logger})
+	if err != nil {
+		return dataError(f.data, err)
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 	engine, err := wasmengine.New(moduleSource(log), wasmengine.Options{CacheDir: filepath.Join(f.data, "compiled")})
@@ -140,10 +146,6 @@ func (f *serveFlags) serve(ctx context.Context, c *console) (err error) {
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", f.listen)
-	if err != nil {
-		return err
-	}
 	web := &http.Server{
 		Handler: server, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 5 * time.Minute,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
@@ -152,9 +154,8 @@ func (f *serveFlags) serve(ctx context.Context, c *console) (err error) {
 	failed := make(chan error, 2)
 	go func() { failed <- web.Serve(listener) }()
 	if f.pprof != "" {
-		profiles, err := net.Listen("tcp", f.pprof)
+		profiles, err := listen("--pprof", f.pprof)
 		if err != nil {
-			listener.Close()
 			return err
 		}
 		debug := &http.Server{Handler: profileRoutes(), ReadHeaderTimeout: 10 * time.Second}
@@ -184,6 +185,32 @@ func (f *serveFlags) serve(ctx context.Context, c *console) (err error) {
 	defer done()
 	if web.Shutdown(patience) != nil {
 		web.Close()
+	}
+	return err
+}
+
+// listen opens the address that a flag names; what stands in the way is told with what to do about it.
+func listen(name, address string) (net.Listener, error) {
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return nil, usagef("%s %q is no address; want HOST:PORT, as 127.0.0.1:8080", name, address)
+	}
+	listener, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s %s: another program has this port; stop it, or name another port (0: any that is free)", name, address)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", name, address, err)
+	}
+	return listener, nil
+}
+
+// dataError tells what to do about a data directory that could not be opened.
+func dataError(dir string, err error) error {
+	switch {
+	case errors.Is(err, sqlitelog.ErrLocked):
+		return fmt.Errorf("%w; stop that one, or name another directory by --data", err)
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("--data %s is no directory that this user may write to: %w", dir, err)
 	}
 	return err
 }

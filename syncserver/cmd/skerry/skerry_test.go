@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 //
 // The directory $MODULES has modules: chat.wasm, and bare.wasm, which has no manifest.
 //
-//	serve FLAGS...   start a server on the directory data; its URL is $URL
+//	serve FLAGS...   start a server on the directory data; its URL is $URL, and where it listens $ADDRESS
 //	stopserver       stop it by SIGTERM; it must exit with 0
 //	field NAME KEY   set a variable to a field of the JSON that the last command printed
 func TestScripts(t *testing.T) {
@@ -65,6 +65,7 @@ func TestScripts(t *testing.T) {
 				}, args...)...)
 				ts.Check(err)
 				ts.Setenv("URL", url)
+				ts.Setenv("ADDRESS", strings.TrimPrefix(url, "http://"))
 			},
 			"stopserver": func(ts *testscript.TestScript, neg bool, args []string) {
 				s := ts.Value("server").(*server)
