@@ -37,9 +37,14 @@ type appendLane struct {
 	failures int
 	reason   string
 	closing  bool
-	full     bool // the last commit failed for want of room
-	single   int  // so many operations are stored one by one, to find out which of them the device has room for
+	full     bool   // the last commit failed for want of room
+	wanted   int    // so much would have to find room for the device to be full no more
+	lookAt   uint64 // when it is tried whether it does, while full
+	single   int    // so many operations are stored one by one, to find out which of them the device has room for
 }
+
+// lookForRoom is how often it is tried whether there is room again on a device that is full.
+const lookForRoom = 30_000
 
 type appendCommit struct {
 	id     uint64
@@ -79,6 +84,10 @@ func (r *Replica) openSpace(in Open) {
 func (l *appendLane) advance(r *Replica) {
 	if l.inFlight != nil && (l.retryAt <= r.now || l.closing && l.retryAt != never) {
 		l.retryAt = never
+		l.inFlight.id = r.commit(l.inFlight.commit)
+	}
+	if l.inFlight == nil && len(l.waiting) == 0 && l.full && l.lookAt <= r.now && !l.closing {
+		l.inFlight = &appendCommit{commit: &Commit{Room: l.wanted}}
 		l.inFlight.id = r.commit(l.inFlight.commit)
 	}
 	if l.inFlight != nil || len(l.waiting) == 0 {
@@ -158,6 +167,14 @@ func (o *appendOperation) addTo(part *SpaceCommit, stamp space.ULID) {
 	}
 }
 
+// wakeAt returns when there is something to do.
+func (l *appendLane) wakeAt() uint64 {
+	if l.full && l.inFlight == nil {
+		return min(l.retryAt, l.lookAt)
+	}
+	return l.retryAt
+}
+
 func (l *appendLane) finish(r *Replica, in Committed) {
 	c := l.inFlight
 	r.statusChanged()
@@ -175,6 +192,10 @@ func (l *appendLane) finish(r *Replica, in Committed) {
 	if in.Full && l.divide(c) {
 		return
 	}
+	if in.Full {
+		// Nothing need ever be appended again that would show that there is room.
+		l.wanted, l.lookAt = max(c.size(), c.commit.Room), r.now+lookForRoom
+	}
 	if in.Err != nil || in.Result.Stale {
 		l.failed(r, c, in)
 		return
@@ -186,6 +207,15 @@ func (l *appendLane) finish(r *Replica, in Committed) {
 		l.applied(r, part, c.operations[i], keys[:n], in.Result.Versions[i])
 		keys = keys[n:]
 	}
+}
+
+func (c *appendCommit) size() (n int) {
+	for _, operations := range c.operations {
+		for i := range operations {
+			n += operations[i].size()
+		}
+	}
+	return n
 }
 
 // divide makes the operations of a commit that the device has no room for wait again, to be stored one by one: what

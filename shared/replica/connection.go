@@ -130,6 +130,7 @@ func (r *Replica) online() {
 	if r.sync.retryAt != never {
 		r.sync.retryAt = r.now // somebody looks: perhaps after having made room
 	}
+	r.appends.lookAt = 0
 	switch {
 	case c.phase == online:
 	case c.phase != offline:

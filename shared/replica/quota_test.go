@@ -117,3 +117,43 @@ func TestRoomIsSeenByRecords(t *testing.T) {
 	s.settle()
 	s.wantsCode(0)
 }
+
+// Where nothing comes and nothing is written any more, it is tried now and then whether there is room again, for as much
+// as could not be stored.
+func TestRoomIsLookedFor(t *testing.T) {
+	s := synced(t)
+	s.write("a", tx(1))
+	s.noRoom()
+	s.wantsOutcomes("failed quota")
+	s.wantsCode(wire.CodeQuota)
+	for range 2 {
+		if n := len(s.commits); n != 0 {
+			t.Fatalf("%d commits at once", n)
+		}
+		for n := 0; n < 50 && len(s.commits) == 0; n++ {
+			s.tick()
+		}
+		if c := s.noRoom(); c.Room < 100 || len(c.Spaces) != 0 || c.Fenced {
+			t.Fatalf("it is tried with %+v", c)
+		}
+		s.wantsCode(wire.CodeQuota)
+	}
+	s.step(replica.Online{}) // somebody looks
+	if c := s.store1(); c.Commit.Room < 100 {
+		t.Fatalf("it is tried with %+v", c.Commit)
+	} else {
+		s.step(replica.Committed{ID: c.ID, Result: &replica.CommitResult{}})
+	}
+	if code := s.core.Status().Code; code == wire.CodeQuota {
+		t.Fatal("the device is full still")
+	}
+	for range 50 {
+		s.tick()
+	}
+	if n := len(s.commits); n != 0 {
+		t.Fatalf("%d commits, though there is room", n)
+	}
+	s.write("a", tx(2))
+	s.settle()
+	s.wantsOutcomes("durable")
+}

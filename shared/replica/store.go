@@ -110,6 +110,9 @@ type Commit struct {
 	Server *[32]byte
 	// Since, when not nil, replaces the directory's cursor.
 	Since []byte
+	// Room, when not zero, is how many bytes are written besides and deleted again in the same step: the commit fails
+	// for want of room where they find none, and nothing is left of them.
+	Room int
 
 	Spaces []SpaceCommit
 }

@@ -315,6 +315,16 @@ func testFull(s *suite) {
 		s.Fatalf("a commit without room changed\n%s\nto\n%s", before, after)
 	}
 	h.commit(c)
+
+	before = h.everything()
+	h.commit(replica.Commit{Room: 300_000})
+	s.FullNext()
+	if _, err := h.Commit(s.ctx, &replica.Commit{Room: 1}); !errors.Is(err, wasmclient.ErrFull) {
+		s.Fatalf("looked for room on a full device: %v", err)
+	}
+	if after := h.everything(); after != before {
+		s.Fatalf("looking for room changed\n%s\nto\n%s", before, after)
+	}
 }
 
 func testNewer(s *suite) {

@@ -91,6 +91,31 @@ test("no room when a page is opened: what waits is there, and is sent when there
   }),
 );
 
+test("no room for what is written last: the page says so until there is, though nothing else is written", { timeout: 60_000 }, () =>
+  World.run([], async (world) => {
+    const ada = await world.replica("ada");
+    const id = await ada.page.evaluate(async () => {
+      const space = await globalThis.skerry.client.createSpace();
+      await space.append("note", 0).synced;
+      return space.id;
+    });
+    await ada.synced();
+    await ada.wire.cut();
+    await fill(ada.page, everything);
+    const code = await ada.page.evaluate(
+      (id) => globalThis.skerry.client.space(id).append("note", 1).durable.then(() => "durable", (error: { code: string }) => error.code),
+      id,
+    );
+    assert.equal(code, "quota");
+    await ada.until("said", (c) => c.status.storage.state === "degraded" && c.status.code === "quota");
+    await ada.poke(); // it is tried at once
+    await ada.until("still said", (c) => c.status.storage.state === "degraded");
+    await fill(ada.page, []);
+    await ada.poke();
+    await ada.until("well", (c) => c.status.storage.state === "ok");
+  }),
+);
+
 test("no room for the server's answers: what it took still waits, also after a reload, and is in the log once", { timeout: 60_000 }, () =>
   World.run([], async (world) => {
     const ada = await world.replica("ada");

@@ -201,6 +201,10 @@ func (s *Store) apply(t *transaction, c *replica.Commit) (*replica.CommitResult,
 	if err := t.removeAdded(parts); err != nil {
 		return nil, err
 	}
+	if c.Room > 0 {
+		t.putMeta(metaRoom, make([]byte, c.Room))
+		t.delete(storeMeta, js.ValueOf(metaRoom))
+	}
 	if s.beforeCommit != nil {
 		if err := s.beforeCommit(t); err != nil {
 			return nil, err

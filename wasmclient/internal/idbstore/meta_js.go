@@ -22,6 +22,7 @@ const (
 	metaChanges   = "changes"
 	metaMinReader = "min_reader"
 	metaMinWriter = "min_writer"
+	metaRoom      = "room" // in no database for longer than a transaction
 	versionPrefix = "version/"
 	pinnedPrefix  = "pinned/"
 	damagedPrefix = "damaged/"
