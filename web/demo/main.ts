@@ -21,11 +21,28 @@ async function start(): Promise<void> {
     at.append(glyph(mark));
   }
   navigator.serviceWorker?.register("./sw.js").catch((error: unknown) => console.info("no service worker:", error));
+  const early = untilReady();
   const identity = await whoWrites(roomInAddress() !== "");
   const client = await open({ clientVersion: "demo/1", ...(identity ? { identity } : {}) });
   Object.assign(globalThis, { skerry: { open, client } });
   drawMe(client.identity);
   new Page(client);
+  early();
+}
+
+/** Keeps what is asked for while the replica is being opened; the function returned does it. */
+function untilReady(): () => void {
+  const form = element<HTMLFormElement>("create");
+  let asked = false;
+  const keep = (event: Event): void => {
+    event.preventDefault(); // else the browser would send the form, and the page's policy forbid it
+    asked = true;
+  };
+  form.addEventListener("submit", keep);
+  return () => {
+    form.removeEventListener("submit", keep);
+    if (asked) form.requestSubmit();
+  };
 }
 
 class Page {

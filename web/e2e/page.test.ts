@@ -32,6 +32,22 @@ test("a space made and written on the page reaches another device", { timeout: 6
   }),
 );
 
+test("a room that is asked for before the page is ready is made when it is", { timeout: 60_000 }, () =>
+  World.run([], async (world) => {
+    const { page, wire } = await world.device("ada");
+    await page.goto(`${wire.origin}/`);
+    await page.waitForSelector("#who[open]"); // nothing is open before it has a name
+    await page.evaluate(() => {
+      document.querySelector<HTMLInputElement>("#name")!.value = "early";
+      document.querySelector<HTMLFormElement>("#create")!.requestSubmit();
+    });
+    await page.fill("#who-name", "ada");
+    await page.press("#who-name", "Enter");
+    await page.waitForSelector("h2:text('early')");
+    assert.equal(await page.inputValue("#name"), "");
+  }),
+);
+
 test("what the server refuses stays on the page, to be retried or discarded", { timeout: 60_000 }, () =>
   World.run(["--limit-payload=1000"], async (world) => {
     const { page } = await world.replica("ada");
