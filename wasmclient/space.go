@@ -88,9 +88,9 @@ func (c *Client) info(id space.ID) SpaceInfo {
 // transaction is on its way to the store; the receipt tells the rest. The order of calls is the order of the log. The
 // caller changes neither the events nor their payloads afterwards.
 //
-// Where the space's tables are here, its module is asked first: what it refuses is stored among the rejected transactions at
-// once, and what it allows is in the tables before anything is stored. Events that come with ids may have been appended
-// before, and are not asked about.
+// Where the space's tables are here, or can be made of what is here in a moment, its module is asked first: what it refuses
+// is stored among the rejected transactions at once, and what it allows is in the tables before anything is stored. Events
+// that come with ids may have been appended before, and are not asked about.
 func (s *Space) AppendEvents(ctx context.Context, events []space.Event) (*Receipt, error) {
 	receipt := newReceipt(Follower{})
 	again := slices.ContainsFunc(events, func(e space.Event) bool { return e.ID != (space.ULID{}) })
@@ -147,6 +147,9 @@ func (s *Space) append(ctx context.Context, events []space.Event, receipt *Recei
 		err = wait(ctx, result)
 	}
 	if err == nil && judge != nil {
+		if !again {
+			judge.await(ctx)
+		}
 		// What is shown before it is handed over is handed over in any case: ctx ends no more than the waiting.
 		refusal := judge.preview(transaction, at, &info, again)
 		err = c.call(context.WithoutCancel(ctx), func() { c.append(s.id, transaction, at, receipt, judge, refusal) })

@@ -219,6 +219,59 @@ func TestPreview(t *testing.T) {
 	})
 }
 
+// TestPreviewOfTheFirstWords: nobody has asked for the tables yet, since the space is new or the tab is. What the module
+// refuses is refused by the page all the same, unless the tables take long to make: then it is stored, and sent.
+func TestPreviewOfTheFirstWords(t *testing.T) {
+	inJudgedBubble(t, func(j *judged) {
+		device := j.device("ada")
+		refusedBy := func(s *wasmclient.Space, want int) {
+			t.Helper()
+			if err := j.say(s, "").Durable(j.Context()); err != nil {
+				t.Fatal(err)
+			}
+			rejected, err := s.Rejected(j.Context())
+			if err != nil || len(rejected) != want || want > 0 && rejected[want-1].By != "preview" {
+				t.Errorf("rejected: %+v, %v; want %d by preview", rejected, err, want)
+			}
+		}
+		tab := j.tab(device, offline)
+		s := j.makeChat(tab)
+		refusedBy(s, 1)
+		j.say(s, "one")
+		tab.Close(j.Context())
+
+		tab = j.tab(device, offline)
+		refusedBy(tab.Space(s.ID()), 2)
+		j.same(j.texts(tab.Space(s.ID()), messages), "one*")
+		tab.Close(j.Context())
+
+		slow := j.tab(device, offline, func(c *wasmclient.Config) { c.Engine = slowEngine{j.engine} })
+		began := time.Now()
+		refusedBy(slow.Space(s.ID()), 2)
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("it is stored after %v", took)
+		}
+		began = time.Now()
+		j.say(slow.Space(s.ID()), "two")
+		if took := time.Since(began); took > 0 {
+			t.Errorf("the next one waits again, %v", took)
+		}
+		time.Sleep(time.Minute)
+		j.same(j.texts(slow.Space(s.ID()), messages), "one*", "two*")
+		if pending := slow.Space(s.ID()).Info().Pending; pending != 3 {
+			t.Errorf("%d transactions wait, want 3", pending)
+		}
+	})
+}
+
+// slowEngine takes long to compile.
+type slowEngine struct{ engine }
+
+func (s slowEngine) Machines(ctx context.Context, p *program.Program) (program.Machines, func(), error) {
+	time.Sleep(10 * time.Second)
+	return s.engine.Machines(ctx, p)
+}
+
 func offline(c *wasmclient.Config) { c.URL = "" }
 
 // TestRebase: two devices write, one of them offline. What waits there is laid over what the other one wrote, and what the

@@ -23,6 +23,9 @@ const (
 	layEvery = 50 * time.Millisecond
 	// viewStep is how long tables are worked on in one go, so that the page's messages come through.
 	viewStep = 8 * time.Millisecond
+	// previewWaits is how long what is appended waits for tables that are being made, from when that began. The page's
+	// words are not stored meanwhile.
+	previewWaits = 300 * time.Millisecond
 	// viewAgain is how long to wait after something failed that nobody tells the end of.
 	viewAgain = time.Second
 	// mostTouched is how many places are noted one by one; what touches more concerns every query.
@@ -65,6 +68,8 @@ type view struct {
 	err     error              // why there is nothing newer
 	lives   map[*Live]struct{}
 	changed chan struct{} // closed after each pass
+	passed  bool          // there was one
+	began   time.Time     // when the view was made
 	used    time.Time     // when somebody asked last
 	// Of the goroutine alone.
 	kept     uint64         // the last record of the checkpoint that the store has
@@ -96,7 +101,7 @@ type outcome struct {
 func (c *Client) view(id space.ID) *view {
 	v := c.views[id]
 	if v == nil {
-		v = &view{client: c, id: id, wake: make(chan struct{}, 1), lives: map[*Live]struct{}{}, changed: make(chan struct{}), used: time.Now()}
+		v = &view{client: c, id: id, wake: make(chan struct{}, 1), lives: map[*Live]struct{}{}, changed: make(chan struct{}), used: time.Now(), began: time.Now()}
 		v.ctx, v.cancel = context.WithCancel(c.ctx)
 		c.views[id] = v
 		c.work.Go(v.run)
@@ -191,6 +196,7 @@ func (v *view) told(err error) {
 			l.tell()
 		}
 	}
+	v.passed = true
 	close(v.changed)
 	v.changed = make(chan struct{})
 }
@@ -515,6 +521,24 @@ func (v *view) show() {
 		}
 	}
 	v.touched, v.all = v.touched[:0], false
+}
+
+// await waits a little while for tables that nobody has asked for lately, so that what they refuse is refused here.
+func (v *view) await(ctx context.Context) {
+	v.mu.Lock()
+	passed, changed := v.passed, v.changed
+	v.mu.Unlock()
+	if passed {
+		return
+	}
+	timer := time.NewTimer(previewWaits - time.Since(v.began))
+	defer timer.Stop()
+	select {
+	case <-changed:
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-v.ctx.Done():
+	}
 }
 
 // preview asks the module what it thinks of a transaction that is about to be appended, and shows it at once if it is
