@@ -91,7 +91,6 @@ func (h *hotSpace) nameModules(ctx context.Context, records []space.Record) (any
 	return any, nil
 }
 
-
 // unusedKey is the key under which it is noted since when no space names a module, in seconds since 1970.
 func unusedKey(name digest.Digest) string { return "unused/" + name.String() }
 

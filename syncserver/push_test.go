@@ -87,6 +87,44 @@ func TestPush(t *testing.T) {
 	})
 }
 
+// TestOldOutbox pushes what was written a week before, and again a week and a restart later, as a device does that was
+// put back from a backup: the log knows the ids for its life, and not for a window.
+func TestOldOutbox(t *testing.T) {
+	logs(t, func(t *testing.T, open func() syncserver.Log) {
+		const week = 7 * 24 * time.Hour
+		written := time.Now()
+		after := func(d time.Duration) func(*syncserver.Config) {
+			return func(c *syncserver.Config) { c.Now = func() time.Time { return written.Add(d) } }
+		}
+		r := start(t, open(), after(week))
+		alice := r.dial("alice")
+		id := alice.create()
+		var outbox []space.Transaction
+		for n := range 20 {
+			outbox = append(outbox, alice.transaction(1+n%3))
+		}
+		first := alice.pushed(wire.Push{Space: id, Transactions: outbox}).Verdicts
+		head := alice.append(id, alice.transaction(1))
+		r.stop()
+
+		r = start(t, open(), after(2*week))
+		alice = r.dial("alice")
+		for i, v := range alice.pushed(wire.Push{Space: id, Transactions: outbox}).Verdicts {
+			if first[i].Kind != wire.Accepted || v.Kind != wire.Duplicate || v.Position != first[i].Position {
+				t.Errorf("transaction %d: %+v, and again %+v", i, first[i], v)
+			}
+		}
+		other := outbox[7]
+		other.ClientVersion = "2"
+		if v := alice.verdict(id, other); v.Code != wire.CodeIDReused {
+			t.Errorf("the same ids with other bytes: %+v", v)
+		}
+		if now := alice.append(id, alice.transaction(1)); now.Seq != head.Seq+1 {
+			t.Errorf("the log went from %d to %d", head.Seq, now.Seq)
+		}
+	})
+}
+
 func TestGenesis(t *testing.T) {
 	logs(t, func(t *testing.T, open func() syncserver.Log) {
 		r := start(t, open())

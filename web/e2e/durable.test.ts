@@ -36,6 +36,41 @@ test("what was durable is there after the browser was killed, and syncs then", {
   }),
 );
 
+test("the browser is killed after each of a transaction's three moments", { timeout: 90_000 }, () =>
+  World.run([], async (world) => {
+    const ada = await world.replica("ada");
+    const id = await ada.page.evaluate(async () => (await globalThis.skerry.client.createSpace()).id);
+    await ada.synced();
+    const wanted: string[] = [];
+    for (const moment of ["applied", "durable", "synced"] as const) {
+      if (moment !== "synced") await ada.wire.cut();
+      const ids = await ada.page.evaluate(
+        async ([id, moment]) => {
+          const receipt = globalThis.skerry.client.space(id).transact(["a", "b", "c"].map((type) => ({ type, payload: moment })));
+          await receipt[moment];
+          return [...receipt.ids];
+        },
+        [id, moment] as const,
+      );
+      await ada.kill();
+      if (moment === "synced") assert.equal((await world.server.log(id)).at(-1)?.id, ids.at(-1)); // in the log, whatever became of the device
+      await ada.launch();
+      await ada.load();
+      const kept = await ada.page.evaluate(
+        async (id) => (await globalThis.skerry.client.space(id).pending()).map((transaction) => [transaction.id, transaction.events.length] as const),
+        id,
+      );
+      if (moment === "applied" && kept.length === 0) ids.length = 0; // shown, and promised nothing; but never a part of it
+      else if (moment !== "synced") assert.deepEqual(kept, [[ids[0], 3]]);
+      wanted.push(...ids);
+      await ada.wire.mend();
+      await ada.poke();
+      await ada.synced();
+    }
+    assert.deepEqual((await assertSameLogs(world, [id])).get(id), wanted);
+  }),
+);
+
 test("what only this device has is written with strict durability", { timeout: 60_000 }, () =>
   World.run([], async (world) => {
     const ada = await world.replica("ada");

@@ -114,6 +114,30 @@ test("three replicas, two offline, server started late: all logs are equal", { t
   }),
 );
 
+test("one connection carries all spaces, and events of types that nobody knows are kept", { timeout: 90_000 }, () =>
+  World.run([], async (world) => {
+    const [ada, bob] = [await world.replica("ada"), await world.replica("bob")];
+    const spaces = await create(ada, 12);
+    await ada.page.evaluate(async (spaces) => {
+      const { client } = globalThis.skerry;
+      await Promise.all(spaces.map((id, i) => client.space(id).append(`of.the.future/${i}`, { space: id, i }).synced));
+    }, spaces);
+    await follow(bob, spaces);
+    await holds(bob, spaces, spaces.length, 30_000);
+    const metrics = await (await fetch(`http://127.0.0.1:${world.server.port}/metrics`)).text();
+    assert.match(metrics, /^skerry_connections 2$/m);
+    // Each says by itself what it is, also where there is no server to ask.
+    await bob.wire.cut();
+    await bob.load();
+    const read = await bob.page.evaluate(async (spaces) => {
+      const all = [];
+      for (const id of spaces) for await (const r of globalThis.skerry.client.space(id).events()) all.push([r.type, r.author, r.seq, r.payload]);
+      return all;
+    }, spaces);
+    assert.deepEqual(read, spaces.map((id, i) => [`of.the.future/${i}`, "ada", 1, { space: id, i }]));
+  }),
+);
+
 test("the server is killed ten times in the middle: all logs are equal", { timeout: 150_000 }, () =>
   World.run([], async (world) => {
     const random = seeded();
