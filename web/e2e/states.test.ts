@@ -1,0 +1,81 @@
+// Where a page cannot store, or cannot sync until somebody does something: it says which it is, and keeps what is written.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { assertSameLogs, World } from "./world.js";
+
+test("a page that was loaded without https is told that it can store nothing", { timeout: 60_000 }, () =>
+  World.run([], async (world) => {
+    const ada = await world.device("ada");
+    await ada.page.goto(`http://plain.test:${new URL(ada.wire.origin).port}/?identity=ada`);
+    await ada.page.waitForFunction(() => globalThis.skerry !== undefined);
+    const told = await ada.page.evaluate(async () => {
+      const { open, error } = globalThis.skerry;
+      const again = await open().then(() => "", (error: { code: string }) => error.code);
+      return { secure: isSecureContext, code: (error as { code?: string } | undefined)?.code, again };
+    });
+    assert.deepEqual(told, { secure: false, code: "insecure_context", again: "insecure_context" });
+    ada.faults.splice(0, ada.faults.length); // the page's own: a service worker needs https too
+  }),
+);
+
+const flags = ["--insecure-identities=false"];
+
+test("a server that takes no name for who one is: auth_required, and what waits is sent when it does", { timeout: 60_000 }, () =>
+  World.run(flags, async (world) => {
+    const ada = await world.replica("ada");
+    const made = await ada.page.evaluate(async () => {
+      const space = await globalThis.skerry.client.createSpace();
+      const receipt = space.append("note", "waits");
+      await receipt.durable;
+      return { space: space.id, event: receipt.id };
+    });
+    await ada.until("told", ({ status }) => status.connection === "auth_required" && status.code === "auth_required" && status.pending === 1);
+    await world.server.stop();
+    assert.deepEqual(await world.server.cli("space", "ls", "--data", world.server.data, "--identity", "ada", "--json"), []);
+    flags.length = 0;
+    await world.server.start();
+    await ada.poke();
+    await ada.synced();
+    assert.deepEqual((await assertSameLogs(world, [made.space])).get(made.space), [made.event]);
+  }),
+);
+
+test("a server that waits for its administrator: setup_required until it takes something", { timeout: 60_000 }, () =>
+  World.run([], async (world) => {
+    const ada = await world.replica("ada");
+    const space = await ada.page.evaluate(async () => {
+      const space = await globalThis.skerry.client.createSpace();
+      await space.append("note", 1).synced;
+      return space.id;
+    });
+    await ada.synced();
+    await ada.wire.cut();
+    // No server says so yet. So its answer is changed on its way: each `pushed` defers its one transaction.
+    const worker = ada.page.workers().find((w) => w.url().includes("worker-"))!;
+    await worker.evaluate(() => {
+      const { get, set } = Object.getOwnPropertyDescriptor(WebSocket.prototype, "onmessage")!;
+      Object.defineProperty(WebSocket.prototype, "onmessage", {
+        configurable: true,
+        get: get!,
+        set(this: WebSocket, heard: ((event: MessageEvent<ArrayBuffer>) => void) | null) {
+          set!.call(this, heard && ((event: MessageEvent<ArrayBuffer>) => {
+            const bytes = new Uint8Array(event.data);
+            const changed = (globalThis as { setUp?: boolean }).setUp !== true && bytes[1] === 7; // [7, space, n, genesis, verdicts]
+            const deferred = [0xc0, 0x91, 0x95, 4, 0xc0, 47, 0xa0, 0]; // no genesis, [[deferred, nil, setup_required, "", 0]]
+            heard(changed ? new MessageEvent("message", { data: Uint8Array.of(0x95, ...bytes.subarray(1, 37), ...deferred).buffer }) : event);
+          }));
+        },
+      });
+    });
+    await ada.wire.mend();
+    await ada.poke();
+    const write = (text: string) =>
+      ada.page.evaluate(([space, text]) => globalThis.skerry.client.space(space).append("note", text).durable, [space, text] as const);
+    await write("while it is not set up");
+    await ada.until("told", ({ status }) => status.connection === "setup_required");
+    await worker.evaluate(() => void Object.assign(globalThis, { setUp: true }));
+    await write("when it is");
+    await ada.synced();
+    assert.equal((await assertSameLogs(world, [space])).get(space)!.length, 3);
+  }),
+);
