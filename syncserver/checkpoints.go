@@ -187,10 +187,10 @@ func (s *Server) sweepPages(ctx context.Context, id space.ID, list []kept) error
 	return nil
 }
 
-// wholeLog returns a reader of the whole log, for modules that make their tables of it.
-func (h *hotSpace) wholeLog(ctx context.Context) func(uint64, func([]space.Record) error) error {
-	return func(to uint64, f func([]space.Record) error) error {
-		for at := uint64(0); at < to; {
+// wholeLog returns a reader of the log, for modules that make their tables of it.
+func (h *hotSpace) wholeLog(ctx context.Context) func(uint64, uint64, func([]space.Record) error) error {
+	return func(at, to uint64, f func([]space.Record) error) error {
+		for at < to {
 			records, err := h.server.log.Read(ctx, h.id, at, 4096, 4<<20)
 			if err != nil {
 				return err

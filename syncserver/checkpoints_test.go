@@ -235,8 +235,8 @@ func tablesOf(t *testing.T, log syncserver.Log, id space.ID, fromCheckpoint bool
 	if err != nil {
 		t.Fatal(err)
 	}
-	history := func(to uint64, f func([]space.Record) error) error {
-		records, err := log.Read(ctx, id, 0, int(to), 1<<30)
+	history := func(after, to uint64, f func([]space.Record) error) error {
+		records, err := log.Read(ctx, id, after, int(to-after), 1<<30)
 		if err != nil {
 			return err
 		}

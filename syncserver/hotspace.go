@@ -213,8 +213,13 @@ func (h *hotSpace) step(in hub.Input) {
 	case answer:
 		h.pending--
 		if h.broken || in.of != h.hub {
-			if opened, ok := in.Input.(hub.Opened); ok && opened.Instance != nil {
-				opened.Instance.Close()
+			switch in := in.Input.(type) {
+			case hub.Opened:
+				if in.Instance != nil {
+					in.Instance.Close()
+				}
+			case hub.Prepared:
+				in.Work.Close()
 			}
 			return
 		}

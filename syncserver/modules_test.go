@@ -198,6 +198,46 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
+// TestUpgradeBeside: while the log is applied to the next module, others write, and are answered.
+func TestUpgradeBeside(t *testing.T) {
+	log := &hooked{Log: memlog.New()}
+	r := start(t, log, runsModules(t, log, nil))
+	alice, bob := r.dial("alice"), r.dial("bob")
+	id := alice.createOf(upload(t, log, moduletest.Members(nil)))
+	alice.append(id, alice.of("add", moduletest.MembersAdd("bob")))
+	next := membersAs("3.0.0", func(m *program.Manifest) { m.Upgrade = program.Replay })
+	upload(t, log, next)
+	read, goes := make(chan struct{}, 100), make(chan struct{})
+	log.reads(func() {
+		read <- struct{}{}
+		<-goes
+	})
+	alice.push(wire.Push{Space: id, Transactions: []space.Transaction{
+		alice.of(module.TypeModule, moduletest.UpgradeTo(next)), alice.of("note", moduletest.MembersNote("by the next")),
+	}})
+	<-read // it is being prepared
+	for n := range uint64(100) {
+		if at := bob.append(id, bob.of("note", moduletest.MembersNote("meanwhile"))); at.Seq != n+2 {
+			t.Fatalf("at %d", at.Seq)
+		}
+	}
+	log.reads(nil)
+	close(goes)
+	verdicts := await[*wire.Pushed](alice).Verdicts
+	if verdicts[0].Kind != wire.Accepted || verdicts[1].Kind != wire.Accepted || verdicts[0].Position.Seq != 102 || verdicts[1].Position.Seq != 104 {
+		t.Fatalf("verdicts: %+v", verdicts)
+	}
+	if got, err := log.Read(context.Background(), id, 102, 1, 1<<20); err != nil || got[0].Type != module.TypeCheckpoint {
+		t.Fatal(got, err)
+	}
+	r.stop()
+	r = start(t, log, runsModules(t, log, nil))
+	bob = r.dial("bob")
+	if at := bob.append(id, bob.of("note", moduletest.MembersNote("after a restart"))); at.Seq != 105 {
+		t.Errorf("at %d", at.Seq)
+	}
+}
+
 // tablesAt returns the digest of the tables at a record, made of the log.
 func tablesAt(t *testing.T, log syncserver.Log, id space.ID, seq uint64) digest.Digest {
 	t.Helper()
@@ -212,8 +252,8 @@ func tablesAt(t *testing.T, log syncserver.Log, id space.ID, seq uint64) digest.
 	if err != nil || uint64(len(records)) != seq {
 		t.Fatal(len(records), err)
 	}
-	i, err := c.Engine.(program.Beginner).Begin(&genesis, program.Origin{Upgraded: true, History: func(to uint64, f func([]space.Record) error) error {
-		return f(records[:to])
+	i, err := c.Engine.(program.Beginner).Begin(&genesis, program.Origin{Upgraded: true, History: func(after, to uint64, f func([]space.Record) error) error {
+		return f(records[after:to])
 	}})
 	if err == nil {
 		defer i.Close()

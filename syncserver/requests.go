@@ -34,6 +34,22 @@ func (h *hotSpace) request(effects *hub.Effects) {
 	if r := effects.LoadHead; r != nil {
 		h.begin(func(ctx context.Context) hub.Input { return h.loadHead(ctx, *r) }, hub.HeadRead{Ref: r.Ref, Code: wire.CodeOverloaded})
 	}
+	if r := effects.Prepare; r != nil {
+		h.begin(func(context.Context) hub.Input { return h.prepare(r) }, hub.Prepared{Ref: r.Ref, Work: r.Work, Failed: true})
+	}
+}
+
+// prepare makes the tables of an upgrade.
+func (h *hotSpace) prepare(r *hub.Prepare) hub.Input {
+	begin := time.Now()
+	r.Work.Run()
+	verdict, err := r.Work.Result()
+	if err != nil {
+		h.server.logger.Error("cannot prepare an upgrade", "space", h.id, "error", err)
+	} else {
+		h.server.logger.Info("an upgrade was prepared", "space", h.id, "took", time.Since(begin), "verdict", verdict.Code)
+	}
+	return hub.Prepared{Ref: r.Ref, Work: r.Work}
 }
 
 // begin runs a call beside the pipeline and posts its answer; if it panics, failed.

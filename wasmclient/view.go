@@ -293,9 +293,8 @@ func (v *view) borrow(d digest.Digest) (*program.Loaded, error) {
 	return &program.Loaded{Program: m.program, Machines: m.machines, Release: func() { v.client.giveBackModule(m) }}, nil
 }
 
-// history reads the log from its beginning to record to.
-func (v *view) history(to uint64, f func([]space.Record) error) error {
-	after := uint64(0)
+// history reads the log behind a record, to record to.
+func (v *view) history(after, to uint64, f func([]space.Record) error) error {
 	for after < to {
 		records, err := v.read(after)
 		if err == nil && len(records) == 0 {

@@ -16,6 +16,7 @@ type client struct {
 	conn   hub.ConnID
 	outbox []space.Transaction
 	done   []bool
+	no     map[space.ULID]bool // refused once
 	next   int
 	n      uint64
 	resume bool
@@ -30,6 +31,10 @@ type chaos struct {
 	conns   hub.ConnID
 	others  byte
 	calm    bool
+
+	foreign func(n byte) space.Transaction // what another server takes
+	check   func()                         // when all is done
+	refuses bool                           // the module refuses some
 }
 
 func TestChaos(t *testing.T) {
@@ -43,6 +48,7 @@ func newChaos(t *testing.T, seed uint64) *chaos {
 		world:  newWorld(t, func(c *hub.Config) { c.AppendRecords = 5; c.FullRetry = 10 }),
 		random: rand.New(rand.NewPCG(seed, 1)),
 	}
+	c.foreign, c.check = foreign, c.checkOrder
 	for k := range byte(4) {
 		x := &client{}
 		for i := range byte(20) {
@@ -109,7 +115,7 @@ func (c *chaos) send(x *client) {
 // answerOne answers one of the requests under way, more often badly than a real log would.
 func (c *chaos) answerOne() {
 	bad := !c.calm && c.random.IntN(4) == 0
-	switch c.random.IntN(6) {
+	switch c.random.IntN(7) {
 	case 0:
 		if c.open != nil {
 			c.answerOpen()
@@ -143,7 +149,7 @@ func (c *chaos) answerOne() {
 		switch c.random.IntN(4) {
 		case 0:
 			c.others++
-			c.log.other(foreign(c.others))
+			c.log.other(c.foreign(c.others))
 			c.step(hub.Appended{Outcome: c.log.append(a)})
 		case 1:
 			c.log.append(a)
@@ -154,9 +160,13 @@ func (c *chaos) answerOne() {
 			c.step(hub.Appended{Outcome: hub.Full})
 		}
 	case 5:
+		if c.prepare != nil && c.random.IntN(4) == 0 {
+			c.prepared()
+		}
+	case 6:
 		if bad && c.random.IntN(4) == 0 { // another server, unasked
 			c.others++
-			c.log.other(foreign(c.others))
+			c.log.other(c.foreign(c.others))
 			c.step(hub.HeadRead{Head: c.log.head})
 		}
 	}
@@ -202,6 +212,15 @@ func (c *chaos) verdicts(x *client, p *wire.Pushed) {
 			x.done[k] = true
 		case wire.Deferred:
 			x.next, x.resume = min(x.next, k), true
+		case wire.Rejected:
+			if !c.refuses {
+				c.t.Fatalf("verdict %v", v)
+			}
+			x.done[k] = true
+			if x.no == nil {
+				x.no = map[space.ULID]bool{}
+			}
+			x.no[x.outbox[k].ID()] = true
 		default:
 			c.t.Fatalf("verdict %v", v)
 		}
@@ -222,8 +241,8 @@ func (c *chaos) finishedAll() bool {
 	return true
 }
 
-// check holds the log against what was sent: everything once, and the transactions of a client in its order.
-func (c *chaos) check() {
+// checkOrder holds the log against what was sent: everything once, and the transactions of a client in its order.
+func (c *chaos) checkOrder() {
 	for _, x := range c.clients {
 		last := uint64(0)
 		for i := range x.outbox {

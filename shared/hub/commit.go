@@ -175,6 +175,9 @@ func (s *Space) headRead(now uint64, in HeadRead) {
 // rollback discards everything proposed, and with it every verdict that is not on durable ground. The pushes are
 // looked up and judged again in the same order.
 func (s *Space) rollback() {
+	if s.unpark(s.judged); s.upgrade != nil {
+		s.upgrade.hold = false
+	}
 	for i := len(s.queue) - 1; i >= 0; i-- { // backwards, so that the first push of a peer restores its state
 		s.queue[i].restart(s.head.Seq)
 	}

@@ -34,6 +34,8 @@ type Config struct {
 	RecoveryWindow uint64 // how long a space waits for its lost tail, in ms; 10 minutes
 	FullRetry      uint64 // how long after the log was full an append is tried again, in ms; 5 s
 
+	HeldRecords int // at most so many are caught up with while a space is held for an upgrade, 100 ms of work; 10,000
+
 	AppendRecords int // at most so many records in one append; 4096
 	AppendBytes   int // at most so many bytes in one append, but at least one transaction; 1 MiB
 	ReadRecords   int // at most so many records in one events message; 1024
@@ -60,6 +62,7 @@ func (c Config) Complete() *Config {
 	}
 	defaultTo(&c.RecoveryWindow, 10*60*1000)
 	defaultTo(&c.FullRetry, 5000)
+	defaultTo(&c.HeldRecords, 10_000)
 	defaultTo(&c.AppendRecords, 4096)
 	defaultTo(&c.AppendBytes, 1<<20)
 	defaultTo(&c.ReadRecords, 1024)

@@ -49,8 +49,14 @@
 //
 // A batch ends with a transaction that may change who may read (Turned), so that the shell can ask the module, by the tables
 // at just that record, who may go on ([Space.MayRead]); whoever may not is sent what is up to it and no more ([Left]). Nobody is sent a
-// record past [Effects.Head]. An upgrade ($module) is judged like any event, and takes as long as its migration does; behind it, in the
-// same append, stands the server's word of what the tables are then.
+// record past [Effects.Head].
+//
+// An upgrade ($module) that its author may make is taken out of the queue, with what its connection pushes behind it, while the
+// tables are made beside ([Effects.Prepare]). Others go on: they neither wait nor are they deferred. When the tables are there the
+// space is held: other pushes are deferred as upgrading, what was judged becomes durable, the tables are brought to that end, and
+// the upgrade is judged, its author once more among it. Who goes away and comes back for the same upgrade goes on where it was, for a
+// minute; a second upgrade waits, deferred. Behind the upgrade, in the same append, stands the server's word of what the tables
+// are then. An upgrade that another server took is applied like other records.
 //
 // # What a connection promises
 //

@@ -23,10 +23,14 @@ func (s *Space) judge(now uint64) {
 			return
 		}
 		for s.lookupRef == 0 && s.judged < s.looked {
-			if !s.judgePush(now, s.queue[s.judged]) {
+			p := s.queue[s.judged]
+			switch {
+			case s.judgePush(now, p):
+				s.judged++
+			case s.upgrade != nil && s.upgrade.parked && s.upgrade.push == p: // others go on
+			default:
 				return
 			}
-			s.judged++
 		}
 	}
 }
@@ -89,6 +93,9 @@ func (s *Space) judgePush(now uint64, p *push) bool {
 		}
 		p.genesis = &v
 	}
+	if s.held(p) {
+		p.deferWhole(wire.CodeUpgrading, heldRetry)
+	}
 	if p.whole != 0 {
 		s.fill(p)
 		return true
@@ -140,6 +147,11 @@ func (s *Space) judgeTransaction(now uint64, p *push, t *space.Transaction) (v w
 			return v, true
 		}
 		p.charged = len(p.verdicts) + 1
+	}
+	if t.Events[0].Type == module.TypeModule {
+		if v, ok := s.prepare(p, t); !ok || v.Kind != 0 {
+			return v, ok
+		}
 	}
 	return s.authorize(now, t), true
 }

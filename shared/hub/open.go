@@ -132,6 +132,11 @@ func (s *Space) fault(now uint64, code wire.Code) {
 
 // forget closes the instance; the space is opened again when somebody needs it.
 func (s *Space) forget() {
+	s.unpark(s.judged)
+	if u := s.upgrade; u != nil && u.ref == 0 {
+		u.work.Close()
+	}
+	s.upgrade = nil
 	if s.instance != nil {
 		s.instance.Close()
 		s.instance, s.tables = nil, nil

@@ -118,6 +118,9 @@ func (s *Space) verdict(p *push, v wire.Verdict) {
 	if v.Kind == wire.Deferred {
 		p.peer.behind = true
 	}
+	if u := s.upgrade; u != nil && u.push == p && u.transaction == &p.frame.Transactions[len(p.verdicts)-1] {
+		s.upgradeAnswered(&v)
+	}
 }
 
 // refuse makes the verdict that a code calls for.

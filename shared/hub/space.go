@@ -56,6 +56,8 @@ type Space struct {
 	span       span         // records read to compare duplicates with
 	spanTo     uint64       // how far they must reach
 
+	upgrade *upgrade // the space is on its way to another module
+
 	failures     int    // appends and head reads that failed in a row
 	retryAt      uint64 // reloading: when to read the head
 	fullUntil    uint64 // the log was full; nothing new is appended before
@@ -85,6 +87,7 @@ func NewSpace(config *Config, id space.ID) *Space {
 // request or recovery is under way.
 func (s *Space) Idle() bool {
 	return len(s.peers) == 0 && len(s.queue) == 0 && len(s.asks) == 0 && !s.inFlight && !s.recovered &&
+		(s.upgrade == nil || s.upgrade.ref == 0) &&
 		(s.phase == closed || s.phase == ready)
 }
 
@@ -116,6 +119,8 @@ func (s *Space) Step(now uint64, in Input) Effects {
 		s.appended(now, in.Outcome)
 	case HeadRead:
 		s.headRead(now, in)
+	case Prepared:
+		s.prepared(in)
 	case Tick:
 	}
 	s.advance(now)
@@ -154,7 +159,9 @@ func (s *Space) advance(now uint64) {
 			s.rollback()
 		}
 		s.answerAsks(true, 0)
+		s.advanceUpgrade(now)
 		s.judge(now)
+		s.advanceUpgrade(now)
 		s.append()
 	}
 	s.release()
@@ -185,7 +192,12 @@ func (s *Space) offer(in Offer) {
 	}
 	p.n++
 	p.pushes++
-	s.queue = append(s.queue, &push{peer: p, frame: in.Push, size: in.Size})
+	q := &push{peer: p, frame: in.Push, size: in.Size}
+	if u := s.upgrade; u != nil && u.parked && u.push.peer == p {
+		u.behind = append(u.behind, q)
+		return
+	}
+	s.queue = append(s.queue, q)
 }
 
 // disconnect drops what the connection pushed and was not begun. What was judged stays: its records may be on
@@ -198,6 +210,7 @@ func (s *Space) disconnect(conn ConnID) {
 		return
 	}
 	p.gone = true
+	s.disconnectUpgrade(p)
 	kept := s.queue[:s.judged]
 	looked := s.looked
 	for i, q := range s.queue[s.judged:] {

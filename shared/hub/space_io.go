@@ -88,6 +88,13 @@ type HeadRead struct {
 	Code wire.Code // not 0: the log could not be read
 }
 
+// Prepared answers [Effects.Prepare]. Failed tells that Run did not return.
+type Prepared struct {
+	Ref    uint64
+	Work   *program.Upgrade
+	Failed bool
+}
+
 // Tick tells that time has passed, at the latest when [Effects.WakeAt] has come.
 type Tick struct{}
 
@@ -100,9 +107,10 @@ func (Found) input()        {}
 func (History) input()      {}
 func (Appended) input()     {}
 func (HeadRead) input()     {}
+func (Prepared) input()     {}
 func (Tick) input()         {}
 
-// Effects is what the shell has to do for a space. Requests (Open, Create, Lookup, Read, Append, LoadHead) may run
+// Effects is what the shell has to do for a space. Requests (Open, Create, Lookup, Read, Append, LoadHead, Prepare) may run
 // concurrently; each is answered by one input, whatever happens. There is never more than one Append under way,
 // and the effects of one Step never depend on each other's order. The slices in it are valid until the next Step
 // of the same space, except those of Lookup and Append, which are until the answer.
@@ -113,6 +121,7 @@ type Effects struct {
 	Read     *ReadSpan
 	Append   *Append
 	LoadHead *LoadHead
+	Prepare  *Prepare
 
 	Replies  []Reply     // verdicts, final and durable: give each to its connection
 	Answers  []Answer    // to Ask
@@ -166,6 +175,13 @@ type Append struct {
 
 // LoadHead asks for the log's head, read linearizably; answered by [HeadRead].
 type LoadHead struct{ Ref uint64 }
+
+// Prepare asks to run [program.Upgrade.Run], which may take seconds and more; answered by [Prepared]. Until then the work is
+// the shell's. There is never more than one under way, except for a space that was forgotten in between.
+type Prepare struct {
+	Ref  uint64
+	Work *program.Upgrade
+}
 
 // Reply is the answer to one push.
 type Reply struct {

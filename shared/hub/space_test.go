@@ -168,6 +168,7 @@ type world struct {
 	s       *hub.Space
 	log     *fakeLog
 	module  *rules
+	begin   func() module.Instance // nil for module
 	now     uint64
 	callers map[hub.ConnID]*hub.Caller
 	n       map[hub.ConnID]uint64
@@ -179,6 +180,7 @@ type world struct {
 	read     *hub.ReadSpan
 	append   *hub.Append
 	loadHead *hub.LoadHead
+	prepare  *hub.Prepare
 
 	replies  []hub.Reply
 	answers  []hub.Answer
@@ -215,6 +217,10 @@ func (w *world) step(in hub.Input) {
 	}
 	take(w.t, &w.append, e.Append)
 	take(w.t, &w.loadHead, e.LoadHead)
+	if e.Prepare != nil && w.prepare != nil {
+		w.t.Fatal("two preparations at once")
+	}
+	take(w.t, &w.prepare, e.Prepare)
 	if e.Lookup != nil {
 		w.lookup, w.asked = e.Lookup, w.log.known(e.Lookup.IDs)
 	}
@@ -260,7 +266,11 @@ func answer[T any](w *world, request **T, what string) *T {
 
 func (w *world) answerOpen() {
 	w.t.Helper()
-	w.step(hub.Opened{Ref: answer(w, &w.open, "open").Ref, Instance: w.module, Head: w.log.head})
+	var instance module.Instance = w.module
+	if w.begin != nil {
+		instance = w.begin()
+	}
+	w.step(hub.Opened{Ref: answer(w, &w.open, "open").Ref, Instance: instance, Head: w.log.head})
 }
 
 func (w *world) found() {
@@ -285,6 +295,14 @@ func (w *world) headRead() {
 	w.step(hub.HeadRead{Ref: answer(w, &w.loadHead, "head read").Ref, Head: w.log.head})
 }
 
+// prepared lets the preparation under way come to its end.
+func (w *world) prepared() {
+	w.t.Helper()
+	p := answer(w, &w.prepare, "preparation")
+	p.Work.Run()
+	w.step(hub.Prepared{Ref: p.Ref, Work: p.Work})
+}
+
 // settle answers every request, in an order that lets appends wait, until there is none.
 func (w *world) settle() {
 	w.t.Helper()
@@ -300,6 +318,8 @@ func (w *world) settle() {
 			w.headRead()
 		case w.append != nil:
 			w.stored()
+		case w.prepare != nil:
+			w.prepared()
 		default:
 			return
 		}

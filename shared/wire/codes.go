@@ -40,6 +40,7 @@ const (
 	CodeSetupRequired Code = 47 // the server has no administrator yet
 	CodeAuthRequired  Code = 48 // the connection has not proven the author or creator
 	CodeRecovering    Code = 49 // the server lost its newest records and waits for a replica that holds them
+	CodeUpgrading     Code = 50 // the space is going over to another module
 
 	// Rejections: the final word on these bytes.
 	CodeIDReused       Code = 80 // an event id is known with other bytes or in another transaction, or comes twice
@@ -104,6 +105,7 @@ var codeNames = map[Code]string{
 	CodeBehind: "behind", CodeRateLimited: "rate_limited", CodeOverloaded: "overloaded", CodeServerFull: "server_full",
 	CodeUnknownSpace: "unknown_space", CodeUnknownType: "unknown_type", CodeModuleMissing: "module_missing",
 	CodeSetupRequired: "setup_required", CodeAuthRequired: "auth_required", CodeRecovering: "recovering",
+	CodeUpgrading: "upgrading",
 
 	CodeIDReused: "id_reused", CodeForbidden: "forbidden", CodeReservedType: "reserved_type", CodeTooLarge: "too_large",
 	CodeBadTransaction: "bad_transaction", CodeBadGenesis: "bad_genesis", CodeSpaceFull: "space_full",

@@ -26,6 +26,7 @@ export const codes = {
   47: "setup_required",
   48: "auth_required",
   49: "recovering",
+  50: "upgrading",
   80: "id_reused",
   81: "forbidden",
   82: "reserved_type",

@@ -98,11 +98,11 @@ func (s *testSpace) prepare(i *program.Instance) {
 		}
 		return nil, module.ErrMissing
 	}
-	i.History = func(to uint64, f func([]space.Record) error) error {
+	i.History = func(after, to uint64, f func([]space.Record) error) error {
 		if to > uint64(len(s.log)) {
 			return errors.New("there is no such record")
 		}
-		return f(s.log[:to])
+		return f(s.log[after:to])
 	}
 }
 

@@ -45,7 +45,7 @@ type Instance struct {
 	// with CodeBadModule, or a fault. Nil: the instance keeps its module.
 	Load func(digest.Digest) (*Loaded, error)
 	// History is [Origin.History].
-	History func(to uint64, f func([]space.Record) error) error
+	History func(after, to uint64, f func([]space.Record) error) error
 	// Skips tells that a space of "open" whose log has no upgrade needs none of it.
 	Skips bool
 
@@ -58,6 +58,7 @@ type Instance struct {
 	committed proposal
 	proposals []proposal
 	input     []byte
+	prepared  *Upgrade // what the next Judge may use
 }
 
 // proposal is the tables after a transaction that was allowed, and who judges what follows.
@@ -163,7 +164,9 @@ func (i *Instance) appendGenesis(b []byte, m *Manifest, params []byte) ([]byte, 
 
 // Judge implements [module.Instance].
 func (i *Instance) Judge(caller module.Caller, records []space.Record) (module.Verdict, error) {
-	return i.run(&caller, records)
+	verdict, err := i.run(&caller, records)
+	i.prepared = nil
+	return verdict, err
 }
 
 // mostTogether is how many records of a log are applied to one copy of the tables. A copy is quick, but what is written to

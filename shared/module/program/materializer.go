@@ -30,6 +30,13 @@ type Materializer interface {
 
 	// Checkpoint returns the tables at the newest place that was passed, nil if there was none since the last call.
 	Checkpoint() *Checkpoint
+
+	// Upgrade judges a transaction of [module.TypeModule] by who its caller is and what it says, on all that is proposed, and
+	// proposes nothing. What it returns is prepared by [Upgrade.Run], which may take long and runs beside the instance: Place
+	// comes before each Run, and Adopt before the Judge that uses what came of it. Judge without it does all by itself.
+	Upgrade(caller module.Caller, records []space.Record) (*Upgrade, module.Verdict, error)
+	Place(u *Upgrade, seq uint64)
+	Adopt(*Upgrade)
 }
 
 // Beginner is an engine whose instances go over to other modules, and begin at checkpoints. Begin is New with what is
@@ -49,7 +56,7 @@ type Origin struct {
 	// Upgraded tells that the log may have a record of [module.TypeModule], so that the instance has to see all of it.
 	Upgraded bool
 
-	// History reads the log from its beginning to record to, and calls f with runs of whole transactions. An upgrade that
+	// History reads the log behind record after to record to, and calls f with runs of whole transactions. An upgrade that
 	// makes tables anew calls it. Nil: there is no such upgrade.
-	History func(to uint64, f func([]space.Record) error) error
+	History func(after, to uint64, f func([]space.Record) error) error
 }

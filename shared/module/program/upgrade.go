@@ -24,17 +24,42 @@ var upgradeFields = []Field{{Name: "hash", Kind: tables.Bytes}, {Name: "params",
 // reserved is what the host does itself with a transaction of a type that begins with $.
 func (i *Instance) reserved(p *proposal, caller *module.Caller, records []space.Record) (module.Verdict, error) {
 	record := &records[0]
-	switch {
-	case record.Type == module.TypeCheckpoint:
+	switch record.Type {
+	case module.TypeCheckpoint:
 		return module.Verdict{}, nil // the server's word, which others compare with
-	case record.Type != module.TypeModule:
+	case module.TypeModule:
+	default:
 		return module.Verdict{}, fmt.Errorf("record %d is of type %s, which this version does not know", record.Seq, record.Type)
-	case len(records) != 1:
-		return module.Verdict{Code: wire.CodeBadTransaction, Reason: "an upgrade is a transaction of its own"}, nil
+	}
+	name, params, verdict, err := i.readUpgrade(p, caller, records)
+	if err != nil || !verdict.Allowed() {
+		return verdict, err
+	}
+	to, set := i.prepared.take(name, params, record.Seq-1)
+	if to == nil {
+		if to, verdict, err = i.load(name, caller); to == nil {
+			return verdict, err
+		}
+		if set, verdict, err = i.upgrade(p, to, record.Seq-1, params); err != nil || !verdict.Allowed() {
+			i.giveBack()
+			to.release()
+			return verdict, err
+		}
+	}
+	i.discard(p) // the module of an upgrade before, in the same run
+	p.set, p.by, p.turned = set, to, true
+	return module.Verdict{}, nil
+}
+
+// readUpgrade returns what an upgrade names, if the caller may upgrade the space.
+func (i *Instance) readUpgrade(p *proposal, caller *module.Caller, records []space.Record) (name digest.Digest, params []byte, v module.Verdict, err error) {
+	record := &records[0]
+	if len(records) != 1 {
+		return name, nil, module.Verdict{Code: wire.CodeBadTransaction, Reason: "an upgrade is a transaction of its own"}, nil
 	}
 	if caller != nil {
-		if verdict, err := i.mayUpgrade(p, caller, record); err != nil || !verdict.Allowed() {
-			return verdict, err
+		if v, err = i.mayUpgrade(p, caller, record); err != nil || !v.Allowed() {
+			return name, nil, v, err
 		}
 	}
 	row, err := appendRow(nil, upgradeFields, record.Payload)
@@ -42,26 +67,13 @@ func (i *Instance) reserved(p *proposal, caller *module.Caller, records []space.
 		err = errors.New("field hash is not of 32 bytes")
 	}
 	if err != nil {
-		return module.Verdict{Code: wire.CodeBadPayload, Reason: fmt.Sprintf("%s: %v", record.Type, err)}, nil
+		return name, nil, module.Verdict{Code: wire.CodeBadPayload, Reason: fmt.Sprintf("%s: %v", record.Type, err)}, nil
 	}
-	var params []byte
-	name := digest.Digest(row[4 : 4+digest.Size])
+	name = digest.Digest(row[4 : 4+digest.Size])
 	if rest := row[4+digest.Size:]; rest[0] == 1 {
 		params = rest[5:]
 	}
-	to, verdict, err := i.load(name, caller)
-	if to == nil {
-		return verdict, err
-	}
-	set, verdict, err := i.upgrade(p, to, record, params)
-	if err != nil || !verdict.Allowed() {
-		i.giveBack()
-		to.release()
-		return verdict, err
-	}
-	i.discard(p) // the module of an upgrade before, in the same run
-	p.set, p.by, p.turned = set, to, true
-	return module.Verdict{}, nil
+	return name, params, module.Verdict{}, nil
 }
 
 // mayUpgrade asks the running module, if it knows of types that it does not declare; the creator may where it cannot say.
@@ -103,8 +115,8 @@ func badUpgrade(format string, args ...any) module.Verdict {
 	return module.Verdict{Code: wire.CodeBadUpgrade, Reason: fmt.Sprintf(format, args...)}
 }
 
-// upgrade makes the tables with which a module takes over.
-func (i *Instance) upgrade(p *proposal, to *Loaded, record *space.Record, params []byte) (*tables.Set, module.Verdict, error) {
+// upgrade makes the tables with which a module takes over behind record seq.
+func (i *Instance) upgrade(p *proposal, to *Loaded, seq uint64, params []byte) (*tables.Set, module.Verdict, error) {
 	if to.native() {
 		set, err := tables.New(nil)
 		return set, module.Verdict{}, err
@@ -113,25 +125,28 @@ func (i *Instance) upgrade(p *proposal, to *Loaded, record *space.Record, params
 	case Carry:
 		return i.carry(p, to, params)
 	case Replay:
-		return i.replay(to, record.Seq-1, params)
+		return i.replay(to, nil, 0, seq, params)
 	default:
 		return nil, badUpgrade("module %s %s does not say how it takes over a space", m.Name, m.Version), nil
 	}
 }
 
-// replay makes tables by applying the whole log, up to a record.
-func (i *Instance) replay(by *Loaded, seq uint64, params []byte) (*tables.Set, module.Verdict, error) {
+// replay makes tables by applying the log up to record seq: all of it, or if there is a set already, what is behind at.
+func (i *Instance) replay(by *Loaded, set *tables.Set, at, seq uint64, params []byte) (*tables.Set, module.Verdict, error) {
 	if i.History == nil {
 		return nil, module.Verdict{}, errors.New("the module makes its tables of the whole log, which this instance cannot read")
 	}
-	set, verdict, err := i.first(by, params)
-	if err != nil || !verdict.Allowed() {
-		return nil, asBadUpgrade(verdict, "init"), err
+	var verdict module.Verdict
+	var err error
+	if set == nil {
+		at = 0
+		if set, verdict, err = i.first(by, params); err != nil || !verdict.Allowed() {
+			return nil, asBadUpgrade(verdict, "init"), err
+		}
 	}
 	refused := errors.New("refused")
-	at := uint64(0)
 	p := proposal{set: set, by: by}
-	err = i.History(seq, func(records []space.Record) error {
+	err = i.History(at, seq, func(records []space.Record) error {
 		for len(records) > 0 && records[0].Seq <= seq {
 			n := transaction(records)
 			if records[0].Seq != at+1 {

@@ -1,0 +1,115 @@
+package program
+
+import (
+	"bytes"
+	"errors"
+
+	"skerry/shared/digest"
+	"skerry/shared/module"
+	"skerry/shared/space"
+	"skerry/shared/tables"
+)
+
+// Upgrade is how a space goes over to another module, prepared beside the instance that judges it. It belongs to one at a
+// time: to who has the instance, and while Run runs to who runs it.
+type Upgrade struct {
+	name   digest.Digest
+	params []byte
+	on     *Instance // of its own, which shares what never changes
+
+	to  *Loaded     // nil until it is loaded
+	set *tables.Set // nil until it went well
+	seq uint64      // the record behind which set is
+
+	verdict module.Verdict
+	err     error
+}
+
+// Upgrade says what the module thinks of a transaction of [module.TypeModule], and if it allows it what is to be prepared.
+func (i *Instance) Upgrade(caller module.Caller, records []space.Record) (*Upgrade, module.Verdict, error) {
+	defer i.giveBack()
+	p := i.next()
+	name, params, verdict, err := i.readUpgrade(&p, &caller, records)
+	if err != nil || !verdict.Allowed() {
+		return nil, verdict, err
+	}
+	on := &Instance{genesis: i.genesis, Load: i.Load, History: i.History}
+	return &Upgrade{name: name, params: bytes.Clone(params), on: on}, verdict, nil
+}
+
+// Same reports whether an upgrade is one to the same module with the same params.
+func (u *Upgrade) Same(other *Upgrade) bool {
+	return u.name == other.name && bytes.Equal(u.params, other.params)
+}
+
+// Place has the upgrade begin, or go on, at the committed tables, which are those of record seq.
+func (i *Instance) Place(u *Upgrade, seq uint64) {
+	u.on.committed = proposal{seq: seq, set: i.committed.set.Copy(), by: i.committed.by}
+}
+
+// Run does the work. Of a module that makes its tables anew it applies those records only that it has not, of others it
+// takes over the tables as they are where [Instance.Place] was.
+func (u *Upgrade) Run() {
+	defer u.on.giveBack()
+	if u.to == nil {
+		if u.to, u.verdict, u.err = u.on.load(u.name, &module.Caller{}); u.to == nil {
+			return
+		}
+	}
+	from := &u.on.committed
+	if u.replays() {
+		u.set, u.verdict, u.err = u.on.replay(u.to, u.set, u.seq, from.seq, u.params)
+	} else {
+		u.set, u.verdict, u.err = u.on.upgrade(from, u.to, from.seq, u.params)
+	}
+	if u.seq = from.seq; u.err != nil || !u.verdict.Allowed() {
+		u.set, u.seq = nil, 0
+	}
+	u.on.committed = proposal{}
+}
+
+func (u *Upgrade) replays() bool {
+	return !u.to.native() && u.to.Program.Manifest.Upgrade == Replay
+}
+
+// Result returns how the last Run went: what the tables are made of if it went well, and else what is wrong.
+func (u *Upgrade) Result() (module.Verdict, error) { return u.verdict, u.err }
+
+// Left returns how many records are to be applied still to be behind record seq. Where all has to be done again that is
+// as many as there are.
+func (u *Upgrade) Left(seq uint64) uint64 {
+	switch {
+	case u.set == nil, seq < u.seq:
+		return seq + 1
+	case seq > u.seq && !u.replays():
+		return seq
+	}
+	return seq - u.seq
+}
+
+// Resumes reports whether Run goes on where it was, so that it may catch up with records that come meanwhile.
+func (u *Upgrade) Resumes() bool { return u.set != nil && u.replays() }
+
+// Adopt has the next Judge, if it is of this upgrade and of the record behind its tables, use them.
+func (i *Instance) Adopt(u *Upgrade) { i.prepared = u }
+
+// take gives away the tables and the module if they are those that a record asks for.
+func (u *Upgrade) take(name digest.Digest, params []byte, seq uint64) (*Loaded, *tables.Set) {
+	if u == nil || u.set == nil || u.name != name || !bytes.Equal(u.params, params) || u.seq != seq {
+		return nil, nil
+	}
+	to, set := u.to, u.set
+	u.to, u.set = nil, nil
+	return to, set
+}
+
+// Fail notes that Run did not end.
+func (u *Upgrade) Fail() { u.set, u.err = nil, errors.New("preparing an upgrade did not end") }
+
+// Close releases what the upgrade holds. It is the last call.
+func (u *Upgrade) Close() {
+	if u.to != nil {
+		u.to.release()
+	}
+	u.to, u.set = nil, nil
+}
