@@ -219,6 +219,19 @@ func TestOthersWriteDuringAnUpgrade(t *testing.T) {
 	}
 }
 
+// TestOthersNeedNoTick: what waits behind an upgrade in the queue is judged in the same step that begins to prepare it.
+func TestOthersNeedNoTick(t *testing.T) {
+	u := newUpgrading(t)
+	u.push(1, u.to("ann", replayed))
+	u.push(2, u.note("bob"))
+	u.found() // of the first
+	u.found()
+	u.stored()
+	u.wants("2/1: accepted@2")
+	u.settle()
+	u.wants("1/2: accepted@3")
+}
+
 // TestNothingComesBetween: an upgrade of a space where nobody writes is prepared once.
 func TestNothingComesBetween(t *testing.T) {
 	u := newUpgrading(t)
