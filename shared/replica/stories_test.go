@@ -724,10 +724,33 @@ func TestVerdictsForWhatWasNotPushedEndTheConnection(t *testing.T) {
 		s.settle()
 		s.receive(f)
 		s.settle()
-		if s.hangup == "" {
-			t.Errorf("%s: the connection goes on", name)
+		if code := s.core.Status().Code; s.hangup == "" || code != wire.CodeBadServerMessage {
+			t.Errorf("%s: hung up %q, code %s", name, s.hangup, code)
 		}
 		s.wantsOutbox("a", "1")
+	}
+}
+
+// A server that sends what is not for a server to send, or not yet, is left with a code that says so.
+func TestFramesOutOfPlaceEndTheConnection(t *testing.T) {
+	for _, f := range []wire.Frame{&wire.Hello{}, &wire.Push{}, &wire.Challenge{}, &wire.Reserved{N: wire.NumberAdopt}} {
+		s := synced(t)
+		s.write("a", tx(1))
+		s.settle()
+		s.receive(f)
+		s.settle()
+		if code := s.core.Status().Code; s.hangup == "" || code != wire.CodeBadServerMessage {
+			t.Errorf("frame %d: hung up %q, code %s", f.Number(), s.hangup, code)
+		}
+		s.wantsOutbox("a", "1")
+	}
+	s := synced(t)
+	s.step(replica.Disconnected{})
+	s.tick()
+	s.step(replica.Connected{})
+	s.receive(&wire.Welcome{Limits: wire.DefaultLimits, API: wire.APIHigh}) // and no challenge before it
+	if code := s.core.Status().Code; s.hangup == "" || code != wire.CodeBadServerMessage {
+		t.Errorf("a welcome first: hung up %q, code %s", s.hangup, code)
 	}
 }
 

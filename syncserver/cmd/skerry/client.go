@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"syscall"
 	"time"
 
 	"github.com/coder/websocket"
@@ -33,6 +34,9 @@ func dial(ctx context.Context, server, identity string, credit uint64) (*client,
 	defer cancel()
 	socket, _, err := websocket.Dial(ctx, address, &websocket.DialOptions{Subprotocols: []string{wire.Subprotocol}})
 	if err != nil {
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			return nil, fmt.Errorf("connect to %s: nothing listens there; start a server by skerry serve, or name another by --url", address)
+		}
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
 	socket.SetReadLimit(wire.MaxServerMessage)
@@ -62,23 +66,20 @@ func syncURL(server string) (string, error) {
 }
 
 func (c *client) handshake(ctx context.Context, identity string, credit uint64) error {
-	challenge, err := expect[*wire.Challenge](ctx, c)
-	if err != nil {
+	if _, err := expect[*wire.Challenge](ctx, c); err != nil {
 		return err
 	}
-	hello := &wire.Hello{API: challenge.APIHigh, ClientVersion: "skerry-cli", Credit: credit}
+	hello := &wire.Hello{API: wire.APIHigh, ClientVersion: "skerry-cli", Credit: credit} // a server that is newer speaks it too, or says that not
 	rand.Read(hello.ConnectionID[:])
 	rand.Read(hello.Session[:])
-	if challenge.APIHigh > wire.APIHigh { // a newer server speaks ours too, or says that it does not
-		hello.API = wire.APIHigh
-	}
 	if identity != "" {
 		hello.Proofs = []wire.Proof{{Identity: identity}}
 	}
 	if err := c.send(ctx, hello); err != nil {
 		return err
 	}
-	c.welcome, err = expect[*wire.Welcome](ctx, c)
+	welcome, err := expect[*wire.Welcome](ctx, c)
+	c.welcome = welcome
 	return err
 }
 
