@@ -55,16 +55,20 @@ type Channel interface {
 	Send(Message)
 }
 
-// Conn is one socket. Read and Write carry one binary message each; Read has one caller, Write another.
+// Conn is one socket. Read has one caller, Write another; an error of either is the end of the socket.
 type Conn interface {
+	// Read waits for the next binary message and returns it; the caller may keep it. A text is an error, and a message of
+	// more than [wire.MaxServerMessage] bytes may be.
 	Read(ctx context.Context) ([]byte, error)
+	// Write sends one binary message, which it does not keep. It waits while the network takes no more.
 	Write(ctx context.Context, message []byte) error
 	// Close ends the socket at once and makes a pending Read fail.
 	Close(reason string) error
 }
 
-// Dialer opens sockets that speak [wire.Subprotocol].
+// Dialer opens sockets that speak [wire.Subprotocol]. It is safe for concurrent use.
 type Dialer interface {
+	// Dial connects to a ws: or wss: URL. ctx bounds the dialling alone. Any error means that there is no socket.
 	Dial(ctx context.Context, url string) (Conn, error)
 }
 
