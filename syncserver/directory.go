@@ -315,7 +315,7 @@ func (d *directory) row(ctx context.Context, id space.ID, state wire.SpaceState)
 	if err != nil {
 		return wire.SpaceRow{}, fmt.Errorf("read the head of %s: %w", id, err)
 	}
-	module, err := moduleAt(ctx, d.log, id, &genesis)
+	module, err := ModuleAt(ctx, d.log, id, &genesis)
 	if err != nil {
 		return wire.SpaceRow{}, fmt.Errorf("read the module of %s: %w", id, err)
 	}

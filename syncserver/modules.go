@@ -38,8 +38,9 @@ func modulesOf(ctx context.Context, log Log, id space.ID) (list []since, value [
 	return list, value, nil
 }
 
-// moduleAt returns the module that judges a space at the end of its log.
-func moduleAt(ctx context.Context, log Log, id space.ID, genesis *space.Genesis) (digest.Digest, error) {
+// ModuleAt returns the module that judges a space at the end of its log: the one of its genesis, or the last one that it went
+// over to. Errors are the log's. It only reads, so it may look into a log that a server uses.
+func ModuleAt(ctx context.Context, log Log, id space.ID, genesis *space.Genesis) (digest.Digest, error) {
 	list, _, err := modulesOf(ctx, log, id)
 	if err != nil {
 		return digest.Digest{}, err

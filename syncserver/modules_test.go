@@ -171,6 +171,9 @@ func TestUpgrade(t *testing.T) {
 				r.stop()
 				for range 2 {
 					log = open()
+					if now, err := syncserver.ModuleAt(t.Context(), log, id, &space.Genesis{Module: digest.Of(quiet)}); err != nil || now != name {
+						t.Errorf("the log says that %v judges: %v", now, err)
+					}
 					r = start(t, log, runsModules(t, log, applied))
 					bob = r.dial("bob")
 					bob.append(id, bob.of("anything", []byte{0xc0}))

@@ -86,7 +86,11 @@ func rowOf(ctx context.Context, log syncserver.Log, id space.ID) (*wire.SpaceRow
 	if err != nil {
 		return nil, err
 	}
-	return &wire.SpaceRow{Genesis: genesis, GenesisSignature: signature, Module: genesis.Module, Head: head.Seq}, nil
+	module, err := syncserver.ModuleAt(ctx, log, id, &genesis)
+	if err != nil {
+		return nil, err
+	}
+	return &wire.SpaceRow{Genesis: genesis, GenesisSignature: signature, Module: module, Head: head.Seq}, nil
 }
 
 // spaceArgument parses the ID that a command line names.
@@ -196,8 +200,12 @@ func spaceInfo(ctx context.Context, c *console, args []string) error {
 		return err
 	}
 	v := viewOf(row)
+	module := v.Module
+	if v.Now != v.Module {
+		module += "\nnow      " + v.Now
+	}
 	return c.print(v, "id       %s\nstamp    %s (%s)\ncreator  %s\nmodule   %s\nparams   %s\nhead     %d",
-		v.ID, v.Stamp, v.CreatedAt, v.Creator, v.Module, v.Params, v.Head)
+		v.ID, v.Stamp, v.CreatedAt, v.Creator, module, v.Params, v.Head)
 }
 
 // row finds one space. A server tells of it when it is subscribed to; without credit no record comes with it.
