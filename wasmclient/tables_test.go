@@ -425,6 +425,69 @@ func TestFaultsAreNoVerdicts(t *testing.T) {
 	})
 }
 
+// heavyEngine's machines take 15 ms for a call, and note how long calls followed each other with nothing in between.
+type heavyEngine struct {
+	engine
+	longest *time.Duration
+}
+
+func (e heavyEngine) Machines(ctx context.Context, p *program.Program) (program.Machines, func(), error) {
+	m, release, err := e.engine.Machines(ctx, p)
+	return &heavyMachines{Machines: m, longest: e.longest}, release, err
+}
+
+type heavyMachines struct {
+	program.Machines
+	longest      *time.Duration
+	began, ended time.Time
+}
+
+type heavyMachine struct {
+	program.Machine
+	of *heavyMachines
+}
+
+func (m *heavyMachines) Borrow() (program.Machine, error) {
+	machine, err := m.Machines.Borrow()
+	return heavyMachine{machine, m}, err
+}
+
+func (m *heavyMachines) Return(machine program.Machine) {
+	m.Machines.Return(machine.(heavyMachine).Machine)
+}
+
+func (m heavyMachine) Call(e program.Export, input []byte, fuel int32, host *program.Host) (program.Outcome, error) {
+	if time.Now() != m.of.ended {
+		m.of.began = time.Now()
+	}
+	time.Sleep(15 * time.Millisecond)
+	m.of.ended = time.Now()
+	*m.of.longest = max(*m.of.longest, m.of.ended.Sub(m.of.began))
+	return m.Machine.Call(e, input, fuel, host)
+}
+
+// TestSlowModules: however long a module takes for what is in a log, the rest of the worker has its turn in between.
+func TestSlowModules(t *testing.T) {
+	inJudgedBubble(t, func(j *judged) {
+		first := j.tab(j.device("ada"))
+		s := j.makeChat(first)
+		for n := range 300 {
+			j.say(s, fmt.Sprint(n))
+		}
+		first.holds(s.ID(), 300)
+		var longest time.Duration
+		second := j.tab(j.device("ada"), func(c *wasmclient.Config) { c.Engine = heavyEngine{j.engine, &longest} })
+		there := second.Space(s.ID())
+		second.holds(s.ID(), 300)
+		if texts := j.texts(there, messages); len(texts) != 300 {
+			t.Errorf("%d messages", len(texts))
+		}
+		if longest == 0 || longest > 100*time.Millisecond {
+			t.Errorf("the module ran for %v at a time", longest)
+		}
+	})
+}
+
 // TestAppendedAgain: what is appended a second time, since nobody could tell whether the first time was one, is not refused
 // by the page for being there.
 func TestAppendedAgain(t *testing.T) {

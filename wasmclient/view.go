@@ -30,6 +30,8 @@ const (
 	viewAgain = time.Second
 	// mostTouched is how many places are noted one by one; what touches more concerns every query.
 	mostTouched = 4096
+	// mostTogether is how many records are applied in one go.
+	mostTogether = 32
 )
 
 // view is what a space means, in this tab: the tables that its module makes of the records that are stored here, and over
@@ -72,6 +74,7 @@ type view struct {
 	began   time.Time     // when the view was made
 	used    time.Time     // when somebody asked last
 	// Of the goroutine alone.
+	together int            // how many records are applied at a time
 	kept     uint64         // the last record of the checkpoint that the store has
 	from     *digest.Digest // the chain up to what was applied, from the checkpoint that it began with; nil once that is good
 	distrust bool           // the checkpoint that the store has is of another log
@@ -306,10 +309,10 @@ func (v *view) history(after, to uint64, f func([]space.Record) error) error {
 		for len(records) > 0 && records[len(records)-1].Seq > to {
 			records = records[:len(records)-1]
 		}
-		if err := f(records); err != nil {
+		after = records[len(records)-1].Seq
+		if err := v.inTurns(records, f); err != nil {
 			return err
 		}
-		after = records[len(records)-1].Seq
 	}
 	return nil
 }
@@ -359,12 +362,38 @@ func (v *view) apply() (recorded map[space.ULID]bool, err error) {
 				recorded[records[i].ID] = true
 			}
 		}
-		if err := v.applyRecords(records); err != nil {
+		if err := v.inTurns(records, v.applyRecords); err != nil {
 			return nil, err
 		}
 		v.fold(records)
 		after = records[len(records)-1].Seq
 	}
+}
+
+// inTurns calls f with records, a few whole transactions at a time, and lets others have their turn in between: a module may
+// take long for each.
+func (v *view) inTurns(records []space.Record, f func([]space.Record) error) error {
+	for began := time.Now(); len(records) > 0; {
+		if time.Since(began) >= 4*viewStep { // to read the next ones lets others in as well
+			if !sleep(v.ctx, time.Millisecond) {
+				return v.ctx.Err()
+			}
+			began = time.Now()
+		}
+		n := min(max(v.together, 1), len(records))
+		for n < len(records) && records[n].Index > 0 {
+			n++
+		}
+		called := time.Now()
+		if err := f(records[:n]); err != nil {
+			return err
+		}
+		records = records[n:]
+		if v.together = min(2*n, mostTogether); time.Since(called) >= viewStep {
+			v.together = 1
+		}
+	}
+	return nil
 }
 
 func (v *view) applyRecords(records []space.Record) error {

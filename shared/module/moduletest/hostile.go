@@ -3,6 +3,7 @@ package moduletest
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"skerry/shared/module/program"
 )
@@ -59,6 +60,16 @@ func hostileCases() []testCase {
 			act(do(opIndirect, 0)), act(do(opIndirect, 1)), act(do(opIndirect, 2)), act(do(opIndirect, 4)), act(do(opIndirect, allOnes)),
 			act(do(opTruncate, dataAt), u64(math.Float64bits(math.NaN()))...), act(do(opTruncate, dataAt), u64(math.Float64bits(2147483648))...),
 			act(do(opTruncate, dataAt), u64(math.Float64bits(-2147483648.5))...), act(do(opCount))),
+		{"long transactions", func(s *session) { // each call takes a little less than it may, and all of them what they may, or more
+			space := s.space(Probe(), nil)
+			long := do(opLoad, dataAt).do(opAgain, 1, 13_900)
+			for _, of := range []func(script, ...byte) event{act, ask} {
+				for n := range 3 {
+					space.push("author", slices.Repeat([]event{of(long)}, 9+n)...)
+					s.calls = s.calls[:0]
+				}
+			}
+		}},
 		{"a counter", func(s *session) { // the same each time, on an instance that was used as on one that was not
 			for _, wrap := range []func(program.Machines) program.Machines{
 				func(m program.Machines) program.Machines { return m },

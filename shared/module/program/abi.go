@@ -29,16 +29,17 @@ const (
 
 // The constants of the ABI. They are rules: they are the same wherever a log is judged, and for ever.
 const (
-	Fuel         = 10_000_000 // of one call of authorize, apply, readable, or of the start
-	FuelInit     = 100_000_000
-	MaxReason    = 1 << 10 // bytes of the reason of fail
-	MaxOwnCode   = 1<<16 - 1
-	MaxScans     = 8       // open at a time
-	MaxLog       = 1 << 10 // bytes of one line
-	descending   = 1       // flag of scan_open
-	undeclared   = 0xffffffff
-	memoryPage   = 64 << 10
-	maxHostBytes = 1 << 20 // that one host function takes or gives
+	Fuel            = 10_000_000  // of one call of authorize, apply, readable, or skerry_io
+	FuelTransaction = 100_000_000 // of all calls of authorize for a transaction, and of all calls of apply
+	FuelInit        = 100_000_000 // of init, and of the start
+	MaxReason       = 1 << 10     // bytes of the reason of fail
+	MaxOwnCode      = 1<<16 - 1
+	MaxScans        = 8       // open at a time
+	MaxLog          = 1 << 10 // bytes of one line
+	descending      = 1       // flag of scan_open
+	undeclared      = 0xffffffff
+	memoryPage      = 64 << 10
+	maxHostBytes    = 1 << 20 // that one host function takes or gives
 )
 
 // What host functions cost, beside a unit for eight bytes that they take or give.
@@ -49,5 +50,6 @@ const (
 	costScan     = 100
 	costRow      = 50 // that a scan gives
 	costOther    = 100
+	costHash     = 2 // a byte, in place of the eighth
 	bytesPerFuel = 8
 )

@@ -279,12 +279,13 @@ func (i *Instance) runOn(p *proposal, caller *module.Caller, records []space.Rec
 	m := p.by.Program.Manifest
 	host := Host{set: p.set, logged: i.Logged}
 	change := p.set.Begin()
+	toAuthorize, toApply := int32(FuelTransaction), int32(FuelTransaction) // two, as a replica only applies
 	for n := range records {
 		record := &records[n]
 		event, payload, verdict := payloadFor(m, record)
 		if verdict.Allowed() && caller != nil {
 			var err error
-			if verdict, err = i.authorize(p.by, caller, event, record, payload, &host); err != nil {
+			if verdict, err = i.authorize(p.by, caller, event, record, payload, &toAuthorize, &host); err != nil {
 				return module.Verdict{}, err
 			}
 		}
@@ -292,7 +293,7 @@ func (i *Instance) runOn(p *proposal, caller *module.Caller, records []space.Rec
 			i.input = appendCall(i.input[:0], event, record, nil, payload)
 			host.change = change
 			var err error
-			if verdict, _, err = i.call(p.by, Apply, i.input, Fuel, &host); err != nil {
+			if verdict, _, err = i.callOf(p.by, Apply, &toApply, &host); err != nil {
 				return module.Verdict{}, err
 			}
 		}
@@ -307,14 +308,22 @@ func (i *Instance) runOn(p *proposal, caller *module.Caller, records []space.Rec
 }
 
 // authorize asks the module whether an event may be written.
-func (i *Instance) authorize(by *Loaded, caller *module.Caller, event uint32, record *space.Record, payload []byte, host *Host) (module.Verdict, error) {
+func (i *Instance) authorize(by *Loaded, caller *module.Caller, event uint32, record *space.Record, payload []byte, left *int32, host *Host) (module.Verdict, error) {
 	i.input = appendCall(i.input[:0], event, record, caller, payload)
 	host.change = nil
-	verdict, result, err := i.call(by, Authorize, i.input, Fuel, host)
+	verdict, result, err := i.callOf(by, Authorize, left, host)
 	if err == nil && verdict.Allowed() && result != 0 {
 		verdict = module.Verdict{Code: OwnCode(max(0, min(result, MaxOwnCode)))}
 	}
 	return verdict, err
+}
+
+// callOf calls an export with the input that is made, and what is left of the fuel of a transaction.
+func (i *Instance) callOf(by *Loaded, export Export, left *int32, host *Host) (module.Verdict, int32, error) {
+	before := i.Spent
+	v, result, err := i.call(by, export, i.input, min(Fuel, *left), host)
+	*left -= int32(i.Spent - before)
+	return v, result, err
 }
 
 // payloadFor returns the place of a record's type in the manifest and its payload as the module gets it.

@@ -79,8 +79,8 @@ func (i *Instance) readUpgrade(p *proposal, caller *module.Caller, records []spa
 // mayUpgrade asks the running module, if it knows of types that it does not declare; the creator may where it cannot say.
 func (i *Instance) mayUpgrade(p *proposal, caller *module.Caller, record *space.Record) (module.Verdict, error) {
 	if !p.by.native() && p.by.Program.Manifest.Raw {
-		host := Host{set: p.set, logged: i.Logged}
-		verdict, err := i.authorize(p.by, caller, undeclared, record, rawPayload(record), &host)
+		host, left := Host{set: p.set, logged: i.Logged}, int32(Fuel)
+		verdict, err := i.authorize(p.by, caller, undeclared, record, rawPayload(record), &left, &host)
 		said := verdict.Allowed() || verdict.Code == wire.CodeRefused || verdict.Code > wire.CodeModuleOwn
 		if err != nil || said {
 			return verdict, err
