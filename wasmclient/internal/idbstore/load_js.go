@@ -129,6 +129,9 @@ func (l *loading) take(name string, value []byte) (err error) {
 	return err
 }
 
+// decodedAtOnce is how many spaces are decoded until the worker hears messages again: that takes a few milliseconds.
+const decodedAtOnce = 256
+
 // decode decodes the spaces.
 func (l *loading) decode(ctx context.Context) error {
 	ids, err := gather(ctx, l.ids)
@@ -148,6 +151,9 @@ func (l *loading) decode(ctx context.Context) error {
 	spaces := make([]replica.Summary, len(ids)/digest.Size)
 	at, next := space.ID{}, uint64(0) // a version, and whose it is
 	for i := range spaces {
+		if i%decodedAtOnce == decodedAtOnce-1 {
+			jsbind.Yield()
+		}
 		summary := &spaces[i]
 		summary.Space = space.ID(ids[i*digest.Size : (i+1)*digest.Size])
 		decoded, err := row.spaceRow()

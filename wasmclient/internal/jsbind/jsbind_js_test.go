@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"runtime"
 	"syscall/js"
 	"testing"
 )
@@ -61,6 +62,42 @@ func TestListen(t *testing.T) {
 	dispatch()
 	if n != 2 {
 		t.Errorf("%d events, want 2", n)
+	}
+}
+
+// TestYield counts the messages that come in while something long goes on.
+func TestYield(t *testing.T) {
+	channel := js.Global().Get("MessageChannel").New()
+	heard := 0
+	again := js.FuncOf(func(js.Value, []js.Value) any {
+		heard++
+		channel.Get("port2").Call("postMessage", js.Null())
+		return nil
+	})
+	defer again.Release()
+	channel.Get("port1").Set("onmessage", again)
+	defer channel.Get("port1").Call("close")
+	channel.Get("port2").Call("postMessage", js.Null())
+	for range 1000 {
+		runtime.Gosched()
+	}
+	if heard != 0 {
+		t.Errorf("Gosched let %d messages in: there is no need to yield", heard)
+	}
+	done := make(chan struct{})
+	for range 3 { // several at once
+		go func() {
+			for range 5 {
+				Yield()
+			}
+			done <- struct{}{}
+		}()
+	}
+	for range 3 {
+		<-done
+	}
+	if heard < 5 {
+		t.Errorf("%d messages came in while five pieces of work were done", heard)
 	}
 }
 

@@ -1,0 +1,50 @@
+package idbstore
+
+import (
+	"syscall/js"
+	"testing"
+
+	"skerry/shared/replica"
+	"skerry/shared/space"
+)
+
+// TestLoadLetsMessagesIn counts the messages that come in while many spaces are decoded.
+func TestLoadLetsMessagesIn(t *testing.T) {
+	s := openTest(t, freshName(t))
+	const spaces = 8 * decodedAtOnce
+	for n := 0; n < spaces; {
+		c := &replica.Commit{}
+		for ; len(c.Spaces) < 128; n++ {
+			id := space.ID{byte(n >> 8), byte(n)}
+			c.Spaces = append(c.Spaces, replica.SpaceCommit{Space: id, Insert: &replica.SpaceInfo{Position: space.Start(id)}})
+		}
+		mustCommit(t, s, c)
+	}
+	var l *loading
+	err := s.view(t.Context(), func(tx *transaction) (err error) {
+		l, err = tx.load()
+		return err
+	}, storeMeta, storeSpaces, storeOutbox, storeRejected)
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages := func() (heard int) {
+		channel := js.Global().Get("MessageChannel").New()
+		again := js.FuncOf(func(js.Value, []js.Value) any {
+			heard++
+			channel.Get("port2").Call("postMessage", js.Null())
+			return nil
+		})
+		defer again.Release()
+		channel.Get("port1").Set("onmessage", again)
+		defer channel.Get("port1").Call("close")
+		channel.Get("port2").Call("postMessage", js.Null())
+		if err := l.decode(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return heard
+	}()
+	if len(l.loaded.Spaces) != spaces || messages < spaces/decodedAtOnce {
+		t.Fatalf("%d messages came in while %d spaces were decoded", messages, len(l.loaded.Spaces))
+	}
+}
