@@ -11,7 +11,7 @@ import (
 // TestLoadLetsMessagesIn counts the messages that come in while many spaces are decoded.
 func TestLoadLetsMessagesIn(t *testing.T) {
 	s := openTest(t, freshName(t))
-	const spaces = 8 * decodedAtOnce
+	const spaces = 16 * decodedAtOnce
 	for n := 0; n < spaces; {
 		c := &replica.Commit{}
 		for ; len(c.Spaces) < 128; n++ {
