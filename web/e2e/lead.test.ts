@@ -157,7 +157,7 @@ test("a page that is frozen holds nothing, and goes on when it is let", { timeou
   }),
 );
 
-test("a page that was left is come back to as it was, and syncs on", { timeout: 60_000 }, () =>
+test("a page that was left is come back to as it was, and syncs on", { timeout: 90_000 }, () =>
   World.run([], async (world) => {
     const ada = await world.replica("ada");
     await ada.until("leading", (c) => c.status.leader);
@@ -166,24 +166,35 @@ test("a page that was left is come back to as it was, and syncs on", { timeout: 
     await ada.load(other);
     const space = await createSpace(page);
     const ids = [await write(page, space, "before")];
-    ids.push(
-      await page.evaluate((space) => {
-        const early = globalThis.skerry.client.space(space).append("note", { text: "just before" });
-        addEventListener("pageshow", ({ persisted }) => void (kept!.persisted = persisted));
-        globalThis.kept = { early };
-        return early.id;
-      }, space),
-    );
     const session = await page.context().newCDPSession(page);
     await session.send("Page.enable");
     let why = "";
     session.on("Page.backForwardCacheNotUsed", (event) => void (why = JSON.stringify(event.notRestoredExplanations)));
-    await page.goto(`http://127.0.0.1:${world.server.port}/`, { waitUntil: "commit" }); // another origin
-    await ada.until("leading", (c) => c.status.leader, 8_000, other); // the lock was let go of, and not stolen
-    ids.push(await write(other, space, "meanwhile"));
-    await page.goBack({ waitUntil: "commit" });
-    await page.waitForFunction((origin) => location.origin === origin && (globalThis.kept || globalThis.skerry), ada.wire.origin);
-    assert.ok(await page.evaluate(() => globalThis.kept), `the browser did not keep the page: ${why}`);
+    const leave = async (): Promise<boolean> => {
+      ids.push(
+        await page.evaluate((space) => {
+          const early = globalThis.skerry.client.space(space).append("note", { text: "just before" });
+          addEventListener("pageshow", ({ persisted }) => void (kept!.persisted = persisted));
+          globalThis.kept = { early };
+          return early.id;
+        }, space),
+      );
+      await page.goto(`http://127.0.0.1:${world.server.port}/`, { waitUntil: "commit" }); // another origin
+      await ada.until("leading", (c) => c.status.leader, 8_000, other); // the lock was let go of, and not stolen
+      ids.push(await write(other, space, "meanwhile"));
+      await page.goBack({ waitUntil: "commit" });
+      await page.waitForFunction((origin) => location.origin === origin && (globalThis.kept || globalThis.skerry), ada.wire.origin);
+      return page.evaluate(() => globalThis.kept !== undefined);
+    };
+    // A busy machine's browser drops a page to which something came before its worker had let go of everything.
+    for (let left = 3; !(await leave()); left--) {
+      assert.ok(left > 1, `the browser did not keep the page: ${why}`);
+      console.log(`the browser did not keep the page, and it is left once more: ${why}`);
+      await ada.opened(page);
+      await other.evaluate(() => void globalThis.skerry.client.close());
+      await ada.until("leading again", (c) => c.status.leader, 15_000, page);
+      await ada.load(other);
+    }
     await page.waitForFunction(() => globalThis.kept!.persisted);
     await page.evaluate(() => globalThis.kept!.early.synced);
     ids.push(await write(page, space, "after"));

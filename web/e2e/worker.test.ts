@@ -69,6 +69,10 @@ test("a worker that hangs makes way for another one", { timeout: 90_000 }, () =>
     const ada = await world.replica("ada");
     const space = await begin(ada.page, 20);
     await workerOf(ada.page).evaluate(() => void setTimeout(() => { for (;;); }));
+    await ada.page.evaluate(() => {
+      // What another worker has to take up for sure: the 20 may have been synced before the first one hung.
+      for (let i = 0; i < 20; i++) globalThis.begun.receipts.push(globalThis.begun.space.append("note", i));
+    });
     const { ids, workers } = await written(ada.page);
     await ada.synced(); // and its records are back
     assert.ok(workers.includes("restarting"), workers.join());
