@@ -65,6 +65,16 @@ export class Chromium implements Browser<Page> {
       if (message.type() === "error" && !/ERR_|WebSocket connection to/.test(message.text())) this.#fault(`console: ${message.text()}`);
       if (/panic|goroutine \d+ \[/.test(message.text())) this.#fault(`console: ${message.text()}`);
     });
+    page.on("worker", (worker) => {
+      // Errors that nobody catches end a worker, and the page tells; rejections and policies it would keep to itself.
+      const watch = () => {
+        addEventListener("unhandledrejection", (event) => console.error(`unhandled rejection in the worker: ${String(event.reason)}`));
+        addEventListener("securitypolicyviolation", (event) =>
+          console.error(`policy violated in the worker: ${event.violatedDirective} by ${event.blockedURI}`),
+        );
+      };
+      worker.evaluate(watch).catch(() => {}); // it may have ended
+    });
     page.on("crash", () => this.#fault("the page crashed"));
     await page.addInitScript(() => {
       addEventListener("securitypolicyviolation", (event) =>

@@ -1,20 +1,15 @@
-// What every engine must do, in the one that SKERRY_ENGINE names (chromium, firefox or webkit). What an engine cannot
-// be made to show is a gap with a name: the test is skipped and says why.
+// What every engine must do, in the one that SKERRY_ENGINE names. What an engine cannot be made to show is a gap with a
+// name: the test is skipped and says why.
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { chromium } from "./chromium.js";
-import type { Engine, Tab } from "./engine.js";
-import { firefox } from "./firefox.js";
+import type { Tab } from "./engine.js";
 import { chat } from "./guests.js";
 import { Replica } from "./replica.js";
-import { webkit } from "./webkit.js";
+import { engine, name } from "./tested.js";
 import { assertSameLogs, World } from "./world.js";
-
-const name = process.env["SKERRY_ENGINE"] ?? "chromium";
-const engine = ([chromium, firefox, webkit] as Engine[]).find((engine) => engine.name === name);
-if (!engine) throw new Error(`SKERRY_ENGINE is ${name}: not chromium, firefox or webkit`);
 
 /** Why a test cannot be run in an engine. */
 const gaps: Record<string, string | undefined> = {

@@ -69,3 +69,15 @@ test("what the server refuses stays on the page, to be retried or discarded", { 
     assert.equal(await page.locator("#messages li.message").count(), 1);
   }),
 );
+
+test("what nobody catches would fail these tests, in a page and in its worker", { timeout: 60_000 }, () =>
+  World.run([], async (world) => {
+    const ada = await world.replica("ada");
+    await ada.page.evaluate(() => void Promise.reject(new Error("of the page")));
+    const worker = ada.page.workers().find((w) => w.url().includes("worker-"))!;
+    await worker.evaluate(() => void Promise.reject(new Error("of the worker")));
+    const told = (of: string) => ada.faults.some((fault) => fault.includes("unhandled rejection") && fault.includes(of));
+    while (!told("of the page") || !told("of the worker")) await new Promise((resolve) => setTimeout(resolve, 20));
+    ada.faults.splice(0, ada.faults.length);
+  }),
+);

@@ -5,8 +5,9 @@ import { execFileSync } from "node:child_process";
 import { appendFileSync, cpSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { Page } from "playwright-core";
 import { root } from "../test/root.js";
+import type { Tab } from "./engine.js";
+import { engine, name } from "./tested.js";
 import { World } from "./world.js";
 
 interface Build {
@@ -18,11 +19,11 @@ interface Build {
 }
 
 const manifest = (dir: string) => JSON.parse(readFileSync(join(dir, "build.json"), "utf8")) as Build;
-const script = (page: Page) => page.evaluate(() => document.querySelector<HTMLScriptElement>("script[type=module]")!.src.split("/").at(-1)!);
-const builds = (page: Page) => page.evaluate(async () => (await caches.keys()).map((name) => name.replace("skerry-build-", "")).sort());
+const script = (page: Tab) => page.evaluate(() => document.querySelector<HTMLScriptElement>("script[type=module]")!.src.split("/").at(-1)!);
+const builds = (page: Tab) => page.evaluate(async () => (await caches.keys()).map((name) => name.replace("skerry-build-", "")).sort());
 
 /** Tells the browser to look for a new service worker, and waits for what becomes of it. */
-function look(page: Page): Promise<string> {
+function look(page: Tab): Promise<string> {
   return page.evaluate(async () => {
     const registration = (await navigator.serviceWorker.getRegistration())!;
     const found = new Promise<ServiceWorker>((resolve) => registration.addEventListener("updatefound", () => resolve(registration.installing!), { once: true }));
@@ -36,7 +37,7 @@ function look(page: Page): Promise<string> {
 }
 
 /** Starts another worker in a page, as one that failed is started again, and writes with it. */
-function writes(page: Page): Promise<void> {
+function writes(page: Tab): Promise<void> {
   return page.evaluate(async () => {
     const client = await globalThis.skerry.open({ name: `extra ${Math.random()}`, url: null });
     const space = await client.createSpace();
@@ -46,14 +47,14 @@ function writes(page: Page): Promise<void> {
 }
 
 /** Opens a replica with some files of another build, and returns the code of what it fails with. */
-function opens(page: Page, options: { worker?: string; wasmUrl?: string }): Promise<string> {
+function opens(page: Tab, options: { worker?: string; wasmUrl?: string }): Promise<string> {
   return page.evaluate(
     (options) => globalThis.skerry.open({ name: "mixed", url: null, ...options }).then(() => "opened", (error) => error.code as string),
     options,
   );
 }
 
-test("two builds live side by side until no page uses the older one", { timeout: 60_000 }, () =>
+test(`${name}: two builds live side by side until no page uses the older one`, { timeout: 90_000 }, () =>
   World.run([], async (world) => {
     const { server } = world;
     const older = manifest(server.www);
@@ -65,7 +66,7 @@ test("two builds live side by side until no page uses the older one", { timeout:
     assert.equal(newer.last?.build, older.build);
     assert.equal(newer.files.filter((name) => older.files.includes(name) && /worker|wasm|skerry/.test(name)).length, 0);
 
-    const ada = await world.replica("ada");
+    const ada = await world.replica("ada", engine);
     const main = await script(ada.page);
     assert.deepEqual(await builds(ada.page), [older.build]);
     assert.equal(await ada.page.evaluate(() => navigator.serviceWorker.controller !== null), true);
