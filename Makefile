@@ -140,6 +140,6 @@ docs: ## the packages' manuals and the documents, under build/docs
 vuln: ## known vulnerabilities, where the database can be reached
 	@go run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./...
 
-clean: ## remove everything that was built or installed
+clean: ## remove everything that was built or installed, and the data of `make run`
 	@chmod -R u+w build 2>/dev/null || true
 	@rm -rf build web/dist web/lib web/node_modules
