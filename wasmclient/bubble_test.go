@@ -265,6 +265,11 @@ func (f *freezer) Commit(ctx context.Context, c *replica.Commit) (*replica.Commi
 	return result, err
 }
 
+func (f *freezer) PutCheckpoint(ctx context.Context, id space.ID, c *replica.Checkpoint) error {
+	f.wait()
+	return f.Store.PutCheckpoint(ctx, id, c)
+}
+
 func (f *freezer) RaiseEpoch(ctx context.Context) (*replica.Loaded, error) {
 	if f.raise != nil {
 		<-f.raise

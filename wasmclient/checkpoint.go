@@ -9,8 +9,8 @@ import (
 	"skerry/shared/module"
 	"skerry/shared/module/program"
 	"skerry/shared/replica"
-	"skerry/shared/space"
 	"skerry/shared/tables"
+	"skerry/shared/wire"
 )
 
 // A checkpoint of a view's tables is kept on the device, so that the log need not be applied from its beginning when the
@@ -23,54 +23,51 @@ const (
 	keepBytes = 256
 )
 
-// resume makes an instance of the checkpoint that is kept, or returns nil where there is none that is of use.
-func (v *view) resume(info *SpaceInfo) (*program.Instance, error) {
-	var kept *replica.Checkpoint
-	err := v.client.read(v.ctx, func(store Store) (err error) {
+// keptCheckpoint reads the checkpoint that the store has, nil where it has none.
+func (v *view) keptCheckpoint() (kept *replica.Checkpoint, err error) {
+	err = v.client.read(v.ctx, func(store Store) (err error) {
 		kept, err = store.Checkpoint(v.ctx, v.id)
 		return err
 	})
-	if err != nil || kept == nil || v.distrust {
-		return nil, err
-	}
-	instance, err := v.resumeFrom(kept, info)
-	if err != nil {
-		v.client.log("the checkpoint of " + v.id.String() + " is of no use: " + err.Error())
+	return kept, err
+}
+
+// resume makes an instance of the checkpoint that is kept, or returns nil where it is of no use.
+func (v *view) resume(kept *replica.Checkpoint, info *SpaceInfo) (*program.Instance, error) {
+	if kept == nil {
 		return nil, nil
 	}
-	v.kept = kept.Seq
+	instance, err := v.resumeFrom(kept, info)
+	if wire.CodeOf(err) == wire.CodeModuleMissing {
+		return nil, err // it comes
+	}
+	if err != nil {
+		v.client.log("the checkpoint of " + v.id.String() + " is of no use: " + err.Error())
+		v.useless = digest.Of(kept.Root)
+		return nil, nil
+	}
 	return instance, nil
 }
 
-// fold follows the chain from a checkpoint on, over records that come behind it.
-func (v *view) fold(records []space.Record) {
-	if v.from == nil {
-		return
-	}
-	for i := range records {
-		*v.from = space.Chain(*v.from, &records[i])
-	}
-}
-
 // trust reports whether the chain from the checkpoint leads to where the log is. It may not where a tab kept a checkpoint of
-// a log that was taken back, and grew again to be another one.
+// a log that was taken back, and grew again to be another one, or where the server's is of another log than it sends.
 func (v *view) trust() bool {
 	position := v.client.Info(v.id).Position
-	if v.from == nil || v.instance.Applied() != position.Seq {
+	if !v.unproven || v.instance.Applied() != position.Seq {
 		return true // there is more to come, and another pass
 	}
-	same := *v.from == position.Chain
-	v.from = nil
-	return same
+	v.unproven = false
+	return v.chain == position.Chain
 }
 
 func (v *view) resumeFrom(kept *replica.Checkpoint, info *SpaceInfo) (*program.Instance, error) {
+	root := digest.Of(kept.Root)
 	of, _, err := tables.ReadRoot(kept.Root)
 	switch {
 	case err != nil:
 		return nil, err
-	case of.Space != v.id || of.Seq > info.Position.Seq || of.Seq == info.Position.Seq && of.Chain != info.Position.Chain:
-		return nil, fmt.Errorf("it is of record %d of %v", of.Seq, of.Space)
+	case of.Space != v.id || root == v.distrust || of.Seq == info.Position.Seq && of.Chain != info.Position.Chain:
+		return nil, fmt.Errorf("it is of record %d of %v, or of another log", of.Seq, of.Space)
 	}
 	loaded, err := v.borrow(of.Module)
 	if err != nil {
@@ -87,7 +84,10 @@ func (v *view) resumeFrom(kept *replica.Checkpoint, info *SpaceInfo) (*program.I
 		}
 		return nil, err
 	}
-	v.from = &of.Chain
+	v.chain, v.unproven, v.root, v.kept = of.Chain, true, root, of.Seq
+	if of.Seq > info.Position.Seq {
+		v.ahead = of.Seq
+	}
 	return program.Continue(loaded, info.Genesis, set, of.Seq), nil
 }
 
@@ -123,13 +123,18 @@ func pack(ctx context.Context, set *tables.Set, of *tables.Checkpoint) (*replica
 	var err error
 	c.Root, err = set.AppendCheckpoint(nil, of, func(d digest.Digest, page []byte) error {
 		c.Pages[d] = append([]byte(nil), page...)
-		if time.Since(began) >= viewStep {
-			if !sleep(ctx, time.Millisecond) {
-				return ctx.Err()
-			}
-			began = time.Now()
-		}
-		return nil
+		return rest(ctx, &began)
 	})
 	return c, err
+}
+
+// rest lets the page's messages come through in the middle of work that began then.
+func rest(ctx context.Context, began *time.Time) error {
+	if time.Since(*began) >= viewStep {
+		if !sleep(ctx, time.Millisecond) {
+			return ctx.Err()
+		}
+		*began = time.Now()
+	}
+	return nil
 }

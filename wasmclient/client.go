@@ -117,6 +117,8 @@ type Client struct {
 	drained   []chan<- error   // told once nothing waits to become durable
 	opened    map[space.ID]int // how many handles of a space are open
 	views     map[space.ID]*view
+	told      map[space.ID]replica.ServerCheckpoint // what the tab that leads told, to one that does not
+	diverged  map[space.ID]*Divergence              // spaces whose tables are not the server's, as their module makes them here
 
 	modules modules
 }
@@ -127,6 +129,8 @@ type Change struct {
 	Status bool     // [Client.Status] may say something else now
 	// Refusal, when not nil, tells that a transaction of Space came to be among the rejected, whichever tab appended it.
 	Refusal *Refusal
+	// Divergence, when not nil, tells that the module of Space made other tables in this tab than on the server.
+	Divergence *Divergence
 }
 
 // Refusal says what was refused, and why.
@@ -169,6 +173,7 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 		ids:     space.NewIDSource(config.Rand),
 		waiting: make(map[uint64]func(error)), receipts: make(map[space.ID]map[space.ULID][]*Receipt),
 		listeners: make(map[int]func(Change)), opened: make(map[space.ID]int), views: make(map[space.ID]*view),
+		told: make(map[space.ID]replica.ServerCheckpoint), diverged: make(map[space.ID]*Divergence),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.timer, c.beat, c.polls, c.reports = stopped(), stopped(), stopped(), stopped()

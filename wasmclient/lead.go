@@ -78,8 +78,14 @@ func (c *Client) hear(m Message) {
 	case wordWhoLooks:
 		c.step(replica.WhoLooks{})
 		return
-	case WordReport:
+	case wordReport:
 		c.hearReport(m)
+		return
+	case wordCheckpoint:
+		c.hearCheckpoint(m.Report)
+		return
+	case wordCheckpoints:
+		c.hearCheckpoints(m.Report)
 		return
 	case wordHowStands:
 		c.tellReport()

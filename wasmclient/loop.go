@@ -112,6 +112,15 @@ func (c *Client) step(input replica.Input) {
 			return replica.ModuleStored{Digest: store.Digest, Err: err, Full: errors.Is(err, ErrFull)}, err
 		})
 	}
+	for _, store := range effects.StoreCheckpoints {
+		c.background(func(ctx context.Context) (replica.Input, error) {
+			err := c.config.Store.PutCheckpoint(ctx, store.Space, store.Checkpoint)
+			if err != nil {
+				c.log("storing the server's checkpoint of " + store.Space.String() + " failed: " + err.Error())
+			}
+			return replica.CheckpointKept{Space: store.Space, Root: store.Root, Err: err}, err
+		})
+	}
 	for _, id := range effects.Check {
 		c.background(func(context.Context) (replica.Input, error) {
 			checked := c.checkFor(id)
@@ -219,6 +228,9 @@ func (c *Client) notice(notices []replica.Notice) {
 			for _, f := range c.listeners {
 				f(Change{Space: n.Space})
 			}
+		case replica.CheckpointChanged:
+			c.checkpointChanged(n.Space)
+			c.tellCheckpoint(n.Space)
 		case replica.StatusChanged:
 			status = true
 		}

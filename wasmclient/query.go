@@ -90,7 +90,7 @@ func (s *Space) Query(ctx context.Context, query Query) (*Result, error) {
 	for {
 		info := s.Info()
 		v.mu.Lock()
-		if v.err == nil && v.whole && v.instance.Applied() >= info.Position.Seq || lasting(v.err) {
+		if v.err == nil && v.whole && v.instance.Applied() >= info.Position.Seq || lasting(v.err) && !v.coming {
 			defer v.mu.Unlock()
 			if l.err = v.err; l.err == nil {
 				rows := l.run()

@@ -19,8 +19,8 @@ const reportLasts = 3 * beatEvery
 
 // What tabs say about the connection, which only one of them has.
 const (
-	// WordReport is the kind of a message that has a Report.
-	WordReport    = "stands"
+	// wordReport is the kind of a message that has a Report.
+	wordReport    = "stands"
 	wordHowStands = "stands?" // how does it stand?
 )
 
@@ -60,7 +60,7 @@ func (c *Client) tellReport() {
 	for _, id := range c.core.CaughtUp() {
 		b = append(b, id[:]...)
 	}
-	c.say(Message{Kind: WordReport, Report: b})
+	c.say(Message{Kind: wordReport, Report: b})
 }
 
 // parseReport reads a report, of which this build need not be the author; false if it is none.
@@ -142,6 +142,7 @@ func (r *report) tell(c *Client, other *report) {
 func (c *Client) dropReport() {
 	old := c.report
 	c.report = nil
+	c.dropTold()
 	c.say(Message{Kind: wordHowStands, From: c.election.tab})
 	if old != nil {
 		c.changed()

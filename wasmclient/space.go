@@ -42,6 +42,11 @@ type SpaceInfo struct {
 	RetryAt  uint64         // when a deferred space tries again, milliseconds since 1970; 0: not waiting
 	Code     wire.Code      // why it does not get on; zero if it does
 	Reason   string         // for people
+	// Checkpoint is what the server has told of the space's tables. While it is Fetching the tables are to begin with it.
+	Checkpoint replica.ServerCheckpoint
+	// Divergence, when not nil, tells that the module made other tables here than on the server. It was told with
+	// [Change] too. The tables are the server's since, and it is nil again when they were found to be at a later place.
+	Divergence *Divergence
 }
 
 // ID returns the space's ID.
@@ -76,6 +81,10 @@ func (c *Client) info(id space.ID) SpaceInfo {
 	}
 	if c.report.has(id) {
 		info.CaughtUp = true
+	}
+	info.Checkpoint, info.Divergence = c.toldOf(id), c.diverged[id]
+	if d := info.Divergence; d != nil && info.Code == 0 {
+		info.Code, info.Reason = wire.CodeModuleDiverged, divergedReason(d)
 	}
 	if info.Module.IsZero() && info.Genesis != nil {
 		info.Module = info.Genesis.Module

@@ -51,6 +51,11 @@ func (c *Client) Status() Status {
 		case c.obstacle != nil:
 			status.Code, status.Reason, status.Storage = wire.CodeStorageFailed, c.obstacle.Error(), "degraded"
 		}
+		for _, d := range c.diverged {
+			if status.Code == 0 {
+				status.Code, status.Reason = wire.CodeModuleDiverged, divergedReason(d)
+			}
+		}
 		if s.Code == wire.CodeQuota || s.Code == wire.CodeStorageFailed || s.Damaged > 0 {
 			status.Storage = "degraded"
 		}

@@ -73,7 +73,7 @@ type Store interface {
 	// not written again. It is not durable, since the log can make it again, but there as a whole or not at all; it goes
 	// with the records that a cut takes from under it, and checkpoints of all spaces go before the device is full for
 	// anything else. One that is larger than [replica.MaxCheckpoint], or of records that the store does not have, is not
-	// kept, which is no error. It returns [ErrFull] when there is no room but for what users write: the one that
+	// kept, which is no error; but for those records one that says that it is Ahead waits there, if the space is known. It returns [ErrFull] when there is no room but for what users write: the one that
 	// was there stays then.
 	PutCheckpoint(ctx context.Context, id space.ID, c *replica.Checkpoint) error
 

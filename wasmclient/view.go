@@ -2,6 +2,7 @@ package wasmclient
 
 import (
 	"context"
+	"errors"
 	"math"
 	"slices"
 	"sync"
@@ -28,6 +29,8 @@ const (
 	previewWaits = 300 * time.Millisecond
 	// viewAgain is how long to wait after something failed that nobody tells the end of.
 	viewAgain = time.Second
+	// passTries is how often tables are begun anew in one go.
+	passTries = 3
 	// mostTouched is how many places are noted one by one; what touches more concerns every query.
 	mostTouched = 4096
 	// mostTogether is how many records are applied in one go.
@@ -59,6 +62,7 @@ type view struct {
 	laid     []space.ULID
 	whole    bool
 	turning  bool // one of them is an upgrade: who judges what comes behind it is not known
+	coming   bool // err is that tables are missing that are on their way
 	laying   bool // what is written now is of the overlay
 	written  map[place]struct{}
 	appended []*appended
@@ -74,10 +78,21 @@ type view struct {
 	began   time.Time     // when the view was made
 	used    time.Time     // when somebody asked last
 	// Of the goroutine alone.
-	together int            // how many records are applied at a time
-	kept     uint64         // the last record of the checkpoint that the store has
-	from     *digest.Digest // the chain up to what was applied, from the checkpoint that it began with; nil once that is good
-	distrust bool           // the checkpoint that the store has is of another log
+	together int           // how many records are applied at a time
+	kept     uint64        // the last record of the checkpoint that the store has
+	chain    digest.Digest // after what was applied
+	unproven bool          // chain is a checkpoint's word, and what followed: it was not seen to be the log's
+	root     digest.Digest // of the checkpoint that the instance began with; zero: with none
+	distrust digest.Digest // of one that is of another log
+	missed   digest.Digest // a checkpoint of the server that the store did not have,
+	useless  digest.Digest // and one that cannot be begun with
+	ahead    uint64        // the last record of a checkpoint of the server, as long as the log does not have it
+	awaits   time.Time     // since when word of the server's checkpoint is waited for
+	asked    time.Time     // when a checkpoint of the server was wanted last,
+	askedFor digest.Digest // and which
+	needs    uint64        // not 0: tables that were made here diverged there, and only the server's are gone on from
+	marks    []mark        // places that were passed, oldest first
+	compared digest.Digest // the checkpoint of the server that was found to be what it is here
 	ended    bool
 }
 
@@ -132,7 +147,7 @@ func (v *view) run() {
 			v.keep()
 		}
 		timer.Reset(viewsLast)
-		if err != nil && !lasting(err) {
+		if err != nil && (!lasting(err) || v.needs > 0) {
 			timer.Reset(viewAgain)
 		}
 		select {
@@ -175,7 +190,7 @@ func (v *view) reset() {
 	if v.instance != nil {
 		v.instance.Close()
 	}
-	v.from = nil
+	v.unproven, v.ahead, v.root, v.marks = false, 0, digest.Digest{}, nil
 	v.instance, v.laid, v.whole, v.turning, v.written, v.all = nil, nil, false, false, nil, true
 }
 
@@ -190,6 +205,9 @@ func lasting(err error) bool {
 
 // told notes how a pass ended.
 func (v *view) told(err error) {
+	if err == errBooting {
+		err = nil // nothing is missing but time
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if (err == nil) != (v.err == nil) || err != nil && err.Error() != v.err.Error() {
@@ -204,11 +222,32 @@ func (v *view) told(err error) {
 	v.changed = make(chan struct{})
 }
 
+var (
+	errAgain   = errors.New("the tables are begun anew")
+	errBooting = errors.New("the server's checkpoint is on its way")
+)
+
 // pass brings the view to where the store is. It also returns how long laying the overlay took.
 func (v *view) pass() (took time.Duration, err error) {
+	for range passTries {
+		took, err = v.try()
+		if d := (*differs)(nil); errors.As(err, &d) {
+			v.diverges(&d.Divergence)
+		} else if err != errAgain {
+			break
+		}
+		v.mu.Lock()
+		v.reset()
+		v.mu.Unlock()
+	}
+	return took, err
+}
+
+// try is pass until the tables turn out to be no good, or there are better ones.
+func (v *view) try() (took time.Duration, err error) {
 	v.takeOutcomes()
-	info := v.client.Info(v.id)
-	if err := v.load(&info); err != nil {
+	info, told := v.client.Info(v.id), v.client.checkpointOf(v.id, askCheckpoint)
+	if err := v.load(&info, told); err != nil {
 		return 0, err
 	}
 	// The outbox first: a transaction that becomes records in between is seen twice, and not never.
@@ -216,44 +255,63 @@ func (v *view) pass() (took time.Duration, err error) {
 	if err != nil {
 		return 0, err
 	}
-	recorded, err := v.apply()
+	recorded, err := v.apply(&told)
 	if err != nil {
 		return 0, err
 	}
 	if !v.trust() {
-		v.mu.Lock()
-		v.reset()
-		v.mu.Unlock()
-		v.distrust = true
-		return v.pass()
+		v.distrust = v.root
+		return 0, errAgain
 	}
-	rows = slices.DeleteFunc(rows, func(row replica.OutboxRow) bool { return recorded[row.ID] })
+	if err := v.compare(&told); err != nil {
+		return 0, err
+	}
+	applied := v.instance.Applied()
+	rows = slices.DeleteFunc(rows, func(row replica.OutboxRow) bool {
+		return recorded[row.ID] || row.State == replica.Accepted && row.Position.Seq <= applied
+	})
 	began := time.Now()
 	err = v.lay(rows, recorded)
 	return time.Since(began), err
 }
 
 // load makes an instance, if there is none for the replica that is here now.
-func (v *view) load(info *SpaceInfo) error {
+func (v *view) load(info *SpaceInfo, told replica.ServerCheckpoint) error {
 	life := v.client.life.Load()
 	v.mu.Lock()
-	if v.instance != nil && (v.life != life || info.Position.Seq < v.instance.Applied()) {
-		v.reset() // the log went back: it was destroyed, or cut where it was damaged
+	v.coming = false
+	if life != v.life {
+		v.needs, v.distrust = 0, digest.Digest{}
+	}
+	if v.ahead <= info.Position.Seq {
+		v.ahead = 0
+	}
+	at := info.Position.Seq
+	if v.instance != nil {
+		applied := v.instance.Applied()
+		switch {
+		case v.life != life, at < applied && v.ahead == 0: // it was destroyed, or cut where it was damaged
+			v.reset()
+		case told.State == replica.CheckpointStored && v.isFar(&told, max(at, applied)):
+			v.reset()
+		default:
+			at = max(at, applied)
+		}
 	}
 	here := v.instance != nil
 	v.mu.Unlock()
 	switch {
 	case here:
+		if v.isFar(&told, at) {
+			v.want(told)
+		}
 		return nil
 	case info.Genesis == nil:
 		return wire.Errorf(wire.CodeUnknownSpace, "what space %v was made from is not known on this device yet", v.id)
 	case info.Module == module.Open:
 		return wire.Errorf(wire.CodeNotFound, "the module of space %v is open, which makes no tables", v.id)
 	}
-	instance, err := v.resume(info)
-	if instance == nil && err == nil {
-		instance, err = v.begin(info)
-	}
+	instance, err := v.start(info, told)
 	if err != nil {
 		return err
 	}
@@ -263,6 +321,25 @@ func (v *view) load(info *SpaceInfo) error {
 	v.life, v.instance, v.all = life, instance, true
 	v.observe()
 	return nil
+}
+
+// start makes an instance: of a checkpoint, or else before the first record.
+func (v *view) start(info *SpaceInfo, told replica.ServerCheckpoint) (*program.Instance, error) {
+	if v.needs > 0 {
+		return v.rebuild(info, told)
+	}
+	kept, err := v.keptCheckpoint()
+	if err != nil {
+		return nil, err
+	}
+	if err := v.boot(info, told, kept); err != nil {
+		return nil, err
+	}
+	instance, err := v.resume(kept, info)
+	if instance == nil && err == nil {
+		instance, err = v.begin(info)
+	}
+	return instance, err
 }
 
 // begin makes an instance before the first record.
@@ -275,6 +352,7 @@ func (v *view) begin(info *SpaceInfo) (*program.Instance, error) {
 	if err != nil && loaded.Release != nil {
 		loaded.Release()
 	}
+	v.chain = digest.Digest(v.id)
 	return instance, err
 }
 
@@ -347,7 +425,7 @@ func (v *view) read(after uint64) ([]space.Record, error) {
 }
 
 // apply applies the records that are stored and not applied yet, and returns which transactions of this identity they are.
-func (v *view) apply() (recorded map[space.ULID]bool, err error) {
+func (v *view) apply(told *replica.ServerCheckpoint) (recorded map[space.ULID]bool, err error) {
 	v.mu.Lock()
 	after := v.instance.Applied()
 	v.mu.Unlock()
@@ -362,11 +440,14 @@ func (v *view) apply() (recorded map[space.ULID]bool, err error) {
 				recorded[records[i].ID] = true
 			}
 		}
-		if err := v.inTurns(records, v.applyRecords); err != nil {
+		after = records[len(records)-1].Seq
+		if err := v.inTurns(records, func(some []space.Record) error { return v.applyRecords(some, told) }); err != nil {
 			return nil, err
 		}
-		v.fold(records)
-		after = records[len(records)-1].Seq
+		*told = v.client.checkpointOf(v.id, askCheckpoint)
+		if told.State == replica.CheckpointStored && v.isFar(told, after) && v.isFar(told, v.client.Info(v.id).Position.Seq) {
+			return nil, errAgain // most of what is to be applied is in it
+		}
 	}
 }
 
@@ -396,17 +477,33 @@ func (v *view) inTurns(records []space.Record, f func([]space.Record) error) err
 	return nil
 }
 
-func (v *view) applyRecords(records []space.Record) error {
+func (v *view) applyRecords(records []space.Record, told *replica.ServerCheckpoint) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.takeOff()
-	judge := v.instance.Program()
-	err := v.instance.Apply(records)
-	if v.instance.Program() != judge {
-		v.all = true
-		v.observe()
+	for len(records) > 0 {
+		n := 1
+		for n < len(records) && records[n].Type != module.TypeCheckpoint {
+			n++
+		}
+		if records[0].Type == module.TypeCheckpoint {
+			if err := v.witness(&records[0]); err != nil {
+				return err
+			}
+		}
+		judge := v.instance.Program()
+		err := v.instance.Apply(records[:n])
+		if v.instance.Program() != judge {
+			v.all = true
+			v.observe()
+		}
+		if err != nil {
+			return v.cannotApply(err)
+		}
+		v.remember(records[:n], told)
+		records = records[n:]
 	}
-	return err
+	return nil
 }
 
 // takeOff takes the overlay off.

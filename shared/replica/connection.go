@@ -228,12 +228,12 @@ func (r *Replica) received(in Received) {
 	case *wire.Bye:
 		r.bye(f)
 	case *wire.BlobPart:
-		c.credit += uint64(in.Size) // a module may be larger than all credit, and is bounded by itself
+		c.credit += uint64(in.Size) // a module or a checkpoint may be larger than all credit, and is bounded by itself
 		r.blobPart(f)
 	case *wire.Page:
 		c.credit += uint64(in.Size) // nobody asked: dropped, and paid back
 	case *wire.Refused:
-		if !r.moduleRefused(f) && f.Ref == c.directory {
+		if !r.moduleRefused(f) && !r.checkpointRefused(f) && f.Ref == c.directory {
 			r.askDirectoryLater()
 		}
 	case *wire.Pong, *wire.Ephemeral:

@@ -258,6 +258,7 @@ func (r *Replica) directoryRows(f *wire.Spaces) {
 			continue // what it means to have left comes with modules that know members
 		}
 		s := r.space(id)
+		r.checkpointTold(s, row)
 		if s.known && s.info.Created && s.info.Genesis != nil {
 			if row.Head >= s.info.Position.Seq { // else the records here tell newer things
 				r.sync.setModule(r, s, row.Module)

@@ -34,10 +34,10 @@ func (m *Model) Checkpoint(id space.ID) *Checkpoint {
 }
 
 // PutCheckpoint keeps a checkpoint of a space in place of the one that was kept, unless it is too large or of records
-// that are not here.
+// that are not here, and not said to be ahead of them.
 func (m *Model) PutCheckpoint(id space.ID, c *Checkpoint) {
 	s := m.spaces[id]
-	if s == nil || c.Seq > s.info.Position.Seq || c.Size() > MaxCheckpoint {
+	if s == nil || c.Seq > s.info.Position.Seq && !c.Ahead || c.Size() > MaxCheckpoint {
 		return
 	}
 	kept := &modelCheckpoint{seq: c.Seq, root: digest.Of(c.Root), bytes: make(map[digest.Digest][]byte, len(c.Pages)+1)}

@@ -306,6 +306,8 @@ func (r *Replica) blobPart(f *wire.BlobPart) {
 		r.modulePiece(f)
 	case f.Ref == r.modules.offer.ref:
 		r.pieceTaken(f)
+	default:
+		r.checkpointPiece(f)
 	}
 }
 

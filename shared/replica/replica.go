@@ -29,9 +29,10 @@ type Replica struct {
 	out        Effects
 	nextCommit uint64
 
-	appends appendLane
-	sync    syncLane
-	modules moduleLane
+	appends     appendLane
+	sync        syncLane
+	modules     moduleLane
+	checkpoints checkpointLane
 
 	// The order in which spaces get their turn to push, or to be created at the server; those with transactions are
 	// created before empty ones. A space is in each list at most once. Delayed are those that wait for a time.
@@ -102,6 +103,8 @@ type spaceState struct {
 	push    pushState
 	feed    feedState
 	pending pending
+	told    ServerCheckpoint
+	wanted  wantedCheckpoint
 
 	commits  int      // commits under way that touch this space
 	ahead    []uint64 // versions of this tab's own commits beyond version
@@ -250,6 +253,10 @@ func (r *Replica) Step(now uint64, input Input) Effects {
 		r.modulePut(in)
 	case ModuleNeeded:
 		r.moduleNeeded(in)
+	case WantCheckpoint:
+		r.wantCheckpoint(in)
+	case CheckpointKept:
+		r.checkpointKept(in)
 	case Tick:
 	default:
 		panic("replica: unknown input")
@@ -266,6 +273,7 @@ func (r *Replica) advance() {
 	r.advanceLooking()
 	r.advanceIdle()
 	r.advanceModules()
+	r.advanceCheckpoints()
 	r.advancePushes()
 	r.advanceRotation()
 	r.appends.advance(r)
@@ -355,6 +363,7 @@ func (r *Replica) stopSync(reason string) {
 	r.sync.reset()
 	r.clearQueues()
 	r.modules.fetch.drop()
+	r.checkpoints.drop()
 	for _, s := range r.spaces {
 		s.pending, s.cut = pending{}, nil
 		s.resetConnection()
@@ -386,6 +395,7 @@ func (r *Replica) clearQueues() {
 	r.pushQueue, r.toCreate, r.toCreateEmpty, r.delayed, r.delayedAt = nil, nil, nil, nil, never
 	r.idleAt = never
 	r.modules.reset()
+	r.checkpoints.reset()
 	r.createReading, r.creationInFlight, r.creationRows = nil, 0, 0
 }
 
@@ -393,6 +403,9 @@ func (r *Replica) clearQueues() {
 func (s *spaceState) resetConnection() {
 	s.push = pushState{failures: s.push.failures, reading: s.push.reading, readTo: s.push.readTo}
 	s.feed = feedState{badAt: s.feed.badAt, bad: s.feed.bad}
+	if s.told.State != CheckpointStored {
+		s.told.State, s.wanted = CheckpointTold, wantedCheckpoint{}
+	}
 	if s.feed.bad < badLimit {
 		s.problem, s.reason = 0, "" // what the last connection refused, the next one may not
 	}

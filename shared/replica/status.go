@@ -135,6 +135,8 @@ type SpaceStatus struct {
 	Code     Code   // why the space does not get on, zero if it does
 	Reason   string // for people
 	RetryAt  uint64 // when it tries again, by the clock of Step; 0: not waiting
+	// Checkpoint is what the server has told of the space's tables.
+	Checkpoint ServerCheckpoint
 }
 
 // Space returns what the replica knows of a space.
@@ -146,6 +148,7 @@ func (r *Replica) Space(id space.ID) SpaceStatus {
 	status := SpaceStatus{
 		Space: id, Known: s.known, Info: s.info, Pending: s.outboxCount, Rejected: s.rejected,
 		CaughtUp: s.feed.caughtUp, Code: s.problem, Reason: s.reason, RetryAt: s.push.retryAt,
+		Checkpoint: r.checkpoint(s),
 	}
 	if status.Code == 0 && s.info.Damaged > 0 {
 		status.Code, status.Reason = wire.CodeDamaged, damagedReason
@@ -231,7 +234,7 @@ func (r *Replica) Explain(id space.ID) string {
 // Idle reports whether another tab could take over the lead without work being done twice: nothing is on its way to
 // the store or back from the server, and everything that the server is known to have is here.
 func (r *Replica) Idle() bool {
-	if r.modules.fetch.current != nil || r.modules.offer.current != nil || r.appends.inFlight != nil || !r.sync.idle() || r.conn.unanswered > 0 || r.conn.phase != offline && r.conn.phase != online {
+	if r.modules.fetch.current != nil || r.modules.offer.current != nil || r.checkpoints.current != nil || r.appends.inFlight != nil || !r.sync.idle() || r.conn.unanswered > 0 || r.conn.phase != offline && r.conn.phase != online {
 		return false
 	}
 	for _, s := range r.spaces {

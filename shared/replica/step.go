@@ -248,24 +248,25 @@ type ReadIDsEffect struct {
 
 // Effects is what a shell does after a step. The order of fields is the order in which to begin.
 type Effects struct {
-	Commits      []CommitEffect
-	Survey       bool // read what changed in the store after the change SurveyAfter; Surveyed answers
-	SurveyAfter  uint64
-	Refresh      []space.ID
-	ReadRows     []ReadRowsEffect
-	ReadIDs      []ReadIDsEffect
-	ReadModules  []digest.Digest // read these modules; ModuleRead answers
-	StoreModules []StoreModuleEffect
-	Check        []space.ID // read all records stored of these spaces and fold the chain over them; Checked answers
-	Hangup       string     // close the socket, with this reason, if not empty; nothing of it is reported any more
-	Dial         bool       // open a socket
-	Send         [][]byte   // messages, to be split into parts by the shell
-	StepDown     bool       // another tab leads: release the lock, and ask for it again
-	Hints        []Hint     // tell other tabs
-	Looking      []space.ID // tell other tabs that this one looks at these, by [Looking]
-	WhoLooks     bool       // ask other tabs what they look at
-	Notices      []Notice   // tell the app
-	WakeAt       uint64     // send [Tick] then; 0: no need
+	Commits          []CommitEffect
+	Survey           bool // read what changed in the store after the change SurveyAfter; Surveyed answers
+	SurveyAfter      uint64
+	Refresh          []space.ID
+	ReadRows         []ReadRowsEffect
+	ReadIDs          []ReadIDsEffect
+	ReadModules      []digest.Digest // read these modules; ModuleRead answers
+	StoreModules     []StoreModuleEffect
+	StoreCheckpoints []StoreCheckpointEffect
+	Check            []space.ID // read all records stored of these spaces and fold the chain over them; Checked answers
+	Hangup           string     // close the socket, with this reason, if not empty; nothing of it is reported any more
+	Dial             bool       // open a socket
+	Send             [][]byte   // messages, to be split into parts by the shell
+	StepDown         bool       // another tab leads: release the lock, and ask for it again
+	Hints            []Hint     // tell other tabs
+	Looking          []space.ID // tell other tabs that this one looks at these, by [Looking]
+	WhoLooks         bool       // ask other tabs what they look at
+	Notices          []Notice   // tell the app
+	WakeAt           uint64     // send [Tick] then; 0: no need
 }
 
 // Notice is something that the app may want to know.

@@ -182,6 +182,8 @@ type Checkpoint struct {
 	Seq   uint64 // the last record that is in the tables
 	Root  []byte
 	Pages map[digest.Digest][]byte // all that the root names, by digest
+	// Ahead, when it is put, tells that it may be of records that the store does not have yet: the server made it.
+	Ahead bool
 }
 
 // Size returns how many bytes the root and the pages have.

@@ -122,7 +122,7 @@ func (t *transaction) putCheckpoint(id space.ID, c *replica.Checkpoint, names []
 	if b == nil {
 		return true, nil
 	}
-	if known, err := decodeSpaceRow(b); err != nil || c.Seq > known.info.Position.Seq {
+	if known, err := decodeSpaceRow(b); err != nil || c.Seq > known.info.Position.Seq && !c.Ahead {
 		return true, err // another tab cut it
 	}
 	written := 0

@@ -11,8 +11,8 @@ import (
 // Channel is a [wasmclient.Channel] by the browser: among the tabs of one replica. It is open only while it receives,
 // since an open one keeps a page that was left from being kept to go back to.
 //
-// A hint is [space, version] there, what a tab looks at [kind, IDs one after the other], a report [kind,
-// bytes], a word of the election [kind, from, to, hidden]. What is none of them is of a version that says it otherwise, and is passed over.
+// A hint is [space, version] there, what a tab looks at [kind, IDs one after the other], a report or what is about a
+// checkpoint [kind, bytes], a word of the election [kind, from, to, hidden]. What is none of them is of a version that says it otherwise, and is passed over.
 type Channel struct {
 	name   string
 	object js.Value // undefined while closed
@@ -35,7 +35,7 @@ func (c *Channel) Send(m wasmclient.Message) {
 		c.object.Call("postMessage", js.ValueOf([]any{m.Space.String(), float64(m.Version)}))
 		return
 	}
-	if m.Kind == wasmclient.WordReport {
+	if len(m.Report) > 0 {
 		c.object.Call("postMessage", js.ValueOf([]any{m.Kind, jsbind.FromBytes(m.Report)}))
 		return
 	}
@@ -75,11 +75,8 @@ func parse(data js.Value) (m wasmclient.Message, ok bool) {
 	}
 	first, second := data.Index(0), data.Index(1)
 	if first.Type() == js.TypeString && jsbind.IsBytes(second) {
-		if m.Kind = first.String(); m.Kind == wasmclient.WordReport {
-			m.Report = jsbind.ToBytes(second)
-			return m, true
-		}
-		for ids := jsbind.ToBytes(second); len(ids) >= digest.Size; ids = ids[digest.Size:] {
+		m.Kind, m.Report = first.String(), jsbind.ToBytes(second)
+		for ids := m.Report; len(ids) >= digest.Size; ids = ids[digest.Size:] {
 			m.Looking = append(m.Looking, digest.Digest(ids[:digest.Size]))
 		}
 		return m, true
