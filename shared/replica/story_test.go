@@ -27,6 +27,7 @@ type story struct {
 	checks  []space.ID      // of what is stored
 	seeks   []digest.Digest // modules that are being read
 	keeps   []replica.StoreModuleEffect
+	puts    []replica.StoreCheckpointEffect
 	// uploadRef is that of the last piece of a module that was sent.
 	uploadRef uint64
 	survey    *uint64 // the change after which the store is being surveyed
@@ -104,7 +105,7 @@ func newStory(t *testing.T) *story {
 func (s *story) reload() {
 	s.core = replica.New(replica.Config{Sync: true, ClientVersion: "1", Rand: steady{}, Credit: 1000, UploadPiece: 1200}, s.store.Load())
 	s.commits, s.refresh, s.rows, s.ids, s.sent, s.pushes, s.notices = nil, nil, nil, nil, nil, nil, nil
-	s.seeks, s.keeps = nil, nil
+	s.seeks, s.keeps, s.puts = nil, nil, nil
 	s.checks, s.survey, s.looking, s.asks, s.dial, s.down, s.hangup = nil, nil, nil, false, false, false, ""
 	for _, name := range s.opened {
 		s.step(replica.Open{Space: idOf(name)})
@@ -121,6 +122,7 @@ func (s *story) step(in replica.Input) {
 	s.checks = append(s.checks, e.Check...)
 	s.seeks = append(s.seeks, e.ReadModules...)
 	s.keeps = append(s.keeps, e.StoreModules...)
+	s.puts = append(s.puts, e.StoreCheckpoints...)
 	if e.Survey {
 		s.survey = &e.SurveyAfter
 	}

@@ -90,6 +90,32 @@ func testCheckpoints(s *suite) {
 	h.wantCheckpoint(g.id, nil)
 }
 
+// testCheckpointsAhead puts checkpoints that the server made, of records that are still to come.
+func testCheckpointsAhead(s *suite) {
+	h, other := s.open(), s.open()
+	f := newFeed(1)
+	ahead := func(seq uint64, pages ...string) *replica.Checkpoint {
+		c := makeCheckpoint(seq, pages...)
+		c.Ahead = true
+		return c
+	}
+	h.putCheckpoint(f.id, ahead(10, "of a space that is not there"))
+	h.change(f.runOf(10, 10))
+	h.wantCheckpoint(f.id, nil)
+	h.putCheckpoint(f.id, ahead(30, "a", "b"))
+	other.wantCheckpoint(f.id, makeCheckpoint(30, "a", "b"))
+	h.putCheckpoint(f.id, makeCheckpoint(30, "not", "said", "to", "be", "ahead"))
+	other.wantCheckpoint(f.id, makeCheckpoint(30, "a", "b"))
+	h.change(f.runOf(10, 10))
+	other.wantCheckpoint(f.id, makeCheckpoint(30, "a", "b"))
+	h.Close()
+	other.Close()
+	h = s.open()
+	h.wantCheckpoint(f.id, makeCheckpoint(30, "a", "b"))
+	h.change(f.cut(15)) // what it is ahead of may never come
+	h.wantCheckpoint(f.id, nil)
+}
+
 // testCheckpointsShare replaces checkpoints of spaces whose pages are the same in part, in all orders.
 func testCheckpointsShare(s *suite) {
 	h, other := s.open(), s.open()

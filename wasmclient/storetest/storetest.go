@@ -101,6 +101,7 @@ func Run(t *testing.T, factory Factory) {
 		{"Modules", testModules},
 		{"ModulesFull", testModulesFull},
 		{"Checkpoints", testCheckpoints},
+		{"CheckpointsAhead", testCheckpointsAhead},
 		{"CheckpointsShare", testCheckpointsShare},
 		{"CheckpointsCut", testCheckpointsCut},
 		{"CheckpointsDamaged", testCheckpointsDamaged},
