@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"skerry/shared/digest"
+	"skerry/shared/module/moduletest"
 	"skerry/shared/replica"
 	"skerry/shared/space"
 	"skerry/shared/tables"
@@ -52,8 +53,7 @@ func TestBoot(t *testing.T) {
 	inJudgedBubble(t, func(j *judged) {
 		first, s := j.longChat()
 		calls, counted := j.calls()
-		tab := j.tab(j.device("ada"), counted)
-		tab.store.slow.Store(int64(time.Second))
+		tab := j.slowly(j.device("ada"), counted)
 		there := tab.Space(s.ID())
 		result, err := there.Query(j.Context(), wasmclient.Query{Table: "messages", Limit: 5000})
 		if err != nil || len(result.Rows) < 3000 {
@@ -81,12 +81,18 @@ func TestBoot(t *testing.T) {
 	})
 }
 
-// slowly gives a device a tab whose commits take ten seconds each: what is fetched overtakes the log.
+// slowly gives a device that knows of the spaces a tab whose commits take ten seconds each: what is fetched overtakes the log.
 func (j *judged) slowly(d *device, change ...func(*wasmclient.Config)) *tab {
-	tab := j.tab(d, change...)
-	tab.store.slow.Store(int64(10 * time.Second))
-	return tab
+	j.Helper()
+	list := d.tab()
+	for len(list.Spaces()) == 0 || list.Spaces()[0].Genesis == nil {
+		time.Sleep(10 * time.Millisecond)
+	}
+	list.Close(j.Context())
+	return j.tab(d, append(change, slow)...)
 }
+
+func slow(c *wasmclient.Config) { c.Store.(*freezer).slow.Store(int64(10 * time.Second)) }
 
 // rows queries all messages.
 func (j *judged) rows(s *wasmclient.Space) int {
@@ -292,8 +298,7 @@ func TestBootWithoutTheModule(t *testing.T) {
 	inJudgedBubble(t, func(j *judged) {
 		_, s := j.longChat()
 		device := j.device("ada")
-		tab := device.tab(func(c *wasmclient.Config) { c.Engine = j.engine })
-		tab.store.slow.Store(int64(10 * time.Second))
+		tab := device.tab(slow, func(c *wasmclient.Config) { c.Engine = j.engine })
 		if n, at := j.rows(tab.Space(s.ID())), tab.Info(s.ID()).Position.Seq; n != 3000 || at >= 3000 {
 			t.Errorf("%d rows, and the log is here to %d", n, at)
 		}
@@ -310,11 +315,7 @@ func TestBootOfAFollower(t *testing.T) {
 				device := j.device("ada")
 				leader := j.slowly(device, func(c *wasmclient.Config) { c.Engine = nil })
 				leader.leads(time.Minute)
-				for leader.Info(s.ID()).Genesis == nil {
-					time.Sleep(time.Second)
-				}
-				time.Sleep(time.Minute)
-				follower := j.slowly(device)
+				follower := j.tab(device, slow)
 				there := follower.Space(s.ID())
 				if goes {
 					leader.hold()
@@ -410,4 +411,68 @@ func TestBootedTablesAreCompared(t *testing.T) {
 		}
 		j.wantsTables(tab, s.ID())
 	})
+}
+
+// TestBootWithWhatIsInIt: a transaction that the server accepted, and whose records are not here yet, is in the tables of a
+// checkpoint that is ahead of the log, and not laid over them once more.
+func TestBootWithWhatIsInIt(t *testing.T) {
+	inJudgedBubble(t, func(j *judged) {
+		first := j.tab(j.device("ada"))
+		s := j.makeChat(first)
+		j.fill(first, s, 10)
+		device := j.device("ada")
+		tab := j.tab(device)
+		tab.Space(s.ID())
+		tab.holds(s.ID(), 10)
+		tab.Close(j.Context())
+		tab = j.tab(device, offline)
+		event := space.Event{ID: space.ULID{1, 2, 3}, Type: "message", Payload: moduletest.ChatMessage("tea", "accepted")}
+		receipt, err := tab.Space(s.ID()).AppendEvents(j.Context(), []space.Event{event})
+		if err == nil {
+			err = receipt.Durable(j.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		tab.Close(j.Context())
+
+		same, err := s.AppendEvents(j.Context(), []space.Event{event}) // it came to the server, and no word of it back
+		if err != nil {
+			t.Fatal(err)
+		}
+		position, err := same.Synced(j.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		result, err := device.store.Commit(j.Context(), &replica.Commit{Spaces: []replica.SpaceCommit{
+			{Space: s.ID(), Mark: []replica.Mark{{ID: event.ID, State: replica.Accepted, Position: position}}},
+		}})
+		if err != nil || result.Stale {
+			t.Fatal(result, err)
+		}
+		first.holds(s.ID(), 11)
+		j.fill(first, s, 4100)
+		tab = j.tab(device, slow)
+		there := tab.Space(s.ID())
+		query := wasmclient.Query{Table: "messages", Limit: 5000}
+		for len(j.texts(there, query)) < 100 { // what is here, and then what is there
+			time.Sleep(time.Second)
+		}
+		texts, at := j.texts(there, query), there.Info().Position.Seq
+		if n := count(texts, "accepted") + count(texts, "accepted*"); n != 1 || at >= 4000 {
+			t.Errorf("it is there %d times, and the log is here to %d", n, at)
+		}
+		tab.store.slow.Store(0)
+		tab.holds(s.ID(), 4100)
+		j.wantsTables(tab, s.ID())
+	})
+}
+
+func count(texts []string, text string) (n int) {
+	for _, t := range texts {
+		if t == text {
+			n++
+		}
+	}
+	return n
 }

@@ -153,6 +153,7 @@ func TestDivergedTables(t *testing.T) {
 
 		j.fill(first, s, 1100)
 		tab.holds(s.ID(), 1100)
+		time.Sleep(time.Second) // tables are worked on now and then
 		synctest.Wait()
 		all := told()
 		if len(all) != 1 {
@@ -186,6 +187,7 @@ func TestDivergedTables(t *testing.T) {
 		}
 		j.fill(first, s, 2100)
 		tab.holds(s.ID(), 2100)
+		time.Sleep(time.Second) // tables are worked on now and then
 		synctest.Wait()
 		if info := there.Info(); info.Divergence != nil || info.Code != 0 || len(told()) != 1 {
 			t.Errorf("at the next checkpoint: %+v, told %d", info, len(told()))
@@ -296,5 +298,48 @@ func TestDivergedAndNothingComes(t *testing.T) {
 		j.fill(first, s, 2100)
 		tab.holds(s.ID(), 2100)
 		j.wantsTables(tab, s.ID())
+	})
+}
+
+// TestDivergedAtAnUpgrade: in the log stands what the tables are behind an upgrade. Whose are others stops there, and goes on
+// from the server's next checkpoint.
+func TestDivergedAtAnUpgrade(t *testing.T) {
+	inJudgedBubble(t, func(j *judged) {
+		first := j.tab(j.device("ada"))
+		s := j.makeChat(first)
+		j.fill(first, s, 800)
+		right, wrong := j.tab(j.device("ada")), j.tab(j.device("ada"), j.wrong)
+		for _, tab := range []*tab{right, wrong} {
+			tab.Space(s.ID())
+			tab.holds(s.ID(), 800)
+			live, err := tab.Space(s.ID()).Live(j.Context(), messages, func() {})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer live.Close()
+		}
+		j.upgrade(first, s, newerChat())
+		wrong.holds(s.ID(), 802)
+		right.holds(s.ID(), 802)
+		time.Sleep(time.Second) // tables are worked on now and then
+		synctest.Wait()
+		if d := right.Space(s.ID()).Info().Divergence; d != nil {
+			t.Errorf("an engine that is right: %+v", d)
+		}
+		if d := wrong.Space(s.ID()).Info().Divergence; d == nil || d.Seq != 801 || d.Here == d.There {
+			t.Errorf("an engine that is wrong: %+v", d)
+		}
+		query := wasmclient.Query{Table: "messages", Index: "by_text", Limit: 5000}
+		if _, err := wrong.Space(s.ID()).Query(j.Context(), query); wire.CodeOf(err) != wire.CodeModuleDiverged {
+			t.Errorf("a query says %v", err)
+		}
+		j.fill(first, s, 1100)
+		wrong.holds(s.ID(), 1100)
+		right.holds(s.ID(), 1100)
+		want := j.texts(right.Space(s.ID()), query)
+		j.same(j.texts(wrong.Space(s.ID()), query), want...)
+		if len(want) != 1098 {
+			t.Errorf("%d messages", len(want))
+		}
 	})
 }

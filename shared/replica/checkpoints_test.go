@@ -306,3 +306,22 @@ func TestWordOfACheckpointIsAwaited(t *testing.T) {
 	s.step(replica.Following{})
 	s.stands(replica.CheckpointTold)
 }
+
+// The root says what it is of.
+func TestARootOfSomethingElse(t *testing.T) {
+	for name, spoil := range map[string]func(root []byte) []byte{
+		"another space": func(root []byte) []byte { root[len("skerry checkpoint 1\n")]++; return root },
+		"another place": func(root []byte) []byte { root[len("skerry checkpoint 1\n")+32]++; return root },
+		"no checkpoint": func([]byte) []byte { return []byte("nothing") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := checkpoints(t)
+			root := spoil(append([]byte{}, s.blobs[s.make(5000, 10, "vanilla")]...))
+			s.blobs[digest.Of(root)] = root
+			s.row(5000, digest.Of(root))
+			s.want()
+			s.serve(1)
+			s.stands(replica.CheckpointFailed)
+		})
+	}
+}
