@@ -141,7 +141,7 @@ func TestBootAhead(t *testing.T) {
 
 		calls, counted = j.calls()
 		online := j.tab(device, counted)
-		there = online.Space(s.ID())
+		online.Space(s.ID())
 		online.leads(time.Minute)
 		online.holds(s.ID(), longLog+1)
 		j.wantsTables(online, s.ID())
