@@ -442,3 +442,22 @@ func TestTheModuleOfASpaceIsTheOneThatItWentOverTo(t *testing.T) {
 	s.reload()
 	module(third, "after a reload")
 }
+
+// TestTwoUpgradesInOnePush: the server is given the module of the one that it put off, not of the one behind it.
+func TestTwoUpgradesInOnePush(t *testing.T) {
+	s := synced(t)
+	s.putModule()
+	upgrade := func(n byte, to digest.Digest) space.Transaction {
+		upgraded := tx(n)
+		upgraded.Events[0].Type = "$module"
+		upgraded.Events[0].Payload = msgpack.AppendBinary(msgpack.AppendString(msgpack.AppendMap(nil, 1), "hash"), to[:])
+		return upgraded
+	}
+	s.write("a", tx(1), upgrade(2, moduleDigest), upgrade(3, digest.Of([]byte("another"))))
+	s.settle()
+	s.wants("push a/1 1, push a/2 2 3")
+	s.receive(&wire.Pushed{Space: idOf("a"), N: 1, Verdicts: []wire.Verdict{{Kind: wire.Accepted, Position: s.stores("a", tx(1))}}})
+	s.receive(&wire.Pushed{Space: idOf("a"), N: 2, Verdicts: []wire.Verdict{deferred(wire.CodeModuleMissing, 0), deferred(wire.CodeBehind, 0)}})
+	s.settle()
+	s.taken(1200) // of the one that is here
+}

@@ -38,7 +38,7 @@ type pushState struct {
 	blocked  bool          // waits for the next connection: what it needs cannot change on this one
 	genesis  bool          // a genesis is under way
 	missing  digest.Digest // the module that the server put it off for
-	upgrade  digest.Digest // the module that a transaction on its way names
+	upgrade  digest.Digest // the module that a transaction names which was put off last
 	failures int           // deferrals in a row that named no time
 	queued   bool          // in Replica.pushQueue; the two below likewise for the lists of spaces to create
 
@@ -52,6 +52,16 @@ type pushed struct {
 	rows    []OutboxRow // what it carried, and what was passed over
 	bytes   uint64
 	genesis bool
+}
+
+// upgrade returns the module that a transaction of the push names, zero if it is none that does.
+func (p *pushed) upgrade(id space.ULID) (name digest.Digest) {
+	for i := range p.rows {
+		if first := &p.rows[i].Transaction.Events[0]; p.rows[i].ID == id && first.Type == module.TypeModule {
+			name, _ = module.UpgradeTo(first.Payload)
+		}
+	}
+	return name
 }
 
 // wantPush gives a space a turn to push, or to be created first.
@@ -226,9 +236,6 @@ func (r *Replica) pushOne(s *spaceState) turn {
 		}
 		size += more
 		frame.Transactions = append(frame.Transactions, row.Transaction)
-		if first := &row.Transaction.Events[0]; first.Type == module.TypeModule {
-			p.upgrade, _ = module.UpgradeTo(first.Payload)
-		}
 		sent.ids = append(sent.ids, row.ID)
 		taken, after = taken+1, row.Key
 	}
@@ -381,6 +388,7 @@ func (r *Replica) pushed(f *wire.Pushed) {
 			if e.State == Withdrawn && (genesisFailed || v.Code == wire.CodeUnknownSpace || s.feed.caughtUp) {
 				r.sync.dropWithdrawn(r, s, e) // else an earlier connection's push of it may be in the log
 			}
+			p.upgrade = sent.upgrade(id)
 			r.deferred(s, e, v, genesisFailed || deferred)
 			deferred = true
 		default:

@@ -37,7 +37,7 @@ func (w *World) restless() string {
 				return fmt.Sprintf("%s knows %s, the server does not", d.name, short(s.Space))
 			case wanted && st != nil && s.Info.Position.Seq != st.head.Seq:
 				return fmt.Sprintf("%s is at %d of %d in %s%s", d.name, s.Info.Position.Seq, st.head.Seq, short(s.Space), d.explain(s.Space))
-			case wanted && st != nil && d.lacks(w.moduleOf(s.Space)):
+			case wanted && st != nil && slices.ContainsFunc(st.modulesOf(), d.lacks):
 				return fmt.Sprintf("%s does not have the module of %s%s", d.name, short(s.Space), d.explain(s.Space))
 			case wanted && st != nil && s.Info.Genesis == nil:
 				return fmt.Sprintf("%s does not know what %s was made from", d.name, short(s.Space))
@@ -53,8 +53,8 @@ func (d *device) wants(s *replica.Summary) bool {
 	return d.mute || s.Info.Pinned || d.looksAt(s.Space)
 }
 
-// lacks reports whether a device needs a module that it does not have.
-func (d *device) lacks(m digest.Digest) bool { return !m.IsZero() && d.store.Module(m) == nil }
+// lacks reports whether a device does not have a module.
+func (d *device) lacks(m digest.Digest) bool { return d.store.Module(m) == nil }
 
 func (d *device) looksAt(id space.ID) bool {
 	return slices.ContainsFunc(d.tabs, func(t *tab) bool { return t.looks[id] })
@@ -79,6 +79,7 @@ func (w *World) lookAtAll() bool {
 // checkQuiet checks every promise once all is quiet.
 func (w *World) checkQuiet() {
 	w.checkLog()
+	w.checkTables()
 	for _, d := range w.devices {
 		w.checkDevice(d)
 	}
@@ -135,6 +136,9 @@ func (w *World) checkDevice(d *device) {
 			key, ok := d.keys[s.Space][r.ID]
 			if !ok || d.again[s.Space][r.ID] || w.asked[r.ID] {
 				continue // it has no single place in the outbox
+			}
+			if w.mayRefuse(s.Space, r.Author, r.Type) {
+				continue // a refusal that nobody was told is judged again, behind what came after it
 			}
 			if key < last {
 				w.failf("%s: %s with outbox key %d is in the log of %s at %d, behind key %d", d.name, r.ID, key, short(s.Space), r.Seq, last)

@@ -13,6 +13,7 @@ type storedSpace struct {
 	ends      []space.Position // where each append ended
 	head      space.Head
 	known     map[space.ULID]int // index in records
+	kept      []checkpoint       // of its tables
 }
 
 func (st *storedSpace) append(w *World, id space.ID, ask *hub.Append) hub.Outcome {

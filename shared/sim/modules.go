@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"slices"
+
 	"skerry/shared/digest"
 	"skerry/shared/hub"
 	"skerry/shared/module"
@@ -10,12 +12,16 @@ import (
 )
 
 // Modules other than the one that is part of every build are bytes here and no more: they go from the device that has
-// them to the server, and from there to all that pull a space of them. All judge as the open one does.
+// them to the server, and from there to all that pull a space of them. All judge as the open one does; but see tables.go.
 
 const moduleCount = 4
 
 // makeModules draws the modules that there are.
 func (w *World) makeModules() {
+	if w.options.Engine != nil {
+		w.modules = w.options.Modules
+		return
+	}
 	for range moduleCount {
 		content := make([]byte, 1+w.random.IntN(6000))
 		seeded{w.random}.Read(content)
@@ -27,10 +33,10 @@ func (w *World) makeModules() {
 // until then perhaps nobody has them.
 func (t *tab) chooseModule() digest.Digest {
 	w := t.device.world
-	if !w.chance(3) {
+	if w.chance(3) == (w.options.Engine != nil) {
 		return module.Open
 	}
-	content := w.modules[w.random.IntN(moduleCount)]
+	content := w.modules[w.random.IntN(len(w.modules))]
 	if w.chance(3) {
 		w.after(w.between(1, 30_000), func() { t.put(content) })
 	} else {
@@ -72,6 +78,18 @@ func (w *World) moduleOf(id space.ID) digest.Digest {
 	return digest.Digest{}
 }
 
+// modulesOf returns the modules that judge what the log has of a space, but for those that are part of every build.
+func (st *storedSpace) modulesOf() []digest.Digest {
+	list := []digest.Digest{st.genesis.Module}
+	for i := range st.records {
+		if st.records[i].Type == module.TypeModule {
+			name, _ := module.UpgradeTo(st.records[i].Payload)
+			list = append(list, name)
+		}
+	}
+	return slices.DeleteFunc(list, func(d digest.Digest) bool { return d == module.Open })
+}
+
 // has reports whether the server can judge a space.
 func (s *server) has(genesis *space.Genesis) bool {
 	return genesis.Module == module.Open || s.blobs[genesis.Module] != nil
@@ -81,7 +99,9 @@ func (s *server) has(genesis *space.Genesis) bool {
 func (s *server) collect() {
 	used := map[digest.Digest]bool{}
 	for _, st := range s.stored {
-		used[st.genesis.Module] = true
+		for _, d := range st.modulesOf() {
+			used[d] = true
+		}
 	}
 	for _, d := range sortedIDs(s.blobs) {
 		if !used[d] {

@@ -6,7 +6,7 @@ import (
 
 	"skerry/shared/digest"
 	"skerry/shared/hub"
-	"skerry/shared/module"
+	"skerry/shared/module/program"
 	"skerry/shared/space"
 	"skerry/shared/wire"
 )
@@ -33,6 +33,7 @@ type server struct {
 
 type hotSpace struct {
 	core     *hub.Space
+	instance *program.Instance // that core has, of a module that is run
 	watchers []*serverConn
 	wake     uint64
 }
@@ -63,6 +64,9 @@ func newServer(w *World) *server {
 		},
 		AppendRecords: 1 + w.random.IntN(20), ReadRecords: 1 + w.random.IntN(20), ReadBytes: 1 + w.random.IntN(3000),
 	}.Complete()
+	if w.options.Engine != nil {
+		s.config.HeldRecords = 1 + w.random.IntN(30)
+	}
 	return s
 }
 
@@ -265,7 +269,7 @@ func (s *server) directory(c *serverConn, f *wire.Directory) *wire.Spaces {
 
 func (s *server) row(id space.ID) *wire.SpaceRow {
 	st := s.stored[id]
-	return &wire.SpaceRow{Genesis: st.genesis, GenesisSignature: st.signature, Module: st.genesis.Module, Head: st.head.Seq}
+	return &wire.SpaceRow{Genesis: st.genesis, GenesisSignature: st.signature, Module: st.module(), Head: st.head.Seq}
 }
 
 func (s *server) check(c *serverConn, check hub.CheckPosition) {
@@ -315,7 +319,7 @@ func (s *server) stepSpace(id space.ID, in hub.Input) {
 		s.later(func() {
 			opened := hub.Opened{Ref: ref}
 			if st := s.stored[id]; st != nil {
-				opened.Instance, opened.Head = s.instance(st), st.head
+				s.open(id, st, &opened)
 			}
 			s.stepSpace(id, opened)
 		})
@@ -348,6 +352,9 @@ func (s *server) stepSpace(id space.ID, in hub.Input) {
 	if effects.LoadHead != nil {
 		ref := effects.LoadHead.Ref
 		s.later(func() { s.stepSpace(id, hub.HeadRead{Ref: ref, Head: s.stored[id].head}) })
+	}
+	if effects.Prepare != nil {
+		s.prepare(id, *effects.Prepare)
 	}
 	replies, answers, closing, finished := slices.Clone(effects.Replies), slices.Clone(effects.Answers), slices.Clone(effects.Close), slices.Clone(effects.Finished)
 	moved, head, wake := effects.Moved, effects.Head, effects.WakeAt
@@ -388,14 +395,6 @@ func (s *server) stepSpace(id space.ID, in hub.Input) {
 	}
 }
 
-func (s *server) instance(st *storedSpace) module.Instance {
-	instance, err := module.Native.New(&space.Genesis{Module: module.Open})
-	if err != nil {
-		panic(err)
-	}
-	return instance
-}
-
 // create creates a space, within a limit by GCRA on everyone together.
 func (s *server) create(id space.ID, ask hub.CreateSpace) {
 	opened := hub.Opened{Ref: ask.Ref}
@@ -420,7 +419,7 @@ func (s *server) create(id space.ID, ask hub.CreateSpace) {
 		opened.Created = true
 		s.world.logf("server creates %s", short(id))
 	}
-	opened.Instance, opened.Head = s.instance(st), st.head
+	s.open(id, st, &opened)
 	s.stepSpace(id, opened)
 }
 
@@ -432,6 +431,10 @@ func (s *server) append(id space.ID, ask hub.Append) {
 	s.world.after(s.world.random.Uint64N(20), func() {
 		if s.life != life && s.world.chance(2) {
 			return // killed before the disk had it
+		}
+		if !s.hasAll(ask.Records) {
+			s.later(func() { s.stepSpace(id, hub.Appended{Outcome: hub.Unclear}) })
+			return
 		}
 		outcome := s.stored[id].append(s.world, id, &ask)
 		if outcome == hub.Stored && s.world.chance(40) && !s.world.calm {

@@ -404,7 +404,7 @@ func (w *World) promise(t *tab, a *pendingAppend) {
 	id := a.transaction.ID()
 	if w.durable[a.space][id] == nil {
 		w.durable[a.space][id] = &promise{
-			device: t.device, space: a.space, events: len(a.transaction.Events), refused: a.refused || a.transaction.Events[0].Type[0] == '$',
+			device: t.device, space: a.space, events: len(a.transaction.Events), refused: a.refused || w.mayRefuse(a.space, a.transaction.Author, a.transaction.Events[0].Type),
 		}
 	}
 	w.logf("%s durable %s %s key %d", t, short(a.space), id, t.device.keys[a.space][id])
@@ -455,6 +455,8 @@ func (t *tab) write(id space.ID) {
 	}
 	if w.chance(30) {
 		transaction.Events[0].Type = "$reserved"
+	} else if w.options.Engine != nil {
+		t.means(id, transaction)
 	}
 	t.append(&pendingAppend{space: id, transaction: transaction, refused: w.chance(25)})
 }

@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 
+	"skerry/shared/digest"
 	"skerry/shared/space"
 )
 
@@ -18,6 +19,8 @@ type Options struct {
 	Trouble  uint64 // how long things go wrong, in milliseconds
 	Verbose  bool   // keep the whole trace
 	Damage   bool   // stored records go bad now and then
+	Engine   Engine // runs Modules; nil for worlds where modules are bytes and no more
+	Modules  [][]byte
 	Mutation string // breaks one safety rule of the model around the cores, to show that it is needed
 }
 
@@ -41,6 +44,7 @@ type World struct {
 	made    map[space.ID]space.Genesis
 	asked   map[space.ULID]bool // somebody asked to discard it
 	modules [][]byte
+	tables  map[space.ID]map[uint64]digest.Digest // what some server or replica had at a record
 }
 
 // promise is one transaction that its author was told is durable.
@@ -162,6 +166,8 @@ const quietLimit = 3_600_000
 //   - the transactions of one device in one space are in the log in outbox order
 //   - positions of a replica never go back, except to below records that went bad
 //   - a module that is stored anywhere is what its digest says, and every replica has those of the spaces that it pulls
+//   - where modules are run, the tables of a space at a record are the same on the server, in all of its lives and from
+//     any of its checkpoints, and of every replica's log; and no fault of a machine refuses anything
 //   - the log has no holes and no id twice, and hashes to its head
 //   - when all is quiet, every outbox is empty, and every replica holds the same records and chain as the server for
 //     each space that it pulls; when somebody looks then at the others, soon for each space that it knows
@@ -171,6 +177,9 @@ func (w *World) Run() error {
 	}
 	w.server.start()
 	w.trouble()
+	if w.options.Engine != nil {
+		w.lookAtTables()
+	}
 	w.after(w.options.Trouble, w.endTrouble)
 	end := w.now + w.options.Trouble + quietLimit
 	nextLook := uint64(0)
