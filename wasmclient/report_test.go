@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"skerry/shared/wire"
 	"skerry/wasmclient"
 )
 
@@ -86,4 +87,53 @@ func TestFollowersKnowWhyNot(t *testing.T) {
 		}
 		w.Errorf("the tab that leads says %+v, the other %+v", want, got)
 	})
+}
+
+// babel is a [wasmclient.Dialer] to a server that says one thing, and waits.
+type babel []byte
+
+func (b babel) Dial(context.Context, string) (wasmclient.Conn, error) {
+	says := make(chan []byte, 1)
+	says <- b
+	return babelConn{says}, nil
+}
+
+type babelConn struct{ says chan []byte }
+
+func (c babelConn) Read(ctx context.Context) ([]byte, error) {
+	select {
+	case said := <-c.says:
+		return said, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (babelConn) Write(context.Context, []byte) error { return nil }
+func (babelConn) Close(string) error                  { return nil }
+
+// TestMessagesThatAreNoFrames: a server that says what is no frame, or a frame of an api that was not agreed on, is left,
+// the status tells it, and what was written here stays.
+func TestMessagesThatAreNoFrames(t *testing.T) {
+	for name, said := range map[string][]byte{"no msgpack": {0xc1}, "an unknown number": {0x91, 0xcc, 200}} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(w *world) {
+				tab := w.device("ada").tab(func(c *wasmclient.Config) { c.Dialer = babel(said) })
+				s, err := tab.CreateSpace(w.Context(), wasmclient.SpaceOptions{})
+				if err != nil {
+					w.Fatal(err)
+				}
+				append1(w.T, s, "still here")
+				tab.leads(time.Second)
+				time.Sleep(time.Second)
+				synctest.Wait()
+				if status := tab.Status(); status.Connection != "offline" || status.Code != wire.CodeBadServerMessage || status.DialAt == 0 {
+					w.Errorf("the status is %+v", status)
+				}
+				if waiting := tab.Status().Pending; waiting != 1 {
+					w.Errorf("%d transactions wait", waiting)
+				}
+			})
+		})
+	}
 }

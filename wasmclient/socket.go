@@ -82,18 +82,15 @@ func (s *socket) read(conn Conn) string {
 			return err.Error()
 		}
 		message, err := joiner.Add(piece)
-		if err != nil {
-			return err.Error()
-		}
-		if message == nil {
+		if message == nil && err == nil {
 			continue
 		}
-		frame, err := wire.Decode(message)
+		var frame wire.Frame
+		if err == nil {
+			frame, err = wire.Decode(message)
+		}
 		if err != nil {
-			if wire.CodeOf(err) == wire.CodeUnknownFrame {
-				s.client.log("a frame of a newer server was passed over: " + err.Error())
-				continue
-			}
+			s.post(replica.Unreadable{Reason: err.Error()})
 			return err.Error()
 		}
 		if !s.post(replica.Received{Frame: frame, Size: len(message)}) {

@@ -156,6 +156,12 @@ func (r *Replica) disconnected(reason string) {
 	r.ended(0)
 }
 
+func (r *Replica) unreadable(reason string) {
+	if r.conn.phase != offline {
+		r.drop(wire.CodeBadServerMessage, reason)
+	}
+}
+
 // drop closes the connection because of something that this side saw.
 func (r *Replica) drop(code Code, reason string) {
 	r.conn.code, r.conn.reason = code, reason

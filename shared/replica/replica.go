@@ -197,6 +197,8 @@ func (r *Replica) Step(now uint64, input Input) Effects {
 		r.connected()
 	case Disconnected:
 		r.disconnected(in.Reason)
+	case Unreadable:
+		r.unreadable(in.Reason)
 	case Online:
 		r.online()
 	case Received:

@@ -40,6 +40,9 @@ type Connected struct{}
 // Disconnected tells that the socket failed to open or is gone.
 type Disconnected struct{ Reason string }
 
+// Unreadable tells that a message came that is no frame of the protocol's. The socket is left.
+type Unreadable struct{ Reason string }
+
 // Online tells that trying to connect is worth it right now: the platform says that the network is back, or the
 // page became visible.
 type Online struct{}
@@ -202,6 +205,7 @@ func (Led) input()          {}
 func (Following) input()    {}
 func (Connected) input()    {}
 func (Disconnected) input() {}
+func (Unreadable) input()   {}
 func (Online) input()       {}
 func (Received) input()     {}
 func (Append) input()       {}

@@ -731,6 +731,22 @@ func TestVerdictsForWhatWasNotPushedEndTheConnection(t *testing.T) {
 	}
 }
 
+func TestMessagesThatAreNoFramesEndTheConnection(t *testing.T) {
+	s := synced(t)
+	s.write("a", tx(1))
+	s.settle()
+	s.step(replica.Unreadable{Reason: "frame 200 is unknown"})
+	if status := s.core.Status(); s.hangup == "" || status.Code != wire.CodeBadServerMessage || status.Reason != "frame 200 is unknown" {
+		t.Errorf("hung up %q, code %s: %s", s.hangup, status.Code, status.Reason)
+	}
+	s.wantsOutbox("a", "1")
+	s.step(replica.Disconnected{})
+	s.step(replica.Unreadable{Reason: "late"})
+	if reason := s.core.Status().Reason; reason == "late" {
+		t.Error("what came from a socket that is gone counts")
+	}
+}
+
 // A server that sends what is not for a server to send, or not yet, is left with a code that says so.
 func TestFramesOutOfPlaceEndTheConnection(t *testing.T) {
 	for _, f := range []wire.Frame{&wire.Hello{}, &wire.Push{}, &wire.Challenge{}, &wire.Reserved{N: wire.NumberAdopt}} {

@@ -111,9 +111,6 @@ func (c *client) receive(ctx context.Context) (wire.Frame, error) {
 			continue
 		}
 		frame, err := wire.Decode(message)
-		if wire.CodeOf(err) == wire.CodeUnknownFrame {
-			continue
-		}
 		if err != nil {
 			return nil, err
 		}
