@@ -3,9 +3,11 @@ package wasmclient
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"skerry/shared/digest"
 	"skerry/shared/module"
 	"skerry/shared/module/program"
 	"skerry/shared/space"
@@ -57,6 +59,7 @@ type Live struct {
 	err    error
 
 	schema       *tables.Schema // of the table, once it is known
+	told         *tables.Schema // the one of the rows that were told
 	table, index int
 	prefix       string
 	runs         int
@@ -85,20 +88,61 @@ func (s *Space) Query(ctx context.Context, query Query) (*Result, error) {
 		return nil, err
 	}
 	defer l.Close()
-	v := l.view
+	var result *Result
+	err = s.whole(ctx, l.view, func() error {
+		l.err = nil
+		result = &Result{Rows: l.run()}
+		result.Schema = l.schema
+		return l.err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("query: %w", err)
+	}
+	return result, nil
+}
+
+// Tables is what the module that judges a space now says of itself and its tables.
+type Tables struct {
+	Module        digest.Digest
+	Name, Version string
+	Schemas       []tables.Schema
+}
+
+// Tables returns which tables a space has. It waits as [Space.Query] does, and has its errors.
+func (s *Space) Tables(ctx context.Context) (*Tables, error) {
+	l, err := s.Live(ctx, Query{}, func() {})
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	var found *Tables
+	err = s.whole(ctx, l.view, func() error {
+		p := l.view.instance.Program()
+		if p == nil {
+			return noTables(s.id)
+		}
+		found = &Tables{p.Digest, p.Manifest.Name, p.Manifest.Version, p.Manifest.Tables}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("tables: %w", err)
+	}
+	return found, nil
+}
+
+// whole calls f, once, when a view has all that is stored here, with the view held. Where something is missing that comes
+// with the network it waits, while there is one.
+func (s *Space) whole(ctx context.Context, v *view, f func() error) error {
 	v.signal()
 	for {
 		info := s.Info()
 		v.mu.Lock()
 		if v.err == nil && v.whole && v.instance.Applied() >= info.Position.Seq || lasting(v.err) && !v.coming {
 			defer v.mu.Unlock()
-			if l.err = v.err; l.err == nil {
-				rows := l.run()
-				if l.err == nil {
-					return &Result{l.schema, rows}, nil
-				}
+			if v.err != nil {
+				return v.err
 			}
-			return nil, fmt.Errorf("query: %w", l.err)
+			return f()
 		}
 		missing, changed := v.err, v.changed
 		v.mu.Unlock()
@@ -106,15 +150,15 @@ func (s *Space) Query(ctx context.Context, query Query) (*Result, error) {
 			switch s.client.Status().Connection {
 			case "online", "connecting":
 			default:
-				return nil, fmt.Errorf("query: %w", missing)
+				return missing
 			}
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return ctx.Err()
 		case <-s.client.ctx.Done():
-			return nil, errClosed
+			return errClosed
 		}
 	}
 }
@@ -195,6 +239,10 @@ func (l *Live) Next() (Delta, bool) {
 	} else if l.err == nil {
 		return Delta{}, false // it is being made
 	}
+	if l.told != nil && l.schema != nil && !slices.Equal(l.told.Columns, l.schema.Columns) {
+		before = nil // the same bytes are another row
+	}
+	l.told = l.schema
 	pieces, same := compare(before, l.rows)
 	if l.begun && same && message(failed) == message(l.err) {
 		return Delta{}, false
@@ -233,23 +281,24 @@ func (l *Live) prepare() error {
 		return nil
 	}
 	l.schema, l.table = nil, -1
+	var names []string
 	for i := range schemas {
-		if schemas[i].Name == l.query.Table {
+		if names = append(names, schemas[i].Name); schemas[i].Name == l.query.Table {
 			l.table = i
 		}
 	}
 	if l.table < 0 {
-		return wire.Errorf(wire.CodeNotFound, "the module has no table %s", l.query.Table)
+		return wire.Errorf(wire.CodeNotFound, "the module has no table %q%s", l.query.Table, but(names))
 	}
 	schema := &schemas[l.table]
-	l.index = 0
+	l.index, names = 0, nil
 	for i := range schema.Indexes {
-		if schema.Indexes[i].Name == l.query.Index {
+		if names = append(names, schema.Indexes[i].Name); schema.Indexes[i].Name == l.query.Index {
 			l.index = i + 1
 		}
 	}
 	if l.query.Index != "" && l.index == 0 {
-		return wire.Errorf(wire.CodeNotFound, "table %s has no index %s", schema.Name, l.query.Index)
+		return wire.Errorf(wire.CodeNotFound, "table %s has no index %q%s", schema.Name, l.query.Index, but(names))
 	}
 	values, err := program.KeyValues(schema, l.index, l.query.Prefix)
 	if err == nil {
@@ -262,6 +311,14 @@ func (l *Live) prepare() error {
 	}
 	l.schema = schema
 	return nil
+}
+
+// but says what there is in place of what is not.
+func but(names []string) string {
+	if len(names) == 0 {
+		return ", nor another one"
+	}
+	return ", but " + strings.Join(names, ", ")
 }
 
 // concerns reports whether what the query found may be another one after a write to a place.

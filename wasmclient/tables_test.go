@@ -363,6 +363,9 @@ func TestNoModuleYet(t *testing.T) {
 		if _, err := open.Query(j.Context(), messages); wire.CodeOf(err) != wire.CodeNotFound {
 			t.Errorf("tables of a space that has none: %v", err)
 		}
+		if _, err := open.Tables(j.Context()); wire.CodeOf(err) != wire.CodeNotFound {
+			t.Errorf("which tables a space has that has none: %v", err)
+		}
 		if _, err := tab.Space(space.ID{1}).Query(j.Context(), messages); wire.CodeOf(err) != wire.CodeUnknownSpace {
 			t.Errorf("tables of a space that nobody knows: %v", err)
 		}
@@ -650,6 +653,19 @@ func TestLive(t *testing.T) {
 			if _, err := s.Query(j.Context(), query); wire.CodeOf(err) != wire.CodeNotFound && wire.CodeOf(err) != wire.CodeBadArgument {
 				t.Errorf("%s that is wrong: %v", name, err)
 			}
+		}
+		for names, query := range map[string]wasmclient.Query{
+			"messages, users, rooms": {Table: "none"},
+			"by_room, by_author":     {Table: "messages", Index: "none"},
+			"nor another":            {Table: "rooms", Index: "none"},
+		} {
+			if _, err := s.Query(j.Context(), query); err == nil || !strings.Contains(err.Error(), names) {
+				t.Errorf("what there is, %s, is not said: %v", names, err)
+			}
+		}
+		found, err := s.Tables(j.Context())
+		if err != nil || found.Module != j.chat || found.Name != "chat" || found.Version != "1.0.0" || len(found.Schemas) != 3 {
+			t.Errorf("tables: %+v, %v", found, err)
 		}
 	})
 }

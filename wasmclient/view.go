@@ -26,7 +26,7 @@ const (
 	viewStep = 8 * time.Millisecond
 	// previewWaits is how long what is appended waits for tables that are being made, from when that began. The page's
 	// words are not stored meanwhile.
-	previewWaits = 300 * time.Millisecond
+	previewWaits = 500 * time.Millisecond
 	// viewAgain is how long to wait after something failed that nobody tells the end of.
 	viewAgain = time.Second
 	// passTries is how often tables are begun anew in one go.
@@ -309,7 +309,7 @@ func (v *view) load(info *SpaceInfo, told replica.ServerCheckpoint) error {
 	case info.Genesis == nil:
 		return wire.Errorf(wire.CodeUnknownSpace, "what space %v was made from is not known on this device yet", v.id)
 	case info.Module == module.Open:
-		return wire.Errorf(wire.CodeNotFound, "the module of space %v is open, which makes no tables", v.id)
+		return noTables(v.id)
 	}
 	instance, err := v.start(info, told)
 	if err != nil {
@@ -340,6 +340,10 @@ func (v *view) start(info *SpaceInfo, told replica.ServerCheckpoint) (*program.I
 		instance, err = v.begin(info)
 	}
 	return instance, err
+}
+
+func noTables(id space.ID) error {
+	return wire.Errorf(wire.CodeNotFound, "the module of space %v is open, which makes no tables", id)
 }
 
 // begin makes an instance before the first record.

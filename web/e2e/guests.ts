@@ -4,12 +4,15 @@ import { join } from "node:path";
 import { encode } from "@msgpack/msgpack";
 import { root } from "../test/root.js";
 
-/** Returns the module of the conformance suite's chat, with a manifest as another language makes it. */
-export function chat(): Uint8Array {
+/**
+ * Returns the module of the conformance suite's chat, with a manifest as another language makes it; of another version, and
+ * with another name for its messages, if that is said.
+ */
+export function chat(version = "1.0.0-e2e", messages = "messages"): Uint8Array {
   const field = (name: string, type: string, optional = false) => ({ name, type, optional });
   const manifest = encode({
     name: "chat",
-    version: "1.0.0-e2e",
+    version,
     abi: 1,
     io: 1 << 16,
     events: [
@@ -21,7 +24,7 @@ export function chat(): Uint8Array {
     ],
     tables: [
       {
-        name: "messages",
+        name: messages,
         columns: [field("seq", "u64"), field("author", "text"), field("room", "text"), field("text", "text")],
         key: ["seq"],
         indexes: [{ name: "by_room", columns: ["room"] }, { name: "by_author", columns: ["author", "room"] }],
@@ -35,6 +38,7 @@ export function chat(): Uint8Array {
       { name: "rooms", columns: [field("room", "text"), field("count", "u64"), field("last", "u64")], key: ["room"] },
     ],
     readable: ["users"],
+    upgrade: "carry",
     something: "that a later version says",
   });
   const name = new TextEncoder().encode("skerry.manifest");

@@ -87,3 +87,72 @@ test("a page sees what it wrote offline in its tables at once, and every device 
     assert.deepEqual(await elsewhere.page.evaluate(shown), ["ada: HELLO", "ada: again"]);
   }),
 );
+
+test("a live query goes on when the tab that syncs closes, and over an upgrade, until its table is gone", { timeout: 60_000 }, () =>
+  World.run([], async (world) => {
+    const ada = await world.replica("ada");
+    const { id, first } = await ada.page.evaluate(async (bytes) => {
+      const { client } = globalThis.skerry;
+      const first = await client.putModule(new Uint8Array(bytes));
+      const space = await client.createSpace({ module: first });
+      space.append("join", { name: "Ada" });
+      await space.append("message", { room: "hall", text: "one" }).synced;
+      return { id: space.id, first };
+    }, [...chat()]);
+    const tab = await ada.newPage();
+    await ada.load(tab);
+    await tab.evaluate(begin, id);
+    await tab.waitForFunction(() => globalThis.live.query.getSnapshot().length === 1);
+    await ada.page.close();
+    await tab.waitForFunction(() => globalThis.skerry.client.status.connection === "online" && globalThis.skerry.client.status.leader);
+    await tab.evaluate((id) => globalThis.skerry.client.space(id).append("message", { room: "hall", text: "two" }).synced, id);
+    await tab.waitForFunction(() => globalThis.live.query.getSnapshot().length === 2);
+
+    const upgraded = await tab.evaluate(
+      async ({ id, bytes }) => {
+        const { client } = globalThis.skerry;
+        const space = client.space(id);
+        const second = await client.putModule(new Uint8Array(bytes));
+        await space.upgrade(second).synced;
+        await space.append("message", { room: "hall", text: "three" }).synced;
+        return second;
+      },
+      { id, bytes: [...chat("1.1.0")] },
+    );
+    await tab.waitForFunction(() => globalThis.live.query.getSnapshot().length === 3);
+    const known = await tab.evaluate(async (id) => {
+      const space = globalThis.skerry.client.space(id);
+      const { module, name, version, tables } = await space.tables();
+      const said = (code: Promise<unknown>) => code.then(String, (error: { code: string; reason: string }) => `${error.code}: ${error.reason}`);
+      return {
+        now: space.info().module, genesis: space.info().genesisModule, tables: [module, name, version, tables[0]],
+        table: await said(space.table("mesages").query()), index: await said(space.table("messages").query({ index: "by_rom" })),
+      };
+    }, id);
+    assert.deepEqual(known, {
+      now: upgraded,
+      genesis: first,
+      tables: [upgraded, "chat", "1.1.0", {
+        name: "messages",
+        columns: [
+          { name: "seq", type: "u64", optional: false }, { name: "author", type: "text", optional: false },
+          { name: "room", type: "text", optional: false }, { name: "text", type: "text", optional: false },
+        ],
+        key: ["seq"],
+        indexes: [{ name: "by_room", columns: ["room"], unique: false }, { name: "by_author", columns: ["author", "room"], unique: false }],
+      }],
+      table: 'not_found: the module has no table "mesages", but messages, users, rooms',
+      index: 'not_found: table messages has no index "by_rom", but by_room, by_author',
+    });
+
+    await tab.evaluate(
+      async ({ id, bytes }) => {
+        const { client } = globalThis.skerry;
+        await client.space(id).upgrade(await client.putModule(new Uint8Array(bytes))).synced;
+      },
+      { id, bytes: [...chat("2.0.0", "posts")] },
+    );
+    await tab.waitForFunction(() => globalThis.live.query.error?.code === "not_found");
+    assert.deepEqual(await tab.evaluate(() => [globalThis.live.query.getSnapshot(), globalThis.live.query.ready]), [[], false]);
+  }),
+);

@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { Page } from "playwright-core";
+import { chat } from "../e2e/guests.js";
 import { freePort } from "../e2e/net.js";
 import { TestServer } from "../e2e/server.js";
 import { example, Files, type Headers, Pages, stage } from "./stage.js";
@@ -126,7 +127,13 @@ async function elsewhere(dir: string, scripts: string, port = 0): Promise<void> 
 }
 
 test("React, in StrictMode", async () => {
-  await developing("react", (origin) => react(origin));
+  const assets = join(stage, "react", "public");
+  mkdirSync(assets, { recursive: true });
+  writeFileSync(join(assets, "chat.wasm"), chat());
+  await developing("react", async (origin) => {
+    await react(origin);
+    await reactTables(origin);
+  });
   await example("react-build");
   const files = await Files.serve(join(stage, "www"), strictest);
   try {
@@ -164,6 +171,24 @@ async function react(origin: string): Promise<void> {
   assert.deepEqual(await page.locator("li").allInnerTexts(), ["hello from the reef", "and again", "offline"]);
   await page.context().close();
   assert.deepEqual(pages.faults.filter((fault) => !fault.includes(socket)), []); // nobody was there
+}
+
+/** The same of a space's tables, which StrictMode subscribes to twice. */
+async function reactTables(origin: string): Promise<void> {
+  const page = await pages.open(`${origin}/?server=${encodeURIComponent(socket)}&module=chat.wasm`);
+  await page.click("button:text('Start')");
+  for (const text of ["from the tables", "of the module"]) {
+    await page.fill("input", text);
+    await page.click("button:text('Say'):enabled");
+    await page.waitForSelector(`li:has-text('${text}')`);
+  }
+  await page.waitForFunction(() => !document.querySelector("li em"));
+  assert.deepEqual(await page.locator("li").allInnerTexts(), ["from the tables", "of the module"]);
+  await page.reload();
+  await page.waitForSelector("li:text-is('of the module')");
+  assert.deepEqual(await page.locator("li").allInnerTexts(), ["from the tables", "of the module"]);
+  await page.context().close();
+  assert.deepEqual(pages.faults, []);
 }
 
 test("a server imports it, and renders what uses it", async () => {

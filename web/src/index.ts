@@ -33,7 +33,9 @@ export type {
   Position,
   RejectedTransaction,
   SpaceInfo,
+  SpaceTables,
   Status,
   Storage,
+  TableInfo,
   Verdict,
 } from "./wire.js";

@@ -10,10 +10,12 @@ import {
   decodeCheck,
   decodePending,
   decodeRejected,
+  decodeTables,
   type NewEvent,
   type PendingTransaction,
   type RejectedTransaction,
   type SpaceInfo,
+  type SpaceTables,
 } from "./wire.js";
 
 const batchBytes = 256 << 10;
@@ -145,6 +147,14 @@ export class Space {
       },
       name,
     );
+  }
+
+  /**
+   * Returns which tables the space has, with their columns and indexes, as the module says that judges it now. It waits
+   * and fails as {@link Table.query} does, with `not_found` where the module has no tables.
+   */
+  async tables(): Promise<SpaceTables> {
+    return decodeTables((await this.#client.call("tables", this.id))!);
   }
 
   /**

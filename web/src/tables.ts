@@ -47,8 +47,8 @@ export class Table {
 
   /**
    * Returns the rows as they are now. It works offline, where the module is on this device; else it waits for the network
-   * while there is one. It rejects with `not_found` for a table or an index that is not there, `bad_argument` for a
-   * prefix of other types, and with `unknown_space`, `module_missing`, `bad_module`, `module_diverged` and `damaged` where
+   * while there is one. It rejects with `not_found` for a table or an index that is not there, whose reason says which are,
+   * `bad_argument` for a prefix of other types, and with `unknown_space`, `module_missing`, `bad_module`, `module_diverged` and `damaged` where
    * there can be no tables now.
    */
   async query(options: QueryOptions = {}): Promise<readonly Row[]> {
@@ -91,7 +91,11 @@ export class LiveQuery {
     return this.#ready;
   }
 
-  /** Why the rows are not here or not the newest ones, if they are not. What the network can mend goes away by itself. */
+  /**
+   * Why the rows are not here or not the newest ones, if they are not; the codes are those of {@link Table.query}. What the
+   * network can mend goes away by itself. `not_found` comes also when the space went over to a module that has no such
+   * table or index, and the rows go then.
+   */
   get error(): SkerryError | undefined {
     return this.#error;
   }
@@ -151,15 +155,18 @@ export class LiveQuery {
     if (delta.columns.length > 0) {
       this.#ready = true;
       this.#rows = assemble(delta.told === 1 ? none : this.#rows, delta);
+    } else if (delta.told === 1) {
+      this.#rows = Object.freeze([...this.#rows]); // from when somebody subscribed before
     } else {
-      this.#rows = [...this.#rows];
+      this.#ready = false; // a newer module has no such table
+      this.#rows = Object.freeze([]);
     }
     this.#tell();
   }
 
   #fail(error: SkerryError): void {
     this.#error = error;
-    this.#rows = [...this.#rows];
+    this.#rows = Object.freeze([...this.#rows]);
     this.#tell();
   }
 

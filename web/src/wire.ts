@@ -411,6 +411,50 @@ export function decodeRefused(bytes: Uint8Array): Verdict {
 /** A column of a table: its name, its kind by number, and whether it may be absent. */
 export type Column = [name: string, kind: number, optional: boolean];
 
+/** What a space's module says of itself. */
+export interface SpaceTables {
+  /** Its hash. */
+  readonly module: string;
+  readonly name: string;
+  /** Its semver. */
+  readonly version: string;
+  readonly tables: readonly TableInfo[];
+}
+
+/** What a module says of one of its tables. */
+export interface TableInfo {
+  readonly name: string;
+  readonly columns: readonly {
+    readonly name: string;
+    readonly type: "bool" | "i64" | "u64" | "f64" | "text" | "bytes";
+    /** Whether it may be absent. */
+    readonly optional: boolean;
+  }[];
+  /** The columns that name a row, in whose order a query without an index has them. */
+  readonly key: readonly string[];
+  readonly indexes: readonly { readonly name: string; readonly columns: readonly string[]; readonly unique: boolean }[];
+}
+
+export function decodeTables(bytes: Uint8Array): SpaceTables {
+  type Table = [string, Column[], number[], [string, number[], boolean][]];
+  const [module, name, version, tables] = decode(bytes) as [Uint8Array, string, string, Table[]];
+  const kinds = ["bool", "i64", "u64", "f64", "text", "bytes"] as const;
+  return {
+    module: toHex(module),
+    name,
+    version,
+    tables: tables.map(([name, columns, key, indexes]) => {
+      const named = (places: number[]) => places.map((place) => columns[place]![0]);
+      return {
+        name,
+        columns: columns.map(([name, kind, optional]) => ({ name, type: kinds[kind - 1]!, optional })),
+        key: named(key),
+        indexes: indexes.map(([name, places, unique]) => ({ name, columns: named(places), unique })),
+      };
+    }),
+  };
+}
+
 /** What changed in the rows of a query. */
 export interface Delta {
   /** How many deltas the worker told of it, this one included: the first is one from nothing. */

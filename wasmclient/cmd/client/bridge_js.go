@@ -183,6 +183,8 @@ func (b *bridge) handle(ref int, method string, message js.Value) {
 	}
 	s := b.space(id)
 	switch method {
+	case "tables": // id -> what its module says of itself
+		go b.tables(ref, s)
 	case "query": // id, query -> delta
 		go b.query(ref, s, queryOf(message, 3))
 	case "live": // id, number, query -> delta, when there is one, or nothing once it is ended

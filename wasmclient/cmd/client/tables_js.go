@@ -64,6 +64,40 @@ func (b *bridge) query(ref int, s *wasmclient.Space, query wasmclient.Query) {
 	b.reply(ref, nil, appendDelta(nil, 1, &delta))
 }
 
+// tables answers with [module, name, version, tables], a table being [name, columns, key, indexes], a column as in
+// appendDelta, a key the places of its columns, and an index [name, columns, unique].
+func (b *bridge) tables(ref int, s *wasmclient.Space) {
+	found, err := s.Tables(b.ctx)
+	if err != nil {
+		b.reply(ref, err, nil)
+		return
+	}
+	packed := appendBytes(appendArray(nil, 4), found.Module[:])
+	packed = appendText(appendText(packed, found.Name), found.Version)
+	packed = appendArray(packed, len(found.Schemas))
+	for i := range found.Schemas {
+		schema := &found.Schemas[i]
+		packed = appendText(appendArray(packed, 4), schema.Name)
+		packed = appendColumns(packed, schema.Columns)
+		packed = appendPlaces(packed, schema.Key)
+		packed = appendArray(packed, len(schema.Indexes))
+		for k := range schema.Indexes {
+			index := &schema.Indexes[k]
+			packed = appendPlaces(appendText(appendArray(packed, 3), index.Name), index.Columns)
+			packed = appendBool(packed, index.Unique)
+		}
+	}
+	b.reply(ref, nil, packed)
+}
+
+func appendPlaces(b []byte, places []int) []byte {
+	b = appendArray(b, len(places))
+	for _, place := range places {
+		b = appendUint(b, uint64(place))
+	}
+	return b
+}
+
 // nextDelta answers with what changed in the live query of a number, as soon as something has. A number that is new begins one.
 func (b *bridge) nextDelta(ref int, s *wasmclient.Space, number int, query wasmclient.Query) {
 	l, err := b.liveQuery(s, number, query)
@@ -130,11 +164,7 @@ func appendDelta(b []byte, told uint64, delta *wasmclient.Delta) []byte {
 	if delta.Schema != nil {
 		columns = delta.Schema.Columns
 	}
-	b = appendArray(b, len(columns))
-	for i := range columns {
-		b = appendText(appendArray(b, 3), columns[i].Name)
-		b = appendBool(appendUint(b, uint64(columns[i].Kind)), columns[i].Optional)
-	}
+	b = appendColumns(b, columns)
 	b = appendArray(b, len(delta.Pieces))
 	for i := range delta.Pieces {
 		piece := &delta.Pieces[i]
@@ -145,6 +175,15 @@ func appendDelta(b []byte, told uint64, delta *wasmclient.Delta) []byte {
 		key, _ := delta.Schema.RowKey([]byte(piece.Row.Bytes))
 		b = appendBytes(appendArray(b, 3), []byte(piece.Row.Bytes))
 		b = appendBool(appendBytes(b, key), piece.Row.Pending)
+	}
+	return b
+}
+
+func appendColumns(b []byte, columns []tables.Column) []byte {
+	b = appendArray(b, len(columns))
+	for i := range columns {
+		b = appendText(appendArray(b, 3), columns[i].Name)
+		b = appendBool(appendUint(b, uint64(columns[i].Kind)), columns[i].Optional)
 	}
 	return b
 }

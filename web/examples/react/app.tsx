@@ -1,11 +1,12 @@
 import { type FormEvent, useState } from "react";
 import type { OpenOptions, Space } from "skerry";
+import { Chat } from "./chat";
 import { SkerryProvider, useClient, useLog, useSpaces, useStatus } from "./skerry";
 
-export function App({ options }: { options?: OpenOptions }) {
+export function App({ options, module }: { options?: OpenOptions; module?: string | null }) {
   return (
     <SkerryProvider options={options} fallback={<p>Opening…</p>}>
-      <Notes />
+      {module ? <Chat module={module} /> : <Notes />}
       <Footer />
     </SkerryProvider>
   );

@@ -2,10 +2,11 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { App } from "./app";
 
-const url = new URLSearchParams(location.search).get("server"); // in an app of yours: wss://its-address/sync
+const parameters = new URLSearchParams(location.search);
+const url = parameters.get("server"); // in an app of yours: wss://its-address/sync
 
 createRoot(document.getElementById("root")!).render(
   <StrictMode>
-    <App options={{ url }} />
+    <App options={{ url }} module={parameters.get("module")} />
   </StrictMode>,
 );

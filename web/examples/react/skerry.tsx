@@ -1,6 +1,9 @@
 // Hooks over Skerry: copy this file, it is all there is to it.
 import { createContext, type ReactNode, useContext, useEffect, useMemo, useState, useSyncExternalStore } from "react";
-import { type Client, type EventRecord, open, type OpenOptions, type PendingTransaction, type Space, type SpaceInfo, type Status } from "skerry";
+import {
+  type Client, type EventRecord, open, type OpenOptions, type PendingTransaction, type QueryOptions, type Row, type SkerryError, type Space,
+  type SpaceInfo, type Status,
+} from "skerry";
 
 const Context = createContext<Client | undefined>(undefined);
 
@@ -42,6 +45,20 @@ export function useStatus(): Status {
 export function useSpaces(): readonly SpaceInfo[] {
   const client = useClient();
   return useSyncExternalStore(client.subscribe, () => client.spaces());
+}
+
+/** What a query finds now; while the rows are not here, or cannot be, `ready` and `error` say so. */
+export interface Rows {
+  readonly rows: readonly Row[];
+  readonly ready: boolean;
+  readonly error: SkerryError | undefined;
+}
+
+/** Rows of a table of a space, as they change. Options that are equal are one query, so they may be written in place. */
+export function useTable(space: Space, table: string, options: QueryOptions = {}): Rows {
+  const live = useMemo(() => space.table(table).live(options), [space, table, JSON.stringify(options)]);
+  const rows = useSyncExternalStore(live.subscribe, live.getSnapshot);
+  return { rows, ready: live.ready, error: live.error };
 }
 
 /** What a space has: the log's events, as they come, and those that were written here and are not in it yet. */
