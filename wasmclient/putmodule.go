@@ -23,10 +23,14 @@ func (c *Client) PutModule(ctx context.Context, content []byte) (digest.Digest, 
 	if d == module.Open {
 		return d, nil // everybody has it
 	}
-	if _, err := program.Load(content); err != nil {
+	p, err := program.Load(content)
+	if err == nil {
+		err = c.tryModule(ctx, p)
+	}
+	if err != nil {
 		return digest.Digest{}, fmt.Errorf("put module: %w", err)
 	}
-	err := c.read(ctx, func(store Store) error { return store.PutModule(ctx, d, content) })
+	err = c.read(ctx, func(store Store) error { return store.PutModule(ctx, d, content) })
 	if err == nil {
 		err = c.call(ctx, func() { c.step(replica.ModulePut{Digest: d}) })
 	}
@@ -34,6 +38,21 @@ func (c *Client) PutModule(ctx context.Context, content []byte) (digest.Digest, 
 		return digest.Digest{}, fmt.Errorf("put module: %w", coded(err))
 	}
 	return d, nil
+}
+
+// tryModule has a module begin, and returns why it cannot. What the machine fails at says nothing of the module.
+func (c *Client) tryModule(ctx context.Context, p *program.Program) error {
+	if c.config.Engine == nil {
+		return nil
+	}
+	_, release, err := c.config.Engine.Machines(ctx, p)
+	switch {
+	case err == nil:
+		release()
+	case wire.CodeOf(err) == wire.CodeBadModule:
+		return err
+	}
+	return nil
 }
 
 // coded gives a failure of the store its code.

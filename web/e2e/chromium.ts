@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { type Browser as Connection, chromium as playwright, type Page } from "playwright-core";
+import { type Browser as Connection, chromium as playwright, type Page, type Worker } from "playwright-core";
 import type { Browser, Engine } from "./engine.js";
 
 const flags = [
@@ -17,6 +17,13 @@ export function executable(): string {
   const found = [named, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((p) => p && existsSync(p));
   if (!found) throw new Error("no Chromium; set CHROMIUM to its path");
   return found;
+}
+
+/** The dedicated worker of a page, which is another one after each start. */
+export function workerOf(page: Page): Worker {
+  const worker = page.workers().filter((w) => w.url().includes("worker-")).at(-1);
+  if (!worker) throw new Error("the page has no worker");
+  return worker;
 }
 
 /** Chromium, by its DevTools protocol. */

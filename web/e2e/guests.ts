@@ -9,7 +9,6 @@ import { root } from "../test/root.js";
  * with another name for its messages, if that is said.
  */
 export function chat(version = "1.0.0-e2e", messages = "messages"): Uint8Array {
-  const field = (name: string, type: string, optional = false) => ({ name, type, optional });
   const manifest = encode({
     name: "chat",
     version,
@@ -41,9 +40,64 @@ export function chat(version = "1.0.0-e2e", messages = "messages"): Uint8Array {
     upgrade: "carry",
     something: "that a later version says",
   });
+  return module(guest("chat"), manifest);
+}
+
+const field = (name: string, type: string, optional = false) => ({ name, type, optional });
+
+/** Returns the module of the conformance suite that does what the script of an event says: of `act` in apply, of `ask` in authorize. */
+export function probe(): Uint8Array {
+  const fields = [field("script", "bytes"), field("data", "bytes")];
+  const manifest = encode({
+    name: "probe",
+    version: "0.1.0-e2e",
+    abi: 1,
+    events: [{ name: "act", fields }, { name: "ask", fields }],
+    tables: [{ name: "kv", columns: [field("k", "u64"), field("v", "bytes")], key: ["k"] }],
+  });
+  return module(guest("probe"), manifest);
+}
+
+/** Returns a script for the probe: instructions with up to five operands. */
+export function script(...instructions: number[][]): number[] {
+  const bytes = new DataView(new ArrayBuffer(24 * instructions.length));
+  instructions.forEach((operands, i) => operands.forEach((n, j) => bytes.setUint32(24 * i + 4 * j, n, true)));
+  return [...new Uint8Array(bytes.buffer)];
+}
+
+/** Returns the least module that judges, with a start function of the given code, an import, or another manifest. */
+export function least(change: { start?: number[]; io?: number[]; imports?: [string, string]; manifest?: object }): Uint8Array {
+  const text = (s: string) => [s.length, ...Buffer.from(s)];
+  const section = (id: number, ...items: number[][]) => {
+    const content = [items.length, ...items.flat()];
+    return items.length === 0 ? [] : [id, ...unsigned(content.length), ...content];
+  };
+  const body = (code: number[]) => [...unsigned(code.length + 2), 0, ...code, 0x0b];
+  const own = change.imports ? 1 : 0; // the first function of its own
+  const exported = ["skerry_io", "authorize", "apply"].map((name, i) => [...text(name), 0, own + i]);
+  const wasm = [
+    ...Buffer.from("\0asm\x01\0\0\0"),
+    ...section(1, [0x60, 0, 1, 0x7f], [0x60, 1, 0x7f, 1, 0x7f], [0x60, 1, 0x7f, 0], [0x60, 0, 0]),
+    ...section(2, ...(change.imports ? [[...text(change.imports[0]), ...text(change.imports[1]), 0, 3]] : [])),
+    ...section(3, [0], [1], [2], [3]),
+    ...section(5, [1, 1, 2]),
+    ...section(7, [...text("memory"), 2, 0], ...exported),
+    ...(change.start ? [8, 1, own + 3] : []),
+    ...section(10, body(change.io ?? [0x41, 0]), body([0x41, 0]), body([]), body(change.start ?? [])),
+  ];
+  return module(Uint8Array.from(wasm), encode(change.manifest ?? { name: "least", version: "1.0.0", abi: 1, raw: true }));
+}
+
+const guest = (name: string) => readFileSync(join(root, "shared/module/moduletest/guests", `${name}.wasm`));
+
+function unsigned(n: number): number[] {
+  const bytes = [];
+  for (; n > 0x7f; n >>>= 7) bytes.push((n & 0x7f) | 0x80);
+  return [...bytes, n];
+}
+
+function module(wasm: Uint8Array, manifest: Uint8Array): Uint8Array {
   const name = new TextEncoder().encode("skerry.manifest");
   const content = Buffer.concat([Buffer.from([name.length]), name, manifest]);
-  const size = [];
-  for (let n = content.length; n > 0 || size.length === 0; n >>>= 7) size.push(n > 0x7f ? (n & 0x7f) | 0x80 : n);
-  return Buffer.concat([readFileSync(join(root, "shared/module/moduletest/guests/chat.wasm")), Buffer.from([0, ...size]), content]);
+  return Buffer.concat([wasm, Buffer.from([0, ...unsigned(content.length)]), content]);
 }

@@ -2,20 +2,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
-import type { Page, Worker } from "playwright-core";
+import type { Page } from "playwright-core";
 import type { Receipt, Space } from "../src/index.js";
+import { workerOf } from "./chromium.js";
 import { assertSameLogs, World } from "./world.js";
 
 declare global {
   /** What these tests keep in a page. */
   var begun: { space: Space; receipts: Receipt[]; workers: Set<string>; left: number };
-}
-
-/** The dedicated worker of a page, which is another one after each start. */
-function workerOf(page: Page): Worker {
-  const worker = page.workers().filter((w) => w.url().includes("worker-")).at(-1);
-  assert.ok(worker, "the page has no worker");
-  return worker;
 }
 
 /** Begins to write so many events, a few in each turn, and returns the space's ID while most are still to come. */
