@@ -24,9 +24,9 @@ const (
 	checkpointsKept = 2
 	// pageBatch is how many bytes of pages are stored at once.
 	pageBatch = 1 << 20
-	// bytesPerRecord says when a checkpoint is worth its price: to write so many bytes of tables takes about as long as to
+	// bytesPerRecord says when a checkpoint is worth its price: to write so many bytes of pages takes about as long as to
 	// apply one record.
-	bytesPerRecord = 4 << 10
+	bytesPerRecord = 1 << 10
 )
 
 // kept is a checkpoint that the log has.
@@ -91,25 +91,50 @@ func (h *hotSpace) instance(ctx context.Context, genesis *space.Genesis, head sp
 	}
 	origin := program.Origin{Upgraded: len(modules) > 0, History: h.wholeLog(ctx)}
 	for n, k := range list {
-		at := origin
-		instance, err := h.resume(ctx, beginner, genesis, head, k, at)
-		if err == nil {
-			h.mu.Lock()
-			h.kept = k.seq
-			h.mu.Unlock()
-			return instance, nil
+		h.mu.Lock()
+		bad, doubted := h.doubted[k.root]
+		h.mu.Unlock()
+		if !doubted {
+			instance, err := h.resume(ctx, beginner, genesis, head, k, origin)
+			if err == nil {
+				h.mu.Lock()
+				h.kept, h.began = k.seq, k
+				h.mu.Unlock()
+				return instance, nil
+			}
+			if errors.Is(err, module.ErrMissing) {
+				return nil, err
+			}
+			bad = h.unusable(k, err)
 		}
-		if errors.Is(err, module.ErrMissing) {
-			return nil, err
-		}
-		s.metrics.unusable.Inc()
-		s.logger.Warn("a checkpoint cannot be used", "space", h.id, "record", k.seq, "error", err)
-		if errors.Is(err, tables.ErrBadCheckpoint) || errors.Is(err, ErrNoBlob) {
+		if bad {
 			h.forgetCheckpoint(ctx, value, list, n)
 			return h.instance(ctx, genesis, head)
 		}
 	}
+	h.mu.Lock()
+	h.began = kept{}
+	h.mu.Unlock()
 	return beginner.Begin(genesis, origin)
+}
+
+// unusable tells of a checkpoint that cannot be used, and reports whether that is for ever.
+func (h *hotSpace) unusable(k kept, err error) bool {
+	h.server.metrics.unusable.Inc()
+	h.server.logger.Warn("a checkpoint cannot be used", "space", h.id, "record", k.seq, "error", err)
+	return errors.Is(err, tables.ErrBadCheckpoint) || errors.Is(err, ErrNoBlob)
+}
+
+// lost notes that the instance cannot go on with the checkpoint that it began with, so that the next one does not begin
+// with that. If it could not be read for another reason than damage, it stays for later.
+func (h *hotSpace) lost(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.doubted == nil {
+		h.doubted = map[digest.Digest]bool{}
+	}
+	h.doubted[h.began.root] = h.unusable(h.began, err)
+	h.place = nil // it has the same pages
 }
 
 // resume returns an instance at a checkpoint.
@@ -211,7 +236,7 @@ func (h *hotSpace) wholeLog(ctx context.Context) func(uint64, uint64, func([]spa
 func (h *hotSpace) keep(c *program.Checkpoint) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if c.Seq < h.kept+max(tables.PlaceEvery, uint64(c.Tables.Bytes()/bytesPerRecord)) {
+	if c.Seq < h.kept+tables.PlaceEvery || c.Seq < h.kept+uint64(c.Tables.Fresh()/bytesPerRecord) {
 		return
 	}
 	h.place = c
@@ -242,6 +267,9 @@ func (h *hotSpace) keepAll() {
 		k, err := h.write(s.work, c)
 		if err != nil {
 			s.logger.Error("cannot keep a checkpoint", "space", h.id, "record", c.Seq, "error", err)
+			if errors.Is(err, tables.ErrPage) {
+				s.post(h.id, hub.Spoiled{Err: err})
+			}
 			return
 		}
 		s.metrics.checkpoints.Inc()
@@ -304,13 +332,17 @@ type pageWriter struct {
 	bytes  int
 }
 
-func (w *pageWriter) page(name digest.Digest, content []byte) error {
+func (w *pageWriter) page(name digest.Digest, content func() ([]byte, error)) error {
 	if w.stored[name] {
 		return nil
 	}
+	page, err := content()
+	if err != nil {
+		return err
+	}
 	w.stored[name] = true
-	w.pages = append(w.pages, Page{name, bytes.Clone(content)})
-	if w.bytes += len(content); w.bytes >= pageBatch {
+	w.pages = append(w.pages, Page{name, bytes.Clone(page)})
+	if w.bytes += len(page); w.bytes >= pageBatch {
 		return w.flush()
 	}
 	return nil

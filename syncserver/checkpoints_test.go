@@ -17,6 +17,7 @@ import (
 	"skerry/shared/module"
 	"skerry/shared/module/moduletest"
 	"skerry/shared/module/program"
+	"skerry/shared/msgpack"
 	"skerry/shared/space"
 	"skerry/shared/tables"
 	"skerry/shared/wire"
@@ -79,11 +80,11 @@ func (c *counted) Begin(genesis *space.Genesis, at program.Origin) (module.Insta
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.began = append(c.began, i.Applied())
+	c.began, c.applied = append(c.began, i.Applied()), 0
 	return &countedInstance{i.(program.Materializer), c}, nil
 }
 
-// since returns where the newest instance began, and what was applied since the last call.
+// since returns where the newest instance began, and what it applied since the last call.
 func (c *counted) since() (began uint64, applied int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -279,16 +280,30 @@ func tablesOf(t *testing.T, log syncserver.Log, id space.ID, fromCheckpoint bool
 func TestDamagedCheckpoints(t *testing.T) {
 	ctx := context.Background()
 	damage := map[string]func(log syncserver.Log, id space.ID, root digest.Digest, pages []digest.Digest) error{
-		"a page is missing": func(log syncserver.Log, id space.ID, _ digest.Digest, pages []digest.Digest) error {
-			return log.DeletePages(ctx, id, pages[:1])
+		"pages are missing": func(log syncserver.Log, id space.ID, _ digest.Digest, pages []digest.Digest) error {
+			return log.DeletePages(ctx, id, pages)
 		},
-		"a page has other bytes": func(log syncserver.Log, id space.ID, _ digest.Digest, pages []digest.Digest) error {
-			content, err := log.Page(ctx, pages[0])
+		"pages have other bytes": func(log syncserver.Log, id space.ID, _ digest.Digest, pages []digest.Digest) error {
+			for _, name := range pages {
+				content, err := log.Page(ctx, name)
+				if err != nil {
+					return err
+				}
+				content[len(content)/2] ^= 1
+				err = errors.Join(log.DeletePages(ctx, id, []digest.Digest{name}), log.PutPages(ctx, id, []syncserver.Page{{Name: name, Bytes: content}}))
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		"it is of a form that is not known": func(log syncserver.Log, id space.ID, root digest.Digest, _ []digest.Digest) error {
+			content, err := log.Page(ctx, root)
 			if err != nil {
 				return err
 			}
-			content[len(content)/2] ^= 1
-			return errors.Join(log.DeletePages(ctx, id, pages[:1]), log.PutPages(ctx, id, []syncserver.Page{{Name: pages[0], Bytes: content}}))
+			content[len("skerry checkpoint ")] = '1'
+			return renamed(log, id, content)
 		},
 		"the root is missing": func(log syncserver.Log, id space.ID, root digest.Digest, _ []digest.Digest) error {
 			return log.DeletePages(ctx, id, []digest.Digest{root})
@@ -307,17 +322,7 @@ func TestDamagedCheckpoints(t *testing.T) {
 				return err
 			}
 			content[len("skerry checkpoint 1\n")+32+8] ^= 1 // its chain
-			key := "checkpoint/" + id.String()
-			value, err := log.Key(ctx, key)
-			if err != nil {
-				return err
-			}
-			other := digest.Of(content)
-			if err := log.PutPages(ctx, id, []syncserver.Page{{Name: other, Bytes: content}}); err != nil {
-				return err
-			}
-			_, err = log.CompareAndSet(ctx, key, value, append(bytes.Clone(value[:8]), append(other[:], value[40:]...)...))
-			return err
+			return renamed(log, id, content)
 		},
 		"it is of a record that the log has not": func(log syncserver.Log, id space.ID, root digest.Digest, pages []digest.Digest) error {
 			content, err := log.Page(ctx, root)
@@ -381,6 +386,85 @@ func TestDamagedCheckpoints(t *testing.T) {
 			}
 		})
 	}
+}
+
+// renamed stores another root as that of the newest checkpoint.
+func renamed(log syncserver.Log, id space.ID, root []byte) error {
+	ctx := context.Background()
+	key := "checkpoint/" + id.String()
+	value, err := log.Key(ctx, key)
+	if err != nil {
+		return err
+	}
+	other := digest.Of(root)
+	if err := log.PutPages(ctx, id, []syncserver.Page{{Name: other, Bytes: root}}); err != nil {
+		return err
+	}
+	_, err = log.CompareAndSet(ctx, key, value, append(bytes.Clone(value[:8]), append(other[:], value[40:]...)...))
+	return err
+}
+
+// TestPagesThatAreReadLate: a space that was opened at a checkpoint finds what it did not read yet when that checkpoint has long
+// been forgotten. Damage that nobody sees before does no harm but to have the space opened anew: nobody is told anything else.
+func TestPagesThatAreReadLate(t *testing.T) {
+	logs(t, func(t *testing.T, open func() syncserver.Log) {
+		edit := func(text string) []byte {
+			b := msgpack.AppendUint(msgpack.AppendString(msgpack.AppendMap(nil, 2), "seq"), 1)
+			return msgpack.AppendString(msgpack.AppendString(b, "text"), text)
+		}
+		log := open()
+		applied := &counted{}
+		r := start(t, log, runsModules(t, log, applied))
+		alice := r.dial("alice")
+		id := alice.createOf(upload(t, log, moduletest.Chat()))
+		alice.subscribe(id, space.Start(id))
+		alice.messages(id, 2000)
+		alice.keptAt(id, 2000)
+		r.stop()
+
+		log = open()
+		r = start(t, log, runsModules(t, log, applied))
+		alice = r.dial("alice")
+		alice.subscribe(id, space.Start(id))
+		for seq := uint64(3000); seq <= 5000; seq += 1000 {
+			alice.messages(id, 1000)
+			alice.keptAt(id, seq)
+		}
+		alice.append(id, alice.of("edit", edit("late")))
+		if began, n := applied.since(); began != 2000 || n != 0 {
+			t.Fatalf("opened at %d, %d records applied", began, n)
+		}
+		checkPages(t, log, id)
+		r.stop()
+
+		log = open()
+		r = start(t, log, runsModules(t, log, applied))
+		alice = r.dial("alice")
+		alice.messages(id, 1)
+		ctx := context.Background()
+		names, err := log.Pages(ctx, id)
+		if err == nil {
+			err = log.DeletePages(ctx, id, names)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		alice.append(id, alice.of("edit", edit("later")), alice.of("message", moduletest.ChatMessage("a", "b")))
+		if began, n := applied.since(); began != 0 || n != 5003 {
+			t.Errorf("opened at %d, %d records applied", began, n)
+		}
+		if text := r.metrics(); !strings.Contains(text, "skerry_checkpoints_unusable_total 2") {
+			t.Error("the metrics do not say that the checkpoints were not good")
+		}
+		alice.subscribe(id, space.Start(id))
+		alice.messages(id, 1000)
+		alice.keptAt(id, 6000)
+		r.stop()
+		checkPages(t, log, id)
+		if tablesOf(t, log, id, false) != tablesOf(t, log, id, true) {
+			t.Error("the next checkpoint is not good")
+		}
+	})
 }
 
 // metrics returns what the server tells of itself.

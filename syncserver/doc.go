@@ -49,9 +49,10 @@
 // With an engine that takes them ([module.Checker]), clients upload modules, and spaces are judged by those. Their tables are in
 // memory while a space is hot. At places that everybody can tell from the log (package tables) they are kept as checkpoints,
 // when that costs less than applying the records since the last one: pages first, then the root, then the key that names it, so
-// that a crash between leaves an older one. A space is opened at its newest checkpoint whose every page has its digest and
-// whose chain is the log's; what is not so is told in the log and in skerry_checkpoints_unusable_total, dropped, and the one before
-// or the whole log is taken. Two are kept.
+// that a crash between leaves an older one. A space is opened at its newest checkpoint whose chain is the log's, and reads a
+// page of it when something in that is needed. If it is not there then, or has another digest, the space is opened anew and what
+// was being judged is judged again. What cannot be used is told in the log and in skerry_checkpoints_unusable_total, dropped, and
+// the one before or the whole log is taken. Two are kept, with all that a space which is open may still read.
 //
 // Nobody is sent a record before the module was asked whether they may read on behind the one before it, so whoever is removed
 // gets the record that does it as the last. Modules that no space names are deleted after [Config.ModulesKept].

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"skerry/shared/digest"
 	"skerry/shared/hub"
 	"skerry/shared/module/program"
 	"skerry/shared/space"
@@ -41,9 +42,11 @@ type hotSpace struct {
 	append   bool // an append of our own is under way
 	hints    int  // that came meanwhile; one is for the append itself
 
-	place   *program.Checkpoint // the newest, to be kept
-	keeping bool                // a goroutine keeps checkpoints
-	kept    uint64              // the record of the newest one that is kept
+	place   *program.Checkpoint    // the newest, to be kept
+	keeping bool                   // a goroutine keeps checkpoints
+	kept    uint64                 // the record of the newest one that is kept
+	began   kept                   // the one that the instance began with, if it did
+	doubted map[digest.Digest]bool // by their roots, those that instances could not go on with; true: what is stored is damaged
 
 	// The pipeline's own.
 	hub      *hub.Space
@@ -266,6 +269,9 @@ type answer struct {
 // apply does what a step asked for. Nothing in it waits for the log.
 func (h *hotSpace) apply(effects hub.Effects) {
 	s := h.server
+	if effects.Lost != nil {
+		h.lost(effects.Lost)
+	}
 	h.request(&effects)
 	if effects.Failed != nil {
 		s.metrics.applyErrors.Inc()
@@ -332,6 +338,7 @@ func (h *hotSpace) turn(last uint64) {
 			switch {
 			case failure != nil:
 				err = wire.Errorf(wire.CodeInternal, "%v", failure)
+				h.server.post(h.id, hub.Tick{}) // it may have to be opened anew
 				h.server.logger.Error("cannot ask a module who may read", "space", h.id, "error", failure)
 			case !may:
 				err = wire.Errorf(wire.CodeLeft, "")

@@ -121,7 +121,11 @@ func pack(ctx context.Context, set *tables.Set, of *tables.Checkpoint) (*replica
 	c := &replica.Checkpoint{Seq: of.Seq, Pages: map[digest.Digest][]byte{}}
 	began := time.Now()
 	var err error
-	c.Root, err = set.AppendCheckpoint(nil, of, func(d digest.Digest, page []byte) error {
+	c.Root, err = set.AppendCheckpoint(nil, of, func(d digest.Digest, content func() ([]byte, error)) error {
+		page, err := content()
+		if err != nil {
+			return err
+		}
 		c.Pages[d] = append([]byte(nil), page...)
 		return rest(ctx, &began)
 	})

@@ -120,6 +120,7 @@ func (c *chaos) answerOne() {
 		if c.open != nil {
 			c.answerOpen()
 		}
+		c.module.spoiled = c.module.spoiled || bad && c.random.IntN(4) == 0
 	case 1:
 		if c.lookup == nil {
 			return

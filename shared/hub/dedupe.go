@@ -66,7 +66,7 @@ func (s *Space) same(records []space.Record, t *space.Transaction) bool {
 
 // reused is the verdict on a transaction of which some id belongs to another. Only who may read the space learns it.
 func (s *Space) reused(t *space.Transaction) wire.Verdict {
-	may, err := s.instance.MayRead(t.Author)
+	may, err := s.MayRead([]string{t.Author})
 	switch {
 	case err != nil:
 		return refuse(wire.CodeOverloaded, "the module could not be run")

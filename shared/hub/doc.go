@@ -58,6 +58,9 @@
 // minute; a second upgrade waits, deferred. Behind the upgrade, in the same append, stands the server's word of what the tables
 // are then. An upgrade that another server took is applied like other records.
 //
+// An instance may fail for want of a page of the checkpoint that it began with ([Effects.Lost]). That says nothing about
+// what is judged: the space is opened anew, and everything judged again.
+//
 // # What a connection promises
 //
 // The handshake is challenge, hello, welcome, with the registry of sessions asked before welcome. Frames out of order

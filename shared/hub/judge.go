@@ -18,7 +18,7 @@ const (
 
 // judge looks up and judges pushes in order, until one of them needs an answer from the log.
 func (s *Space) judge(now uint64) {
-	for s.lookupRef == 0 && s.readRef == 0 && !s.rewind && len(s.batches) < maxAhead {
+	for s.lookupRef == 0 && s.readRef == 0 && !s.rewind && s.lost == nil && len(s.batches) < maxAhead {
 		if s.judged == s.looked && !s.lookup() {
 			return
 		}
@@ -82,7 +82,7 @@ func (s *Space) found(in Found) {
 	}
 }
 
-// judgePush makes the verdicts of a push, and reports false if the log has to be read first.
+// judgePush makes the verdicts of a push, and reports false if the log has to be read first, or the space opened anew.
 func (s *Space) judgePush(now uint64, p *push) bool {
 	s.begin(now, p)
 	if g := p.frame.Genesis; g != nil && p.genesis == nil && p.whole != wire.CodeBehind {
@@ -115,7 +115,8 @@ func (s *Space) judgePush(now uint64, p *push) bool {
 	return true
 }
 
-// judgeTransaction makes the next verdict of a push, or reports false if records have to be read for it.
+// judgeTransaction makes the next verdict of a push, or reports false if there can be none before records are read for it,
+// or the space is opened anew.
 func (s *Space) judgeTransaction(now uint64, p *push, t *space.Transaction) (v wire.Verdict, ok bool) {
 	if p.peer.behind {
 		return wire.Verdict{Kind: wire.Deferred, Code: wire.CodeBehind}, true
@@ -153,21 +154,25 @@ func (s *Space) judgeTransaction(now uint64, p *push, t *space.Transaction) (v w
 			return v, ok
 		}
 	}
-	return s.authorize(now, t), true
+	return s.authorize(now, t)
 }
 
-// authorize lets the module judge a new transaction and proposes it if the module allows.
-func (s *Space) authorize(now uint64, t *space.Transaction) wire.Verdict {
+// authorize lets the module judge a new transaction and proposes it if the module allows. It reports false if there are no
+// tables any more to judge it by.
+func (s *Space) authorize(now uint64, t *space.Transaction) (v wire.Verdict, ok bool) {
 	b := s.room(t)
 	records := b.stage(t, s.tip.Seq+1, max(now, s.tip.ReceivedAt))
 	verdict, err := s.instance.Judge(module.Caller{Identity: t.Author}, records)
 	switch {
+	case s.losing(err):
+		b.unstage(records)
+		return wire.Verdict{}, false
 	case err != nil:
 		b.unstage(records)
-		return refuse(wire.CodeOverloaded, "the module could not be run")
+		return refuse(wire.CodeOverloaded, "the module could not be run"), true
 	case !verdict.Allowed():
 		b.unstage(records)
-		return refuse(verdict.Code, verdict.Reason)
+		return refuse(verdict.Code, verdict.Reason), true
 	}
 	accepted := wire.Verdict{Kind: wire.Accepted, Position: s.sealed(s.propose(b, records))}
 	if s.tables != nil && s.tables.Turned() {
@@ -176,7 +181,7 @@ func (s *Space) authorize(now uint64, t *space.Transaction) wire.Verdict {
 	if records[0].Type == module.TypeModule {
 		s.witness(b)
 	}
-	return accepted
+	return accepted, true
 }
 
 // witness appends, in the same batch as an upgrade, what the tables are after it: so that everybody who makes them, or gets

@@ -141,6 +141,9 @@ func (s *Space) forget() {
 		s.instance.Close()
 		s.instance, s.tables = nil, nil
 	}
+	if s.lost != nil {
+		s.out.Lost, s.lost = s.lost, nil
+	}
 	s.phase = closed
 	s.openRef, s.readRef, s.headRef = 0, 0, 0
 }
@@ -175,7 +178,11 @@ func (s *Space) replay(now uint64, in History) {
 		s.fault(now, wire.CodeOverloaded)
 		return
 	}
-	if err := s.instance.Apply(records); err != nil {
+	err := s.instance.Apply(records)
+	if s.losing(err) {
+		return
+	}
+	if err != nil {
 		code := wire.CodeOverloaded
 		if errors.Is(err, module.ErrMissing) {
 			code = wire.CodeModuleMissing

@@ -1,11 +1,13 @@
 package hub
 
 import (
+	"errors"
 	"slices"
 
 	"skerry/shared/module"
 	"skerry/shared/module/program"
 	"skerry/shared/space"
+	"skerry/shared/tables"
 	"skerry/shared/wire"
 )
 
@@ -64,6 +66,7 @@ type Space struct {
 	recoverUntil uint64 // the log has lost its tail and waits for it
 	recovered    bool   // that wait began once; it does not begin again
 	rewind       bool   // judge everything again that is not being appended
+	lost         error  // why the instance's tables are of no use any more: it is opened anew
 
 	out Effects
 }
@@ -121,10 +124,14 @@ func (s *Space) Step(now uint64, in Input) Effects {
 		s.headRead(now, in)
 	case Prepared:
 		s.prepared(in)
+	case Spoiled:
+		if s.instance != nil {
+			s.losing(in.Err)
+		}
 	case Tick:
 	}
 	s.advance(now)
-	if s.phase == ready || !s.guarded() {
+	if s.instance != nil && (s.phase == ready || !s.guarded()) {
 		s.told = s.head
 	}
 	s.out.Head = s.told
@@ -138,9 +145,7 @@ func (s *Space) Step(now uint64, in Input) Effects {
 // advance does everything that can be done without another input.
 func (s *Space) advance(now uint64) {
 	if s.phase == closed && (len(s.queue) > 0 || len(s.asks) > 0) {
-		s.phase = opening
-		s.openRef = s.ref()
-		s.out.Open = &OpenSpace{Ref: s.openRef}
+		s.open()
 	}
 	if s.phase == absent {
 		s.refuseOrCreate(now)
@@ -166,6 +171,33 @@ func (s *Space) advance(now uint64) {
 	}
 	s.release()
 	s.prune()
+	if s.lost != nil && !s.inFlight && (s.phase == ready || s.phase == replaying) {
+		s.reopen()
+	}
+}
+
+// losing notes that the instance began with a checkpoint of which something is missing, and reports whether that is so.
+func (s *Space) losing(err error) bool {
+	if !errors.Is(err, tables.ErrPage) {
+		return false
+	}
+	s.lost = err
+	return true
+}
+
+// reopen opens the space anew, and judges everything again by what is then there. Nobody is told of it.
+func (s *Space) reopen() {
+	s.rollback()
+	s.forget()
+	s.out.Turned = false // there is nobody to ask who may read; that comes when it is there again
+	s.open()
+}
+
+// open asks the shell for the instance.
+func (s *Space) open() {
+	s.phase = opening
+	s.openRef = s.ref()
+	s.out.Open = &OpenSpace{Ref: s.openRef}
 }
 
 func (s *Space) ref() uint64 {
@@ -258,10 +290,14 @@ func (s *Space) release() {
 
 // answerAsks answers who asked whether the space exists and may be read. Only the committed tables decide.
 func (s *Space) answerAsks(exists bool, code wire.Code) {
-	for _, ask := range s.asks {
+	for n, ask := range s.asks {
 		answer := Answer{Conn: ask.Conn, Ref: ask.Ref, Exists: exists, Code: code, Seq: s.head.Seq}
 		if exists && code == 0 {
 			may, err := s.MayRead(ask.Identities)
+			if s.lost != nil {
+				s.asks = s.asks[n:] // they wait until it is opened anew
+				return
+			}
 			if answer.MayRead = may; err != nil {
 				answer.Code = wire.CodeOverloaded
 			}
@@ -278,10 +314,11 @@ func (s *Space) guarded() bool { return s.tables != nil && s.tables.Guarded() }
 // empty identity. It may be called when the newest effects say Loaded, and costs a call of the module for each.
 func (s *Space) MayRead(identities []string) (bool, error) {
 	if len(identities) == 0 {
-		return s.instance.MayRead("")
+		identities = []string{""}
 	}
 	for _, identity := range identities {
 		if may, err := s.instance.MayRead(identity); may || err != nil {
+			s.losing(err)
 			return may, err
 		}
 	}

@@ -95,6 +95,9 @@ type Prepared struct {
 	Failed bool
 }
 
+// Spoiled tells that the shell found the instance's tables to lack something, with the error ([tables.ErrPage]).
+type Spoiled struct{ Err error }
+
 // Tick tells that time has passed, at the latest when [Effects.WakeAt] has come.
 type Tick struct{}
 
@@ -108,6 +111,7 @@ func (History) input()      {}
 func (Appended) input()     {}
 func (HeadRead) input()     {}
 func (Prepared) input()     {}
+func (Spoiled) input()      {}
 func (Tick) input()         {}
 
 // Effects is what the shell has to do for a space. Requests (Open, Create, Lookup, Read, Append, LoadHead, Prepare) may run
@@ -133,6 +137,7 @@ type Effects struct {
 	Turned   bool        // who may read may be others at Head than before: ask for each subscriber ([Space.MayRead]) before more is read
 	TurnedAt uint64      // the last record for who may not read any more; 0: the last that may have been read before
 	Failed   error       // the log could not be applied; the space is deferred
+	Lost     error       // why the instance that was there cannot be used any more ([tables.ErrPage]); Open asks for another one
 
 	// Checkpoint is the tables at a place that has become durable, to be kept or not; nothing waits for it.
 	Checkpoint *program.Checkpoint

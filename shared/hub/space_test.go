@@ -9,6 +9,7 @@ import (
 	"skerry/shared/hub"
 	"skerry/shared/module"
 	"skerry/shared/space"
+	"skerry/shared/tables"
 	"skerry/shared/wire"
 )
 
@@ -41,12 +42,24 @@ type rules struct {
 	applied   uint64
 	stranger  string // may not read
 	committed uint64
+	spoiled   bool // its tables lack a page
+}
+
+// page is the error of tables that lack a page.
+func (r *rules) page() error {
+	if r.spoiled {
+		return fmt.Errorf("%w: gone", tables.ErrPage)
+	}
+	return nil
 }
 
 func (r *rules) Applied() uint64 { return r.applied }
 func (r *rules) Apply(records []space.Record) error {
 	if records[0].Seq != r.applied+1 {
 		return errors.New("a hole")
+	}
+	if r.spoiled {
+		return r.page()
 	}
 	for i := range records {
 		r.used = r.used || records[i].Type == "once"
@@ -56,6 +69,9 @@ func (r *rules) Apply(records []space.Record) error {
 }
 func (r *rules) Judge(_ module.Caller, records []space.Record) (module.Verdict, error) {
 	r.calls++
+	if r.spoiled {
+		return module.Verdict{}, r.page()
+	}
 	for i := range records {
 		switch records[i].Type {
 		case "bad":
@@ -80,7 +96,7 @@ func (r *rules) Commit(seq uint64) {
 	}
 }
 func (r *rules) Rollback()                             { r.proposed = nil }
-func (r *rules) MayRead(identity string) (bool, error) { return identity != r.stranger, nil }
+func (r *rules) MayRead(identity string) (bool, error) { return identity != r.stranger, r.page() }
 func (r *rules) Close()                                {}
 
 // fakeLog is a log in memory: what the shell's Log is to a space.
@@ -186,6 +202,7 @@ type world struct {
 	answers  []hub.Answer
 	closed   []hub.CloseConn
 	finished []hub.ConnID
+	lost     int
 	moved    int
 	wakeAt   uint64
 }
@@ -210,6 +227,13 @@ func openedWorld(t *testing.T, change ...func(*hub.Config)) *world {
 func (w *world) step(in hub.Input) {
 	w.t.Helper()
 	e := w.s.Step(w.now, in)
+	if e.Lost != nil { // the next instance makes its tables of the log
+		if e.Open == nil || !w.module.spoiled {
+			w.t.Fatalf("an instance is given up, and none asked for: %v", e.Lost)
+		}
+		w.lost++
+		w.module = &rules{stranger: w.module.stranger}
+	}
 	take(w.t, &w.open, e.Open)
 	take(w.t, &w.create, e.Create)
 	if e.Append != nil && w.append != nil {

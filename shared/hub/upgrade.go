@@ -36,6 +36,8 @@ type upgrade struct {
 func (s *Space) prepare(p *push, t *space.Transaction) (v wire.Verdict, ok bool) {
 	work, verdict, err := s.tables.Upgrade(module.Caller{Identity: t.Author}, t.Records(s.tip.Seq+1, s.tip.ReceivedAt))
 	switch {
+	case s.losing(err):
+		return wire.Verdict{}, false
 	case err != nil:
 		return refuse(wire.CodeOverloaded, "the module could not be run"), true
 	case !verdict.Allowed():
@@ -56,6 +58,9 @@ func (s *Space) prepare(p *push, t *space.Transaction) (v wire.Verdict, ok bool)
 	u.push, u.transaction = p, t
 	if u.ref == 0 && u.rounds > 0 {
 		switch verdict, err := u.work.Result(); {
+		case s.losing(err):
+			s.endUpgrade()
+			return wire.Verdict{}, false
 		case err != nil:
 			s.endUpgrade()
 			return refuse(wire.CodeOverloaded, "the upgrade could not be prepared"), true

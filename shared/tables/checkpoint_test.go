@@ -18,12 +18,13 @@ var places = tables.Schema{Name: "a place", Columns: []tables.Column{{Name: "k",
 func written(t *testing.T, set *tables.Set, of tables.Checkpoint) ([]byte, map[digest.Digest][]byte) {
 	t.Helper()
 	pages := map[digest.Digest][]byte{}
-	root, err := set.AppendCheckpoint(nil, &of, func(d digest.Digest, page []byte) error {
+	root, err := set.AppendCheckpoint(nil, &of, func(d digest.Digest, content func() ([]byte, error)) error {
+		page, err := content()
 		if digest.Of(page) != d {
 			t.Error("a page of another digest")
 		}
 		pages[d] = bytes.Clone(page)
-		return nil
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -126,7 +127,10 @@ func TestBadCheckpoints(t *testing.T) {
 	}
 	root, pages := written(t, set, of)
 	read := func(root []byte, pages map[digest.Digest][]byte, schemas ...tables.Schema) error {
-		_, _, err := tables.ReadCheckpoint(root, schemas, pagesOf(pages))
+		set, _, err := tables.ReadCheckpoint(root, schemas, pagesOf(pages))
+		if err == nil {
+			err = set.ReadAll()
+		}
 		return err
 	}
 	if err := read(root, pages, people, places); err != nil {
@@ -160,8 +164,20 @@ func TestBadCheckpoints(t *testing.T) {
 		}
 	}
 	gone := errors.New("gone")
-	if _, _, err := tables.ReadCheckpoint(root, set.Schemas(), func(digest.Digest) ([]byte, error) { return nil, gone }); !errors.Is(err, gone) {
-		t.Errorf("a page that cannot be had: %v", err)
+	lost, _, err := tables.ReadCheckpoint(root, set.Schemas(), func(digest.Digest) ([]byte, error) { return nil, gone })
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, _, _ := places.KeyOf(0, row("7"))
+	_, _, got := lost.Get(1, key)
+	_, deleted := lost.Begin().Delete(1, key)
+	for what, err := range map[string]error{
+		"read": lost.ReadAll(), "got": got, "put": lost.Begin().Put(1, row("7", "w")), "deleted": deleted,
+		"scanned": lost.Scan(1, 0, "", "", true, func(_, _ string) bool { return true }),
+	} {
+		if !errors.Is(err, gone) || !errors.Is(err, tables.ErrPage) {
+			t.Errorf("%s, a page that cannot be had: %v", what, err)
+		}
 	}
 }
 
@@ -169,39 +185,65 @@ func TestBadCheckpoints(t *testing.T) {
 func TestPagesThatLie(t *testing.T) {
 	unique := tables.Schema{Name: "u", Columns: []tables.Column{{Name: "k", Kind: tables.U64}, {Name: "v", Kind: tables.Text, Optional: true}},
 		Key: []int{0}, Indexes: []tables.Index{{Name: "by_v", Columns: []int{1}, Unique: true}}}
+	// keyed is the index's key of a value and a row.
+	keyed := func(v any, k uint64) []byte {
+		prefix, _, _ := unique.KeyOf(1, row(v))
+		own, _, _ := unique.KeyOf(0, row(k))
+		return append(append([]byte{byte(len(prefix) + len(own)), 0, byte(len(own)), 0}, prefix...), own...)
+	}
 	page := func(rows ...[]byte) (b []byte) {
 		for _, r := range rows {
 			b = append(append(b, byte(len(r)), 0, 0, 0), r...)
 		}
 		return b
 	}
-	read := func(content []byte, rows byte) error {
+	read := func(content, index []byte, rows byte, sizes [2]byte) error {
 		set := newSet(t, unique)
 		root, _ := written(t, set, of)
-		root = root[:len(root)-12] // no rows, no pages
-		d := digest.Of(content)
-		root = append(append(root, rows, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0), d[:]...)
-		_, _, err := tables.ReadCheckpoint(root, set.Schemas(), pagesOf(map[digest.Digest][]byte{d: content}))
+		root = root[:len(root)-40] // what it says of two trees without anything
+		pages := map[digest.Digest][]byte{}
+		for i, content := range [][]byte{content, index} {
+			d := digest.Of(content)
+			pages[d] = content
+			root = append(root, rows, 0, 0, 0, 0, 0, 0, 0, sizes[i], 0, 0, 0, 0, 0, 0, 0)
+			root = append(append(root, 1, 0, 0, 0, 0, 0, 1, 0), d[:]...)
+		}
+		lies, _, err := tables.ReadCheckpoint(root, set.Schemas(), pagesOf(pages))
+		if err == nil {
+			err = lies.ReadAll()
+		}
+		if err == nil {
+			err = lies.Scan(0, 1, "", "", false, func(_, _ string) bool { return true })
+		}
 		return err
 	}
-	one, two, absent, third := row(uint64(1), some{"a"}), row(uint64(2), some{"b"}), row(uint64(3), nil), row(uint64(4), nil)
-	if err := read(page(one, two, absent, third), 4); err != nil {
-		t.Fatalf("what is right: %v", err)
-	}
+	one, two, absent, last := row(uint64(1), some{"a"}), row(uint64(2), some{"b"}), row(uint64(3), nil), row(uint64(4), nil)
+	ofOne, ofTwo, ofAbsent, ofLast := keyed(some{"a"}, 1), keyed(some{"b"}, 2), keyed(nil, 3), keyed(nil, 4)
+	all := func(entries ...[]byte) []byte { return bytes.Join(entries, nil) }
 	for name, c := range map[string]struct {
-		content []byte
-		rows    byte
+		content, index []byte
+		rows           byte
+		sizes          [2]byte // each row has 14 bytes, or 9, and 8 of its key; and so many have the keys of the index
 	}{
-		"out of order":    {page(two, one), 2},
-		"twice":           {page(one, one), 2},
-		"unique":          {page(one, row(uint64(2), some{"a"})), 2},
-		"fewer than said": {page(one), 2},
-		"more than said":  {page(one, two), 1},
-		"cut short":       {page(one, two)[:len(page(one, two))-1], 2},
-		"no row":          {page(one[:7]), 1},
-		"a longer row":    {page(append(bytes.Clone(one), 0)), 1},
+		"":                           {page(one, two), all(ofOne, ofTwo), 2, [2]byte{44, 40}},
+		"absent":                     {page(one, absent, last), all(ofAbsent, ofLast, ofOne), 3, [2]byte{56, 54}},
+		"out of order":               {page(two, one), all(ofOne, ofTwo), 2, [2]byte{44, 40}},
+		"an index out of order":      {page(one, two), all(ofTwo, ofOne), 2, [2]byte{44, 40}},
+		"twice":                      {page(one, one), all(ofOne, ofTwo), 2, [2]byte{44, 40}},
+		"fewer than said":            {page(one), all(ofOne, ofTwo), 2, [2]byte{44, 40}},
+		"more than said":             {page(one, two), all(ofOne, ofTwo), 1, [2]byte{44, 40}},
+		"other sizes":                {page(one, two), all(ofOne, ofTwo), 2, [2]byte{44, 39}},
+		"cut short":                  {page(one, two)[:2*18-1], all(ofOne, ofTwo), 2, [2]byte{44, 40}},
+		"an index cut short":         {page(one, two), all(ofOne, ofTwo)[:31], 2, [2]byte{44, 40}},
+		"no row":                     {page(one[:7]), ofOne, 1, [2]byte{22, 20}},
+		"a longer row":               {page(append(bytes.Clone(one), 0)), ofOne, 1, [2]byte{23, 20}},
+		"more of a key than it has":  {page(one), append([]byte{12, 0, 13}, ofOne[3:]...), 1, [2]byte{22, 20}},
+		"an index of another row":    {page(one), ofTwo, 1, [2]byte{22, 20}},
+		"nothing at all":             {nil, nil, 1, [2]byte{22, 20}},
+		"no rows, and a page of one": {page(one), ofOne, 0, [2]byte{0, 0}},
 	} {
-		if err := read(c.content, c.rows); !errors.Is(err, tables.ErrBadCheckpoint) {
+		good := name == "" || name == "absent"
+		if err := read(c.content, c.index, c.rows, c.sizes); good != (err == nil) || !good && !errors.Is(err, tables.ErrBadCheckpoint) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -259,6 +301,7 @@ func TestOver(t *testing.T) {
 	}
 	one := people
 	one.Indexes = []tables.Index{{Name: "unique", Columns: []int{1}, Unique: true}}
+	one.Indexes = append(one.Indexes, people.Indexes...)
 	if _, _, err := from.Over([]tables.Schema{one}); !errors.Is(err, tables.ErrUnique) {
 		t.Errorf("an index that they are against: %v", err)
 	}

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/tidwall/btree"
 )
 
 // Limits on tables and on what one transaction changes. What is at a limit passes, one more is refused.
@@ -26,29 +24,28 @@ var (
 )
 
 // Set is all tables of a space. It is not safe for concurrent use; a copy is another set.
+//
+// A set that began with a checkpoint ([ReadCheckpoint]) reads pages of it when they are needed, so that every method that
+// looks at rows may fail with [ErrPage]. The set is of no use then.
 type Set struct {
 	schemas []Schema
 	tables  []table
 	bytes   int
+	owner   *owner // of what it has written since it was copied
 	touched func(table, index int, key string)
 }
 
-// table is the rows by key, and for each index the keys of rows by its own.
-type table struct {
-	rows    btree.Map[string, string]
-	indexes []btree.Map[string, string]
-}
+// table is the rows by key, and then for each index the keys of rows by its own.
+type table struct{ orders []tree }
 
-// degree is how large the nodes of trees are, at most twice of it. A transaction copies the nodes that it writes to, on
-// the way from the root: small ones are less to copy than they are more to search.
-const degree = 8
+func (t *table) rows() *tree { return &t.orders[0] }
 
 // New returns empty tables. It keeps the schemas.
 func New(schemas []Schema) (*Set, error) {
 	if len(schemas) > MaxTables {
 		return nil, fmt.Errorf("%d tables are more than %d", len(schemas), MaxTables)
 	}
-	set := &Set{schemas: schemas, tables: make([]table, len(schemas))}
+	set := &Set{schemas: schemas, tables: make([]table, len(schemas)), owner: new(owner)}
 	names := map[string]bool{}
 	for i := range schemas {
 		if err := schemas[i].Check(); err != nil {
@@ -58,46 +55,50 @@ func New(schemas []Schema) (*Set, error) {
 			return nil, fmt.Errorf("two tables are called %s", schemas[i].Name)
 		}
 		names[schemas[i].Name] = true
-		t := &set.tables[i]
-		t.rows = *btree.NewMap[string, string](degree)
-		for range schemas[i].Indexes {
-			t.indexes = append(t.indexes, *btree.NewMap[string, string](degree))
+		orders := make([]tree, 1+len(schemas[i].Indexes))
+		for j := range orders {
+			orders[j] = newTree(&kind{&schemas[i], j})
 		}
+		set.tables[i].orders = orders
 	}
 	return set, nil
 }
 
 // Copy returns a set with the same rows, at once. Neither sees what is done to the other from then on.
 func (s *Set) Copy() *Set {
-	c := &Set{schemas: s.schemas, tables: make([]table, len(s.tables)), bytes: s.bytes, touched: s.touched}
+	c := &Set{schemas: s.schemas, tables: make([]table, len(s.tables)), bytes: s.bytes, owner: new(owner), touched: s.touched}
+	s.owner = new(owner)
 	for i := range s.tables {
-		from, to := &s.tables[i], &c.tables[i]
-		to.rows = *from.rows.Copy()
-		to.indexes = make([]btree.Map[string, string], len(from.indexes))
-		for j := range from.indexes {
-			to.indexes[j] = *from.indexes[j].Copy()
+		orders := make([]tree, len(s.tables[i].orders))
+		for j := range orders {
+			orders[j] = s.tables[i].orders[j].copy()
 		}
+		c.tables[i].orders = orders
 	}
 	return c
 }
 
 // Over returns tables of other schemas, with the rows of each table that has a table of its name and shape here: the same
-// columns and key. Indexes may differ. left are the tables of s that have rows and went nowhere. Its errors are those of
-// [New], ErrUnique and ErrQuota.
+// columns and key. Indexes may differ; only those that there are not yet are made. left are the tables of s that have rows
+// and went nowhere. Its errors are those of [New], ErrUnique, ErrQuota, ErrTooLarge for the key of an index, and ErrPage.
 func (s *Set) Over(schemas []Schema) (over *Set, left []int, err error) {
 	if over, err = New(schemas); err != nil {
 		return nil, nil, err
 	}
+	s.owner = new(owner)
 	for i := range s.tables {
 		to := slices.IndexFunc(schemas, func(other Schema) bool { return s.schemas[i].sameShape(&other) })
 		if to >= 0 {
-			err = over.take(to, &s.tables[i])
+			err = over.take(to, s, i)
 		} else if s.Len(i) > 0 {
 			left = append(left, i)
 		}
 		if err != nil {
 			return nil, nil, err
 		}
+	}
+	if over.bytes > MaxBytes {
+		return nil, nil, ErrQuota
 	}
 	return over, left, nil
 }
@@ -106,17 +107,30 @@ func (s *Schema) sameShape(other *Schema) bool {
 	return s.Name == other.Name && slices.Equal(s.Columns, other.Columns) && slices.Equal(s.Key, other.Key)
 }
 
-// take fills a table that is empty with the rows of another one of the same shape.
-func (s *Set) take(table int, from *table) (err error) {
-	l := newLoader(s, table)
-	from.rows.Scan(func(_, row string) bool {
-		err = l.row([]byte(row))
-		return err == nil
-	})
-	if err == nil {
-		err = l.end()
+// take shares the rows of a table of the same shape, and the indexes that are the same ones, and makes the others.
+func (s *Set) take(table int, of *Set, from int) error {
+	t, other := &s.tables[table], &of.tables[from]
+	t.orders[0].share(other.rows())
+	s.bytes += t.orders[0].bytes
+	for j, index := range s.schemas[table].Indexes {
+		same := slices.IndexFunc(of.schemas[from].Indexes, func(i Index) bool {
+			return slices.Equal(i.Columns, index.Columns) && (i.Unique || !index.Unique)
+		})
+		if same >= 0 {
+			t.orders[1+j].share(&other.orders[1+same])
+		} else if err := t.makeIndex(s.owner, 1+j, MaxBytes-s.bytes); err != nil {
+			return err
+		}
+		s.bytes += t.orders[1+j].bytes
 	}
-	return err
+	return nil
+}
+
+// share makes t a copy of another tree, whose entries are of the same form.
+func (t *tree) share(from *tree) {
+	kind := t.kind
+	*t = from.copy()
+	t.kind = kind
 }
 
 // Schemas returns what the tables are made of, which nobody may change.
@@ -138,54 +152,66 @@ func (s *Set) touch(table int, keys [][]byte) {
 func (s *Set) Bytes() int { return s.bytes }
 
 // Len returns how many rows a table has.
-func (s *Set) Len(table int) int { return s.tables[table].rows.Len() }
+func (s *Set) Len(table int) int { return s.tables[table].rows().len }
 
-// Get returns the row with a key.
-func (s *Set) Get(table int, key []byte) (row string, ok bool) {
+// Get returns the row with a key. Its errors are ErrNoTable and ErrPage.
+func (s *Set) Get(table int, key []byte) (row string, ok bool, err error) {
 	if !s.has(table, 0) {
-		return "", false
+		return "", false, ErrNoTable
 	}
-	return s.tables[table].rows.Get(string(key))
+	return s.tables[table].rows().get(string(key))
 }
 
 func (s *Set) has(table, index int) bool {
-	return table >= 0 && table < len(s.tables) && index >= 0 && index <= len(s.tables[table].indexes)
+	return table >= 0 && table < len(s.tables) && index >= 0 && index < len(s.tables[table].orders)
 }
 
 // Scan calls f with the keys and rows of a table, ascending or descending by an index, until f returns false: those
 // whose key has the prefix and, if from is not empty, is at or past it in that direction. Index 0 is the table's own
-// key, n its nth index. f must not change the set.
+// key, n its nth index. f must not change the set. Its errors are ErrNoTable and ErrPage.
 func (s *Set) Scan(table, index int, prefix, from string, descending bool, f func(key, row string) bool) error {
 	if !s.has(table, index) {
 		return ErrNoTable
 	}
 	t := &s.tables[table]
-	order := &t.rows
-	if index > 0 {
-		order = &t.indexes[index-1]
-	}
+	var failed error
 	each := func(key, found string) bool {
 		if !strings.HasPrefix(key, prefix) {
 			return descending && key > prefix // still above what has the prefix
 		}
 		if index > 0 {
-			found, _ = t.rows.Get(found)
+			if found, failed = t.row(found, index); failed != nil {
+				return false
+			}
 		}
 		return f(key, found)
 	}
+	var err error
 	switch {
 	case !descending:
-		order.Ascend(max(from, prefix), each)
+		err = t.orders[index].ascend(max(from, prefix), each)
 	case from != "":
-		order.Descend(from, each)
+		err = t.orders[index].descend(from, each)
 	default:
-		if end, ok := after(prefix); ok {
-			order.Descend(end, each)
-		} else {
-			order.Reverse(each)
+		end, ok := after(prefix)
+		if !ok {
+			end = pastAll
 		}
+		err = t.orders[index].descend(end, each)
 	}
-	return nil
+	if failed != nil {
+		return failed
+	}
+	return err
+}
+
+// row returns the row that an index names.
+func (t *table) row(key string, index int) (string, error) {
+	row, ok, err := t.rows().get(key)
+	if err == nil && !ok {
+		err = fmt.Errorf("%w: %w: %v names a row that is not there", ErrPage, ErrBadCheckpoint, t.orders[index].kind)
+	}
+	return row, err
 }
 
 // after returns the first string past all that have a prefix; there is none for one of nothing but 255.
@@ -198,7 +224,7 @@ func after(prefix string) (string, bool) {
 	return "", false
 }
 
-// Change counts what one transaction writes to a set. After an error nothing of that call remains.
+// Change counts what one transaction writes to a set. After an error nothing of that call remains, but for [ErrPage].
 type Change struct {
 	set    *Set
 	writes int
@@ -233,7 +259,10 @@ func (c *Change) Put(table int, row []byte) error {
 		return err
 	}
 	key, t := string(keys[0]), &s.tables[table]
-	old, replaces := t.rows.Get(key)
+	old, replaces, err := t.rows().get(key)
+	if err != nil {
+		return err
+	}
 	var oldKeys [][]byte
 	if replaces {
 		if oldKeys, err = s.schemas[table].keys([]byte(old)); err != nil {
@@ -254,13 +283,21 @@ func (c *Change) Put(table int, row []byte) error {
 		return err
 	}
 	s.bytes = bytes
-	for i := range t.indexes {
-		if replaces {
-			t.indexes[i].Delete(string(oldKeys[i+1]))
+	for i := range t.orders[1:] {
+		if replaces && string(oldKeys[i+1]) != string(keys[i+1]) {
+			if err := t.orders[i+1].delete(s.owner, string(oldKeys[i+1])); err != nil {
+				return err
+			}
 		}
-		t.indexes[i].Set(string(keys[i+1]), key)
+		if !replaces || string(oldKeys[i+1]) != string(keys[i+1]) {
+			if err := t.orders[i+1].set(s.owner, string(keys[i+1]), key); err != nil {
+				return err
+			}
+		}
 	}
-	t.rows.Set(key, string(row))
+	if err := t.rows().set(s.owner, key, string(row)); err != nil {
+		return err
+	}
 	c.wrote[table] = true
 	if s.touched != nil {
 		s.touch(table, oldKeys)
@@ -277,10 +314,13 @@ func (s *Set) unique(table int, keys [][]byte) error {
 			continue
 		}
 		taken := false
-		s.tables[table].indexes[i].Ascend(prefix, func(key, owner string) bool {
+		err := s.tables[table].orders[i+1].ascend(prefix, func(key, owner string) bool {
 			taken = strings.HasPrefix(key, prefix) && owner != string(keys[0])
 			return strings.HasPrefix(key, prefix) && !taken
 		})
+		if err != nil {
+			return err
+		}
 		if taken {
 			return ErrUnique
 		}
@@ -336,8 +376,11 @@ func (c *Change) Delete(table int, key []byte) (bool, error) {
 		return false, ErrNoTable
 	}
 	t := &s.tables[table]
-	row, ok := t.rows.Get(string(key))
-	if err := c.charge(len(key)); err != nil || !ok {
+	row, ok, err := t.rows().get(string(key))
+	if err == nil {
+		err = c.charge(len(key))
+	}
+	if err != nil || !ok {
 		return false, err
 	}
 	keys, err := s.schemas[table].keys([]byte(row))
@@ -345,10 +388,11 @@ func (c *Change) Delete(table int, key []byte) (bool, error) {
 		return false, err
 	}
 	s.bytes -= size(keys, len(row))
-	for i := range t.indexes {
-		t.indexes[i].Delete(string(keys[i+1]))
+	for i := range t.orders {
+		if err := t.orders[i].delete(s.owner, string(keys[i])); err != nil {
+			return false, err
+		}
 	}
-	t.rows.Delete(string(key))
 	c.wrote[table] = true
 	if s.touched != nil {
 		s.touch(table, keys)

@@ -48,9 +48,10 @@ func BenchmarkOpen(b *testing.B) {
 	b.Run("checkpoint", func(b *testing.B) {
 		pages := map[digest.Digest][]byte{}
 		i := replay()
-		root, err := i.Committed().AppendCheckpoint(nil, &tables.Checkpoint{Space: genesis.ID(), Seq: messages, Module: genesis.Module, ABI: program.ABI}, func(d digest.Digest, page []byte) error {
+		root, err := i.Committed().AppendCheckpoint(nil, &tables.Checkpoint{Space: genesis.ID(), Seq: messages, Module: genesis.Module, ABI: program.ABI}, func(d digest.Digest, content func() ([]byte, error)) error {
+			page, err := content()
 			pages[d] = append([]byte{}, page...)
-			return nil
+			return err
 		})
 		if err != nil {
 			b.Fatal(err)

@@ -22,6 +22,7 @@ type Host struct {
 
 	code   wire.Code // why the module has to trap, or 0
 	reason string
+	fault  error // of the tables: nothing can be said of the call
 }
 
 // scan is where an open scan stands.
@@ -45,6 +46,12 @@ func (h *Host) pointer(g Guest, at, n uint32) bool {
 		return false
 	}
 	return true
+}
+
+// failed ends a call that the tables failed.
+func (h *Host) failed(err error) bool {
+	h.fault = err
+	return false
 }
 
 // charge takes fuel for a call and so many bytes.
@@ -80,7 +87,10 @@ func (h *Host) Get(g Guest, table int32, key, length, out, room uint32) (int32, 
 	if !ok {
 		return 0, false
 	}
-	row, found := h.set.Get(int(table), sortable)
+	row, found, err := h.set.Get(int(table), sortable)
+	if err != nil {
+		return 0, h.failed(err)
+	}
 	if !found {
 		return -1, true
 	}
@@ -131,6 +141,9 @@ func (h *Host) Put(g Guest, table int32, at, length uint32) bool {
 		return false
 	}
 	if err := h.change.Put(int(table), g.Read(at, length)); err != nil {
+		if errors.Is(err, tables.ErrPage) {
+			return h.failed(err)
+		}
 		h.stop(codeOf(err), "a row of table %s: %v", schema.Name, err)
 		return false
 	}
@@ -151,6 +164,9 @@ func (h *Host) Delete(g Guest, table int32, key, length uint32) (int32, bool) {
 		return 0, false
 	}
 	deleted, err := h.change.Delete(int(table), sortable)
+	if errors.Is(err, tables.ErrPage) {
+		return 0, h.failed(err)
+	}
 	if err != nil {
 		return h.stop(codeOf(err), "a key of table %s: %v", schema.Name, err)
 	}
@@ -206,10 +222,13 @@ func (h *Host) ScanNext(g Guest, handle int32, out, room uint32) (int32, bool) {
 		return 0, false
 	}
 	found, key, row := false, "", ""
-	_ = h.set.Scan(s.table, s.index, s.prefix, s.last, s.descending, func(k, r string) bool {
+	err := h.set.Scan(s.table, s.index, s.prefix, s.last, s.descending, func(k, r string) bool {
 		found, key, row = k != s.last, k, r
 		return !found
 	})
+	if err != nil {
+		return 0, h.failed(err)
+	}
 	if !found {
 		return -1, true
 	}

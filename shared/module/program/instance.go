@@ -378,8 +378,11 @@ func (i *Instance) call(by *Loaded, export Export, input []byte, fuel int32, hos
 		}
 		i.lender = by.Machines
 	}
-	host.code, host.reason, host.scans = 0, "", [MaxScans]scan{}
+	host.code, host.reason, host.fault, host.scans = 0, "", nil, [MaxScans]scan{}
 	outcome, err := i.machine.Call(export, input, fuel, host)
+	if err == nil {
+		err = host.fault // whatever else came of the call
+	}
 	if err != nil {
 		return v, 0, err
 	}
@@ -477,8 +480,7 @@ func (i *Instance) Digest(id space.ID, at space.Position) digest.Digest {
 	if !p.by.native() {
 		of.Module, of.ABI = p.by.Program.Digest, ABI
 	}
-	root, _ := p.set.AppendCheckpoint(nil, &of, func(digest.Digest, []byte) error { return nil }) // only pages fail
-	return digest.Of(root)
+	return p.set.Digest(&of)
 }
 
 // Checkpoint implements [Materializer].
