@@ -105,7 +105,7 @@ func (v *view) compare(told *replica.ServerCheckpoint) error {
 // rootOf returns the digest of a checkpoint, worked out a while at a time.
 func rootOf(ctx context.Context, set *tables.Set, of *tables.Checkpoint) (digest.Digest, error) {
 	began := time.Now()
-	root, err := set.AppendCheckpoint(nil, of, func(digest.Digest, []byte) error { return rest(ctx, &began) })
+	root, err := set.AppendCheckpoint(nil, of, func(digest.Digest, func() ([]byte, error)) error { return rest(ctx, &began) })
 	return digest.Of(root), err
 }
 

@@ -91,8 +91,11 @@ func (s *Space) Query(ctx context.Context, query Query) (*Result, error) {
 	var result *Result
 	err = s.whole(ctx, l.view, func() error {
 		l.err = nil
-		result = &Result{Rows: l.run()}
-		result.Schema = l.schema
+		rows, ok := l.run()
+		if !ok {
+			return errAgain
+		}
+		result = &Result{Rows: rows, Schema: l.schema}
 		return l.err
 	})
 	if err != nil {
@@ -130,7 +133,7 @@ func (s *Space) Tables(ctx context.Context) (*Tables, error) {
 	return found, nil
 }
 
-// whole calls f, once, when a view has all that is stored here, with the view held. Where something is missing that comes
+// whole calls f when a view has all that is stored here, with the view held, and again after errAgain. Where something is missing that comes
 // with the network it waits, while there is one.
 func (s *Space) whole(ctx context.Context, v *view, f func() error) error {
 	v.signal()
@@ -138,11 +141,14 @@ func (s *Space) whole(ctx context.Context, v *view, f func() error) error {
 		info := s.Info()
 		v.mu.Lock()
 		if v.err == nil && v.whole && v.instance.Applied() >= info.Position.Seq || lasting(v.err) && !v.coming {
-			defer v.mu.Unlock()
-			if v.err != nil {
-				return v.err
+			err := v.err
+			if err == nil {
+				err = f()
 			}
-			return f()
+			if err != errAgain {
+				defer v.mu.Unlock()
+				return err
+			}
 		}
 		missing, changed := v.err, v.changed
 		v.mu.Unlock()
@@ -235,7 +241,12 @@ func (l *Live) Next() (Delta, bool) {
 	before, failed := l.rows, l.err
 	l.err = v.err
 	if v.shown != nil {
-		l.rows = l.run()
+		rows, ok := l.run()
+		if !ok {
+			l.dirty, l.err = true, failed
+			return Delta{}, false // it is being made anew
+		}
+		l.rows = rows
 	} else if l.err == nil {
 		return Delta{}, false // it is being made
 	}
@@ -258,20 +269,25 @@ func message(err error) string {
 	return err.Error()
 }
 
-// run runs the query on what is shown. The caller holds the view.
-func (l *Live) run() []Row {
+// run runs the query on what is shown, or sees that this is made anew and reports false if it lacks a page. The caller holds
+// the view.
+func (l *Live) run() (rows []Row, ok bool) {
 	l.runs++
 	if err := l.prepare(); err != nil {
 		l.err = err
-		return nil
+		return nil, true
 	}
-	var rows []Row
-	_ = l.view.shown.Scan(l.table, l.index, l.prefix, "", l.query.Reverse, func(key, row string) bool {
+	err := l.view.shown.Scan(l.table, l.index, l.prefix, "", l.query.Reverse, func(key, row string) bool {
 		_, pending := l.view.overlay[place{l.table, l.index, key}]
 		rows = append(rows, Row{Bytes: row, Pending: pending, place: key})
 		return len(rows) < l.query.Limit
 	})
-	return rows
+	if err != nil {
+		l.view.spoiled, l.view.shown, l.view.whole = err, nil, false
+		l.view.signal()
+		return nil, false
+	}
+	return rows, true
 }
 
 // prepare finds what the query names.

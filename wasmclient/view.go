@@ -73,6 +73,7 @@ type view struct {
 	all     bool               // too much for touched
 	err     error              // why there is nothing newer
 	lives   map[*Live]struct{}
+	spoiled error         // a query found that the tables lack a page
 	changed chan struct{} // closed after each pass
 	passed  bool          // there was one
 	began   time.Time     // when the view was made
@@ -83,7 +84,7 @@ type view struct {
 	chain    digest.Digest // after what was applied
 	unproven bool          // chain is a checkpoint's word, and what followed: it was not seen to be the log's
 	root     digest.Digest // of the checkpoint that the instance began with; zero: with none
-	distrust digest.Digest // of one that is of another log
+	distrust digest.Digest // of one that is of another log, or lacks a page
 	missed   digest.Digest // a checkpoint of the server that the store did not have,
 	useless  digest.Digest // and one that cannot be begun with
 	ahead    uint64        // the last record of a checkpoint of the server, as long as the log does not have it
@@ -233,6 +234,9 @@ func (v *view) pass() (took time.Duration, err error) {
 		took, err = v.try()
 		if d := (*differs)(nil); errors.As(err, &d) {
 			v.diverges(&d.Divergence)
+		} else if errors.Is(err, tables.ErrPage) {
+			v.client.log("the checkpoint of " + v.id.String() + " is of no use: " + err.Error())
+			v.distrust = v.root
 		} else if err != errAgain {
 			break
 		}
@@ -245,6 +249,13 @@ func (v *view) pass() (took time.Duration, err error) {
 
 // try is pass until the tables turn out to be no good, or there are better ones.
 func (v *view) try() (took time.Duration, err error) {
+	v.mu.Lock()
+	err = v.spoiled
+	v.spoiled = nil
+	v.mu.Unlock()
+	if err != nil {
+		return 0, err
+	}
 	v.takeOutcomes()
 	info, told := v.client.Info(v.id), v.client.checkpointOf(v.id, askCheckpoint)
 	if err := v.load(&info, told); err != nil {

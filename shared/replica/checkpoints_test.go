@@ -45,9 +45,10 @@ func (s *tabled) make(seq uint64, rows int, flavour string) digest.Digest {
 			s.t.Fatal(err)
 		}
 	}
-	root, err := set.AppendCheckpoint(nil, &tables.Checkpoint{Space: idOf("a"), Seq: seq, Module: module.Open}, func(d digest.Digest, page []byte) error {
+	root, err := set.AppendCheckpoint(nil, &tables.Checkpoint{Space: idOf("a"), Seq: seq, Module: module.Open}, func(d digest.Digest, content func() ([]byte, error)) error {
+		page, err := content()
 		s.blobs[d] = append([]byte{}, page...)
-		return nil
+		return err
 	})
 	if err != nil {
 		s.t.Fatal(err)

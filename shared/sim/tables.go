@@ -211,9 +211,10 @@ func (w *World) pack(id space.ID, i *program.Instance, records []space.Record) (
 	}
 	c.pages = map[digest.Digest][]byte{}
 	var err error
-	c.root, err = i.Committed().AppendCheckpoint(nil, of, func(d digest.Digest, page []byte) error {
+	c.root, err = i.Committed().AppendCheckpoint(nil, of, func(d digest.Digest, content func() ([]byte, error)) error {
+		page, err := content()
 		c.pages[d] = slices.Clone(page)
-		return nil
+		return err
 	})
 	if err != nil {
 		panic(err)
