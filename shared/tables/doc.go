@@ -29,7 +29,9 @@
 //	overlay.Scan(table, 0, tables.Range{}, func(key, row []byte) bool { ... })
 //	set = overlay                          // or drop it
 //
-// [Set.Over] takes rows over to the tables of another module. [Set.AppendCheckpoint] writes a set in the one form that it has; equal sets are equal bytes.
+// [Set.Over] takes rows over to the tables of another module. [Set.AppendCheckpoint] writes a set in the one form that it has; equal
+// sets are equal bytes. [ReadCheckpoint] begins with one, and reads its pages when something in them is needed.
 //
-// Stable: the forms of rows, keys and checkpoints, for ever.
+// Stable: the forms of rows and keys, for ever. The form of checkpoints has a number; whoever finds another one than it knows makes
+// the tables of the log.
 package tables

@@ -8,6 +8,7 @@ import (
 	"skerry/shared/module"
 	"skerry/shared/module/moduletest"
 	"skerry/shared/module/program"
+	"skerry/shared/msgpack"
 	"skerry/shared/space"
 	"skerry/shared/tables"
 	"skerry/shared/wire"
@@ -196,5 +197,78 @@ func TestCheckpointGoesOn(t *testing.T) {
 	}
 	if digestOf(t, i.Committed()) != digestOf(t, other.Committed()) || other.Applied() != 4 {
 		t.Error("they are not the same")
+	}
+}
+
+// TestLostPages: whichever page of its checkpoint an instance cannot have when it needs it, that is no verdict on what is
+// judged, and no reason not to apply what is in the log.
+func TestLostPages(t *testing.T) {
+	p, machines, genesis := chat(t)
+	i, err := program.New(p, machines, genesis)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := i.Apply(messages(1, "a", "b", "c")); err != nil {
+		t.Fatal(err)
+	}
+	pages := map[digest.Digest][]byte{}
+	root, err := i.Committed().AppendCheckpoint(nil, &tables.Checkpoint{Seq: 3}, func(d digest.Digest, content func() ([]byte, error)) error {
+		b, err := content()
+		pages[d] = append([]byte{}, b...)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := errors.New("gone")
+	open := func(fails int) *program.Instance {
+		reads := 0
+		set, of, err := tables.ReadCheckpoint(root, p.Manifest.Tables, func(d digest.Digest) ([]byte, error) {
+			if reads++; fails > 0 && reads >= fails {
+				return nil, gone
+			}
+			return pages[d], nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return program.At(p, machines, set, of.Seq)
+	}
+	seq := func(n uint64) []byte { return msgpack.AppendUint(msgpack.AppendString(nil, "seq"), n) }
+	text := func(name, value string) []byte { return msgpack.AppendString(msgpack.AppendString(nil, name), value) }
+	for kind, payload := range map[string][]byte{
+		"message": moduletest.ChatMessage("room", "d"),
+		"edit":    append(append(msgpack.AppendMap(nil, 2), seq(1)...), text("text", "e")...),
+		"remove":  append(msgpack.AppendMap(nil, 1), seq(2)...),
+		"stats":   append(msgpack.AppendMap(nil, 1), text("room", "room")...),
+	} {
+		of := space.Transaction{Author: "creator", Events: []space.Event{{Type: kind, Payload: payload}}}
+		records := of.Records(4, 1_700_000_000_000)
+		want, err := open(0).Judge(module.Caller{Identity: "creator"}, records)
+		if err != nil {
+			t.Fatal(err)
+		}
+		failures := 0
+		for fails := 1; ; fails++ {
+			verdict, err := open(fails).Judge(module.Caller{Identity: "creator"}, records)
+			if err == nil {
+				if verdict != want {
+					t.Errorf("%s: %v, not %v", kind, verdict, want)
+				}
+				break
+			}
+			failures++
+			if verdict != (module.Verdict{}) || !errors.Is(err, gone) || !errors.Is(err, tables.ErrPage) {
+				t.Errorf("%s, page %d: %v, %v", kind, fails, verdict, err)
+			}
+			if want.Allowed() {
+				if err := open(fails).Apply(records); !errors.Is(err, tables.ErrPage) && (err != nil || fails == 1) { // which reads less
+					t.Errorf("%s, page %d, applied: %v", kind, fails, err)
+				}
+			}
+		}
+		if failures == 0 {
+			t.Errorf("%s reads no page", kind)
+		}
 	}
 }
