@@ -187,7 +187,7 @@ func asBadUpgrade(v module.Verdict, where string) module.Verdict {
 // carry keeps the rows of tables whose shape stays. What the module has migrate for it gets, of the other tables.
 func (i *Instance) carry(p *proposal, to *Loaded, params []byte) (*tables.Set, module.Verdict, error) {
 	set, left, err := p.set.Over(to.Program.Manifest.Tables)
-	if errors.Is(err, tables.ErrUnique) || errors.Is(err, tables.ErrQuota) {
+	if errors.Is(err, tables.ErrUnique) || errors.Is(err, tables.ErrQuota) || errors.Is(err, tables.ErrTooLarge) {
 		return nil, badUpgrade("the rows that stay: %v", err), nil
 	}
 	if err != nil {
