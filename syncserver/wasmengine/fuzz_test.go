@@ -3,6 +3,7 @@ package wasmengine
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -25,7 +26,7 @@ import (
 // fuzzFuel is what each call of a fuzzed module may take.
 const fuzzFuel = 300_000
 
-// FuzzModule feeds modules to the meter and what it accepts to both engines, which must not differ in anything that can
+// FuzzModule feeds modules to the meter and what it accepts to all engines, which must not differ in anything that can
 // be seen. Without -fuzz it runs the seeds.
 func FuzzModule(f *testing.F) {
 	f.Add(moduletest.Chat())
@@ -38,7 +39,8 @@ func FuzzModule(f *testing.F) {
 		}
 		f.Add(content)
 	}
-	f.Fuzz(func(t *testing.T, module []byte) { checkModule(t, module, false) })
+	v := startV8(f)
+	f.Fuzz(func(t *testing.T, module []byte) { checkModule(t, module, false, v) })
 }
 
 // seeds are the modules that are kept because an engine once failed one, or wasm-opt made it.
@@ -51,8 +53,8 @@ func seeds(t testing.TB) []string {
 }
 
 // checkModule reports whether the meter accepts a module. What it accepts is valid as it was and as it became, and does the
-// same on both engines. If exact, it also does what it did before; else there may be NaNs of any bits in it.
-func checkModule(t *testing.T, module []byte, exact bool) bool {
+// same on all engines. If exact, it also does what it did before; else there may be NaNs of any bits in it.
+func checkModule(t *testing.T, module []byte, exact bool, v *v8) bool {
 	t.Helper()
 	metered, err := meter.Instrument(module)
 	if err != nil {
@@ -69,6 +71,7 @@ func checkModule(t *testing.T, module []byte, exact bool) bool {
 		}
 		t.Fatalf("the engines differ in how many calls return: %s", keep(t, module))
 	}
+	v.compare(t, module, metered, compiled)
 	runtime := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter())
 	defer runtime.Close(ctx)
 	if _, err := runtime.CompileModule(ctx, module); err != nil {
@@ -124,13 +127,9 @@ func observe(t *testing.T, config wazero.RuntimeConfig, module []byte, m *meter.
 	set := func(name string, n int32) {
 		instance.ExportedGlobal(name).(api.MutableGlobal).Set(uint64(uint32(n)))
 	}
-	exports := slices.Clone(m.Exports)
-	if m.Start {
-		exports = append([]meter.Export{{Name: meter.ExportStart, Signature: "->"}}, exports...)
-	}
-	for _, e := range exports {
-		if e.Signature == "" || len(lines) == most {
-			continue
+	for _, e := range callsOf(m) {
+		if len(lines) == most {
+			break
 		}
 		f := instance.ExportedFunction(e.Name)
 		if counts {
@@ -155,7 +154,7 @@ func observe(t *testing.T, config wazero.RuntimeConfig, module []byte, m *meter.
 		}
 		if memory := instance.Memory(); memory != nil {
 			all, _ := memory.Read(0, memory.Size())
-			line += fmt.Sprintf(" memory %d %s", len(all), digest.Of(all).String()[:12])
+			line += fmt.Sprintf(" memory %d %.6x", len(all), sha256.Sum256(all))
 		}
 		if counts {
 			line += fmt.Sprintf(" | fuel %d, frames %d, slots %d, oom %d, trapped %v", get(meter.ExportFuel), get(meter.ExportFrames),
@@ -169,6 +168,19 @@ func observe(t *testing.T, config wazero.RuntimeConfig, module []byte, m *meter.
 		}
 	}
 	return lines
+}
+
+// callsOf are the functions of a module that can be called, its start first.
+func callsOf(m *meter.Metered) (calls []meter.Export) {
+	if m.Start {
+		calls = append(calls, meter.Export{Name: meter.ExportStart, Signature: "->"})
+	}
+	for _, e := range m.Exports {
+		if e.Signature != "" {
+			calls = append(calls, e)
+		}
+	}
+	return calls
 }
 
 func canonical(kind api.ValueType, bits uint64) uint64 {
@@ -215,12 +227,13 @@ func provideZeros(runtime wazero.Runtime, imports []meter.Import) bool {
 
 // TestSeeds: the modules that are kept compute, metered, what they did before.
 func TestSeeds(t *testing.T) {
+	v := startV8(t)
 	for _, name := range seeds(t) {
 		content, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !checkModule(t, content, true) {
+		if !checkModule(t, content, true, v) {
 			t.Errorf("%s is not accepted", name)
 		}
 	}
@@ -243,16 +256,17 @@ func TestSoakModules(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d, for %v", seed, limit)
 	r := rand.New(rand.NewPCG(seed, 0))
+	v := startV8(t)
 	made, accepted, mutated, valid := 0, 0, 0, 0
 	for end := time.Now().Add(limit); time.Now().Before(end); {
 		module := makeModule(t, tool, r)
 		made++
-		if checkModule(t, module, true) {
+		if checkModule(t, module, true, v) {
 			accepted++
 		}
 		for range 20 {
 			mutated++
-			if checkModule(t, mutate(r, module), false) {
+			if checkModule(t, mutate(r, module), false, v) {
 				valid++
 			}
 		}

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { chromium } from "./chromium.js";
 import type { Tab } from "./engine.js";
-import { chat } from "./guests.js";
+import { chat, hostile, probe, script } from "./guests.js";
 import { Replica } from "./replica.js";
 import { engine, name } from "./tested.js";
 import { assertSameLogs, World } from "./world.js";
@@ -254,5 +254,30 @@ test(`${name}: a module that only this page has makes the same tables here, at t
 
     await elsewhere.page.evaluate((id) => void globalThis.skerry.client.space(id).append("edit", { seq: 2, text: "FIRST" }), id);
     await shows(ada.page, "FIRST,second");
+  }),
+);
+
+test(`${name}: a hostile module has a code of its own, and the client goes on`, { timeout: 60_000 }, () =>
+  World.run([], async (world) => {
+    const ada = await world.replica("ada", engine);
+    const told = await ada.page.evaluate(
+      async ({ bytes, scripts }) => {
+        const { client } = globalThis.skerry;
+        const space = await client.createSpace({ module: await client.putModule(new Uint8Array(bytes)) });
+        await space.table("kv").query();
+        const told: string[] = [];
+        for (const bytes of scripts) {
+          const receipt = space.append("act", { script: new Uint8Array(bytes), data: new Uint8Array(8) });
+          told.push(await receipt.synced.then(() => "synced", (error: { code: string }) => error.code));
+        }
+        const by = (await space.rejected()).map(({ by }) => by);
+        if (by.some((by) => by !== "preview")) told.push(by.join());
+        const other = await client.createSpace();
+        await Promise.all([space.append("ask", { script: new Uint8Array(), data: new Uint8Array() }).synced, other.append("note", "still here").synced]);
+        return [...told, client.status.worker];
+      },
+      { bytes: [...probe()], scripts: Object.values(hostile).map(([, instructions]) => script(...instructions)) },
+    );
+    assert.deepEqual(told, [...Object.values(hostile).map(([code]) => code), "running"]);
   }),
 );

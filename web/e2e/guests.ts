@@ -65,6 +65,36 @@ export function script(...instructions: number[][]): number[] {
   return [...new Uint8Array(bytes.buffer)];
 }
 
+/** The probe's instructions, and places in its memory. */
+export const probeDoes = {
+  get: 0, put: 1, scanNext: 4, fail: 6, blake3: 7, log: 8, grow: 9, trap: 10, loop: 11, heavy: 12, recurse: 13, wide: 14, fill: 15,
+  again: 21, add: 22, load: 25,
+  dataAt: 0x10000, // where the data of an event is
+  freeAt: 0x20000,
+  endAt: 0x40000,
+} as const;
+
+const { get, put, scanNext, fail, blake3, log, grow, trap, loop, heavy, recurse, wide, fill, again, load, dataAt, freeAt, endAt } = probeDoes;
+
+/** Scripts of which none ends by itself, and the code of each: as `act`, in apply, and as `ask`, in authorize. */
+export const hostile: Record<string, [code: string, instructions: number[][]]> = {
+  "endless loop": ["out_of_fuel", [[loop]]],
+  "heavy loop body": ["out_of_fuel", [[heavy]]],
+  "bulk fills": ["out_of_fuel", [[fill]]],
+  "hashes of all memory": ["out_of_fuel", [[blake3, 0, endAt, 0], [again, 1, 1e6]]],
+  "endless recursion": ["too_deep", [[recurse]]],
+  "recursion of wide frames": ["too_deep", [[wide]]],
+  "memory bomb": ["out_of_fuel", [[grow, 4], [grow, 1], [again, 1, 1e9]]],
+  "memory that is not there": ["module_trap", [[grow, 5], [load, endAt]]],
+  "100 MB to the log": ["bad_call", [[log, 0, 100 << 20]]],
+  "100 MB in a row": ["bad_call", [[put, 0, 0, 100 << 20]]],
+  "a pointer behind the end": ["bad_call", [[get, 0, endAt - 7, 8]]],
+  "a pointer around the end": ["bad_call", [[get, 0, 2 ** 32 - 4, 8]]],
+  "a handle that is not there": ["bad_call", [[scanNext, 7, freeAt, 100]]],
+  "trap": ["module_trap", [[trap]]],
+  "a refusal of its own": ["module_7", [[fail, 7, dataAt, 0]]],
+};
+
 /** Returns the least module that judges, with a start function of the given code, an import, or another manifest. */
 export function least(change: { start?: number[]; io?: number[]; imports?: [string, string]; manifest?: object }): Uint8Array {
   const text = (s: string) => [s.length, ...Buffer.from(s)];

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import type { Page } from "playwright-core";
 import type { LiveQuery } from "skerry";
 import { workerOf } from "./chromium.js";
-import { chat, least, probe, script } from "./guests.js";
+import { chat, hostile, least, probe, probeDoes, script } from "./guests.js";
 import { assertSameLogs, World } from "./world.js";
 
 declare global {
@@ -14,30 +14,7 @@ declare global {
   var both: { hall: string; probe: string; said: LiveQuery; kept: LiveQuery; workers: Set<string> };
 }
 
-const dataAt = 0x10000;
-const freeAt = 0x20000;
-const endAt = 0x40000; // of memory
-const [get, put, scanNext, fail, blake3, log, grow, trap, loop, heavy, recurse, wide, fill] = [0, 1, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
-const [again, add, load] = [21, 22, 25];
-
-/** What is tried: as `act`, in apply, and as `ask`, in authorize. */
-const tried: Record<string, [code: string, instructions: number[][]]> = {
-  "endless loop": ["out_of_fuel", [[loop]]],
-  "heavy loop body": ["out_of_fuel", [[heavy]]],
-  "bulk fills": ["out_of_fuel", [[fill]]],
-  "hashes of all memory": ["out_of_fuel", [[blake3, 0, endAt, 0], [again, 1, 1e6]]],
-  "endless recursion": ["too_deep", [[recurse]]],
-  "recursion of wide frames": ["too_deep", [[wide]]],
-  "memory bomb": ["out_of_fuel", [[grow, 4], [grow, 1], [again, 1, 1e9]]],
-  "memory that is not there": ["module_trap", [[grow, 5], [load, endAt]]],
-  "100 MB to the log": ["bad_call", [[log, 0, 100 << 20]]],
-  "100 MB in a row": ["bad_call", [[put, 0, 0, 100 << 20]]],
-  "a pointer behind the end": ["bad_call", [[get, 0, endAt - 7, 8]]],
-  "a pointer around the end": ["bad_call", [[get, 0, 2 ** 32 - 4, 8]]],
-  "a handle that is not there": ["bad_call", [[scanNext, 7, freeAt, 100]]],
-  "trap": ["module_trap", [[trap]]],
-  "a refusal of its own": ["module_7", [[fail, 7, dataAt, 0]]],
-};
+const { put, grow, loop, again, add, dataAt } = probeDoes;
 
 /** Makes both spaces in the page, and begins the queries. */
 async function begin(page: Page): Promise<void> {
@@ -86,7 +63,7 @@ test("a hostile module has a code of its own in the page and at the server, and 
     const { page } = await world.replica("ada");
     await begin(page);
     let said = 0;
-    for (const [name, [code, instructions]] of Object.entries(tried)) {
+    for (const [name, [code, instructions]] of Object.entries(hostile)) {
       const told = await page.evaluate(
         async (bytes) => {
           const space = globalThis.skerry.client.space(globalThis.both.probe);
