@@ -102,7 +102,7 @@ e2e: deps ## pages in a real browser against the real server
 e2e-firefox: deps ## the same in Firefox ESR: the store's suites, and what every engine must do
 	@go build -o build/browsertest ./wasmclient/internal/browsertest
 	@.ci/engine firefox env $(JS) go test -timeout 10m -exec "$(CURDIR)/build/browsertest" $(BROWSER_SUITES)
-	@.ci/engine firefox $(NPM) run e2e engines
+	@.ci/engine firefox $(NPM) run e2e engines update
 
 e2e-webkit: deps ## the same in WebKitGTK
 	@go build -o build/browsertest ./wasmclient/internal/browsertest

@@ -47,6 +47,8 @@ scope.addEventListener("fetch", (event) => {
   if (event.request.method !== "GET" || !(hashed || files.has(url.href))) return;
   event.respondWith(serve(url.href, event.request));
   if (event.request.mode === "navigate") event.waitUntil(mark(event.resultingClientId).then(() => sweep(event.resultingClientId)));
+  // In Firefox the page before it in the tab is there still then; it is gone when the page starts its worker.
+  else if (event.request.destination === "worker") event.waitUntil(sweep());
 });
 
 /** All of the build or nothing, and nothing of another one: a newer build can be deployed meanwhile. */

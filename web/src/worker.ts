@@ -5,6 +5,7 @@ import "wasm_exec";
 declare class Go {
   readonly importObject: WebAssembly.Imports;
   exit: (code: number) => void;
+  _resume(): void;
   run(instance: WebAssembly.Instance): Promise<void>;
 }
 
@@ -62,7 +63,9 @@ async function start(build: string, wasm: string): Promise<void> {
     program.memory = () => (instance.exports["mem"] as WebAssembly.Memory).buffer.byteLength;
     go.exit = (code) => {
       program.send(0, "exit", code);
-      scope.close(); // else timers of the program that ended still fire, and fail
+      // Else timers of the program that ended still fire, and fail; and promises, in the task that it ended in.
+      scope.close();
+      go._resume = () => {};
     };
     skerryModules.begin(instance.exports);
     await go.run(instance);
