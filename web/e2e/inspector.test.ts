@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { chat } from "./guests.js";
 import { World } from "./world.js";
 
 test("the inspector shows a replica that another tab leads, writes into it, exports it and imports it", { timeout: 60_000 }, () =>
@@ -89,5 +90,55 @@ test("of a long outbox chat shows the newest and the inspector the oldest, and h
     await ada.poke();
     await page.waitForSelector("#waiting", { state: "hidden" });
     await ada.page.waitForSelector(".message:has-text('number 259.') .mark.synced");
+  }),
+);
+
+test("the inspector shows the tables of a space, live, and those of the module that it goes over to", { timeout: 60_000 }, () =>
+  World.run([], async (world) => {
+    const ada = await world.replica("ada");
+    const id = await ada.page.evaluate(async (bytes) => {
+      const { client } = globalThis.skerry;
+      const space = await client.createSpace({ module: await client.putModule(new Uint8Array(bytes)), params: { name: "harbour" } });
+      space.append("join", { name: "Ada" });
+      await space.append("message", { room: "hall", text: "low tide at six" }).synced;
+      return space.id;
+    }, [...chat()]);
+    const page = await ada.newPage();
+    await page.goto(`${ada.wire.origin}/inspector.html#${id}`);
+    await page.waitForSelector("#table-rows tr:has-text('low tide at six'):not(.wait)");
+    assert.match(await page.innerText("#tables-module"), /^by chat 1\.0\.0-e2e, [0-9a-f]{12}$/);
+    assert.deepEqual(await page.locator("#row-columns th").allInnerTexts(), ["seq", "author", "room", "text"]);
+    assert.deepEqual(await page.locator("#table option").allInnerTexts(), ["messages", "users", "rooms"]);
+
+    await ada.wire.cut(); // the tab that leads, so that what comes next waits
+    await ada.page.evaluate((id) => {
+      const space = globalThis.skerry.client.space(id);
+      space.transact(Array.from({ length: 60 }, (_, i) => ({ type: "message", payload: { room: i < 59 ? "hall" : "attic", text: `number ${i}` } })));
+    }, id);
+    await page.waitForSelector("#table-rows tr.wait:has-text('number 3')");
+    await page.waitForSelector("#rows-told:has-text('the first 50 rows, 49 of them waiting')");
+    await page.click("#rows-more");
+    await page.waitForSelector("#rows-told:text-is('61 rows, 60 of them waiting')");
+    await page.selectOption("#index", "by_room");
+    await page.waitForSelector("#table-rows tr:first-child:has-text('attic')");
+    await page.check("#reverse");
+    await page.waitForSelector("#table-rows tr:first-child:has-text('number 58')");
+    await ada.wire.mend();
+    await ada.poke();
+    await page.selectOption("#table", "users");
+    await page.waitForSelector("#table-rows tr:has-text('Ada')");
+
+    const next = await ada.page.evaluate(
+      async ({ id, bytes }) => {
+        const { client } = globalThis.skerry;
+        const next = await client.putModule(new Uint8Array(bytes));
+        await client.space(id).upgrade(next).synced;
+        return next;
+      },
+      { id, bytes: [...chat("2.0.0", "posts")] },
+    );
+    await page.waitForSelector(`#tables-module:text-is('by chat 2.0.0, ${next.slice(0, 12)}')`);
+    await page.waitForSelector(`#space-facts [data-term='made with']`);
+    assert.deepEqual(await page.locator("#table option").allInnerTexts(), ["posts", "users", "rooms"]);
   }),
 );

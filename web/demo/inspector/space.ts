@@ -5,6 +5,7 @@ import { bytes, json, left, nameOf, time } from "../format.js";
 import { drawEvent } from "./event.js";
 import { drawFacts } from "./facts.js";
 import { factsOf } from "./spaces.js";
+import { TablesView } from "./tables.js";
 
 const page = 100;
 const most = 2000; // events on the page
@@ -31,6 +32,7 @@ export class SpaceView {
     element<HTMLAnchorElement>("space-chat").href = `./?identity=${encodeURIComponent(client.identity)}#/room/${space.id}`;
     setText(element("written"), "");
     for (const id of ["events", "outbox", "rejected"]) element(id).replaceChildren();
+    new TablesView(space, signal);
     void this.#restart();
   }
 
