@@ -198,7 +198,22 @@ func (c *Client) contend(after time.Duration, steal bool) {
 		c.postFor(l, func() {
 			c.obstacle = nil
 			c.step(replica.Led{Loaded: loaded})
+			c.collectModules()
 		})
+	})
+}
+
+// collectModules lets the store forget modules that nobody has used for long.
+func (c *Client) collectModules() {
+	var named replica.ModuleNames
+	for _, id := range c.core.Spaces() {
+		info := c.core.Space(id).Info
+		named.Add(&info)
+	}
+	c.work.Go(func() {
+		if err := c.config.Store.CollectModules(c.ctx, &named, wallClock()); err != nil {
+			c.log("looking for modules that nobody uses failed: " + err.Error())
+		}
 	})
 }
 

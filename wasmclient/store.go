@@ -57,11 +57,18 @@ type Store interface {
 	// says is not here. It takes the time to hash them.
 	Module(ctx context.Context, d digest.Digest) ([]byte, error)
 
-	// PutModule keeps the bytes of a module, whose digest is d: strictly durable, since they may be nowhere else, and
-	// for ever, since nobody can tell for how long that is so. It is harmless where they are here, and puts right what is
-	// damaged. It returns [ErrFull] when the device has no room but for what users write, and [ErrDamaged] where the bytes
+	// PutModule keeps the bytes of a module, whose digest is d: strictly durable, since they may be nowhere else. It is
+	// harmless where they are here, and puts right what is damaged. Modules of spaces that the server has, and of no space that
+	// it has not, can be fetched again: they go, behind the checkpoints, before a commit without records finds no room. It
+	// returns [ErrFull] when the device has no room but for what users write, and [ErrDamaged] where the bytes
 	// have another digest, with nothing written.
 	PutModule(ctx context.Context, d digest.Digest, bytes []byte) error
+
+	// CollectModules deletes modules that no space here names, as the one that judges it or the one that it was made with,
+	// and that none named either when it was called [replica.UnnamedModules] ago, nor was put since. named are those that
+	// the caller knows of to be named: it is for speed, and what is deleted is compared with the spaces that are stored. now is
+	// in milliseconds since 1970.
+	CollectModules(ctx context.Context, named *replica.ModuleNames, now uint64) error
 
 	// Checkpoint returns the newest checkpoint of a space that is kept, or nil. One of which something is missing, or no
 	// longer what its digest says, counts as none: the caller replays the log, and what it puts then is right again. It

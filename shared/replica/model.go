@@ -24,6 +24,7 @@ type Model struct {
 	changes uint64
 	spaces  map[space.ID]*modelSpace
 	modules map[digest.Digest][]byte
+	unnamed map[digest.Digest]uint64 // modules that no space named when they were collected, and since when
 }
 
 // modelSpace is all that is kept of one space. Rows behind pointers are never changed but replaced, so that
@@ -44,7 +45,7 @@ type modelSpace struct {
 func NewModel(identity string, session wire.SessionID) *Model {
 	return &Model{
 		meta:   Meta{Identity: identity, Session: session},
-		spaces: map[space.ID]*modelSpace{}, modules: map[digest.Digest][]byte{},
+		spaces: map[space.ID]*modelSpace{}, modules: map[digest.Digest][]byte{}, unnamed: map[digest.Digest]uint64{},
 	}
 }
 
@@ -55,7 +56,7 @@ func (m *Model) Clone() *Model {
 	for id, s := range m.spaces {
 		c.spaces[id] = s.clone()
 	}
-	c.modules = maps.Clone(m.modules)
+	c.modules, c.unnamed = maps.Clone(m.modules), maps.Clone(m.unnamed)
 	return c
 }
 

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"slices"
 
-	"skerry/shared/digest"
 	"skerry/shared/space"
 )
 
@@ -138,30 +137,4 @@ func TakeLast(records []space.Record, limit, maxBytes int) []space.Record {
 		}
 	}
 	return records[len(records)-n:]
-}
-
-// Module reads the bytes of a module, nil where they are not here or are not what they were.
-func (m *Model) Module(d digest.Digest) []byte {
-	b, ok := m.modules[d]
-	if !ok || digest.Of(b) != d {
-		return nil
-	}
-	return b
-}
-
-// PutModule keeps the bytes of a module, and reports whether their digest is d, without which it keeps nothing.
-func (m *Model) PutModule(d digest.Digest, b []byte) bool {
-	if digest.Of(b) != d {
-		return false
-	}
-	m.modules[d] = bytes.Clone(b)
-	return true
-}
-
-// DamageModule changes a bit of what is kept of a module, as a disk does.
-func (m *Model) DamageModule(d digest.Digest) {
-	if b := bytes.Clone(m.modules[d]); len(b) > 0 {
-		b[len(b)/2] ^= 1
-		m.modules[d] = b
-	}
 }

@@ -12,6 +12,7 @@ package memstore
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"skerry/shared/digest"
@@ -119,13 +120,18 @@ func (s *Store) with(ctx context.Context, f func(*replica.Model)) error {
 	return nil
 }
 
-// refuses asks whether a commit fails, once more without the checkpoints where there is no room.
+// refuses asks whether a commit fails, again without the checkpoints where there is no room, and then without modules that
+// can be fetched again.
 func (d *data) refuses(c *replica.Commit) error {
 	if d.fail == nil {
 		return nil
 	}
 	err := d.fail(c)
 	if errors.Is(err, wasmclient.ErrFull) && d.model.DropCheckpoints() {
+		err = d.fail(c)
+	}
+	small := !slices.ContainsFunc(c.Spaces, func(s replica.SpaceCommit) bool { return len(s.Records) > 0 })
+	if errors.Is(err, wasmclient.ErrFull) && small && len(c.Spaces) > 0 && d.model.DropModules() {
 		err = d.fail(c)
 	}
 	return err
@@ -215,6 +221,11 @@ func (s *Store) PutModule(ctx context.Context, d digest.Digest, module []byte) e
 		err = failed
 	}
 	return err
+}
+
+// CollectModules implements [wasmclient.Store].
+func (s *Store) CollectModules(ctx context.Context, _ *replica.ModuleNames, now uint64) error {
+	return s.with(ctx, func(m *replica.Model) { m.CollectModules(now) })
 }
 
 // DamageModule changes a bit of a module that is kept, as disks do, for tests.

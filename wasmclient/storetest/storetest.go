@@ -100,6 +100,8 @@ func Run(t *testing.T, factory Factory) {
 		{"CutStale", testCutStale},
 		{"Modules", testModules},
 		{"ModulesFull", testModulesFull},
+		{"ModulesMakeRoom", testModulesMakeRoom},
+		{"ModulesUnnamed", testModulesUnnamed},
 		{"Checkpoints", testCheckpoints},
 		{"CheckpointsAhead", testCheckpointsAhead},
 		{"CheckpointsShare", testCheckpointsShare},

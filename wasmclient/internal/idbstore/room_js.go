@@ -26,7 +26,7 @@ type room struct {
 	asking  bool
 	low     bool
 	written int // since it was asked; askNoMore: it does not say
-	drops   int // how often checkpoints went
+	drops   int // how often checkpoints or modules went
 }
 
 // leaveRoom fails for n bytes of records, or of a module, when too little room is left.
@@ -50,27 +50,36 @@ func (s *Store) leaveRoom(n int) error {
 	return nil
 }
 
-// withRoom runs write, which writes n bytes of records or of a module and whatever else, and once more without any
-// checkpoints where there is no room: the log can make those again.
+// withRoom runs write, which writes n bytes of records or of a module and whatever else. Where there is no room it runs it
+// again without any checkpoints, which the log can make again; and, if it writes none of those bytes but what may be only
+// here, without the modules that the server has.
 func (s *Store) withRoom(ctx context.Context, n int, write func() error) error {
 	before := s.drops()
-	err := s.leaveRoom(n)
-	if err == nil {
-		err = write()
+	try := func() error {
+		if err := s.leaveRoom(n); err != nil {
+			return err
+		}
+		return write()
 	}
-	if !errors.Is(err, wasmclient.ErrFull) {
-		return err
+	drops := []func() bool{func() bool { return s.dropCheckpoints(ctx, nil) }, func() bool { return s.dropModules(ctx) }}
+	if n > 0 {
+		drops = drops[:1]
 	}
-	if s.dropCheckpoints(ctx, nil) {
-		s.mu.Lock()
-		s.room.drops++ // at once: who waits behind this looks next
-		s.mu.Unlock()
-		s.askForRoom()
-	} else if s.drops() == before { // else another call made room at the same time
-		return err
-	}
-	if err = s.leaveRoom(n); err == nil {
-		err = write()
+	err := try()
+	for _, drop := range drops {
+		if !errors.Is(err, wasmclient.ErrFull) {
+			return err
+		}
+		if drop() {
+			s.mu.Lock()
+			s.room.drops++ // at once: who waits behind this looks next
+			s.mu.Unlock()
+			s.askForRoom()
+		} else if s.drops() == before { // else another call made room at the same time
+			continue
+		}
+		before = s.drops()
+		err = try()
 	}
 	return err
 }
