@@ -29,6 +29,7 @@ export function rowsOf(history: History, me: string): Row[] {
     rows.push(row);
   };
   for (const { id, author, type, payload, time: at, seq } of history.records) {
+    if (type.startsWith("$")) continue; // Skerry's own, of an upgrade
     add({ id, author, ...content(type, payload), at, seq, mark: "synced", label: `synced, number ${seq}` });
   }
   if (history.behind) return rows; // what waits comes after what is not held here

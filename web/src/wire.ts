@@ -15,9 +15,13 @@ export interface EventRecord {
   readonly id: string;
   /** The event's number in its space, for show. Resume by `position`. */
   readonly seq: number;
-  /** The identity that wrote it. */
+  /** The identity that wrote it; empty for a record that the server wrote. */
   readonly author: string;
-  /** What kind of event it is. */
+  /**
+   * What kind of event it is. Types that begin with `$` are Skerry's own: `$module`, by which somebody took the space over to
+   * another module, and `$checkpoint`, the server's word of what its tables were then. They are in the log, and so in
+   * every iteration over it; an app passes over types that it does not know.
+   */
   readonly type: string;
   /** What the author passed; `undefined` if it is not msgpack. */
   readonly payload: unknown;

@@ -32,10 +32,10 @@ function List({ space }: { space: Space }) {
   return (
     <form onSubmit={add}>
       <ol>
-        {events.map((event) => (
+        {events.filter(isNote).map((event) => (
           <li key={event.id}>{textOf(event)}</li>
         ))}
-        {waiting.map((event) => (
+        {waiting.filter(isNote).map((event) => (
           <li key={event.id}>
             <em>{textOf(event)}</em> (to sync)
           </li>
@@ -46,6 +46,11 @@ function List({ space }: { space: Space }) {
       {refused && <p role="alert">refused: {refused}</p>}
     </form>
   );
+}
+
+/** A log may have events of other versions of this app, and Skerry's own, whose types begin with `$`. */
+function isNote(event: { type: string }): boolean {
+  return event.type === "note";
 }
 
 function textOf(event: { payload: unknown }): string {
