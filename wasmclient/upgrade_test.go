@@ -10,6 +10,7 @@ import (
 
 	"skerry/shared/digest"
 	"skerry/shared/module/moduletest"
+	"skerry/shared/module/program"
 	"skerry/shared/tables"
 	"skerry/shared/wire"
 	"skerry/wasmclient"
@@ -123,4 +124,78 @@ func TestUpgradedSpace(t *testing.T) {
 		}
 		j.same(j.texts(again, wasmclient.Query{Table: "posts"}))
 	})
+}
+
+// replayedChat is a chat that makes its tables of the whole log when a space goes over to it.
+func replayedChat() []byte {
+	m := moduletest.ChatManifest()
+	m.Upgrade = program.Replay
+	return m.AppendSection(moduletest.ChatWithoutManifest())
+}
+
+// TestUpgradedFromOpen: a space that had no tables has some, of what was written before, and is judged in the page too.
+func TestUpgradedFromOpen(t *testing.T) {
+	inJudgedBubble(t, func(j *judged) {
+		tab := j.tab(j.device("ada"))
+		s, err := tab.CreateSpace(j.Context(), wasmclient.SpaceOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := j.say(s, "before").Synced(j.Context()); err != nil {
+			t.Fatal(err)
+		}
+		j.upgrade(tab, s, replayedChat())
+		tab.holds(s.ID(), 3)
+		j.same(j.texts(s, messages), "before")
+		refused := j.say(s, "")
+		if err := refused.Durable(j.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if rejected, err := s.Rejected(j.Context()); err != nil || len(rejected) != 1 || rejected[0].By != "preview" {
+			t.Errorf("rejected: %+v, %v", rejected, err)
+		}
+		j.say(s, "one")
+		j.same(stars(j.texts(s, messages)), "before", "one")
+	})
+}
+
+// TestModulesThatWentComeBack: a device that was full has lost the modules that the server has, those that its log is begun
+// with and went over to in between among them. The tab that leads fetches them when somebody looks, in whichever tab.
+func TestModulesThatWentComeBack(t *testing.T) {
+	inJudgedBubble(t, func(j *judged) {
+		device := j.device("ada")
+		tab := j.tab(device)
+		s := j.makeChat(tab)
+		if _, err := j.say(s, "one").Synced(j.Context()); err != nil {
+			t.Fatal(err)
+		}
+		second := j.upgrade(tab, s, newerChat())
+		third := j.upgrade(tab, s, newestChat())
+		tab.holds(s.ID(), 5)
+		tab.Close(j.Context())
+		for _, d := range []digest.Digest{j.chat, second, third} {
+			device.store.DamageModule(d) // as good as gone
+		}
+		leads := device.tab(func(c *wasmclient.Config) { c.Engine = j.engine })
+		follows := device.tab(func(c *wasmclient.Config) { c.Engine = j.engine })
+		time.Sleep(10 * time.Second)
+		device.store.DamageModule(second) // after it was looked for on this connection
+		device.store.DamageModule(third)
+		ctx, cancel := context.WithTimeout(j.Context(), time.Minute)
+		defer cancel()
+		for _, looks := range []*wasmclient.Space{follows.Space(s.ID()), leads.Space(s.ID())} {
+			result, err := looks.Query(ctx, messages)
+			if err != nil {
+				t.Fatal(err)
+			}
+			j.same(textsOf(t, result), "one")
+		}
+	})
+}
+
+// newestChat is a chat of another version.
+func newestChat() []byte {
+	m := moduletest.ChatManifest()
+	m.Version = "1.2.0"
+	return m.AppendSection(moduletest.ChatWithoutManifest())
 }

@@ -40,8 +40,8 @@
 //
 // A database that is deleted under its tabs is noticed when it is opened again, by the session in meta; each call fails
 // with wasmclient.ErrReplicaLost then, until [Store.Renew]. A store that stands in the way of nobody's wish to delete the
-// database closes on versionchange. Where there is no room, a merge is left out and then all checkpoints are deleted before a commit fails, and records are
-// refused a little before what only this device has. [Unavailable] tells the browsers that give a page no database. A call
+// database closes on versionchange. Where there is no room, a merge is left out and then all checkpoints are deleted before a commit fails,
+// and modules that the server has before one without records does; records are refused a little before what only this device has. [Unavailable] tells the browsers that give a page no database. A call
 // that waits three seconds is told of by OnBlocked; it goes on waiting, and nothing of it is durable until it is done.
 //
 // Damaged records are for the client to have sent again. What else cannot be read is put right by whoever meets it (see
