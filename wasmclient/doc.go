@@ -53,6 +53,13 @@
 // store as every reader does, and trusts nothing but it. Every thousand records or more it keeps a checkpoint, from which
 // the next view of the space begins (checkpoint.go).
 //
+// The server tells of checkpoints of its own. Where a view comes to the place of one it compares its tables, as it does with
+// what the server said in the log behind an upgrade (diverged.go). If they are others, it lets go of them, tells so by
+// [Change] and [SpaceInfo] with the code module_diverged, and takes the server's; log and outbox are not touched. Where most
+// of the log is not here yet, a view begins with the server's tables, and the log comes as it always does (boot.go): when it
+// has come to the checkpoint, its chain shows whether that was of this log. The client that syncs fetches checkpoints into
+// the store, for all who share it (told.go).
+//
 // # Damage
 //
 // A stored record that cannot be read makes reading it fail with [ErrDamaged], and [SpaceInfo] and [Status] say so to all

@@ -9,7 +9,8 @@ import (
 	"skerry/shared/wire"
 )
 
-// Engine runs modules. Without one a client keeps logs, and the tables of no space.
+// Engine runs modules. Without one a client keeps logs, and the tables of no space. One with a method Name() string is called
+// so where its tables turn out not to be the server's, see [Divergence].
 type Engine interface {
 	// Machines compiles a program. release is called once, when nobody uses the machines any more. Its errors are a
 	// [*wire.CodeError] with the code bad_module, which another try would not change, and faults of the machine.

@@ -68,8 +68,9 @@ func (CheckpointKept) input()     {}
 func (CheckpointChanged) notice() {}
 
 const (
-	pagesAtOnce = 8  // requests for pages that are under way
-	pagesToTell = 32 // after so many pages it is told how many are here
+	pagesAtOnce = 8      // requests for pages that are under way
+	pagesToTell = 32     // after so many pages it is told how many are here
+	pauseLasts  = 10_000 // milliseconds for which the log waits for a checkpoint at most
 )
 
 // wantedCheckpoint is what is kept of fetching the checkpoint of a space.
@@ -148,14 +149,58 @@ func (r *Replica) wantCheckpoint(in WantCheckpoint) {
 	case t.State == CheckpointFetching, t.State == CheckpointStored && !in.Missing, s.wanted.retryAt > r.now:
 	default:
 		t.State, t.Here, t.Pages = CheckpointFetching, 0, 0
+		r.pause(s)
 		r.checkpoints.waiting = append(r.checkpoints.waiting, s)
 		r.notify(CheckpointChanged{s.id})
 	}
 }
 
+// pause lets a checkpoint that is ahead of the log come first: on a slow line the log would have most of it.
+func (r *Replica) pause(s *spaceState) {
+	if s.feed.asked && s.feed.pausedAt == 0 && s.told.Seq > s.feed.verified.Seq {
+		s.feed.pausedAt = r.now
+		r.send(&wire.Unsubscribe{Spaces: []space.ID{s.id}})
+	}
+}
+
+// unpause goes on with the log from what is here.
+func (r *Replica) unpause(s *spaceState) {
+	paused := s.feed.pausedAt > 0
+	s.feed.pausedAt = 0
+	if paused && s.feed.asked {
+		r.resubscribe(s)
+	}
+}
+
+// paused returns the spaces whose log waits.
+func (l *checkpointLane) paused() (spaces []*spaceState) {
+	for _, s := range append(l.waiting[:len(l.waiting):len(l.waiting)], l.current) {
+		if s != nil && s.feed.pausedAt > 0 {
+			spaces = append(spaces, s)
+		}
+	}
+	return spaces
+}
+
+func (r *Replica) checkpointsWakeAt() uint64 {
+	wake := uint64(never)
+	for _, s := range r.checkpoints.paused() {
+		wake = min(wake, s.feed.pausedAt+pauseLasts)
+	}
+	return wake
+}
+
 func (r *Replica) advanceCheckpoints() {
 	l := &r.checkpoints
-	if r.conn.phase != online || r.sync.full() {
+	if r.conn.phase != online {
+		return
+	}
+	for _, s := range l.paused() {
+		if s.feed.pausedAt+pauseLasts <= r.now {
+			r.unpause(s)
+		}
+	}
+	if r.sync.full() {
 		return
 	}
 	for i := 0; l.current == nil && i < len(l.waiting); i++ {
@@ -298,6 +343,7 @@ func (r *Replica) checkpointKept(in CheckpointKept) {
 	}
 	if s != nil && in.Err == nil && in.Root == s.told.Root {
 		s.told.State, s.wanted = CheckpointStored, wantedCheckpoint{}
+		r.unpause(s)
 		r.notify(CheckpointChanged{s.id})
 	}
 }
@@ -320,5 +366,6 @@ func (r *Replica) checkpointFailed() {
 	s.told.State = CheckpointFailed
 	s.wanted.retryAt = r.now + min(uint64(retryFloor)<<min(s.wanted.failures, 6), retryCeiling) + r.random(retryFloor)
 	s.wanted.failures++
+	r.unpause(s)
 	r.notify(CheckpointChanged{s.id})
 }

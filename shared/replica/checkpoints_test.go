@@ -326,3 +326,49 @@ func TestARootOfSomethingElse(t *testing.T) {
 		})
 	}
 }
+
+// The log waits for a checkpoint that is ahead of it, and goes on from what is here when that has come, or cannot be had, or
+// takes too long.
+func TestTheLogWaitsForACheckpoint(t *testing.T) {
+	for name, ends := range map[string]func(*tabled){
+		"stored": func(s *tabled) {
+			s.serve(1000)
+			s.keep(nil)
+		},
+		"refused": func(s *tabled) { s.receive(&wire.Refused{Ref: s.asks[0].Ref, Code: wire.CodeNotFound}) },
+		"late":    func(s *tabled) { s.now += 10_000; s.step(replica.Tick{}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := checkpoints(t)
+			at := s.core.Space(idOf("a")).Info.Position.Seq
+			s.stores("a", tx(41))
+			s.stores("a", tx(42))
+			s.stores("a", tx(43))
+			s.row(5000, s.make(5000, 100, "vanilla"))
+			s.want()
+			if got := text(s.sent[0]); got != "unsubscribe a" {
+				t.Fatalf("sent %q first", got)
+			}
+			s.requests()
+			s.receive(s.events("a", at+1, at+1)) // it was on its way
+			s.settle()
+			s.requests()
+			if s.wakeAt != s.now+10_000 {
+				t.Errorf("wakes in %d ms", s.wakeAt-s.now)
+			}
+			ends(s)
+			subscribed := ""
+			for _, f := range s.sent {
+				if _, ok := f.(*wire.Subscribe); ok {
+					subscribed += text(f)
+				}
+			}
+			if want := fmt.Sprintf("subscribe a@%d", at+1); subscribed != want {
+				t.Fatalf("sent %q, want %q", subscribed, want)
+			}
+			s.receive(s.events("a", at+2, at+3))
+			s.settle()
+			s.wantsRecords("a", at+3)
+		})
+	}
+}

@@ -26,6 +26,10 @@
 // The tab that leads fetches the module of each space that it pulls, unless the store has it, and sends the server the
 // one that it puts a space off for; see modules.go. Syncing needs neither: who has no module pulls and pushes all the same.
 //
+// # Checkpoints
+//
+// It also fetches the server's newest checkpoint of a space where somebody wants that, for all tabs; see checkpoints.go.
+//
 // # What cannot be read any more
 //
 // A replica that finds damaged records notes so in the store. Nothing but a [SpaceCommit] with Cut takes a position back,

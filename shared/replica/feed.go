@@ -26,6 +26,7 @@ type feedState struct {
 	retryAt  uint64         // when to subscribe again
 	unknown  int            // how often the server did not know the space
 	idle     bool           // nothing needed it when it was last looked at
+	pausedAt uint64         // since when nothing more is sent, as a checkpoint comes first; 0: it is not so
 	stale    bool           // the store stands elsewhere than memory thought: read it, then subscribe again
 
 	badAt uint64 // where records did not hash to their position, and how often

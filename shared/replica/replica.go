@@ -284,7 +284,7 @@ func (r *Replica) advance() {
 }
 
 func (r *Replica) wakeAt() uint64 {
-	wake := min(r.conn.wakeAt(r), r.sync.retryAt, r.appends.wakeAt(), r.pushWakeAt(), r.modulesWakeAt())
+	wake := min(r.conn.wakeAt(r), r.sync.retryAt, r.appends.wakeAt(), r.pushWakeAt(), r.modulesWakeAt(), r.checkpointsWakeAt())
 	if len(r.toReadAgain) > 0 {
 		wake = min(wake, r.readAgainAt)
 	}

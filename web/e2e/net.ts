@@ -1,4 +1,5 @@
 import { createConnection, createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { Transform } from "node:stream";
 
 /** Returns a free port on the loopback. */
 export async function freePort(): Promise<number> {
@@ -15,6 +16,8 @@ export async function freePort(): Promise<number> {
  */
 export class Wire {
   readonly port: number;
+  /** How many bytes a second come from the server; any number if it is 0. */
+  rate = 0;
   readonly #target: number;
   readonly #sockets = new Set<Socket>();
   #server: Server | undefined;
@@ -54,7 +57,8 @@ export class Wire {
           this.#sockets.delete(socket);
           other.destroy();
         });
-        socket.pipe(other);
+        if (socket === far) far.pipe(this.#slowly()).pipe(near);
+        else near.pipe(far);
       }
     });
     await new Promise<void>((resolve, reject) => {
@@ -62,5 +66,15 @@ export class Wire {
       server.listen(this.port, "127.0.0.1", resolve);
     });
     this.#server = server;
+  }
+
+  /** Passes bytes on at the rate. */
+  #slowly(): Transform {
+    return new Transform({
+      transform: (chunk: Buffer, _encoding, done) => {
+        if (this.rate === 0) done(null, chunk);
+        else setTimeout(() => done(null, chunk), (chunk.length / this.rate) * 1000);
+      },
+    });
   }
 }

@@ -156,3 +156,50 @@ test("a live query goes on when the tab that syncs closes, and over an upgrade, 
     assert.deepEqual(await tab.evaluate(() => [globalThis.live.query.getSnapshot(), globalThis.live.query.ready]), [[], false]);
   }),
 );
+
+test("a new device answers from the server's checkpoint while most of the log is still to come", { timeout: 120_000 }, () =>
+  World.run([], async (world) => {
+    const { server } = world;
+    const ada = await world.replica("ada");
+    const id = await ada.page.evaluate(async (bytes) => {
+      const { client } = globalThis.skerry;
+      const space = await client.createSpace({ module: await client.putModule(new Uint8Array(bytes)) });
+      space.append("message", { room: "hall", text: "first" });
+      let last;
+      for (let n = 0; n < 5000; n += 250) {
+        const edits = Array.from({ length: 250 }, (_, i) => ({ type: "edit", payload: { seq: 1, text: `${n + i + 1}`.padEnd(2000, ".") } }));
+        last = space.transact(edits);
+      }
+      await last!.synced;
+      return space.id;
+    }, [...chat()]);
+    const url = `ws://127.0.0.1:${server.port}/sync`;
+    for (let seq = 0; seq < 4000; ) {
+      const [info] = await server.cli<{ checkpoint_seq: number }>("space", "info", "--json", "--url", url, "--identity", "ada", id);
+      seq = info!.checkpoint_seq;
+    }
+
+    const dir = join(world.dir, "elsewhere");
+    mkdirSync(dir);
+    const elsewhere = await Replica.start(chromium, dir, "ada", server.port);
+    world.replicas.push(elsewhere);
+    await elsewhere.load();
+    await elsewhere.page.waitForFunction((id) => globalThis.skerry.client.spaces().some((info) => info.id === id && info.creator), id);
+    elsewhere.wire.rate = 4_000_000; // the log takes some three seconds
+    const first = await elsewhere.page.evaluate(async (id) => {
+      const space = globalThis.skerry.client.space(id);
+      const [row] = await space.table("messages").query();
+      return { text: parseInt(row!["text"] as string), seq: space.info().seq, code: space.info().code };
+    }, id);
+    assert.ok(first.text >= 3999 && first.seq < 3999 && first.code === undefined, JSON.stringify(first));
+    await elsewhere.page.waitForFunction((id) => globalThis.skerry.client.space(id).info().seq === 5001, id, { timeout: 30_000 });
+    const last = await elsewhere.page.evaluate(async (id) => {
+      const space = globalThis.skerry.client.space(id);
+      const [row] = await space.table("messages").query();
+      let events = 0;
+      for await (const _ of space.events({})) events++;
+      return { text: parseInt(row!["text"] as string), events };
+    }, id);
+    assert.deepEqual(last, { text: 5000, events: 5001 });
+  }),
+);

@@ -79,7 +79,12 @@ export interface SpaceInfo {
   readonly rejected: number;
   /** When it is tried again, if the server put it off; milliseconds since 1970. */
   readonly retryAt: number | undefined;
-  /** Why it does not sync, if it does not. */
+  /**
+   * While its tables are to begin with the server's checkpoint, since most of the log is not here: the last event that is in
+   * it, and how many of its pages are here, both 0 until that is known.
+   */
+  readonly booting: { readonly seq: number; readonly here: number; readonly pages: number } | undefined;
+  /** Why it does not sync, if it does not; `module_diverged` if its module made other tables here than on the server. */
   readonly code: Code | undefined;
   /** The same for people. */
   readonly reason: string;
@@ -237,6 +242,7 @@ type PackedInfo = [
   reason: string,
   head: number,
   pinned: boolean,
+  booting: [seq: number, here: number, pages: number] | null,
 ];
 
 type PackedStatus = [
@@ -258,7 +264,7 @@ type PackedStatus = [
 type PackedTransaction = [author: string, api: string, version: string, events: [Uint8Array, string, Uint8Array, Uint8Array][]];
 
 function unpackInfo(packed: PackedInfo): SpaceInfo {
-  const [id, genesis, created, module, seq, chain, caughtUp, pending, rejected, retryAt, code, reason, head, pinned] = packed;
+  const [id, genesis, created, module, seq, chain, caughtUp, pending, rejected, retryAt, code, reason, head, pinned, booting] = packed;
   const current = toHex(module);
   const made = genesis ? toHex(genesis[2]) : undefined;
   return Object.freeze({
@@ -278,6 +284,7 @@ function unpackInfo(packed: PackedInfo): SpaceInfo {
     pending,
     rejected,
     retryAt: retryAt || undefined,
+    booting: booting ? Object.freeze({ seq: booting[0], here: booting[1], pages: booting[2] }) : undefined,
     code: code ? codeName(code) : undefined,
     reason,
   });
@@ -302,6 +309,7 @@ export function emptyInfo(id: string): SpaceInfo {
     pending: 0,
     rejected: 0,
     retryAt: undefined,
+    booting: undefined,
     code: undefined,
     reason: "",
   });

@@ -65,9 +65,9 @@ func appendStatus(b []byte, s *wasmclient.Status) []byte {
 }
 
 // appendInfo: [id, genesis or nil, created, module, seq, chain, caughtUp, pending, rejected, retryAt, code, reason,
-// head, pinned], genesis being [stamp, creator, module, params].
+// head, pinned, booting or nil], genesis being [stamp, creator, module, params], booting [seq, here, pages].
 func appendInfo(b []byte, s *wasmclient.SpaceInfo) []byte {
-	b = appendArray(b, 14)
+	b = appendArray(b, 15)
 	b = appendBytes(b, s.ID[:])
 	if s.Genesis == nil {
 		b = appendNil(b)
@@ -85,7 +85,14 @@ func appendInfo(b []byte, s *wasmclient.SpaceInfo) []byte {
 	b = appendUint(b, uint64(s.Code))
 	b = appendText(b, s.Reason)
 	b = appendUint(b, s.Head)
-	return appendBool(b, s.Pinned)
+	b = appendBool(b, s.Pinned)
+	if s.Checkpoint.State != replica.CheckpointFetching {
+		return appendNil(b)
+	}
+	b = appendArray(b, 3)
+	b = appendUint(b, s.Checkpoint.Seq)
+	b = appendUint(b, uint64(s.Checkpoint.Here))
+	return appendUint(b, uint64(s.Checkpoint.Pages))
 }
 
 // appendOutboxRow: [id, transaction, state, appendedAt, seq, code, reason, retryAt].

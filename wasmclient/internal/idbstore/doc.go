@@ -18,7 +18,8 @@
 //	rejected    [SpaceID, id] -> row, code, reason, by
 //	lost        the same
 //	segments    [SpaceID, first, last] -> chain before the first record, records in wire encoding
-//	checkpoints [SpaceID, seq] -> digests of the root and the pages; digest -> format, bytes of a root or a page
+//	checkpoints [SpaceID, seq] -> digests of the root and the pages; digest -> format, bytes of a root or a page. One that the
+//	            server made may be of records that are still to come
 //	modules     digest -> format, bytes
 //
 // A SpaceID in an array is bytes, or its hexadecimal text where there is one store more, the empty text_keys: so it is
