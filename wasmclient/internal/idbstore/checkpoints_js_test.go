@@ -333,3 +333,18 @@ func TestCheckpointsMakeRoomForAll(t *testing.T) {
 	}
 	mustHave(t, s, nil)
 }
+
+// TestLookingForRoomDropsNothing looks for room on a device that is full: that is no reason to give up a checkpoint.
+func TestLookingForRoomDropsNothing(t *testing.T) {
+	s := openTest(t, freshName(t))
+	mustCommit(t, s, testAppend(1))
+	mustPut(t, s, &replica.Checkpoint{Root: []byte("root")})
+	s.beforeCommit = func(*transaction) error { return &jsbind.Error{Name: "QuotaExceededError"} }
+	if _, err := s.Commit(t.Context(), &replica.Commit{Room: 1 << 20}); !errors.Is(err, wasmclient.ErrFull) {
+		t.Fatalf("there is no room: %v", err)
+	}
+	s.beforeCommit = nil
+	if c, err := s.Checkpoint(t.Context(), testSpace); err != nil || c == nil {
+		t.Fatalf("the checkpoint is gone: %v", err)
+	}
+}

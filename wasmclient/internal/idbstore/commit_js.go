@@ -32,7 +32,11 @@ func (s *Store) Commit(ctx context.Context, c *replica.Commit) (*replica.CommitR
 		result, merges, err = s.commit(conn, c, apart)
 		return err
 	}
-	err := s.withRoom(ctx, n, func() error {
+	withRoom := s.withRoom
+	if c.Room > 0 { // it asks how things are, and nothing is dropped for that
+		withRoom = func(_ context.Context, _ int, write func() error) error { return write() }
+	}
+	err := withRoom(ctx, n, func() error {
 		return s.mended(ctx, func() error {
 			err := s.run(ctx, commit)
 			if merges && (errors.Is(err, wasmclient.ErrFull) || errors.Is(err, errCorrupt)) {
