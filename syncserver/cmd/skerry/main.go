@@ -55,7 +55,7 @@ var commands = []command{
 	{"space append", "space append --url URL --identity NAME --type TYPE ID [JSON]", "append one event; its payload is the JSON, or standard input", spaceAppend},
 	{"space log", "space log (--data DIR | --url URL) ID", "print the records of a space", spaceLog},
 	{"module inspect", "module inspect FILE", "print what a module says of itself, without running it", moduleInspect},
-	{"module run", "module run [--creator TEXT] [--params-hex HEX] FILE EVENTS", "judge a file of events, a line of JSON each as space log --json prints them; print verdicts, fuel and tables", moduleRun},
+	{"module run", "module run [--creator TEXT] [--params-hex HEX] FILE... EVENTS", "judge a file of events, a line of JSON each as space log --json prints them, by a module and those it is upgraded to; print verdicts, fuel and tables", moduleRun},
 	{"module put", "module put --url URL --identity NAME FILE", "upload a module, and print its digest", modulePut},
 	{"module has", "module has --url URL --identity NAME DIGEST", "print whether a server has a module", moduleHas},
 	{"version", "version", "print the version", version},

@@ -31,7 +31,8 @@ type logLine struct {
 	Payload       json.RawMessage `json:"payload"`
 }
 
-// moduleRun judges the events of a file by a module, as a server does, and prints the verdicts and then the tables.
+// moduleRun judges the events of a file by a module, as a server does, and prints the verdicts and then the tables. Where the
+// events take the space over to another module, that is among the files.
 func moduleRun(ctx context.Context, c *console, args []string) error {
 	set := c.flags("module run")
 	creator := set.String("creator", "", "the creator's identity (default: the author of the first event)")
@@ -40,30 +41,48 @@ func moduleRun(ctx context.Context, c *console, args []string) error {
 	if err := c.parse(set, args); err != nil {
 		return err
 	}
-	if set.NArg() != 2 {
-		return usagef("needs the file of a module, and one of events (- is standard input)")
+	last := set.NArg() - 1
+	if last < 1 {
+		return usagef("needs the files of a module and of those that the space goes over to, and one of events (- is standard input)")
 	}
-	content, err := os.ReadFile(set.Arg(0))
-	if err != nil {
-		return err
+	modules := map[digest.Digest][]byte{}
+	var first digest.Digest
+	for i, name := range set.Args()[:last] {
+		content, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		d := digest.Of(content)
+		if modules[d] = content; i == 0 {
+			first = d
+		}
 	}
-	transactions, err := readTransactions(c.in, set.Arg(1))
+	transactions, err := readTransactions(c.in, set.Arg(last))
 	if err != nil {
 		return err
 	}
 	if *creator == "" && len(transactions) > 0 {
 		*creator = transactions[0][0].Author
 	}
-	genesis, err := (&genesisText{*stamp, *creator, digest.Of(content).String(), *params}).parse()
+	genesis, err := (&genesisText{*stamp, *creator, first.String(), *params}).parse()
 	if err != nil {
 		return err
 	}
-	engine, err := wasmengine.New(func(context.Context, digest.Digest) ([]byte, error) { return content, nil }, wasmengine.Options{})
+	source := func(_ context.Context, d digest.Digest) ([]byte, error) {
+		if modules[d] == nil {
+			return nil, module.ErrMissing
+		}
+		return modules[d], nil
+	}
+	engine, err := wasmengine.New(source, wasmengine.Options{})
 	if err != nil {
 		return err
 	}
 	defer engine.Close()
-	made, err := engine.New(&genesis)
+	var log []space.Record // what was accepted
+	made, err := engine.Begin(&genesis, program.Origin{Upgraded: true, History: func(after, to uint64, f func([]space.Record) error) error {
+		return f(log[after:to])
+	}})
 	if err != nil {
 		return err
 	}
@@ -73,7 +92,7 @@ func moduleRun(ctx context.Context, c *console, args []string) error {
 		return usagef("%s is judged natively: there is nothing to run", set.Arg(0))
 	}
 	instance.Logged = func(line []byte) { fmt.Fprintf(c.err, "log: %s\n", line) }
-	return c.run(ctx, instance.Instance, transactions)
+	return c.run(ctx, instance.Instance, transactions, &log)
 }
 
 // readTransactions reads events, a line of JSON each, into transactions.
@@ -150,7 +169,7 @@ type verdictView struct {
 	Fuel    uint64 `json:"fuel"`
 }
 
-func (c *console) run(ctx context.Context, instance *program.Instance, transactions [][]space.Record) error {
+func (c *console) run(ctx context.Context, instance *program.Instance, transactions [][]space.Record, log *[]space.Record) error {
 	seq := uint64(0)
 	for _, records := range transactions {
 		if err := ctx.Err(); err != nil {
@@ -170,6 +189,7 @@ func (c *console) run(ctx context.Context, instance *program.Instance, transacti
 			v.Seq = seq + 1
 			seq += uint64(len(records))
 			instance.Commit(seq)
+			*log = append(*log, records...)
 		} else {
 			text, v.Verdict, v.Code, v.Reason = "-", "refused", verdict.Code.String(), verdict.Reason
 		}

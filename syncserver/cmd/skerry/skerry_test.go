@@ -18,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"skerry/shared/module/moduletest"
+	"skerry/shared/module/program"
 )
 
 func TestMain(m *testing.M) {
@@ -30,7 +31,8 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs testdata/script/*.txtar. Beside testscript's commands there are:
 //
-// The directory $MODULES has modules: chat.wasm, and bare.wasm, which has no manifest.
+// The directory $MODULES has modules: chat.wasm, newer.wasm, which is made of the log of a chat, and bare.wasm, which has no
+// manifest.
 //
 //	serve FLAGS...   start a server on the directory data; its URL is $URL, and where it listens $ADDRESS
 //	stopserver       stop it by SIGTERM; it must exit with 0
@@ -45,7 +47,12 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			e.Setenv("MODULES", modules)
-			for name, content := range map[string][]byte{"chat.wasm": moduletest.Chat(), "bare.wasm": moduletest.ChatWithoutManifest()} {
+			newer := moduletest.ChatManifest()
+			newer.Version, newer.Upgrade = "1.1.0", program.Replay
+			for name, content := range map[string][]byte{
+				"chat.wasm": moduletest.Chat(), "bare.wasm": moduletest.ChatWithoutManifest(),
+				"newer.wasm": newer.AppendSection(moduletest.ChatWithoutManifest()),
+			} {
 				if err := os.WriteFile(filepath.Join(modules, name), content, 0o644); err != nil {
 					return err
 				}

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -152,7 +153,7 @@ func readPayload(stdin io.Reader, argument io.Reader, given bool) ([]byte, error
 	return b.Bytes(), nil
 }
 
-// numbers replaces JSON's numbers by integers where they are, else by floats.
+// numbers replaces JSON's numbers by integers where they are, else by floats, and what payloadView makes of bytes by bytes.
 func numbers(value any) any {
 	switch v := value.(type) {
 	case json.Number:
@@ -168,19 +169,47 @@ func numbers(value any) any {
 	case map[string]any:
 		for key := range v {
 			v[key] = numbers(v[key])
+			if inside, ok := v[key].(map[string]any); ok && len(inside) == 1 {
+				if text, ok := inside["$hex"].(string); ok {
+					if content, err := hex.DecodeString(text); err == nil {
+						v[key] = content
+					}
+				}
+			}
 		}
 	}
 	return value
 }
 
-// payloadView is a payload as JSON where it can be, else its bytes in hexadecimal.
+// withHex replaces bytes in maps by objects with their hexadecimal digits, for JSON, and reports whether there are no others.
+func withHex(value any) bool {
+	switch v := value.(type) {
+	case []byte:
+		return false
+	case []any:
+		return !slices.ContainsFunc(v, func(inside any) bool { return !withHex(inside) })
+	case map[string]any:
+		for key := range v {
+			if content, ok := v[key].([]byte); ok {
+				v[key] = map[string]any{"$hex": hex.EncodeToString(content)}
+			} else if !withHex(v[key]) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// payloadView is a payload as JSON where it can be, bytes in it as {"$hex": digits}; else its own bytes are so.
 func payloadView(payload []byte) json.RawMessage {
 	decoder := msgpack.NewDecoder(bytes.NewReader(payload))
 	value, err := decoder.DecodeInterface()
 	if err == nil {
 		if _, more := decoder.PeekCode(); more != nil {
-			if text, err := json.Marshal(value); err == nil {
-				return text
+			if withHex(value) {
+				if text, err := json.Marshal(value); err == nil {
+					return text
+				}
 			}
 		}
 	}
