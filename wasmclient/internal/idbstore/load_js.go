@@ -146,6 +146,11 @@ func (l *loading) decode(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return l.decodeSpaces(ids, rows, versions)
+}
+
+// decodeSpaces decodes what lies one behind the other.
+func (l *loading) decodeSpaces(ids, rows, versions []byte) error {
 	row, version := decoder{rest: rows}, decoder{rest: versions}
 	names := l.names.Call("join", "\n").String()
 	spaces := make([]replica.Summary, len(ids)/digest.Size)

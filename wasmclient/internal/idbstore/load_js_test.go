@@ -28,6 +28,18 @@ func TestLoadLetsMessagesIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ids, err := gather(t.Context(), l.ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := gather(t.Context(), l.rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	versions, err := gather(t.Context(), l.versions)
+	if err != nil {
+		t.Fatal(err)
+	}
 	messages := func() (heard int) {
 		channel := js.Global().Get("MessageChannel").New()
 		again := js.FuncOf(func(js.Value, []js.Value) any {
@@ -39,7 +51,7 @@ func TestLoadLetsMessagesIn(t *testing.T) {
 		channel.Get("port1").Set("onmessage", again)
 		defer channel.Get("port1").Call("close")
 		channel.Get("port2").Call("postMessage", js.Null())
-		if err := l.decode(t.Context()); err != nil {
+		if err := l.decodeSpaces(ids, rows, versions); err != nil {
 			t.Fatal(err)
 		}
 		return heard
