@@ -34,6 +34,7 @@ type world struct {
 	http    *http.Server
 	client  *http.Client
 	stop    []func()
+	restart func() // ends the server and begins it anew over the same log
 }
 
 // inBubble runs a test in a world whose time passes only when everything rests.
@@ -50,21 +51,33 @@ func inBubbleWith(t *testing.T, change func(*syncserver.Config), test func(*worl
 			Log: w.site.log, InsecureIdentities: true, Creation: syncserver.CreationLimits{Identity: many, Address: many, Server: many},
 		}
 		change(&config)
-		server, err := syncserver.New(config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		running, cancel := context.WithCancel(context.Background())
-		w.http = &http.Server{Handler: server}
-		w.client = &http.Client{Transport: &http.Transport{DialContext: w.dial}}
 		var work sync.WaitGroup
-		work.Go(func() { server.Run(running) })
+		var server atomic.Pointer[syncserver.Server]
+		end := func() {}
+		w.restart = func() {
+			end()
+			next, err := syncserver.New(config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			running, cancel := context.WithCancel(context.Background())
+			ended := make(chan struct{})
+			work.Go(func() {
+				defer close(ended)
+				next.Run(running)
+			})
+			end = func() { cancel(); <-ended }
+			server.Store(next)
+		}
+		w.restart()
+		w.http = &http.Server{Handler: http.HandlerFunc(func(to http.ResponseWriter, r *http.Request) { server.Load().ServeHTTP(to, r) })}
+		w.client = &http.Client{Transport: &http.Transport{DialContext: w.dial}}
 		work.Go(func() { w.http.Serve(listener{w}) })
 		defer func() {
 			for _, stop := range w.stop {
 				stop()
 			}
-			cancel()
+			end()
 			w.client.CloseIdleConnections()
 			w.http.Close()
 			work.Wait()

@@ -4,6 +4,8 @@ package wasmclient_test
 
 import (
 	"context"
+	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -198,4 +200,49 @@ func newestChat() []byte {
 	m := moduletest.ChatManifest()
 	m.Version = "1.2.0"
 	return m.AppendSection(moduletest.ChatWithoutManifest())
+}
+
+// lateEngine fails to make one module while it is told to.
+type lateEngine struct {
+	engine
+	late   digest.Digest
+	broken *atomic.Bool
+}
+
+func (e lateEngine) Machines(ctx context.Context, p *program.Program) (program.Machines, func(), error) {
+	if p.Digest == e.late && e.broken.Load() {
+		return nil, nil, errors.New("the module cannot be made now")
+	}
+	return e.engine.Machines(ctx, p)
+}
+
+// TestUpgradeThatCannotBeFollowedYet: records before an upgrade are applied although the next module is not there; when it is,
+// the tables are those of which the server's word tells.
+func TestUpgradeThatCannotBeFollowedYet(t *testing.T) {
+	inJudgedBubble(t, func(j *judged) {
+		device := j.device("ada")
+		tab := j.tab(device)
+		s := j.makeChat(tab)
+		for _, text := range []string{"one", "two"} {
+			if _, err := j.say(s, text).Synced(j.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		j.upgrade(tab, s, newerChat())
+		tab.holds(s.ID(), 4)
+		tab.Close(j.Context())
+
+		broken := &atomic.Bool{}
+		broken.Store(true)
+		tab = j.tab(device, offline, func(c *wasmclient.Config) {
+			c.Engine = lateEngine{j.engine, digest.Of(newerChat()), broken}
+		})
+		s = tab.Space(s.ID())
+		if _, err := s.Query(j.Context(), messages); err == nil || wire.CodeOf(err) != 0 {
+			t.Fatalf("without the next module: %v", err)
+		}
+		broken.Store(false)
+		time.Sleep(5 * time.Second)
+		j.same(j.texts(s, messages), "one", "two")
+	})
 }

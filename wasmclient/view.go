@@ -512,10 +512,10 @@ func (v *view) applyRecords(records []space.Record, told *replica.ServerCheckpoi
 			v.all = true
 			v.observe()
 		}
+		v.remember(records[:v.instance.Applied()+1-records[0].Seq], told) // before a failure too
 		if err != nil {
 			return v.cannotApply(err)
 		}
-		v.remember(records[:n], told)
 		records = records[n:]
 	}
 	return nil
