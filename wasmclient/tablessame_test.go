@@ -173,7 +173,7 @@ func (j *judged) randomly(r *rand.Rand, seed int) (upgrades, kept int) {
 				j.Fatal(err)
 			}
 		case 11:
-			if seed%4 > 1 { // enough for checkpoints
+			if seed%8 > 5 { // enough for checkpoints
 				events := make([]space.Event, 150)
 				for i := range events {
 					for events[i].Type == "" || events[i].Type == "remove" || string(events[i].Payload) == string(moduletest.ChatMessage("tea", "")) || events[i].Type == "stats" {
