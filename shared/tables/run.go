@@ -49,6 +49,17 @@ func newRun(o *owner) *run {
 	return r
 }
 
+// copy returns a run of the same entries, which are there; nil is a run of none. Others may read r at the same time.
+func (r *run) copy(o *owner) *run {
+	if r == nil {
+		return newRun(o)
+	}
+	n := &run{owner: o, entries: r.entries, size: r.size}
+	n.entries = *n.entries.Copy() // which changes only what it is called on
+	n.there.Store(true)
+	return n
+}
+
 // change forgets the pages.
 func (r *run) change() {
 	if r.made.Load() {

@@ -81,11 +81,7 @@ func (t *tree) own(o *owner, end string, r *run) *run {
 		r.change()
 		return r
 	}
-	n := newRun(o)
-	if r != nil {
-		entries := r.entries // others read r at the same time
-		n.entries, n.size = *entries.Copy(), r.size
-	}
+	n := r.copy(o)
 	t.place(end, n)
 	return n
 }
@@ -168,9 +164,7 @@ func (t *tree) join(o *owner, end string, r *run) (string, *run, error) {
 	if end == t.last {
 		t.last, _, _ = t.runs.Max()
 	}
-	n := newRun(o)
-	entries := r.entries
-	n.entries, n.size = *entries.Copy(), r.size
+	n := r.copy(o)
 	if following != nil {
 		following.entries.Scan(func(key, value string) bool {
 			n.entries.Load(key, value)

@@ -104,6 +104,12 @@ func (b *benchmark) modules(ctx context.Context) error {
 		b.printf("| %d | %d | %s | %s | %.1f | < %.0f | %s |\n", row.clients, row.batch, thousands(perSecond[0]), thousands(perSecond[1]),
 			times, judgedWanted, met(times < judgedWanted))
 	}
+	took, err := judging()
+	if err != nil {
+		return err
+	}
+	b.printf("\nTo authorize and apply a message, each in a transaction of its own, without a log: %.1f µs (wanted %.0f: %s), the median of\n", took, judgingWanted, met(took <= judgingWanted))
+	b.printf("%d times %s.\n", judgingRounds, thousands(judgingEach))
 	b.printf("\nOpening a space of %s records in a server that has just started, until its newest record is read: from the newest\n", thousands(openRecords))
 	b.printf("checkpoint and what came after it, and by its whole log. Medians of five.\n\n")
 	b.printf("| records | rows | from a checkpoint | by the log | times as fast | wanted | |\n")
