@@ -246,3 +246,43 @@ func TestUpgradeThatCannotBeFollowedYet(t *testing.T) {
 		j.same(j.texts(s, messages), "one", "two")
 	})
 }
+
+// TestRowsOfOtherColumns: what comes of an upgrade has the same bytes and other columns, so no row is the one that it was.
+func TestRowsOfOtherColumns(t *testing.T) {
+	inJudgedBubble(t, func(j *judged) {
+		tab := j.tab(j.device("ada"))
+		s := j.makeChat(tab)
+		if _, err := j.say(s, "one").Synced(j.Context()); err != nil {
+			t.Fatal(err)
+		}
+		tab.holds(s.ID(), 1)
+		j.same(j.texts(s, messages), "one")
+		woken := make(chan struct{}, 100)
+		live, err := s.Live(j.Context(), messages, func() { woken <- struct{}{} })
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer live.Close()
+		<-woken
+		live.Next()
+		m := moduletest.ChatManifest()
+		m.Upgrade, m.Tables[0].Columns[3].Name = program.Replay, "words"
+		j.upgrade(tab, s, m.AppendSection(moduletest.ChatWithoutManifest()))
+		tab.holds(s.ID(), 3)
+		for {
+			select {
+			case <-woken:
+			case <-time.After(time.Minute):
+				t.Fatal("the new columns are not told")
+			}
+			delta, ok := live.Next()
+			if !ok || delta.Schema.Columns[3].Name != "words" {
+				continue
+			}
+			if len(delta.Pieces) != 1 || delta.Pieces[0].Count != 0 {
+				t.Errorf("told are %+v", delta.Pieces)
+			}
+			return
+		}
+	})
+}
