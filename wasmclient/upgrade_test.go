@@ -276,7 +276,7 @@ func TestRowsOfOtherColumns(t *testing.T) {
 				t.Fatal("the new columns are not told")
 			}
 			delta, ok := live.Next()
-			if !ok || delta.Schema.Columns[3].Name != "words" {
+			if !ok || delta.Schema == nil || delta.Schema.Columns[3].Name != "words" {
 				continue
 			}
 			if len(delta.Pieces) != 1 || delta.Pieces[0].Count != 0 {
