@@ -166,15 +166,15 @@ test("a new device answers from the server's checkpoint while most of the log is
       const space = await client.createSpace({ module: await client.putModule(new Uint8Array(bytes)) });
       space.append("message", { room: "hall", text: "first" });
       let last;
-      for (let n = 0; n < 5000; n += 250) {
-        const edits = Array.from({ length: 250 }, (_, i) => ({ type: "edit", payload: { seq: 1, text: `${n + i + 1}`.padEnd(2000, ".") } }));
+      for (let n = 0; n < 8000; n += 400) {
+        const edits = Array.from({ length: 400 }, (_, i) => ({ type: "edit", payload: { seq: 1, text: `${n + i + 1}`.padEnd(1000, ".") } }));
         last = space.transact(edits);
       }
       await last!.synced;
       return space.id;
     }, [...chat()]);
     const url = `ws://127.0.0.1:${server.port}/sync`;
-    for (let seq = 0; seq < 4000; ) {
+    for (let seq = 0; seq < 7000; ) {
       const [info] = await server.cli<{ checkpoint_seq: number }>("space", "info", "--json", "--url", url, "--identity", "ada", id);
       seq = info!.checkpoint_seq;
     }
@@ -185,14 +185,16 @@ test("a new device answers from the server's checkpoint while most of the log is
     world.replicas.push(elsewhere);
     await elsewhere.load();
     await elsewhere.page.waitForFunction((id) => globalThis.skerry.client.spaces().some((info) => info.id === id && info.creator), id);
-    elsewhere.wire.rate = 4_000_000; // the log takes some three seconds
+    elsewhere.wire.rate = 2_000_000; // the log takes some four seconds
     const first = await elsewhere.page.evaluate(async (id) => {
       const space = globalThis.skerry.client.space(id);
+      let booting = -1; // where the log was when the tables came
+      space.subscribe(() => (booting = space.info().booting ? space.info().seq : booting));
       const [row] = await space.table("messages").query();
-      return { text: parseInt(row!["text"] as string), seq: space.info().seq, code: space.info().code };
+      return { text: parseInt(row!["text"] as string), booting, code: space.info().code };
     }, id);
-    assert.ok(first.text >= 3999 && first.seq < 3999 && first.code === undefined, JSON.stringify(first));
-    await elsewhere.page.waitForFunction((id) => globalThis.skerry.client.space(id).info().seq === 5001, id, { timeout: 30_000 });
+    assert.ok(first.text >= 6999 && first.booting >= 0 && first.booting < 6999 && first.code === undefined, JSON.stringify(first));
+    await elsewhere.page.waitForFunction((id) => globalThis.skerry.client.space(id).info().seq === 8001, id, { timeout: 30_000 });
     const last = await elsewhere.page.evaluate(async (id) => {
       const space = globalThis.skerry.client.space(id);
       const [row] = await space.table("messages").query();
@@ -200,6 +202,6 @@ test("a new device answers from the server's checkpoint while most of the log is
       for await (const _ of space.events({})) events++;
       return { text: parseInt(row!["text"] as string), events };
     }, id);
-    assert.deepEqual(last, { text: 5000, events: 5001 });
+    assert.deepEqual(last, { text: 8000, events: 8001 });
   }),
 );
