@@ -5,6 +5,7 @@ import { type Client, open, type Space } from "skerry";
 import { button, eachFrame, element, make, messageOf, setText, toast } from "./dom.js";
 import { nameOf } from "./format.js";
 import { SpaceView } from "./inspector/space.js";
+import { loadOffline } from "./offline.js";
 import { Spaces } from "./inspector/spaces.js";
 import { drawStanding, listenStorage } from "./inspector/standing.js";
 import { Timeline } from "./inspector/timeline.js";
@@ -17,7 +18,7 @@ interface Choice {
 }
 
 async function start(): Promise<void> {
-  navigator.serviceWorker?.register("./sw.js").catch((error: unknown) => console.info("no service worker:", error));
+  void loadOffline();
   const here = await replicasHere();
   const choice = chosen(here);
   offer(here, choice);

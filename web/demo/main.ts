@@ -5,6 +5,7 @@ import { eachFrame, element, messageOf, toast } from "./dom.js";
 import { glyph, type Mark } from "./flags.js";
 import { changeWho, drawMe, whoWrites } from "./people.js";
 import { nameOf } from "./format.js";
+import { loadOffline } from "./offline.js";
 import { Room } from "./room.js";
 import { Rooms } from "./rooms.js";
 import { drawStatus } from "./status.js";
@@ -20,7 +21,7 @@ async function start(): Promise<void> {
     at.classList.add("mark", mark);
     at.append(glyph(mark));
   }
-  navigator.serviceWorker?.register("./sw.js").catch((error: unknown) => console.info("no service worker:", error));
+  void loadOffline();
   const early = untilReady();
   const identity = await whoWrites(roomInAddress() !== "");
   const client = await open({ clientVersion: "demo/1", ...(identity ? { identity } : {}) });

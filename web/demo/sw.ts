@@ -19,6 +19,7 @@ interface WindowClient {
 interface Scope {
   addEventListener(type: "install" | "activate", f: (event: ExtendableEvent) => void): void;
   addEventListener(type: "fetch", f: (event: FetchEvent) => void): void;
+  addEventListener(type: "message", f: (event: ExtendableEvent) => void): void;
   skipWaiting(): Promise<void>;
   readonly clients: {
     claim(): Promise<void>;
@@ -39,6 +40,7 @@ const marks = absolute("./sw.js?page=");
 
 scope.addEventListener("install", (event) => event.waitUntil(install()));
 scope.addEventListener("activate", (event) => event.waitUntil(activate()));
+scope.addEventListener("message", (event) => event.waitUntil(activate())); // a page that activate missed asks
 scope.addEventListener("fetch", (event) => {
   const url = new URL(event.request.url);
   url.search = url.hash = "";

@@ -70,6 +70,19 @@ test("what the server refuses stays on the page, to be retried or discarded", { 
   }),
 );
 
+test("a page that was loaded past the service worker is served by it again", { timeout: 60_000 }, () =>
+  World.run([], async (world) => {
+    const ada = await world.replica("ada");
+    await ada.installed();
+    const session = await ada.page.context().newCDPSession(ada.page);
+    await Promise.all([ada.page.waitForEvent("load"), session.send("Page.reload", { ignoreCache: true })]);
+    await ada.installed();
+    await world.server.kill();
+    await ada.page.reload();
+    await ada.page.waitForSelector("#status:has-text('Offline')");
+  }),
+);
+
 test("what nobody catches would fail these tests, in a page and in its worker", { timeout: 60_000 }, () =>
   World.run([], async (world) => {
     const ada = await world.replica("ada");
