@@ -239,9 +239,18 @@ func (h *hotSpace) keep(c *program.Checkpoint) {
 	if c.Seq < h.kept+tables.PlaceEvery || c.Seq < h.kept+uint64(c.Tables.Fresh()/bytesPerRecord) {
 		return
 	}
-	h.place = c
+	h.place, h.placeOf = c, h.began.root
 	if !h.keeping {
 		h.keeping = h.server.spawn(h.keepAll)
+	}
+}
+
+// spoiled tells the hub that pages of a checkpoint are missing, if its instance began with that and it does not know.
+func (h *hotSpace) spoiled(root digest.Digest, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, known := h.doubted[root]; !known && root == h.began.root {
+		h.postLocked(hub.Spoiled{Err: err})
 	}
 }
 
@@ -258,7 +267,7 @@ func (h *hotSpace) keepAll() {
 	}()
 	for {
 		h.mu.Lock()
-		c := h.place
+		c, of := h.place, h.placeOf
 		h.place = nil
 		h.mu.Unlock()
 		if c == nil {
@@ -268,7 +277,7 @@ func (h *hotSpace) keepAll() {
 		if err != nil {
 			s.logger.Error("cannot keep a checkpoint", "space", h.id, "record", c.Seq, "error", err)
 			if errors.Is(err, tables.ErrPage) {
-				s.post(h.id, hub.Spoiled{Err: err})
+				h.spoiled(of, err)
 			}
 			return
 		}

@@ -375,7 +375,7 @@ func TestDamagedCheckpoints(t *testing.T) {
 				t.Errorf("opened at %d, %d records applied", began, n)
 			}
 			if text := r.metrics(); !strings.Contains(text, "skerry_checkpoints_unusable_total 1") && !strings.Contains(text, "skerry_checkpoints_unusable_total 2") {
-				t.Error("the metrics do not say that a checkpoint was not good")
+				t.Errorf("the metrics do not say that a checkpoint was not good: %s", text[strings.LastIndex(text, "skerry_checkpoints_unusable_total "):][:36])
 			}
 			alice.subscribe(id, space.Start(id))
 			alice.messages(id, 900)

@@ -43,6 +43,7 @@ type hotSpace struct {
 	hints    int  // that came meanwhile; one is for the append itself
 
 	place   *program.Checkpoint    // the newest, to be kept
+	placeOf digest.Digest          // the root of the one that its instance began with
 	keeping bool                   // a goroutine keeps checkpoints
 	kept    uint64                 // the record of the newest one that is kept
 	began   kept                   // the one that the instance began with, if it did
