@@ -380,13 +380,13 @@ func (s *Server) serve(socket *websocket.Conn, address string) {
 	s.mu.Lock()
 	s.lastConn++
 	c.id = s.lastConn
+	c.hub = hub.NewConn(s.hub, c.id, address) // before anybody finds it: the server may be about to stop
 	running := s.state == stateRunning
 	if running {
 		s.conns[c.id] = c
 	}
 	s.mu.Unlock()
 	socket.SetReadLimit(-1) // the reader has its own limit, and says so in a frame
-	c.hub = hub.NewConn(s.hub, c.id, address)
 	s.metrics.connections.Inc()
 	s.metrics.opened.Inc()
 	var begin hub.Begin

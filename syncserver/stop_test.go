@@ -98,6 +98,41 @@ func TestStopWithManyClients(t *testing.T) {
 	})
 }
 
+// TestStopWhileClientsConnect stops servers to which clients connect just then: each socket ends, none too early.
+func TestStopWhileClientsConnect(t *testing.T) {
+	for range 100 {
+		r := start(t, memlog.New())
+		var dialing sync.WaitGroup
+		begun := make(chan struct{}, 1000)
+		for range 8 {
+			dialing.Go(func() {
+				for {
+					socket, _, err := websocket.Dial(context.Background(), "ws://skerry.test/sync", &websocket.DialOptions{HTTPClient: r.client, Subprotocols: []string{wire.Subprotocol}})
+					if err != nil {
+						return
+					}
+					dialing.Go(func() {
+						for err == nil {
+							_, _, err = socket.Read(context.Background())
+						}
+					})
+					select {
+					case begun <- struct{}{}:
+					default:
+					}
+				}
+			})
+		}
+		for range 20 {
+			<-begun
+		}
+		if err := r.server.Close(); err != nil {
+			t.Error(err)
+		}
+		dialing.Wait()
+	}
+}
+
 // TestStopFinishesAppends stops a server while an append is under way.
 func TestStopFinishesAppends(t *testing.T) {
 	log := &hooked{Log: memlog.New()}
