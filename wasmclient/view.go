@@ -421,7 +421,7 @@ func (v *view) outbox(info *SpaceInfo) ([]replica.OutboxRow, error) {
 // read reads records behind one, whole transactions; none at the end of what is stored.
 func (v *view) read(after uint64) ([]space.Record, error) {
 	s := &Space{client: v.client, id: v.id}
-	for limit, size := 500, 256<<10; ; limit, size = 2*limit, 2*size {
+	for limit, size := 1000, 256<<10; ; limit, size = 2*limit, 2*size {
 		records, err := s.Read(v.ctx, after, limit, size)
 		if err != nil || len(records) == 0 {
 			return nil, err

@@ -175,4 +175,58 @@ async function unpack(records: number): Promise<number> {
   return took;
 }
 
-Object.assign(globalThis, { bench: { append, catchUp, pack, coldLoad, unpack } });
+/** Makes a space of so many messages by the chat's module, and returns its ID when its log and a checkpoint of its tables are here. */
+async function chat(records: number): Promise<string> {
+  const client = await open({ identity: "chat" });
+  const module = await client.putModule(new Uint8Array(await (await fetch("chat.wasm")).arrayBuffer()));
+  const space = await client.createSpace({ module });
+  const text = "is anybody there?";
+  const messages = (n: number) => Array.from({ length: 1000 }, (_, i) => ({ type: "message", payload: { room: `room ${i % 20}`, text, n } }));
+  for (let n = 0; n < records; n += 10_000) {
+    await Promise.all(Array.from({ length: 10 }, (_, i) => space.transact(messages(n + i)).synced));
+  }
+  await newest(client, space.id, records);
+  await kept();
+  await client.close();
+  return space.id;
+}
+
+/** Asks for the newest message of a chat of so many. */
+async function newest(client: Client, id: string, records: number): Promise<void> {
+  const live = client.space(id).table("messages");
+  for (;;) {
+    const [row] = await live.query({ reverse: true, limit: 1 });
+    if (Number(row?.["seq"]) === records && !row!.$pending) return;
+  }
+}
+
+/** Does something with what a replica keeps of tables. */
+async function checkpoints<T>(f: (store: IDBObjectStore) => IDBRequest<T>): Promise<T> {
+  const { name } = (await indexedDB.databases()).find(({ name }) => name!.endsWith("/chat"))!;
+  const db = await request(indexedDB.open(name!));
+  const done = await request(f(db.transaction("checkpoints", "readwrite").objectStore("checkpoints")));
+  db.close();
+  return done;
+}
+
+/** Waits until there is a checkpoint. */
+async function kept(): Promise<void> {
+  while ((await checkpoints((store) => store.count())) === 0) await new Promise((resolve) => setTimeout(resolve, 100));
+}
+
+/** A page that starts asks for the newest message: from what the device keeps of the tables, and with that gone. */
+async function tables(id: string, records: number): Promise<Record<string, number>> {
+  const times: Record<"kept" | "log", number[]> = { kept: [], log: [] };
+  for (let round = 0; round < 5; round++) {
+    for (const from of ["kept", "log"] as const) {
+      if (from === "log") await checkpoints((store) => store.clear());
+      const client = await open({ identity: "chat" });
+      times[from].push(await timed(() => newest(client, id, records)));
+      await kept();
+      await client.close();
+    }
+  }
+  return { kept: median(times.kept), log: median(times.log) };
+}
+
+Object.assign(globalThis, { bench: { chat, tables, append, catchUp, pack, coldLoad, unpack } });

@@ -3,7 +3,7 @@
 //
 // Usage: node bench.mjs [PART [RUNS]]
 //
-// With a part, append or records, it measures that alone, several times (3), and prints the medians; with modules it
+// With a part, append, records or tables, it measures that alone, several times (3), and prints the medians; with modules it
 // measures that alone and prints its table.
 import { execFileSync, spawn } from "node:child_process";
 import { cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -45,6 +45,7 @@ function fill(url) {
 /** Serves the pages, opens a browser, and returns what measure makes of them. */
 async function inPage(measure) {
   cpSync(join(web, "dist"), join(dir, "www"), { recursive: true });
+  cpSync(join(root, "syncserver", "cmd", "syncload", "chat.wasm"), join(dir, "www", "chat.wasm"));
   await esbuild.build({
     entryPoints: [join(web, "bench", "page.ts")],
     outfile: join(dir, "www", "bench.js"),
@@ -86,7 +87,8 @@ async function everything(call, fill) {
   const pack = await call("pack", records);
   const cold = await call("coldLoad", id, records);
   const unpack = await call("unpack", records);
-  return { append, catchUp, pack, cold, unpack };
+  const tables = await call("tables", await call("chat", records), records);
+  return { append, catchUp, pack, cold, unpack, tables };
 }
 
 /** Prints the medians of one part, by name. */
@@ -99,7 +101,10 @@ async function only(part, runs) {
   };
   await inPage(async (call, fill) => {
     const samples = [];
-    if (part === "append") {
+    if (part === "tables") {
+      const id = await call("chat", records);
+      for (let i = 0; i < runs; i++) samples.push(await call("tables", id, records));
+    } else if (part === "append") {
       for (let i = 0; i < runs; i++) samples.push(await call("append", events));
     } else {
       const id = fill();
@@ -142,6 +147,24 @@ function modules() {
   console.log(`| get, a row of 212 bytes | ${us(nanoseconds.Get)} | | |`);
   console.log(`| a message refused | ${us(nanoseconds.Refusal)} | | |`);
   console.log(`| 100,000 messages applied | ${ms(nanoseconds.Materialize / 1e6)} | 2,000 ms | ${met(nanoseconds.Materialize <= 2e9)} |`);
+  meter(nanoseconds);
+}
+
+/** Prints what counting a guest's work costs, in the page as measured and in wazero. */
+function meter(page) {
+  const output = execFileSync("go", ["test", "-run", "^$", "-bench", "Meter", "-benchtime", "1s", "./syncserver/wasmengine"], { cwd: root, encoding: "utf8" });
+  const server = {};
+  for (const [, name, ns] of output.matchAll(/^Benchmark(\S+?)(?:-\d+)?\s+\d+\s+([\d.]+) ns\/op/gm)) server[name] = Number(ns);
+  console.log("\nWhat the meter costs: a guest's own work, metered and, as the floor, as it was. Calls count how deep they go, too.\n");
+  console.log("| a guest that | in | metered | floor | times the floor | wanted | |\n| --- | --- | --: | --: | --: | --: | --- |");
+  const work = { words: "counts the words of a text", hash: "hashes a text, byte by byte", sort: "sorts numbers", calls: "calls itself, and hardly anything else" };
+  for (const [kind, does] of Object.entries(work)) {
+    for (const [where, times] of [["Chromium", page], ["wazero", server]]) {
+      const [metered, plain] = [times[`Meter/${kind}/metered`], times[`Meter/${kind}/plain`]];
+      const ratio = metered / plain;
+      console.log(`| ${does} | ${where} | ${(metered / 1e6).toFixed(1)} ms | ${(plain / 1e6).toFixed(1)} ms | ${ratio.toFixed(2)} | < 1.2 | ${met(ratio < 1.2)} |`);
+    }
+  }
 }
 
 /** Runs a package's benchmarks in the browser and returns what they print. */
@@ -162,7 +185,7 @@ const rate = (n, ms) => `${Math.round((n / ms) * 1000).toLocaleString("en")}/s`;
 const times = (a, b) => (a / b).toFixed(1);
 
 const [part, runs = "3"] = process.argv.slice(2);
-if (part && !["append", "records", "modules"].includes(part)) throw new Error(`no part ${part}: append, records or modules`);
+if (part && !["append", "records", "tables", "modules"].includes(part)) throw new Error(`no part ${part}: append, records, tables or modules`);
 try {
   if (part === "modules") modules();
   else if (part) await only(part, Number(runs));
@@ -176,7 +199,7 @@ try {
 }
 
 async function report() {
-  const { append: a, catchUp, pack, cold, unpack } = await inPage(everything);
+  const { append: a, catchUp, pack, cold, unpack, tables } = await inPage(everything);
   const store = inWorker();
   const row = (...cells) => console.log(`| ${cells.join(" | ")} |`);
 
@@ -205,6 +228,12 @@ async function report() {
   row("---", "--:", "--:", "--:", "--:", "---");
   row("catch-up", `${ms(catchUp)}, ${rate(records, catchUp)}`, ms(pack), times(catchUp, pack), "", "");
   row("cold load, into the page's objects", `${ms(cold.read)}, and ${ms(cold.opened)} to open`, ms(unpack), times(cold.read, unpack), "2", met(cold.read <= 2 * unpack));
+
+  console.log("\nTables: a page that has just opened asks for the newest of as many messages of a chat, which has the tables from the");
+  console.log("checkpoint on the device; the floor has none and makes them of the whole log. Medians of five.\n");
+  row("", "Skerry", "by the log", "times as fast", "wanted", "");
+  row("---", "--:", "--:", "--:", "--:", "---");
+  row("the first query", ms(tables.kept), ms(tables.log), times(tables.log, tables.kept), "20", met(tables.log >= 20 * tables.kept));
 
   console.log(`\n## The store in a worker\n`);
   console.log("The store alone, Go in a dedicated Worker. Cold load: 100,000 records of 200 bytes that came in commits of so many");

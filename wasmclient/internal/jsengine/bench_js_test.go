@@ -1,12 +1,16 @@
 package jsengine
 
 import (
+	"math"
+	"syscall/js"
 	"testing"
 
 	"skerry/shared/module"
+	"skerry/shared/module/meter"
 	"skerry/shared/module/moduletest"
 	"skerry/shared/module/program"
 	"skerry/shared/space"
+	"skerry/wasmclient/internal/jsbind"
 )
 
 // BenchmarkCall is a call of a module of one page that does nothing: what restoring 64 KiB and crossing twice take.
@@ -90,6 +94,35 @@ func BenchmarkRefusal(b *testing.B) {
 	for b.Loop() {
 		if v, err := i.Judge(module.Caller{}, records); err != nil || v.Allowed() {
 			b.Fatal(v, err)
+		}
+	}
+}
+
+// BenchmarkMeter is a guest's own work, with the meter and without.
+func BenchmarkMeter(b *testing.B) {
+	metered, err := meter.Instrument(moduletest.Work())
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, kind := range moduletest.WorkKinds {
+		for _, of := range []struct {
+			name  string
+			bytes []byte
+		}{{"plain", moduletest.Work()}, {"metered", metered.Bytes}} {
+			b.Run(kind.Name+"/"+of.name, func(b *testing.B) {
+				web := js.Global().Get("WebAssembly")
+				exports := web.Get("Instance").New(web.Get("Module").New(jsbind.FromBytes(of.bytes))).Get("exports")
+				run := func(name string, n uint32) {
+					if fuel := exports.Get(meter.ExportFuel); !fuel.IsUndefined() {
+						fuel.Set("value", math.MaxInt32)
+					}
+					exports.Call(name, n)
+				}
+				run("fill", 0)
+				for b.Loop() {
+					run(kind.Name, kind.N)
+				}
+			})
 		}
 	}
 }

@@ -1,0 +1,69 @@
+package wasmengine
+
+import (
+	"math"
+	"testing"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+
+	"skerry/shared/module/meter"
+	"skerry/shared/module/moduletest"
+)
+
+// worker returns what calls the exports of a program that imports nothing, with all fuel that there can be.
+func worker(t testing.TB, bytes []byte) func(name string, n uint32) uint32 {
+	runtime := wazero.NewRuntimeWithConfig(t.Context(), wazero.NewRuntimeConfigCompiler())
+	t.Cleanup(func() { runtime.Close(t.Context()) })
+	program, err := runtime.Instantiate(t.Context(), bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(name string, n uint32) uint32 {
+		if fuel, ok := program.ExportedGlobal(meter.ExportFuel).(api.MutableGlobal); ok {
+			fuel.Set(math.MaxInt32)
+		}
+		results, err := program.ExportedFunction(name).Call(t.Context(), uint64(n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return uint32(results[0])
+	}
+}
+
+func metered(t testing.TB) []byte {
+	m, err := meter.Instrument(moduletest.Work())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Bytes
+}
+
+func TestMeteredWorkIsTheSameWork(t *testing.T) {
+	plain, counted := worker(t, moduletest.Work()), worker(t, metered(t))
+	plain("fill", 0)
+	counted("fill", 0)
+	for _, kind := range moduletest.WorkKinds {
+		if with, without := counted(kind.Name, kind.N), plain(kind.Name, kind.N); with != without || with == 0 {
+			t.Errorf("%s gives %d with the meter and %d without", kind.Name, with, without)
+		}
+	}
+}
+
+// BenchmarkMeter is a guest's own work, with the meter and without.
+func BenchmarkMeter(b *testing.B) {
+	for _, kind := range moduletest.WorkKinds {
+		for _, of := range []struct {
+			name  string
+			bytes []byte
+		}{{"plain", moduletest.Work()}, {"metered", metered(b)}} {
+			b.Run(kind.Name+"/"+of.name, func(b *testing.B) {
+				run := worker(b, of.bytes)
+				run("fill", 0)
+				for b.Loop() {
+					run(kind.Name, kind.N)
+				}
+			})
+		}
+	}
+}
