@@ -16,8 +16,8 @@ import (
 // bootAfter is how many records a checkpoint of the server is ahead of what is here, at least, to be fetched.
 const bootAfter = 3 * tables.PlaceEvery
 
-// bootWait is how long to wait for word of the server's checkpoint where most of the log is not here: longer than a tab that
-// leads may be silent before another one leads.
+// bootWait is how long to wait for word of the server's checkpoint where most of the log is not here, from when the tab began to
+// lead that is to tell.
 const bootWait = 20 * time.Second
 
 // askAgain is how long to wait before a tab that follows asks again for the same checkpoint.
@@ -36,7 +36,7 @@ func (v *view) boot(info *SpaceInfo, told replica.ServerCheckpoint, kept *replic
 		at = max(at, kept.Seq)
 	}
 	if told.State == replica.CheckpointAwaited && info.Head >= at+bootAfter {
-		if v.awaits.IsZero() {
+		if v.anew.Swap(false) || v.awaits.IsZero() {
 			v.awaits = time.Now()
 		}
 		if time.Since(v.awaits) < bootWait {

@@ -317,6 +317,9 @@ func TestBootOfAFollower(t *testing.T) {
 				leader.leads(time.Minute)
 				follower := j.tab(device, slow)
 				there := follower.Space(s.ID())
+				for there.Info().Head < longLog { // else nothing tells that there is more than what is here
+					time.Sleep(time.Millisecond)
+				}
 				if goes {
 					leader.hold()
 					defer leader.thaw()

@@ -198,6 +198,7 @@ func (c *Client) contend(after time.Duration, steal bool) {
 		c.postFor(l, func() {
 			c.obstacle = nil
 			c.step(replica.Led{Loaded: loaded})
+			c.awaitAnew()
 			c.collectModules()
 		})
 	})

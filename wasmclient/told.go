@@ -50,11 +50,15 @@ func (c *Client) checkpointOf(id space.ID, want byte) (told replica.ServerCheckp
 }
 
 // toldOf is checkpointOf for the loop.
-func (c *Client) toldOf(id space.ID) replica.ServerCheckpoint {
-	if c.leads() {
-		return c.core.Space(id).Checkpoint
+func (c *Client) toldOf(id space.ID) (told replica.ServerCheckpoint) {
+	if !c.leads() {
+		return c.told[id]
 	}
-	return c.told[id]
+	told = c.core.Space(id).Checkpoint
+	if told.Seq == 0 && !c.core.Leads() {
+		told.State = replica.CheckpointAwaited // it is about to ask
+	}
+	return told
 }
 
 // leads reports whether this tab has the lead, or is alone.
@@ -115,7 +119,13 @@ func (c *Client) checkpointChanged(id space.ID) {
 // dropTold forgets what a tab told that does not lead any more.
 func (c *Client) dropTold() {
 	c.told = make(map[space.ID]replica.ServerCheckpoint)
+	c.awaitAnew()
+}
+
+// awaitAnew has all views wait for word of the server's checkpoints from another tab, or from this one which leads now.
+func (c *Client) awaitAnew() {
 	for _, v := range c.views {
+		v.anew.Store(true)
 		v.signal()
 	}
 }

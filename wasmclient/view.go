@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"skerry/shared/digest"
@@ -78,6 +79,7 @@ type view struct {
 	passed  bool          // there was one
 	began   time.Time     // when the view was made
 	used    time.Time     // when somebody asked last
+	anew    atomic.Bool   // somebody else tells of the server's checkpoint now: to wait for that begins again
 	// Of the goroutine alone.
 	together int           // how many records are applied at a time
 	kept     uint64        // the last record of the checkpoint that the store has

@@ -40,6 +40,9 @@ type Status struct {
 
 const damagedReason = "some of what is stored here cannot be read; the server is asked for it again"
 
+// Leads reports whether the replica syncs, as [Led] has it.
+func (r *Replica) Leads() bool { return r.leads }
+
 // Status returns what the replica says of itself now. It looks at every space: call it for people, not in a loop.
 func (r *Replica) Status() Status {
 	status := Status{
