@@ -325,7 +325,8 @@ func TestBootOfAFollower(t *testing.T) {
 					defer leader.thaw()
 				}
 				n, at := j.rows(there), there.Info().Position.Seq
-				if n != 3000 || at >= 3000 {
+				// All of this log may be on its way before the tab that begins to lead asks for the checkpoint.
+				if early := n == 3000 && at < 3000; !early && !(goes && n == longLog && at == longLog) {
 					t.Errorf("%d rows, and the log is here to %d", n, at)
 				}
 				if goes {
