@@ -127,14 +127,14 @@ func pack(ctx context.Context, set *tables.Set, of *tables.Checkpoint) (*replica
 			return err
 		}
 		c.Pages[d] = append([]byte(nil), page...)
-		return rest(ctx, &began)
+		return rest(ctx, &began, viewStep)
 	})
 	return c, err
 }
 
-// rest lets the page's messages come through in the middle of work that began then.
-func rest(ctx context.Context, began *time.Time) error {
-	if time.Since(*began) >= viewStep {
+// rest lets the page's messages come through in the middle of work that began then, if it has taken so long.
+func rest(ctx context.Context, began *time.Time, after time.Duration) error {
+	if time.Since(*began) >= after {
 		if !sleep(ctx, time.Millisecond) {
 			return ctx.Err()
 		}

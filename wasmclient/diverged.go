@@ -1,13 +1,13 @@
 package wasmclient
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"slices"
 	"time"
 
 	"skerry/shared/digest"
+	"skerry/shared/module"
 	"skerry/shared/module/program"
 	"skerry/shared/replica"
 	"skerry/shared/space"
@@ -105,21 +105,18 @@ func (v *view) compare(told *replica.ServerCheckpoint) error {
 // rootOf returns the digest of a checkpoint, worked out a while at a time.
 func rootOf(ctx context.Context, set *tables.Set, of *tables.Checkpoint) (digest.Digest, error) {
 	began := time.Now()
-	root, err := set.AppendCheckpoint(nil, of, func(digest.Digest, func() ([]byte, error)) error { return rest(ctx, &began) })
+	root, err := set.AppendCheckpoint(nil, of, func(digest.Digest, func() ([]byte, error)) error { return rest(ctx, &began, viewStep) })
 	return digest.Of(root), err
 }
 
-// witnessForm is what stands before the digest in the payload of a record of type $checkpoint.
-const witnessForm = "\x81\xa6digest\xc4\x20"
-
 // witness compares the tables with what the server said in the log: of those before the record.
 func (v *view) witness(record *space.Record) error {
-	said, ok := bytes.CutPrefix(record.Payload, []byte(witnessForm))
-	if !ok || len(said) != digest.Size {
+	there, ok := module.Witnessed(record.Payload)
+	if !ok {
 		return nil // of a version that says it otherwise
 	}
 	here := v.instance.Digest(v.id, space.Position{Seq: record.Seq - 1, Chain: v.chain})
-	if there := digest.Digest(said); here != there {
+	if here != there {
 		d := digest.Digest{}
 		if p := v.instance.Program(); p != nil {
 			d = p.Digest
@@ -149,13 +146,10 @@ func (v *view) cannotApply(err error) error {
 	return &differs{d}
 }
 
-// diverges gives the tables up that are not the server's: only a checkpoint of the server, of record d.Seq or a later one, is
-// gone on from.
+// diverges notes that the tables, which are given up, were not the server's: only a checkpoint of the server, of record d.Seq or
+// a later one, is gone on from.
 func (v *view) diverges(d *Divergence) {
-	v.mu.Lock()
-	v.reset()
 	v.needs = d.Seq
-	v.mu.Unlock()
 	v.client.call(v.ctx, func() { v.client.disagrees(v.id, d) })
 }
 

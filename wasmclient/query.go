@@ -381,11 +381,7 @@ func (c *Client) judged(id space.ID) *view {
 		return nil
 	}
 	info := c.core.Space(id).Info
-	current := info.Module
-	if current.IsZero() && info.Genesis != nil {
-		current = info.Genesis.Module
-	}
-	if current.IsZero() || current == module.Open {
+	if d := info.CurrentModule(); d.IsZero() || d == module.Open {
 		return nil
 	}
 	return c.view(id)

@@ -74,7 +74,7 @@ func (s *Space) Pin(ctx context.Context, pinned bool) error {
 func (c *Client) info(id space.ID) SpaceInfo {
 	status := c.core.Space(id)
 	info := SpaceInfo{
-		ID: id, Genesis: status.Info.Genesis, Created: status.Info.Created, Pinned: status.Info.Pinned, Module: status.Info.Module,
+		ID: id, Genesis: status.Info.Genesis, Created: status.Info.Created, Pinned: status.Info.Pinned, Module: status.Info.CurrentModule(),
 		Position: status.Info.Position, Head: max(status.Info.Head, status.Info.Position.Seq),
 		CaughtUp: status.CaughtUp, Pending: status.Pending, Rejected: status.Rejected, Damaged: status.Info.Damaged,
 		RetryAt: c.wall(status.RetryAt), Code: status.Code, Reason: status.Reason,
@@ -85,9 +85,6 @@ func (c *Client) info(id space.ID) SpaceInfo {
 	info.Checkpoint, info.Divergence = c.toldOf(id), c.diverged[id]
 	if d := info.Divergence; d != nil && info.Code == 0 {
 		info.Code, info.Reason = wire.CodeModuleDiverged, divergedReason(d)
-	}
-	if info.Module.IsZero() && info.Genesis != nil {
-		info.Module = info.Genesis.Module
 	}
 	return info
 }

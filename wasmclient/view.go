@@ -234,17 +234,21 @@ var (
 func (v *view) pass() (took time.Duration, err error) {
 	for range passTries {
 		took, err = v.try()
-		if d := (*differs)(nil); errors.As(err, &d) {
-			v.diverges(&d.Divergence)
-		} else if errors.Is(err, tables.ErrPage) {
+		d := (*differs)(nil)
+		switch {
+		case errors.As(err, &d), err == errAgain:
+		case errors.Is(err, tables.ErrPage):
 			v.client.log("the checkpoint of " + v.id.String() + " is of no use: " + err.Error())
 			v.distrust = v.root
-		} else if err != errAgain {
-			break
+		default:
+			return took, err
 		}
 		v.mu.Lock()
 		v.reset()
 		v.mu.Unlock()
+		if d != nil {
+			v.diverges(&d.Divergence)
+		}
 	}
 	return took, err
 }
@@ -472,11 +476,8 @@ func (v *view) apply(told *replica.ServerCheckpoint) (recorded map[space.ULID]bo
 // take long for each.
 func (v *view) inTurns(records []space.Record, f func([]space.Record) error) error {
 	for began := time.Now(); len(records) > 0; {
-		if time.Since(began) >= 4*viewStep { // to read the next ones lets others in as well
-			if !sleep(v.ctx, time.Millisecond) {
-				return v.ctx.Err()
-			}
-			began = time.Now()
+		if err := rest(v.ctx, &began, 4*viewStep); err != nil { // to read the next ones lets others in as well
+			return err
 		}
 		n := min(max(v.together, 1), len(records))
 		for n < len(records) && records[n].Index > 0 {

@@ -6,7 +6,6 @@ import (
 
 	"skerry/shared/digest"
 	"skerry/shared/module"
-	"skerry/shared/msgpack"
 	"skerry/shared/space"
 	"skerry/shared/wire"
 )
@@ -189,7 +188,7 @@ func (s *Space) authorize(now uint64, t *space.Transaction) (v wire.Verdict, ok 
 func (s *Space) witness(b *batch) {
 	d := s.tables.Digest(s.id, s.tip.Position())
 	t := space.Transaction{API: wire.APIHigh, Events: []space.Event{{
-		ID: witnessID(&s.tip), Type: module.TypeCheckpoint, Payload: msgpack.AppendBinary(msgpack.AppendString(msgpack.AppendMap(nil, 1), "digest"), d[:]),
+		ID: witnessID(&s.tip), Type: module.TypeCheckpoint, Payload: module.Witness(d),
 	}}}
 	records := b.stage(&t, s.tip.Seq+1, s.tip.ReceivedAt)
 	verdict, err := s.instance.Judge(module.Caller{}, records)

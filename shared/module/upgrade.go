@@ -1,6 +1,8 @@
 package module
 
 import (
+	"strings"
+
 	"skerry/shared/digest"
 	"skerry/shared/msgpack"
 )
@@ -19,4 +21,20 @@ func UpgradeTo(payload []byte) (name digest.Digest, ok bool) {
 		}
 	}
 	return name, ok && r.Err == nil
+}
+
+// witnessForm is what stands before the digest in the payload of a record of [TypeCheckpoint]: msgpack, a map of one.
+const witnessForm = "\x81\xa6digest\xc4\x20"
+
+// Witness returns the payload of a record of [TypeCheckpoint], by which a server says what the tables before it are.
+func Witness(tables digest.Digest) []byte { return append([]byte(witnessForm), tables[:]...) }
+
+// Witnessed reads what [Witness] makes. Another form is of a version that says it otherwise.
+func Witnessed(payload []byte) (tables digest.Digest, ok bool) {
+	said, ok := strings.CutPrefix(string(payload), witnessForm)
+	if !ok || len(said) != digest.Size {
+		return tables, false
+	}
+	copy(tables[:], said)
+	return tables, true
 }

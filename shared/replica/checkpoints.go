@@ -258,7 +258,7 @@ func (r *Replica) checkpointPiece(f *wire.BlobPart) {
 		l.size += int(min(f.Total, MaxCheckpoint+1))
 	}
 	here := uint64(len(a.bytes))
-	if f.Total != a.total || f.Offset != here || len(f.Bytes) == 0 || uint64(len(f.Bytes)) > a.total-here || l.size > MaxCheckpoint {
+	if !isNext(f, a.total, here) || l.size > MaxCheckpoint {
 		r.checkpointFailed()
 		return
 	}
@@ -364,7 +364,7 @@ func (r *Replica) checkpointFailed() {
 	l.end()
 	l.drop()
 	s.told.State = CheckpointFailed
-	s.wanted.retryAt = r.now + min(uint64(retryFloor)<<min(s.wanted.failures, 6), retryCeiling) + r.random(retryFloor)
+	s.wanted.retryAt = r.tryAgainAt(s.wanted.failures)
 	s.wanted.failures++
 	r.unpause(s)
 	r.notify(CheckpointChanged{s.id})

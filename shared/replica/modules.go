@@ -123,7 +123,7 @@ func (p *modulePipe) again(r *Replica) {
 
 // wait makes the task's next turn come later with each time.
 func (t *moduleTask) wait(r *Replica) {
-	t.retryAt = r.now + min(uint64(retryFloor)<<min(t.failures, 6), retryCeiling) + r.random(retryFloor)
+	t.retryAt = r.tryAgainAt(t.failures)
 	t.failures++
 }
 
@@ -167,19 +167,19 @@ func (l *moduleLane) ref() uint64 {
 
 // module returns the digest of the module that judges s, zero where it is not known or part of every build.
 func (s *spaceState) module() digest.Digest {
-	d := s.currentModule()
+	d := s.info.CurrentModule()
 	if d == module.Open {
 		return digest.Digest{}
 	}
 	return d
 }
 
-// currentModule returns the digest of the module that judges s, zero where it is not known.
-func (s *spaceState) currentModule() digest.Digest {
-	if s.info.Module.IsZero() && s.info.Genesis != nil {
-		return s.info.Genesis.Module
+// CurrentModule returns the digest of the module that judges a space, as far as is known here, zero where nothing is.
+func (i *SpaceInfo) CurrentModule() digest.Digest {
+	if i.Module.IsZero() && i.Genesis != nil {
+		return i.Genesis.Module
 	}
-	return s.info.Module
+	return i.Module
 }
 
 // needModule has the modules of a space that is pulled looked for, once on each connection: that which judges it now, and
@@ -311,6 +311,11 @@ func (r *Replica) blobPart(f *wire.BlobPart) {
 	}
 }
 
+// isNext reports whether a piece of what was asked for is the one behind those that are here.
+func isNext(f *wire.BlobPart, total, here uint64) bool {
+	return f.Total == total && f.Offset == here && len(f.Bytes) > 0 && uint64(len(f.Bytes)) <= total-here
+}
+
 // modulePiece adds what came to what is here. At the end it is hashed: nothing else reaches the store.
 func (r *Replica) modulePiece(f *wire.BlobPart) {
 	p := &r.modules.fetch
@@ -318,8 +323,7 @@ func (r *Replica) modulePiece(f *wire.BlobPart) {
 		p.total = int(f.Total)
 		p.bytes = make([]byte, 0, p.total)
 	}
-	here := len(p.bytes)
-	if f.Total != uint64(p.total) || f.Offset != uint64(here) || len(f.Bytes) == 0 || len(f.Bytes) > p.total-here {
+	if !isNext(f, uint64(p.total), uint64(len(p.bytes))) {
 		p.drop()
 		p.again(r)
 		return

@@ -449,7 +449,7 @@ func (r *Replica) holdBack(s *spaceState, v *wire.Verdict) {
 	case v.Code == wire.CodeAuthRequired:
 		p.blocked = true
 	default:
-		r.delay(s, r.now+min(uint64(retryFloor)<<min(p.failures, 6), retryCeiling)+r.random(retryFloor))
+		r.delay(s, r.tryAgainAt(p.failures))
 		p.failures++
 	}
 }

@@ -421,6 +421,11 @@ func sortIDs(ids []space.ID) {
 	sort.Slice(ids, func(i, j int) bool { return bytes.Compare(ids[i][:], ids[j][:]) < 0 })
 }
 
+// tryAgainAt returns when to try again what has failed so often before: later each time, and not when everybody does.
+func (r *Replica) tryAgainAt(failures int) uint64 {
+	return r.now + min(uint64(retryFloor)<<min(failures, 6), retryCeiling) + r.random(retryFloor)
+}
+
 // random returns a number below n, drawn from the configured source.
 func (r *Replica) random(n uint64) uint64 {
 	var b [8]byte

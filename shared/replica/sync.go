@@ -102,7 +102,7 @@ func (l *syncLane) setCreated(r *Replica, s *spaceState, created bool) {
 
 // setModule notes which module judges a space now.
 func (l *syncLane) setModule(r *Replica, s *spaceState, d digest.Digest) {
-	if !d.IsZero() && d != s.currentModule() {
+	if !d.IsZero() && d != s.info.CurrentModule() {
 		s.info.Module = d
 		l.keepModule(r, s, d)
 		if s.feed.asked {

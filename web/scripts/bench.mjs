@@ -123,19 +123,17 @@ async function only(part, runs) {
 /** Runs the store's benchmarks in the browser and returns milliseconds by name. */
 function inWorker() {
   const times = {};
-  const output = goBench("./wasmclient/internal/idbstore", "ColdLoad|Append", "5x");
-  for (const [, name, ns, per100k] of output.matchAll(/^Benchmark(\S+?)(?:-\d+)?\s+\d+\s+([\d.]+) ns\/op(?:\s+([\d.]+) ms\/100k)?/gm)) {
-    times[name] = per100k ? Number(per100k) : Number(ns) / 1e6;
+  for (const [name, { "ns/op": ns, "ms/100k": per100k }] of benchmarks(goBench("./wasmclient/internal/idbstore", "ColdLoad|Append", "5x"))) {
+    times[name] = per100k ?? ns / 1e6;
   }
   return times;
 }
 
 /** Prints what modules take in the browser. */
 function modules() {
-  const output = goBench("./wasmclient/internal/jsengine", ".", "1s");
   const nanoseconds = {};
-  for (const [, name, ns, each] of output.matchAll(/^Benchmark(\S+?)(?:-\d+)?\s+\d+\s+([\d.]+) ns\/op(?:\s+([\d.]+) ns\/host-call)?/gm)) {
-    nanoseconds[name] = Number(each ?? ns);
+  for (const [name, { "ns/op": ns, "ns/host-call": each }] of benchmarks(goBench("./wasmclient/internal/jsengine", ".", "1s"))) {
+    nanoseconds[name] = each ?? ns;
   }
   const us = (ns) => `${(ns / 1000).toFixed(2)} µs`;
   console.log("## Modules in a page\n");
@@ -154,7 +152,7 @@ function modules() {
 function meter(page) {
   const output = execFileSync("go", ["test", "-run", "^$", "-bench", "Meter", "-benchtime", "1s", "./syncserver/wasmengine"], { cwd: root, encoding: "utf8" });
   const server = {};
-  for (const [, name, ns] of output.matchAll(/^Benchmark(\S+?)(?:-\d+)?\s+\d+\s+([\d.]+) ns\/op/gm)) server[name] = Number(ns);
+  for (const [name, { "ns/op": ns }] of benchmarks(output)) server[name] = ns;
   console.log("\nWhat the meter costs: a guest's own work, metered and, as the floor, as it was. Calls count how deep they go, too.\n");
   console.log("| a guest that | in | metered | floor | times the floor | wanted | |\n| --- | --- | --: | --: | --: | --: | --- |");
   const work = { words: "counts the words of a text", hash: "hashes a text, byte by byte", sort: "sorts numbers", calls: "calls itself, and hardly anything else" };
@@ -176,6 +174,14 @@ function goBench(path, names, time) {
     cwd: root,
     env: { ...process.env, GOOS: "js", GOARCH: "wasm", CHROME: executablePath },
     encoding: "utf8",
+  });
+}
+
+/** Reads what `go test -bench` prints: of each benchmark the name, and its figures by their units. */
+function benchmarks(output) {
+  return [...output.matchAll(/^Benchmark(\S+?)(?:-\d+)?\s+\d+\s+(.+)$/gm)].map(([, name, figures]) => {
+    const pairs = [...figures.matchAll(/([\d.]+) (\S+)/g)].map(([, figure, unit]) => [unit, Number(figure)]);
+    return [name, Object.fromEntries(pairs)];
   });
 }
 
