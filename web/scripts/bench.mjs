@@ -243,7 +243,7 @@ async function report() {
 
   console.log(`\n## The store in a worker\n`);
   console.log("The store alone, Go in a dedicated Worker. Cold load: 100,000 records of 200 bytes that came in commits of so many");
-  console.log("(of 1 and of 7: 10,000 records, read ten times); the floor reads the same in segments of 1,000 by one getAll and decodes them.");
+  console.log("(of 1: 10,000 records, read ten times); the floor reads the same in segments of 1,000 by one getAll and decodes them.");
   console.log("Append: outbox rows that are strictly durable; the floor puts as many bytes a row and nothing else.\n");
   row("", "Skerry", "floor", "times the floor", "wanted", "");
   row("---", "--:", "--:", "--:", "--:", "---");
