@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"skerry/shared/digest"
-	"skerry/shared/module"
 	"skerry/shared/module/program"
 	"skerry/shared/replica"
 	"skerry/shared/tables"
@@ -14,14 +13,11 @@ import (
 )
 
 // A checkpoint of a view's tables is kept on the device, so that the log need not be applied from its beginning when the
-// space is opened next. What is kept is only believed as far as its digests and the log agree.
+// space is opened next. What is kept is only believed as far as its digests and the log agree. It is of a place where the
+// server has one too, so that they can be compared whenever the server tells.
 
-const (
-	// keepAfter is how many records a checkpoint is worth at least.
-	keepAfter = 1000
-	// keepBytes is how many bytes of tables a record is worth: large tables are written less often.
-	keepBytes = 256
-)
+// keepBytes is how many bytes of tables a record is worth: large tables are written less often.
+const keepBytes = 256
 
 // keptCheckpoint reads the checkpoint that the store has, nil where it has none.
 func (v *view) keptCheckpoint() (kept *replica.Checkpoint, err error) {
@@ -85,6 +81,7 @@ func (v *view) resumeFrom(kept *replica.Checkpoint, info *SpaceInfo) (*program.I
 		return nil, err
 	}
 	v.chain, v.unproven, v.root, v.kept = of.Chain, true, root, of.Seq
+	v.marks = []mark{{*of, set.Copy()}}
 	if of.Seq > info.Position.Seq {
 		v.ahead = of.Seq
 	}
@@ -94,26 +91,23 @@ func (v *view) resumeFrom(kept *replica.Checkpoint, info *SpaceInfo) (*program.I
 // keep writes a checkpoint where that is worth it: when as much was applied since the last as it would take to read one.
 // Whether it succeeds changes nothing but the time that opening takes.
 func (v *view) keep() {
-	info := v.client.Info(v.id)
 	v.mu.Lock()
-	set, p, seq := v.instance.Committed(), v.instance.Program(), v.instance.Applied()
+	var at mark
+	if n := len(v.marks); n > 0 {
+		at = v.marks[n-1]
+	}
 	v.mu.Unlock()
-	worth := max(keepAfter, uint64(set.Bytes()/keepBytes))
-	if seq != info.Position.Seq || seq < v.kept+worth || set.Bytes() > replica.MaxCheckpoint {
+	if at.set == nil || v.unproven || !tables.IsPlace(v.kept, at.of.Seq) || at.of.Seq < v.kept+uint64(at.set.Bytes()/keepBytes) || at.set.Bytes() > replica.MaxCheckpoint {
 		return
 	}
-	of := &tables.Checkpoint{Space: v.id, Seq: seq, Chain: info.Position.Chain, Module: module.Open}
-	if p != nil {
-		of.Module, of.ABI = p.Digest, p.Manifest.ABI
-	}
-	c, err := pack(v.ctx, set, of)
+	c, err := pack(v.ctx, at.set, &at.of)
 	if err == nil {
 		err = v.client.config.Store.PutCheckpoint(v.ctx, v.id, c)
 	}
 	if err != nil {
 		v.client.log("keeping a checkpoint of " + v.id.String() + " failed: " + err.Error())
 	}
-	v.kept = seq // or tried: the next is due when as much was applied again
+	v.kept = at.of.Seq // or tried: the next is due when as much was applied again
 }
 
 // pack makes a checkpoint of tables that nobody changes any more, a while at a time.

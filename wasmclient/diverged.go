@@ -87,7 +87,7 @@ func (v *view) compare(told *replica.ServerCheckpoint) error {
 		}
 	}
 	v.mu.Unlock()
-	if at.set == nil || told.Root == v.compared || told.Root == v.distrust {
+	if at.set == nil || v.unproven || told.Root == v.compared || told.Root == v.distrust || told.Root == v.root {
 		return nil
 	}
 	here, err := rootOf(v.ctx, at.set, &at.of)
@@ -147,9 +147,17 @@ func (v *view) cannotApply(err error) error {
 }
 
 // diverges notes that the tables, which are given up, were not the server's: only a checkpoint of the server, of record d.Seq or
-// a later one, is gone on from.
+// a later one, is gone on from, also after a restart.
 func (v *view) diverges(d *Divergence) {
 	v.needs = d.Seq
+	v.kept = 0
+	kept, err := v.keptCheckpoint()
+	if err == nil && kept != nil && digest.Of(kept.Root) != d.There {
+		err = v.client.config.Store.DropCheckpoint(v.ctx, v.id)
+	}
+	if err != nil {
+		v.client.log("dropping the checkpoint of " + v.id.String() + " failed: " + err.Error())
+	}
 	v.client.call(v.ctx, func() { v.client.disagrees(v.id, d) })
 }
 

@@ -84,6 +84,9 @@ type Store interface {
 	// was there stays then.
 	PutCheckpoint(ctx context.Context, id space.ID, c *replica.Checkpoint) error
 
+	// DropCheckpoint lets go of the checkpoint of a space, if one is kept.
+	DropCheckpoint(ctx context.Context, id space.ID) error
+
 	// Close releases the store. Methods called afterwards fail with [ErrStoreClosed].
 	Close() error
 }

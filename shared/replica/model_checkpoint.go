@@ -48,6 +48,13 @@ func (m *Model) PutCheckpoint(id space.ID, c *Checkpoint) {
 	s.checkpoint = kept
 }
 
+// DropCheckpoint lets go of the checkpoint of a space.
+func (m *Model) DropCheckpoint(id space.ID) {
+	if s := m.spaces[id]; s != nil {
+		s.checkpoint = nil
+	}
+}
+
 // DropCheckpoints deletes the checkpoints of all spaces, and reports whether there was one.
 func (m *Model) DropCheckpoints() (dropped bool) {
 	for _, s := range m.spaces {

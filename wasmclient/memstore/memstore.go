@@ -258,6 +258,11 @@ func (s *Store) PutCheckpoint(ctx context.Context, id space.ID, c *replica.Check
 	return err
 }
 
+// DropCheckpoint implements [wasmclient.Store].
+func (s *Store) DropCheckpoint(ctx context.Context, id space.ID) error {
+	return s.with(ctx, func(m *replica.Model) { m.DropCheckpoint(id) })
+}
+
 // DamagePage changes a bit of a page or a root that is kept, as disks do, or loses it, for tests.
 func (s *Store) DamagePage(d digest.Digest, lose bool) {
 	s.data.mu.Lock()

@@ -79,6 +79,16 @@ func testCheckpoints(s *suite) {
 		h.putCheckpoint(f.id, next)
 		h.wantCheckpoint(f.id, next)
 	}
+	h.putCheckpoint(g.id, makeCheckpoint(5, "e", "g"))
+	for range 2 { // there is none the second time
+		if err := other.DropCheckpoint(s.ctx, f.id); err != nil {
+			s.Fatalf("drop a checkpoint: %v", err)
+		}
+		h.wantCheckpoint(f.id, nil)
+		h.wantCheckpoint(g.id, makeCheckpoint(5, "e", "g"))
+	}
+	h.putCheckpoint(f.id, makeCheckpoint(4, "e", "d"))
+	h.wantCheckpoint(g.id, makeCheckpoint(5, "e", "g"))
 	if after := h.load(); after.Changes != before.Changes || after.Spaces[0].Version != before.Spaces[0].Version {
 		s.Fatalf("putting checkpoints changed %+v to %+v", before, after)
 	}
@@ -87,7 +97,7 @@ func testCheckpoints(s *suite) {
 	other.Close()
 	h = s.open()
 	h.wantCheckpoint(f.id, makeCheckpoint(4, "e", "d"))
-	h.wantCheckpoint(g.id, nil)
+	h.wantCheckpoint(g.id, makeCheckpoint(5, "e", "g"))
 }
 
 // testCheckpointsAhead puts checkpoints that the server made, of records that are still to come.

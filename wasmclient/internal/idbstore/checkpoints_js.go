@@ -173,6 +173,17 @@ func (t *transaction) putCheckpoint(id space.ID, c *replica.Checkpoint, names []
 	return true, nil
 }
 
+// DropCheckpoint implements wasmclient.Store. The pages go when the next one is put.
+func (s *Store) DropCheckpoint(ctx context.Context, id space.ID) error {
+	return s.transact(ctx, idb.TransactionReadWrite, idb.DurabilityRelaxed, func(t *transaction) error {
+		if err := t.turnToWrite(); err != nil {
+			return err
+		}
+		t.delete(storeCheckpoints, within(t.c.inKey(id)))
+		return nil
+	}, storeMeta, storeCheckpoints)
+}
+
 // dropCheckpoints deletes roots and pages, or with nil everything of all checkpoints, and reports whether there was any.
 func (s *Store) dropCheckpoints(ctx context.Context, names []digest.Digest) (dropped bool) {
 	err := s.transact(ctx, idb.TransactionReadWrite, idb.DurabilityRelaxed, func(t *transaction) error {
