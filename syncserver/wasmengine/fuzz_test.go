@@ -240,7 +240,8 @@ func TestSeeds(t *testing.T) {
 }
 
 // TestSoakModules makes modules of random bytes by wasm-opt, where it is installed, and changes bytes of them, for as
-// long as SKERRY_FUZZ_TIME says (an hour).
+// long as SKERRY_FUZZ_TIME says (an hour). Of each it also makes guests, which judge logs by the real host functions, as
+// mutants of guests do that people wrote.
 func TestSoakModules(t *testing.T) {
 	if os.Getenv("SKERRY_SOAK") == "" {
 		t.Skip("SKERRY_SOAK=1 runs it")
@@ -256,13 +257,14 @@ func TestSoakModules(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d, for %v", seed, limit)
 	r := rand.New(rand.NewPCG(seed, 0))
-	v := startV8(t)
+	v, s := startV8(t), newTrials(t, quick, thorough)
 	made, accepted, mutated, valid := 0, 0, 0, 0
 	for end := time.Now().Add(limit); time.Now().Before(end); {
 		module := makeModule(t, tool, r)
 		made++
 		if checkModule(t, module, true, v) {
 			accepted++
+			s.some(t, r, module)
 		}
 		for range 20 {
 			mutated++
@@ -272,9 +274,11 @@ func TestSoakModules(t *testing.T) {
 		}
 		if made%500 == 0 {
 			t.Logf("%d modules, %d of them accepted; %d mutants, %d accepted", made, accepted, mutated, valid)
+			t.Log(s.told())
 		}
 	}
 	t.Logf("done: %d modules, %d of them accepted; %d mutants, %d accepted; no difference", made, accepted, mutated, valid)
+	t.Log(s.told())
 	if accepted == 0 || valid == 0 {
 		t.Error("nothing was accepted")
 	}

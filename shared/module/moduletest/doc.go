@@ -10,7 +10,10 @@
 // It reads no files, so it runs in a browser as well. The modules in it are of use to other tests: [Chat] is one as people
 // write them, [Probe] does what a payload tells it, and of [Members] there are versions to upgrade to.
 //
-// Their sources are in guests, in WebAssembly's text format; `make modules` assembles them. The vectors are written by
+// A [Trial] is a module that nobody wrote, a mutant of one of these or made of what wasm-opt makes, with a random log; what it
+// tells has to be the same on all engines, too.
+//
+// The sources are in guests, in WebAssembly's text format; `make modules` assembles them. The vectors are written by
 // `go test ./syncserver/wasmengine -run Suite -update`, and a difference in them is a difference in what logs mean.
 //
 // Stable: the vectors, as ABI 1 is. The functions may change.

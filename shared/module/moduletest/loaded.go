@@ -157,14 +157,7 @@ func manifest(change func(*program.Manifest)) []byte {
 
 // io is the least module whose io region is somewhere.
 func io(at int64) []byte {
-	code := []byte{0x41}
-	for more := true; more; at >>= 7 {
-		c := byte(at & 0x7f)
-		if more = !(at>>7 == 0 && c&0x40 == 0 || at>>7 == -1 && c&0x40 != 0); more {
-			c |= 0x80
-		}
-		code = append(code, c)
-	}
+	code := append([]byte{0x41}, signed(at)...)
 	return with(func(w *wasm) { w.functions[1].code = code })
 }
 

@@ -18,7 +18,15 @@ var membersBytes []byte
 // Members returns the bytes of a list of members, who alone may read, changed by change if it is not nil. Its events are
 // add{who}, remove{who} and note{text}; its creator is the first member.
 func Members(change func(*program.Manifest)) []byte {
-	m := &program.Manifest{
+	m := membersManifest()
+	if change != nil {
+		change(m)
+	}
+	return m.AppendSection(membersBytes)
+}
+
+func membersManifest() *program.Manifest {
+	return &program.Manifest{
 		Name: "members", Version: "1.0.0", ABI: program.ABI, IO: program.DefaultIO, Raw: true,
 		Events: []program.EventType{
 			{Name: "add", Fields: []program.Field{{Name: "who", Kind: tables.Text}}},
@@ -31,10 +39,6 @@ func Members(change func(*program.Manifest)) []byte {
 		},
 		Readable: []string{"members"}, Audience: "members", Upgrade: program.Carry,
 	}
-	if change != nil {
-		change(m)
-	}
-	return m.AppendSection(membersBytes)
 }
 
 // MembersAdd returns the payload of an add, and of a remove.

@@ -11,6 +11,7 @@ import (
 	"skerry/shared/digest"
 	"skerry/shared/module/program"
 	"skerry/shared/tables"
+	"skerry/shared/wire"
 )
 
 // Random runs a random log, of a chat or on tables of random schemas, with proposals that are committed and rolled back,
@@ -35,6 +36,23 @@ func randomCases() []testCase {
 		}})
 	}
 	return cases
+}
+
+// mutantCases are trials of a few seeds, of which the vectors keep digests.
+func mutantCases() []testCase {
+	return []testCase{{"mutants", func(s *session) {
+		for seed := range uint64(60) {
+			trial, err := MutantTrial(rand.New(rand.NewPCG(seed, 0x7a2)))
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			lines, err := trial.Run(s.new, &Tally{Codes: map[wire.Code]int{}})
+			if err != nil {
+				s.t.Fatalf("trial %d: %v", seed, err)
+			}
+			s.tell("trial %d: %d lines, digest %s", seed, len(lines), digest.Of([]byte(strings.Join(lines, "\n"))))
+		}
+	}}}
 }
 
 // random runs the log of a seed.
