@@ -1,6 +1,7 @@
 import { checkDigest } from "./bytes.js";
 import { encodeValue } from "./encode.js";
 import { SkerryError } from "./error.js";
+import type { AnyModule, ModuleTypes } from "./module.js";
 import { type OpenOptions, toConfig } from "./options.js";
 import { Receipt } from "./receipt.js";
 import { callback, Replica } from "./replica.js";
@@ -9,14 +10,14 @@ import { ULIDSource } from "./ulid.js";
 import { decodeImported, type ImportedSpace, type SpaceInfo, type Status, type Verdict } from "./wire.js";
 
 /** What a space is made with. */
-export interface SpaceOptions {
+export interface SpaceOptions<M extends ModuleTypes = AnyModule> {
   /**
    * The module that judges what is written: a built-in's name (`open`: everyone writes and reads), or the hash of one that
    * {@link Client.putModule} keeps here or that the server has.
    */
   readonly module?: string;
   /** Whatever the module wants to know; part of the space's identity. */
-  readonly params?: unknown;
+  readonly params?: M["params"];
 }
 
 /**
@@ -90,11 +91,11 @@ export class Client {
    * Makes a space, offline too. It resolves when the space is durable on this device; the server hears of it when it
    * can.
    */
-  async createSpace(options: SpaceOptions = {}): Promise<Space> {
+  async createSpace<M extends ModuleTypes = AnyModule>(options: SpaceOptions<M> = {}): Promise<Space<M>> {
     this.#check();
     const params = options.params === undefined ? new Uint8Array() : encodeValue(options.params);
     const id = await this.#replica.create(options.module ?? "open", params, this.ids.next(), this);
-    return this.#spaceOf(id);
+    return this.#spaceOf(id) as Space<M>;
   }
 
   /**
@@ -115,10 +116,10 @@ export class Client {
    * far as the server lets this identity read it. Of the others `spaces()` tells that they are there; see
    * {@link Space.pin} for what is to be read offline.
    */
-  space(id: string): Space {
+  space<M extends ModuleTypes = AnyModule>(id: string): Space<M> {
     const checked = checkDigest(id, "a space's ID");
     if (!this.#closing) this.#replica.openSpace(checked, this);
-    return this.#spaceOf(checked);
+    return this.#spaceOf(checked) as Space<M>;
   }
 
   /** Returns every space that this replica knows, oldest stamp first. The array is replaced when one changes. */

@@ -134,6 +134,7 @@ class Writer {
   value(value: unknown, depth: number): void {
     if (typeof value === "string") this.text(value);
     else if (typeof value === "number") this.#number(value);
+    else if (typeof value === "bigint") this.#whole(value);
     else if (typeof value === "boolean") this.#byte(value ? 0xc3 : 0xc2);
     else if (value === null || value === undefined) this.#byte(0xc0);
     else if (typeof value !== "object") throw new TypeError(`there is no ${typeof value} in it`);
@@ -189,6 +190,17 @@ class Writer {
       view.setInt8(at, value);
       this.#at++;
     }
+  }
+
+  #whole(value: bigint): void {
+    const number = Number(value);
+    if (Number.isSafeInteger(number)) return this.#number(number);
+    const signed = value < 0n;
+    if ((signed ? BigInt.asIntN(64, value) : BigInt.asUintN(64, value)) !== value) throw new RangeError(`${value} has more than 64 bits`);
+    this.#need(9);
+    this.#view.setUint8(this.#at, signed ? 0xd3 : 0xcf);
+    this.#view.setBigInt64(this.#at + 1, value);
+    this.#at += 9;
   }
 
   /** Writes a time as the extension that msgpack has for it. */

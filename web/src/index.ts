@@ -20,10 +20,11 @@ export { codes, type Code } from "./codes.js";
 export { SkerryError } from "./error.js";
 export type { EventIterator, EventsOptions } from "./events.js";
 export type { WorkerLike } from "./link.js";
+export type { AnyModule, AnyTable, ModuleTypes, TableTypes } from "./module.js";
 export type { OpenOptions } from "./options.js";
 export type { Receipt, Synced } from "./receipt.js";
 export type { PendingOptions, Space } from "./space.js";
-export type { LiveQuery, QueryOptions, Row, Table, Value } from "./tables.js";
+export type { LiveQuery, Order, QueryOptions, Row, Table, Value } from "./tables.js";
 export type {
   Connection,
   EventRecord,

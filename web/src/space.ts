@@ -3,6 +3,7 @@ import type { Client } from "./client.js";
 import { encodeTransaction, encodeValue } from "./encode.js";
 import { SkerryError } from "./error.js";
 import { EventIterator, type EventsOptions } from "./events.js";
+import type { AnyModule, ModuleTypes, NameOf, PayloadArguments, TableOf } from "./module.js";
 import { Receipt } from "./receipt.js";
 import { Table } from "./tables.js";
 import { formatULID, parseULID } from "./ulid.js";
@@ -29,8 +30,8 @@ export interface PendingOptions {
   readonly reverse?: boolean;
 }
 
-/** One append-only log with one module. */
-export class Space {
+/** One append-only log with one module. `M` is what the module is to TypeScript: see {@link ModuleTypes}. */
+export class Space<M extends ModuleTypes = AnyModule> {
   /** The space's ID, 64 hexadecimal digits, known before any server is. */
   readonly id: string;
   readonly #client: Client;
@@ -82,12 +83,16 @@ export class Space {
   }
 
   /** Writes one event, a transaction of its own. Works offline. */
-  append(type: string, payload?: unknown): Receipt {
-    return this.transact([{ type, payload }]);
+  append<Type extends NameOf<M["events"]>>(type: Type, ...[payload]: PayloadArguments<M["events"][Type]>): Receipt {
+    return this.#append([{ type, payload }]);
   }
 
   /** Writes events that are accepted or refused together, in this order. Works offline. */
-  transact(events: readonly NewEvent[]): Receipt {
+  transact(events: readonly NewEvent<M>[]): Receipt {
+    return this.#append(events);
+  }
+
+  #append(events: readonly NewEvent[]): Receipt {
     if (events.length === 0) throw new SkerryError("bad_argument", "a transaction has at least one event");
     const { ids, bytes } = encodeTransaction(events, this.#client.ids);
     const receipt = new Receipt(ids);
@@ -103,7 +108,8 @@ export class Space {
    */
   upgrade(module: string, params?: unknown): Receipt {
     const hash = fromHex(checkDigest(module, "a module's hash"));
-    return this.append("$module", params === undefined ? { hash } : { hash, params: encodeValue(params) });
+    const payload = params === undefined ? { hash } : { hash, params: encodeValue(params) };
+    return this.#append([{ type: "$module", payload }]);
   }
 
   /**
@@ -139,7 +145,7 @@ export class Space {
    * Returns a table of the space, which its module makes of the log and of what waits to be sent: the same rows on every
    * device and on the server. A space of the module `open` has none.
    */
-  table(name: string): Table {
+  table<Name extends NameOf<M["tables"]>>(name: Name): Table<TableOf<M, Name>> {
     const client = this.#client;
     return new Table(
       {

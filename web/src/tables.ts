@@ -1,5 +1,6 @@
 import { encodeValue } from "./encode.js";
 import { SkerryError } from "./error.js";
+import type { AnyTable, First, NameOf, TableTypes } from "./module.js";
 import { callback } from "./replica.js";
 import { type Column, type Delta, decodeDelta } from "./wire.js";
 
@@ -7,7 +8,7 @@ import { type Column, type Delta, decodeDelta } from "./wire.js";
 export type Value = boolean | number | bigint | string | Uint8Array | undefined;
 
 /** A row of a table: its columns by name, and two more names that no column has. It is frozen, and the same object while it is the same row. */
-export type Row = { readonly [column: string]: Value } & {
+export type Row<Columns = AnyTable["row"]> = Columns & {
   /** Names the row in its table, for as long as it is there. Only to be compared. */
   readonly $key: string;
   /** Whether a transaction wrote it that waits for the server. */
@@ -15,16 +16,20 @@ export type Row = { readonly [column: string]: Value } & {
 };
 
 /** Which rows of a table are wanted, and in which order. */
-export interface QueryOptions {
-  /** The index whose order they have; without one it is that of the table's key. */
-  readonly index?: string;
-  /** The values that the first columns of that order have. */
-  readonly prefix?: readonly Exclude<Value, bigint>[];
+export type QueryOptions<T extends TableTypes = AnyTable> = Order<T> & {
   /** At most so many; 1,000 if it is left out, 100,000 at most. */
   readonly limit?: number;
   /** From the end. */
   readonly reverse?: boolean;
-}
+};
+
+/**
+ * The order that rows have: that of the `index`, or without one that of the table's key; and the values that the first
+ * columns of that order have, the `prefix`.
+ */
+export type Order<T extends TableTypes = AnyTable> =
+  | { readonly index?: undefined; readonly prefix?: First<T["key"]> }
+  | { [Name in NameOf<T["indexes"]>]: { readonly index: Name; readonly prefix?: T["indexes"][Name] extends readonly unknown[] ? First<T["indexes"][Name]> : never } }[NameOf<T["indexes"]>];
 
 /** What tables need of their space. */
 export interface Source {
@@ -34,7 +39,7 @@ export interface Source {
 }
 
 /** One table of a space, which its module makes of the log and of what waits to be sent. */
-export class Table {
+export class Table<T extends TableTypes = AnyTable> {
   /** The table's name in the module. */
   readonly name: string;
   readonly #source: Source;
@@ -51,13 +56,13 @@ export class Table {
    * `bad_argument` for a prefix of other types, and with `unknown_space`, `module_missing`, `bad_module`, `module_diverged` and `damaged` where
    * there can be no tables now.
    */
-  async query(options: QueryOptions = {}): Promise<readonly Row[]> {
+  async query(options: QueryOptions<T> = {}): Promise<readonly Row<T["row"]>[]> {
     const bytes = await this.#source.call("query", ...pack(this.name, options));
-    return assemble([], decodeDelta(bytes!));
+    return assemble([], decodeDelta(bytes!)) as readonly Row<T["row"]>[];
   }
 
   /** Returns a query that goes on: see {@link LiveQuery}. It does nothing until somebody subscribes to it. */
-  live(options: QueryOptions = {}): LiveQuery {
+  live(options: QueryOptions<T> = {}): LiveQuery<T> {
     return new LiveQuery(this.#source, pack(this.name, options));
   }
 }
@@ -71,7 +76,7 @@ let numbers = 0;
  * `useSyncExternalStore`: the array is another one when something changed, and a row in it the same object while the row
  * is the same. Nothing is told while the page is hidden; what changed meanwhile comes when it is seen again.
  */
-export class LiveQuery {
+export class LiveQuery<T extends TableTypes = AnyTable> {
   readonly #source: Source;
   readonly #query: readonly unknown[];
   readonly #listeners = new Set<() => void>();
@@ -101,7 +106,7 @@ export class LiveQuery {
   }
 
   /** The rows. The array is replaced when they, `ready` or `error` change. */
-  readonly getSnapshot = (): readonly Row[] => this.#rows;
+  readonly getSnapshot = (): readonly Row<T["row"]>[] => this.#rows as readonly Row<T["row"]>[];
 
   /** Calls `onChange` when something changed, until the returned function is called. */
   readonly subscribe = (onChange: () => void): (() => void) => {
@@ -186,7 +191,15 @@ function frame(): Promise<unknown> {
   return new Promise(requestAnimationFrame);
 }
 
-function pack(table: string, { index = "", prefix, limit = 0, reverse = false }: QueryOptions): unknown[] {
+/** A query's options, whatever its table is. */
+interface Packed {
+  readonly index?: string | undefined;
+  readonly prefix?: readonly unknown[];
+  readonly limit?: number;
+  readonly reverse?: boolean;
+}
+
+function pack(table: string, { index = "", prefix, limit = 0, reverse = false }: Packed): unknown[] {
   if (!Number.isSafeInteger(limit) || limit < 0) throw new SkerryError("bad_argument", "a limit is a whole number");
   const packed = prefix && prefix.length > 0 ? encodeValue(prefix.map((value) => value ?? null)) : new Uint8Array();
   return [table, index, packed, limit, reverse];
@@ -205,7 +218,7 @@ function assemble(before: readonly Row[], delta: Delta): readonly Row[] {
   return Object.freeze(rows);
 }
 
-const text = new TextDecoder();
+const text = new TextDecoder("utf-8", { ignoreBOM: true }); // a text may begin with U+FEFF
 
 function decodeRow(columns: readonly Column[], bytes: Uint8Array, key: Uint8Array, pending: boolean): Row {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -4,6 +4,7 @@ import { decode, Decoder } from "@msgpack/msgpack";
 import { type Code, codeName } from "./codes.js";
 import { SkerryError } from "./error.js";
 import { toHex } from "./bytes.js";
+import type { AnyModule, ModuleTypes, NameOf } from "./module.js";
 import { formatULID } from "./ulid.js";
 
 /** A place in a space's log, opaque: keep it, pass it back as `after` or `before`. */
@@ -23,7 +24,7 @@ export interface EventRecord {
    * every iteration over it; an app passes over types that it does not know.
    */
   readonly type: string;
-  /** What the author passed; `undefined` if it is not msgpack. */
+  /** What the author passed; `undefined` if it is not msgpack. Whole numbers that a `number` does not hold exactly are `bigint`. */
   readonly payload: unknown;
   /** The payload's bytes as they are in the log. */
   readonly bytes: Uint8Array;
@@ -178,12 +179,15 @@ export interface Verdict {
 }
 
 /** An event as it is written. */
-export interface NewEvent {
-  /** What kind of event it is; types that begin with `$` are the server's. */
-  readonly type: string;
-  /** Anything that msgpack can carry. */
-  readonly payload?: unknown;
-}
+export type NewEvent<M extends ModuleTypes = AnyModule> = {
+  [Type in NameOf<M["events"]>]: {
+    /** What kind of event it is; types that begin with `$` are the server's. */
+    readonly type: Type;
+  } & Payload<M["events"][Type]>;
+}[NameOf<M["events"]>];
+
+/** The payload of an event that is written: anything that msgpack can carry, unless the module's types say what. */
+export type Payload<P> = {} extends P ? { readonly payload?: P } : { readonly payload: P };
 
 /** A transaction that the server has not put into the log, or whose records have not come back yet. */
 export interface PendingTransaction {
@@ -217,14 +221,29 @@ export interface RejectedTransaction {
 }
 
 const decoder = new Decoder(); // making one costs more than it takes to decode an event
+const exact = new Decoder({ useBigInt64: true });
 
 /** Returns what a payload's bytes hold; `undefined` if they are not msgpack. */
 export function decodePayload(bytes: Uint8Array): unknown {
   try {
-    return decoder.decode(bytes);
+    const wide = bytes.includes(0xcf) || bytes.includes(0xd3); // what may be a number of 64 bits
+    return wide ? numbers(exact.decode(bytes)) : decoder.decode(bytes);
   } catch {
     return undefined;
   }
+}
+
+/** Makes numbers of the whole numbers that they hold exactly. */
+function numbers(value: unknown): unknown {
+  if (typeof value === "bigint") {
+    const number = Number(value);
+    return Number.isSafeInteger(number) ? number : value;
+  }
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map(numbers);
+  if (Object.getPrototypeOf(value) !== Object.prototype) return value; // bytes, a time
+  for (const [name, member] of Object.entries(value)) (value as Record<string, unknown>)[name] = numbers(member);
+  return value;
 }
 
 type PackedInfo = [

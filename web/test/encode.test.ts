@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { encodeTransaction, encodeValue } from "../src/encode.js";
 import { ULIDSource } from "../src/ulid.js";
+import { decodePayload } from "../src/wire.js";
 
 const reference = (value: unknown): Uint8Array => encode(value, { ignoreUndefined: true });
 
@@ -41,6 +42,13 @@ test("payloads of every size read back, whatever was written before", () => {
   }
 });
 
+test("whole numbers of 64 bits are themselves again", () => {
+  const payload = { list: [2n ** 64n - 1n, -(2n ** 63n), 2n ** 53n, -(2n ** 53n)], times: [Date.now(), 2 ** 52, -(2 ** 40)], at: new Date(7), bytes: new Uint8Array([0xcf]), none: null };
+  assert.deepEqual(decodePayload(encodeValue(payload)), payload);
+  assert.deepEqual(encodeValue([1n, -200n, 2n ** 40n]), encodeValue([1, -200, 2 ** 40]), "a small one is a number");
+  assert.deepEqual(decodePayload(encodeValue(new Date(2 ** 33 * 1000 + 1))), new Date(2 ** 33 * 1000 + 1));
+});
+
 test("a text that is not well-formed becomes one that is", () => {
   for (const bad of ["\ud800", "x\udfff", "\ud800".repeat(60)]) {
     assert.equal(decode(encodeValue(bad)), bad.replace(/[\ud800-\udfff]/g, "\ufffd"));
@@ -52,7 +60,7 @@ test("what msgpack cannot carry is refused, and leaves nothing behind", () => {
   round.push({ round });
   const nested = (levels: number): unknown => (levels === 0 ? 1 : [nested(levels - 1)]);
   const source = new ULIDSource();
-  for (const bad of [1n, Symbol("s"), () => 1, round, nested(101), { a: { b: 2n } }]) {
+  for (const bad of [2n ** 64n, -(2n ** 63n) - 1n, Symbol("s"), () => 1, round, nested(101), { a: { b: 2n ** 70n } }]) {
     assert.throws(() => encodeTransaction([{ type: "a", payload: "kept?" }, { type: "b", payload: bad }], source), { code: "bad_argument" });
     assert.throws(() => encodeValue(bad), { code: "bad_argument" });
     assert.deepEqual(payloads(encodeTransaction([{ type: "c", payload: "next" }], source).bytes), ["next"]);
