@@ -53,6 +53,29 @@ func AppendUint(b []byte, n uint64) []byte {
 	}
 }
 
+// AppendInt appends an integer in its shortest form.
+func AppendInt(b []byte, n int64) []byte {
+	switch {
+	case n >= 0:
+		return AppendUint(b, uint64(n))
+	case n >= -32:
+		return append(b, byte(n))
+	case n >= math.MinInt8:
+		return append(b, 0xd0, byte(n))
+	case n >= math.MinInt16:
+		return binary.BigEndian.AppendUint16(append(b, 0xd1), uint16(n))
+	case n >= math.MinInt32:
+		return binary.BigEndian.AppendUint32(append(b, 0xd2), uint32(n))
+	default:
+		return binary.BigEndian.AppendUint64(append(b, 0xd3), uint64(n))
+	}
+}
+
+// AppendFloat appends a number of 64 bits.
+func AppendFloat(b []byte, f float64) []byte {
+	return binary.BigEndian.AppendUint64(append(b, 0xcb), math.Float64bits(f))
+}
+
 // AppendBinary appends bytes.
 func AppendBinary(b, p []byte) []byte {
 	switch n := len(p); {

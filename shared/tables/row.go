@@ -3,7 +3,9 @@ package tables
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -179,6 +181,73 @@ func (s *Schema) Values(row []byte) ([]any, error) {
 		}
 	}
 	return values, nil
+}
+
+// Scan reads the named columns of a row into pointers, one for each: to a bool, int64, uint64, float64, string or []byte, as the
+// column's kind is, and for one that is optional to a pointer to that (or to a []byte), which is nil where it is absent. It fails with
+// [ErrBadRow] where a column is not there, or is of another kind than the pointer, and then what was read is unspecified.
+func (s *Schema) Scan(row []byte, columns []string, into ...any) error {
+	values, err := s.Values(row)
+	if err != nil {
+		return err
+	}
+	if len(columns) != len(into) {
+		return fmt.Errorf("tables: %d columns are read into %d pointers", len(columns), len(into))
+	}
+	for i, name := range columns {
+		place := slices.IndexFunc(s.Columns, func(c Column) bool { return c.Name == name })
+		if place < 0 {
+			return fmt.Errorf("%w: table %s has no column %s", ErrBadRow, s.Name, name)
+		}
+		if !scan(into[i], values[place], s.Columns[place].Optional) {
+			return fmt.Errorf("%w: column %s of table %s, a %v, cannot be read into a %T", ErrBadRow, name, s.Name, s.Columns[place].Kind, into[i])
+		}
+	}
+	return nil
+}
+
+func scan(into, value any, optional bool) bool {
+	switch p := into.(type) {
+	case *bool:
+		return scanValue(p, value, optional)
+	case **bool:
+		return scanOptional(p, value)
+	case *int64:
+		return scanValue(p, value, optional)
+	case **int64:
+		return scanOptional(p, value)
+	case *uint64:
+		return scanValue(p, value, optional)
+	case **uint64:
+		return scanOptional(p, value)
+	case *float64:
+		return scanValue(p, value, optional)
+	case **float64:
+		return scanOptional(p, value)
+	case *string:
+		return scanValue(p, value, optional)
+	case **string:
+		return scanOptional(p, value)
+	case *[]byte:
+		if *p = nil; optional && value == nil {
+			return true
+		}
+		return scanValue(p, value, false)
+	}
+	return false
+}
+
+func scanValue[T any](p *T, value any, optional bool) (ok bool) {
+	*p, ok = value.(T)
+	return ok && !optional
+}
+
+func scanOptional[T any](p **T, value any) bool {
+	v, ok := value.(T)
+	if *p = nil; ok {
+		*p = &v
+	}
+	return ok || value == nil
 }
 
 // order returns the columns by which an index sorts.

@@ -8,9 +8,10 @@ import { root } from "./root.js";
 
 const prelude = `
 import { type Client, open, SkerryError, type Space, type Status, type Position } from "../../../src/index.js";
+import { chat, type Chat } from "../../../test/chat.js";
 declare const client: Client; declare const space: Space; declare const position: Position; declare const signal: AbortSignal;
 declare const button: HTMLButtonElement; declare function render(status: Status): void;
-void [open, SkerryError, client, space, position, signal, button, render];
+void [open, SkerryError, chat, client, space, position, signal, button, render];
 `;
 
 test("the examples of the manual are right by their types", () => {

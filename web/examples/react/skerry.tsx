@@ -1,7 +1,8 @@
 // Hooks over Skerry: copy this file, it is all there is to it.
 import { createContext, type ReactNode, useContext, useEffect, useMemo, useState, useSyncExternalStore } from "react";
 import {
-  type Client, type EventRecord, open, type OpenOptions, type PendingTransaction, type QueryOptions, type Row, type SkerryError, type Space,
+  type AnyModule, type AnyTable, type Client, type EventRecord, type ModuleTypes, open, type OpenOptions, type PendingTransaction, type QueryOptions, type Row,
+  type SkerryError, type Space, type TableOf, type TableTypes,
   type SpaceInfo, type Status,
 } from "skerry";
 
@@ -48,14 +49,18 @@ export function useSpaces(): readonly SpaceInfo[] {
 }
 
 /** What a query finds now; while the rows are not here, or cannot be, `ready` and `error` say so. */
-export interface Rows {
-  readonly rows: readonly Row[];
+export interface Rows<T extends TableTypes = AnyTable> {
+  readonly rows: readonly Row<T["row"]>[];
   readonly ready: boolean;
   readonly error: SkerryError | undefined;
 }
 
 /** Rows of a table of a space, as they change. Options that are equal are one query, so they may be written in place. */
-export function useTable(space: Space, table: string, options: QueryOptions = {}): Rows {
+export function useTable<M extends ModuleTypes = AnyModule, Name extends keyof M["tables"] & string = keyof M["tables"] & string>(
+  space: Space<M>,
+  table: Name,
+  options: QueryOptions<TableOf<M, Name>> = {},
+): Rows<TableOf<M, Name>> {
   const live = useMemo(() => space.table(table).live(options), [space, table, JSON.stringify(options)]);
   const rows = useSyncExternalStore(live.subscribe, live.getSnapshot);
   return { rows, ready: live.ready, error: live.error };

@@ -1,0 +1,62 @@
+package main_test
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"skerry/shared/module/program"
+	"skerry/shared/msgpack"
+	"skerry/shared/tables"
+)
+
+// TestTypesOfGo: what was generated writes what a module's host reads, and reads it back.
+func TestTypesOfGo(t *testing.T) {
+	truth, whole, count, number, text := true, int64(-1<<40), uint64(1<<63), -0.5, "tëxt"
+	for _, p := range []Every2{
+		{},
+		{Bool: &truth, I64: &whole, U64: &count, F64: &number, Text: &text, Bytes: []byte{1, 0}},
+		{Bool: new(bool), I64: new(int64), U64: new(uint64), F64: new(float64), Text: new(string), Bytes: []byte{}},
+	} {
+		if read, err := ReadEvery2(p.Event().Payload); err != nil || !reflect.DeepEqual(read, p) {
+			t.Errorf("%+v is read as %+v, %v", p, read, err)
+		}
+	}
+	every := Every{Bool: true, I64: -33, U64: 200, F64: 1e300, Text: "t", Bytes: []byte{}}
+	event := every.Event()
+	if read, err := ReadEvery(event.Payload); err != nil || event.Type != "every" || !reflect.DeepEqual(read, every) {
+		t.Errorf("%+v is read as %+v, %v", every, read, err)
+	}
+	unknown := msgpack.AppendString(msgpack.AppendString(msgpack.AppendMap(nil, 2), "newer"), "field")
+	unknown = msgpack.AppendBool(msgpack.AppendString(unknown, "bool"), true)
+	for _, test := range []struct {
+		payload []byte
+		want    string
+	}{
+		{nil, "every: "},
+		{append(event.Payload, 0xc0), "every: "},
+		{unknown, "every: field i64 is missing"},
+		{(&Nothing{}).Event().Payload, "every: field bool is missing"},
+	} {
+		if read, err := ReadEvery(test.payload); err == nil || !strings.HasPrefix(err.Error(), test.want) {
+			t.Errorf("%x is read as %+v, %v, want %q", test.payload, read, err, test.want)
+		}
+	}
+}
+
+// TestRowsOfGo reads rows by the schema that came with them.
+func TestRowsOfGo(t *testing.T) {
+	schema := tables.Schema{Name: "every.", Columns: []tables.Column{{Name: "newer", Kind: tables.Bool}, {Name: "in", Kind: tables.Text}}, Key: []int{1}}
+	row, err := program.KeyValues(&schema, 0, msgpack.AppendString(msgpack.AppendArray(nil, 1), "side"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := ReadEveryRow(&schema, "\x01"+string(row))
+	if want := (EveryRow{In: "side"}); err != nil || read != want {
+		t.Errorf("read %+v, %v", read, err)
+	}
+	schema.Columns[1].Name = "out"
+	if _, err := ReadEveryRow(&schema, "\x01"+string(row)); err == nil || !strings.Contains(err.Error(), "table every. has no column in") {
+		t.Errorf("another table's row: %v", err)
+	}
+}
