@@ -149,8 +149,8 @@ func (s *trials) told() string {
 	for _, name := range slices.Sorted(maps.Keys(s.calls)) {
 		calls = append(calls, fmt.Sprintf("%s %d (%d trapped)", name, s.calls[name][0], s.calls[name][1]))
 	}
-	return fmt.Sprintf("%d trials, %d modules loaded, %d spaces begun, %d transactions of %d events, %d calls of modules; verdicts: %s; host calls: %s",
-		s.tally.Trials, s.tally.Loaded, s.tally.Begun, s.tally.Transactions, s.tally.Events, s.tally.Calls, strings.Join(codes, ", "), strings.Join(calls, ", "))
+	return fmt.Sprintf("%d trials, %d modules loaded, %d spaces begun, %d transactions of %d events, %d upgrades, %d calls of modules; verdicts: %s; host calls: %s",
+		s.tally.Trials, s.tally.Loaded, s.tally.Begun, s.tally.Transactions, s.tally.Events, s.tally.Upgrades, s.tally.Calls, strings.Join(codes, ", "), strings.Join(calls, ", "))
 }
 
 // judge is package jsengine in Node, which runs trials.

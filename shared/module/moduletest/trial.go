@@ -85,6 +85,7 @@ func mutantGuest(r *rand.Rand) ([]byte, error) {
 // Tally counts what trials did.
 type Tally struct {
 	Trials, Loaded, Begun, Transactions, Events, Calls int
+	Upgrades                                           int               // that were allowed
 	Codes                                              map[wire.Code]int // of verdicts on transactions; 0 is yes
 }
 
@@ -235,6 +236,9 @@ func (t *trialRun) judge(author string) (bool, error) {
 	t.tally.Codes[v.Code]++
 	if v.Allowed() {
 		t.log = append(t.log, records...)
+		if strings.HasPrefix(records[0].Type, "$") {
+			t.tally.Upgrades++
+		}
 	}
 	said := "yes"
 	if !v.Allowed() {
