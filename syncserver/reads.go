@@ -9,6 +9,7 @@ import (
 	"skerry/shared/digest"
 	"skerry/shared/hub"
 	"skerry/shared/module"
+	"skerry/shared/module/builtin"
 	"skerry/shared/space"
 	"skerry/shared/wire"
 )
@@ -313,8 +314,8 @@ func (s *Server) readBlob(c *connection, read hub.ReadBlob) {
 // blob returns bytes by their digest: a module that is part of this build, what was uploaded, or a part of a checkpoint. Who
 // knows a part's digest was told it as one who may read the space, or knows the bytes.
 func (s *Server) blob(ctx context.Context, name digest.Digest) ([]byte, error) {
-	if name == module.Open {
-		return module.OpenBytes, nil
+	if content := builtin.Bytes(name); content != nil {
+		return content, nil
 	}
 	content, err := s.log.Blob(ctx, name)
 	if errors.Is(err, ErrNoBlob) {
@@ -360,7 +361,7 @@ func reason(err error) string {
 }
 
 func (s *Server) hasBlob(ctx context.Context, name digest.Digest) (bool, error) {
-	if name == module.Open {
+	if builtin.Bytes(name) != nil {
 		return true, nil
 	}
 	return s.log.HasBlob(ctx, name)

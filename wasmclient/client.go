@@ -222,7 +222,7 @@ func (c *Client) OnChange(f func(Change)) (stop func()) {
 
 // SpaceOptions says what a new space is made from.
 type SpaceOptions struct {
-	Module digest.Digest // the module that judges it; zero means [module.Open]
+	Module digest.Digest // the module that judges it, see package builtin; zero means [module.Open]
 	Params []byte        // msgpack, given to the module
 	Stamp  space.ULID    // zero means a new one; making a space again with the same stamp is harmless
 }
@@ -235,6 +235,9 @@ func (c *Client) CreateSpace(ctx context.Context, options SpaceOptions) (*Space,
 	}
 	if limit := int(wire.DefaultLimits.Params); len(options.Params) > limit {
 		return nil, wire.Errorf(wire.CodeTooLarge, "create space: params have %d bytes, more than %d", len(options.Params), limit)
+	}
+	if err := c.keepBuiltin(ctx, options.Module); err != nil {
+		return nil, fmt.Errorf("create space: %w", err)
 	}
 	var id space.ID
 	finished := make(chan error, 1)

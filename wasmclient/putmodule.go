@@ -7,6 +7,7 @@ import (
 
 	"skerry/shared/digest"
 	"skerry/shared/module"
+	"skerry/shared/module/builtin"
 	"skerry/shared/module/program"
 	"skerry/shared/replica"
 	"skerry/shared/wire"
@@ -38,6 +39,27 @@ func (c *Client) PutModule(ctx context.Context, content []byte) (digest.Digest, 
 		return digest.Digest{}, fmt.Errorf("put module: %w", coded(err))
 	}
 	return d, nil
+}
+
+// keepBuiltin puts a module that is built in, and of which a space is about to be made, beside those that are kept here: a
+// later build may have another of that name, and the space is judged by this one.
+func (c *Client) keepBuiltin(ctx context.Context, d digest.Digest) error {
+	content := builtin.Bytes(d)
+	if content == nil || d == module.Open {
+		return nil
+	}
+	var kept []byte
+	err := c.read(ctx, func(store Store) (err error) {
+		kept, err = store.Module(ctx, d)
+		return err
+	})
+	if err != nil {
+		return coded(err)
+	}
+	if kept == nil {
+		_, err = c.PutModule(ctx, content)
+	}
+	return err
 }
 
 // tryModule has a module begin, and returns why it cannot. What the machine fails at says nothing of the module.

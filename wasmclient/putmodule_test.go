@@ -14,6 +14,7 @@ import (
 
 	"skerry/shared/digest"
 	"skerry/shared/module"
+	"skerry/shared/module/builtin"
 	"skerry/shared/module/moduletest"
 	"skerry/shared/replica"
 	"skerry/shared/space"
@@ -84,6 +85,34 @@ func (c *cutConn) Write(ctx context.Context, message []byte) error {
 		return errors.New("cut")
 	}
 	return c.bubbleConn.Write(ctx, message)
+}
+
+// TestBuiltinIsKept: the module that is built in stays with the space of which it judges, since a later build may have another
+// of that name; a server runs it without storing it.
+func TestBuiltinIsKept(t *testing.T) {
+	server := judgingSite(t)
+	store := memstore.New(memstore.Config{Identity: "ada"})
+	ada := open(t, wasmclient.Config{Store: store, URL: server.url()})
+	d, _ := builtin.ByName("personal")
+	s, err := ada.CreateSpace(t.Context(), wasmclient.SpaceOptions{Module: d})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kept, err := store.Module(t.Context(), d); err != nil || !bytes.Equal(kept, builtin.Bytes(d)) {
+		t.Fatalf("%d bytes are kept, %v", len(kept), err)
+	}
+	note, err := s.AppendEvents(t.Context(), []space.Event{{Type: "note"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.up()
+	ada.Poke()
+	if _, err := note.Synced(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if stored, err := server.log.HasBlob(t.Context(), d); err != nil || stored {
+		t.Errorf("the server stored it: %v, %v", stored, err)
+	}
 }
 
 // TestModuleOfOneDevice makes a space offline of a module that only this device has, and writes to it. Later the server

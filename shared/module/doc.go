@@ -17,9 +17,9 @@
 //
 // A log may take its space over to another module ([TypeModule]); package program says how.
 //
-// One module is part of every build: "open" ([ByName]), whose spaces everyone may write and read. Its bytes are
-// the eight of an empty WebAssembly module. It is judged natively, always allowed, has no tables and never
-// looks into a payload. [Native] is the engine that knows it and nothing else.
+// One module is judged natively: "open", whose spaces everyone may write and read. Its bytes are the eight of an empty
+// WebAssembly module. It always allows, has no tables and never looks into a payload. [Native] is the engine that
+// knows it and nothing else. Package builtin has it and others by name.
 //
 // Stable: the digest of "open" and the rule of the two failures. Engine and Instance grow as modules do.
 package module

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"math"
 
-	"skerry/shared/digest"
 	"skerry/shared/space"
 	"skerry/shared/wire"
 )
@@ -82,7 +81,7 @@ const (
 // NeedsNothing is what [Instance.Applied] returns when no record is ever needed.
 const NeedsNothing = math.MaxUint64
 
-// Native is the engine of the modules that are part of this build. Its instances are plain Go.
+// Native is the engine of "open" alone. Its instances are plain Go.
 var Native Engine = native{}
 
 type native struct{}
@@ -92,12 +91,4 @@ func (native) New(genesis *space.Genesis) (Instance, error) {
 		return open{}, nil
 	}
 	return nil, ErrMissing
-}
-
-// ByName returns the digest of a module that is part of this build. The only one is "open".
-func ByName(name string) (digest.Digest, bool) {
-	if name == "open" {
-		return Open, true
-	}
-	return digest.Digest{}, false
 }

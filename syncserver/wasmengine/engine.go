@@ -12,6 +12,7 @@ import (
 
 	"skerry/shared/digest"
 	"skerry/shared/module"
+	"skerry/shared/module/builtin"
 	"skerry/shared/module/program"
 	"skerry/shared/space"
 	"skerry/shared/tables"
@@ -19,6 +20,7 @@ import (
 )
 
 // Source gives the bytes of a module, or [module.ErrMissing]. Its other errors are faults, after which it is asked again.
+// It is not asked for those that are built in.
 type Source func(ctx context.Context, d digest.Digest) ([]byte, error)
 
 // Options say how modules run, never what they decide. The zero value is good.
@@ -195,9 +197,11 @@ func (e *Engine) Load(ctx context.Context, d digest.Digest) (*Machines, error) {
 }
 
 func (e *Engine) load(ctx context.Context, d digest.Digest, of *entry) (*Machines, error) {
-	bytes, err := e.source(ctx, d)
-	if err != nil {
-		return nil, err
+	bytes, err := builtin.Bytes(d), error(nil)
+	if bytes == nil {
+		if bytes, err = e.source(ctx, d); err != nil {
+			return nil, err
+		}
 	}
 	if got := digest.Of(bytes); got != d {
 		return nil, fmt.Errorf("wasmengine: the bytes kept for module %v are those of %v", d, got)

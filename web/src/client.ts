@@ -12,8 +12,9 @@ import { decodeImported, type ImportedSpace, type SpaceInfo, type Status, type V
 /** What a space is made with. */
 export interface SpaceOptions<M extends ModuleTypes = AnyModule> {
   /**
-   * The module that judges what is written: a built-in's name (`open`: everyone writes and reads), or the hash of one that
-   * {@link Client.putModule} keeps here or that the server has.
+   * The module that judges what is written: a built-in's name (`open`: everyone writes and reads; `personal`: only who made
+   * the space does; `broadcast`: only who made it writes, everyone reads), or the hash of one that {@link Client.putModule}
+   * keeps here or that the server has.
    */
   readonly module?: string;
   /** Whatever the module wants to know; part of the space's identity. */

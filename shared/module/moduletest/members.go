@@ -82,6 +82,31 @@ func (s *session) upgradable(bytes []byte, modules ...[]byte) *testSpace {
 	return made
 }
 
+// open makes a space that everybody writes to, and that can go over to modules.
+func (s *session) open(modules ...[]byte) *testSpace {
+	made := &testSpace{session: s, modules: modules, program: &program.Program{Digest: module.Open}}
+	made.genesis.Creator = "creator"
+	var err error
+	if made.instance, err = program.Begin(&program.Loaded{}, &made.genesis); err != nil {
+		s.t.Fatal(err)
+	}
+	made.prepare(made.instance)
+	return made
+}
+
+// madeBy begins the space anew, as one of another creator.
+func (s *testSpace) madeBy(creator string) {
+	s.genesis.Creator = creator
+	machines, err := s.new(s.program)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if s.instance, err = program.New(s.program, machines, &s.genesis); err != nil {
+		s.t.Fatal(err)
+	}
+	s.prepare(s.instance)
+}
+
 // prepare gives an instance the modules of the test, and its log.
 func (s *testSpace) prepare(i *program.Instance) {
 	i.Load = func(d digest.Digest) (*program.Loaded, error) {
@@ -189,15 +214,7 @@ func upgradeCases() []testCase {
 		{"upgrade: the creator may where the module traps", func(s *session) {
 			next := versioned("1.1.0", nil)
 			space := s.upgradable(Members(nil), next)
-			space.genesis.Creator = "trapped"
-			machines, err := s.new(space.program)
-			if err != nil {
-				s.t.Fatal(err)
-			}
-			if space.instance, err = program.New(space.program, machines, &space.genesis); err != nil {
-				s.t.Fatal(err)
-			}
-			space.prepare(space.instance)
+			space.madeBy("trapped")
 			space.push("trapped", upgrade(next, nil))
 			space.version()
 		}},
@@ -327,16 +344,7 @@ func upgradeCases() []testCase {
 			space.anew()
 		}},
 		{"upgrade: from open and to it", func(s *session) {
-			machines := &program.Loaded{}
-			space := &testSpace{session: s}
-			space.genesis.Creator = "creator"
-			var err error
-			if space.instance, err = program.Begin(machines, &space.genesis); err != nil {
-				s.t.Fatal(err)
-			}
-			space.program = &program.Program{Digest: module.Open}
-			space.modules = [][]byte{Members(nil), versioned("2.0.0", replayed)}
-			space.prepare(space.instance)
+			space := s.open(Members(nil), versioned("2.0.0", replayed))
 			space.push("anybody", event{"hello", []byte{0xc1}})
 			space.push("anybody", upgrade(Members(nil), nil))
 			space.push("creator", upgrade(Members(nil), nil))

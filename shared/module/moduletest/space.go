@@ -108,12 +108,13 @@ func (s *testSpace) records(author string, events []event) []space.Record {
 func (s *testSpace) caller(author string) module.Caller { return module.Caller{Identity: author} }
 
 // mayRead asks and tells.
-func (s *testSpace) mayRead(identity string) {
+func (s *testSpace) mayRead(identity string) bool {
 	may, err := s.instance.MayRead(identity)
 	if err != nil {
 		s.t.Fatalf("asking who may read failed by the machine: %v", err)
 	}
 	s.tell("readable: %v", may)
+	return may
 }
 
 // again applies the log to another instance, one record's transaction at a time or all at once, and wants equal tables.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"skerry/shared/digest"
+	"skerry/shared/module/builtin"
 	"skerry/shared/module/program"
 	"skerry/shared/tables"
 	"skerry/shared/wire"
@@ -16,14 +17,22 @@ import (
 // readModule reads and checks the module that a command line names.
 func readModule(set *flag.FlagSet) ([]byte, *program.Program, error) {
 	if set.NArg() != 1 {
-		return nil, nil, usagef("needs the file of a module")
+		return nil, nil, usagef("needs the file of a module, or a built-in's name")
 	}
-	content, err := os.ReadFile(set.Arg(0))
+	content, err := moduleBytes(set.Arg(0))
 	if err != nil {
 		return nil, nil, err
 	}
 	p, err := program.Load(content)
 	return content, p, err
+}
+
+// moduleBytes returns the module that a name or, if there is none of that name, a file has.
+func moduleBytes(name string) ([]byte, error) {
+	if d, ok := builtin.ByName(name); ok {
+		return builtin.Bytes(d), nil
+	}
+	return os.ReadFile(name)
 }
 
 // moduleView is a module as --json prints it.

@@ -43,12 +43,12 @@ func moduleRun(ctx context.Context, c *console, args []string) error {
 	}
 	last := set.NArg() - 1
 	if last < 1 {
-		return usagef("needs the files of a module and of those that the space goes over to, and one of events (- is standard input)")
+		return usagef("needs the files (or built-ins' names) of a module and of those that the space goes over to, and one of events (- is standard input)")
 	}
 	modules := map[digest.Digest][]byte{}
 	var first digest.Digest
 	for i, name := range set.Args()[:last] {
-		content, err := os.ReadFile(name)
+		content, err := moduleBytes(name)
 		if err != nil {
 			return err
 		}

@@ -5,7 +5,7 @@ import (
 	"encoding/hex"
 
 	"skerry/shared/digest"
-	"skerry/shared/module"
+	"skerry/shared/module/builtin"
 	"skerry/shared/space"
 	"skerry/shared/wire"
 )
@@ -71,7 +71,7 @@ func (t *genesisText) parse() (space.Genesis, error) {
 }
 
 func parseModule(text string) (digest.Digest, error) {
-	if named, ok := module.ByName(text); ok {
+	if named, ok := builtin.ByName(text); ok {
 		return named, nil
 	}
 	d, err := digest.Parse(text)

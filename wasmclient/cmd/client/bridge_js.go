@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"skerry/shared/digest"
-	"skerry/shared/module"
+	"skerry/shared/module/builtin"
 	"skerry/shared/space"
 	"skerry/shared/wire"
 	"skerry/wasmclient"
@@ -383,7 +383,7 @@ func (b *bridge) leave(id space.ID) {
 
 func (b *bridge) create(name string, options wasmclient.SpaceOptions) ([]byte, error) {
 	var known bool
-	if options.Module, known = module.ByName(name); !known {
+	if options.Module, known = builtin.ByName(name); !known {
 		var err error
 		if options.Module, err = digest.Parse(name); err != nil {
 			return nil, wire.Errorf(wire.CodeBadArgument, "a module is a built-in's name or 64 hexadecimal digits, not %q", name)

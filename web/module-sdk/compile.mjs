@@ -1,0 +1,65 @@
+// Makes a module of its source: AssemblyScript, with the declarations of skerry/module.
+import { encode } from "@msgpack/msgpack";
+import asc from "assemblyscript/asc";
+import { readFileSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { declare } from "./declarations.mjs";
+
+const page = 64 * 1024;
+const ioBytes = 64 * 1024; // what the ABI takes where a manifest does not say
+const library = join(dirname(fileURLToPath(import.meta.url)), "assembly");
+
+asc.libraryFiles["skerry/module"] = readFileSync(join(library, "skerry", "module.ts"), "utf8");
+
+/**
+ * Compiles the module whose source is in a file, and returns its bytes, the manifest in them included, and the manifest. The
+ * same source gives the same bytes on every machine. It throws an Error with what the compiler says is wrong.
+ */
+export async function compile(file) {
+  const base = dirname(resolve(file));
+  const entry = relative(base, resolve(file));
+  const { manifest, source } = declare(readFileSync(file, "utf8"), entry);
+  const io = manifest.io ?? ioBytes;
+  const pages = Math.ceil(io / page) + 1;
+  let bytes;
+  const said = [];
+  const console = { write: (text) => said.push(String(text)) };
+  const { error } = await asc.main(
+    // What calls get lies at 0, before all else. A module that traps says nothing of where: it would be in its bytes.
+    [entry, "--outFile", "module.wasm", "--runtime", "stub", "--use", "abort=", "--memoryBase", `${io}`,
+      "--initialMemory", `${pages}`, "--maximumMemory", `${pages + 16}`,
+      "--optimizeLevel", "3", "--shrinkLevel", "1", "--converge"],
+    {
+      stdout: console,
+      stderr: console,
+      readFile(name, from) {
+        if (name === entry) return source;
+        try {
+          return readFileSync(join(base, from ?? ".", name), "utf8");
+        } catch {
+          return null;
+        }
+      },
+      writeFile(name, content) {
+        if (name.endsWith(".wasm")) bytes = content;
+      },
+      listFiles: () => [],
+    },
+  );
+  if (error || !bytes) throw new Error(said.join("").trim() || String(error));
+  return { bytes: withManifest(bytes, encode(manifest)), manifest };
+}
+
+/** Appends the manifest to a module's bytes, as the custom section that the host reads. */
+function withManifest(bytes, manifest) {
+  const name = new TextEncoder().encode("skerry.manifest");
+  const length = 1 + name.length + manifest.length;
+  return Buffer.concat([bytes, Buffer.from([0, ...leb(length), name.length]), name, manifest]);
+}
+
+function leb(value) {
+  const bytes = [];
+  for (; value > 127; value >>>= 7) bytes.push((value & 127) | 128);
+  return [...bytes, value];
+}

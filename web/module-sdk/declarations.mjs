@@ -1,0 +1,256 @@
+// Reads what a module declares (classes with @module, @event, @raw, @table, @row and @params) and writes what its source
+// leaves out: the manifest, how rows and events are read and written, and the functions that the host calls.
+import { NodeKind, Parser } from "assemblyscript";
+
+const numbers = new Set(["i64", "u64", "f64"]);
+const options = {
+  module: ["name", "version", "doc", "io", "readable", "audience", "upgrade"],
+  event: ["doc"],
+  table: ["key", "indexes"],
+};
+
+/**
+ * Returns the manifest that a module's source declares, and the source with what it leaves out. Lines stay where they were.
+ * It throws an Error that says where, for declarations that cannot be; other mistakes are for the compiler to find.
+ */
+export function declare(source, path) {
+  return new Declarations(source, path).result();
+}
+
+class Declarations {
+  events = [];
+  tables = [];
+  classes = [];
+
+  constructor(source, path) {
+    this.source = source;
+    this.path = path;
+    const parser = new Parser();
+    parser.parseFile(source, path, true);
+    if (parser.diagnostics.length > 0) throw new Error(String(parser.diagnostics[0]));
+    for (const node of parser.sources[0].statements) {
+      if (node.kind === NodeKind.ClassDeclaration) this.class(node);
+    }
+  }
+
+  fail(node, message) {
+    const line = this.source.slice(0, node.range.start).split("\n").length;
+    throw new Error(`${this.path}:${line}: ${message}`);
+  }
+
+  text(node) {
+    return this.source.slice(node.range.start, node.range.end);
+  }
+
+  class(node) {
+    for (const decorator of node.decorators ?? []) {
+      const kind = decorator.name.text;
+      if (!["module", "event", "raw", "table", "row", "params"].includes(kind)) continue;
+      if (node.declared) this.fail(decorator, `${node.name.text} is declared as two things`);
+      node.declared = true;
+      this[kind](node, decorator, (decorator.args ?? []).map((a) => this.literal(a)));
+    }
+  }
+
+  module(node, decorator, [given]) {
+    if (this.main) this.fail(decorator, "there is another @module");
+    this.main = { node, ...this.options("module", decorator, given) };
+    if (!this.main.name || !this.main.version) this.fail(decorator, "a module has a name and a version");
+  }
+
+  event(node, decorator, [name, given]) {
+    const { doc } = this.options("event", decorator, given);
+    if (typeof name !== "string") this.fail(decorator, 'an event has a name: @event("note")');
+    this.judges(node);
+    this.events.push({ ...this.fields(node), name, doc });
+  }
+
+  raw(node, decorator) {
+    if (this.other) this.fail(decorator, "there is another @raw");
+    this.judges(node);
+    this.other = this.fields(node);
+    const types = { type: "string", schema: "Uint8Array", payload: "Uint8Array" };
+    for (const f of this.other.fields) {
+      if (types[f.name] !== f.text) this.fail(f.node, "what is known of an event that is not declared is type: string, schema: Uint8Array, payload: Uint8Array");
+    }
+  }
+
+  table(node, decorator, [name, given]) {
+    const { key, indexes = [] } = this.options("table", decorator, given);
+    if (typeof name !== "string") this.fail(decorator, 'a table has a name: @table("notes")');
+    const table = { ...this.fields(node), name, indexes };
+    table.key = key ?? table.fields.slice(0, 1).map((f) => f.name);
+    for (const column of [table.key, ...indexes.map((x) => x.columns)].flat()) {
+      if (!table.fields.some((f) => f.name === column)) this.fail(decorator, `table ${name} has no column ${column}`);
+    }
+    this.tables.push(table);
+  }
+
+  row(node) {
+    this.fields(node);
+  }
+
+  params(node, decorator) {
+    if (this.genesis) this.fail(decorator, "there are other @params");
+    this.genesis = this.fields(node);
+  }
+
+  options(kind, decorator, given = {}) {
+    for (const name of Object.keys(given)) {
+      if (!options[kind].includes(name)) this.fail(decorator, `@${kind} has no ${name}: it has ${options[kind].join(", ")}`);
+    }
+    return given;
+  }
+
+  /** The value of an expression that is written down as JSON would be. */
+  literal(node) {
+    const values = (list) => list.map((v) => this.literal(v));
+    if (node.kind === NodeKind.True) return true;
+    if (node.kind === NodeKind.False) return false;
+    if (node.kind === NodeKind.Literal && node.value !== undefined && typeof node.value === "string") return node.value;
+    if (node.kind === NodeKind.Literal && node.elementExpressions) return values(node.elementExpressions);
+    if (node.kind === NodeKind.Literal && node.names) {
+      return Object.fromEntries(values(node.values).map((v, i) => [node.names[i].text, v]));
+    }
+    const text = this.text(node).replaceAll("_", "");
+    if (/^\d+$/.test(text)) return Number(text);
+    return this.fail(node, `${this.text(node)}: a declaration is made of texts, numbers, true, false, [lists] and {names: values}`);
+  }
+
+  /** Finds the fields of a class, and has it read and written. */
+  fields(node) {
+    const found = { node, fields: [] };
+    for (const member of node.members) {
+      if (member.kind === NodeKind.FieldDeclaration && !this.isStatic(member)) found.fields.push(this.field(member, member.type));
+    }
+    this.classes.push(found);
+    return found;
+  }
+
+  isStatic(member) {
+    return /^(?:(?:private|protected|public|readonly)\s+)*static\s/.test(this.text(member));
+  }
+
+  field(node, type) {
+    if (!type) this.fail(node, `${node.name.text} needs a type`);
+    const text = this.text(type).replaceAll(/\s/g, "");
+    const optional = text.endsWith("|null");
+    let kind = optional ? text.slice(0, -"|null".length) : text;
+    const boxed = /^Optional<(\w+)>$/.exec(kind);
+    if (boxed) kind = boxed[1];
+    const types = { string: "text", Uint8Array: "bytes", bool: "bool", i64: "i64", u64: "u64", f64: "f64" };
+    const reference = kind === "string" || kind === "Uint8Array";
+    if (!types[kind] || (optional ? reference === !!boxed : boxed)) {
+      this.fail(node, `${node.name.text}: ${this.text(type)} is none of bool, i64, u64, f64, string, Uint8Array, string | null, Uint8Array | null, Optional<bool> | null and so on`);
+    }
+    return { node, name: node.name.text, text, kind, type: types[kind], optional };
+  }
+
+  methods(node) {
+    return new Set(node.members.filter((m) => m.kind === NodeKind.MethodDeclaration).map((m) => m.name.text));
+  }
+
+  judges(node) {
+    if (!this.methods(node).has("authorize")) {
+      this.fail(node.name, `${node.name.text} says who may write it: authorize(offer: Offer): void`);
+    }
+  }
+
+  manifest() {
+    const { name, version, doc, io, readable, audience, upgrade } = this.main;
+    const declared = ({ name, type, optional }) => ({ name, type, ...(optional && { optional }) });
+    return {
+      name,
+      version,
+      abi: 1,
+      ...(io && { io }),
+      ...(doc && { doc }),
+      events: this.events.map((e) => ({ name: e.name, ...(e.doc && { doc: e.doc }), fields: e.fields.map(declared) })),
+      ...(this.other && { raw: true }),
+      ...(this.genesis && { params: this.genesis.fields.map(declared) }),
+      tables: this.tables.map((t) => ({
+        name: t.name,
+        columns: t.fields.map(declared),
+        key: t.key,
+        ...(t.indexes.length > 0 && { indexes: t.indexes }),
+      })),
+      ...(readable && { readable }),
+      ...(audience && { audience }),
+      ...(upgrade && { upgrade }),
+    };
+  }
+
+  result() {
+    if (!this.main) throw new Error(`${this.path}:1: nothing is the @module`);
+    const added = this.classes.map((c) => [c.node.range.end - 1, this.members(c)]);
+    let source = this.source;
+    for (const [at, text] of added.sort(([a], [b]) => b - a)) source = `${source.slice(0, at)} ${text} ${source.slice(at)}`;
+    return { manifest: this.manifest(), source: `${source}\n${this.exports()}` };
+  }
+
+  /** What a class with fields gets. */
+  members(c) {
+    const table = this.tables.findIndex((t) => t.node === c.node);
+    const read = this.other?.node === c.node ? this.readRaw(c) : c.fields.map((f) => this.readField(f)).join(" ");
+    let text = `__read(r: __skerry.__Reader): void { ${read} }`;
+    text += ` __write(w: __skerry.__Writer): void { ${c.fields.map((f) => this.writeField(f)).join(" ")} }`;
+    if (table >= 0) {
+      const places = this.tables[table].indexes.map((x, i) => `if (name == ${JSON.stringify(x.name)}) return ${i + 1};`);
+      text += ` __table(): i32 { return ${table}; } __index(name: string): i32 { ${places.join(" ")} unreachable(); }`;
+    }
+    return text;
+  }
+
+  readRaw(c) {
+    const reads = { type: "r.text()", schema: "r.fixed(8)", payload: "r.bytes()" };
+    const skips = { type: "r.skip();", schema: "r.at += 8;", payload: "" };
+    return Object.keys(reads)
+      .map((name) => (c.fields.some((f) => f.name === name) ? `this.${name} = ${reads[name]};` : skips[name]))
+      .join(" ");
+  }
+
+  readField({ name, kind, optional }) {
+    const reads = { string: "r.text()", Uint8Array: "r.bytes()", bool: "r.bool()" };
+    const value = reads[kind] ?? `r.number<${kind}>()`;
+    if (!optional) return `this.${name} = ${value};`;
+    const boxed = numbers.has(kind) || kind === "bool" ? `new __skerry.Optional<${kind}>(${value})` : value;
+    return `this.${name} = r.bool() ? ${boxed} : null;`;
+  }
+
+  writeField({ name, kind, optional }) {
+    const writes = { string: "w.text", Uint8Array: "w.bytes", bool: "w.bool" };
+    const write = writes[kind] ?? `w.number<${kind}>`;
+    if (!optional) return `${write}(this.${name});`;
+    const value = numbers.has(kind) || kind === "bool" ? "value.value" : "value";
+    return `{ const value = this.${name}; w.bool(value != null); if (value != null) ${write}(${value}); }`;
+  }
+
+  exports() {
+    const methods = this.methods(this.main.node);
+    const main = `changetype<${this.main.node.name.text}>(0)`;
+    const events = [...this.events, ...(this.other ? [this.other] : [])];
+    const cases = (call) =>
+      events
+        .filter((e) => this.methods(e.node).has(call))
+        .map((e) => `case ${e === this.other ? -1 : this.events.indexOf(e)}: __skerry.__read<${e.node.name.text}>(call.__fields).${call}(call); break;`)
+        .join(" ");
+    const params = this.genesis ? `, __skerry.__read<${this.genesis.node.name.text}>(from.__params)` : "";
+    const lines = [
+      `import * as __skerry from "skerry/module";`,
+      `export function skerry_io(): i32 { return 0; }`,
+      `export function authorize(length: i32): i32 { const call = new __skerry.Offer(0); switch (call.event) { ${cases("authorize")} } return 0; }`,
+      `export function apply(length: i32): void { const call = new __skerry.Entry(0); switch (call.event) { ${cases("apply")} } }`,
+    ];
+    if (methods.has("init")) lines.push(`export function init(length: i32): void { const from = new __skerry.Genesis(0); ${main}.init(from${params}); }`);
+    if (methods.has("readable")) {
+      lines.push(`export function readable(length: i32): i32 { return i32(${main}.readable(new __skerry.__Reader(0).text())); }`);
+    }
+    if (methods.has("migrate")) {
+      const take = this.genesis ? `const params = __skerry.__read<${this.genesis.node.name.text}>(from.__params);` : "from.__params.skip();";
+      lines.push(
+        `export function migrate(length: i32): i32 { const from = new __skerry.Migration(0); ${take} from.__begin(); ${main}.migrate(from${this.genesis ? ", params" : ""}); return 0; }`,
+      );
+    }
+    return `${lines.join("\n")}\n`;
+  }
+}
