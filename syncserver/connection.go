@@ -157,6 +157,12 @@ func (c *connection) applyLocked(effects *hub.ConnEffects) {
 	if effects.Store != nil {
 		s.storeBlob(c, *effects.Store)
 	}
+	for _, relayed := range effects.Relay {
+		s.relay(c, relayed)
+	}
+	if effects.Lost {
+		s.metrics.ephemeralsLost.Inc()
+	}
 	if effects.Close {
 		c.overLocked(effects.Code, effects.Leave)
 		return

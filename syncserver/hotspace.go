@@ -28,19 +28,22 @@ type hotSpace struct {
 	server *Server
 	id     space.ID
 
-	mu       sync.Mutex
-	inbox    []hub.Input
-	running  bool                        // the pipeline exists
-	watchers map[hub.ConnID]*connection  // to be woken
-	asks     map[uint64]func(hub.Answer) // what waits for an answer of the hub
-	lastAsk  uint64
-	head     uint64 // durable, as the hub tells it; nobody is sent what is past it
-	waking   bool   // a goroutine wakes the watchers
-	woken    uint64 // the head that they were told, or are being told
-	timer    *time.Timer
-	wakeAt   uint64
-	append   bool // an append of our own is under way
-	hints    int  // that came meanwhile; one is for the append itself
+	mu        sync.Mutex
+	inbox     []hub.Input
+	running   bool                        // the pipeline exists
+	watchers  map[hub.ConnID]*connection  // to be woken
+	asks      map[uint64]func(hub.Answer) // what waits for an answer of the hub
+	lastAsk   uint64
+	head      uint64 // durable, as the hub tells it; nobody is sent what is past it
+	waking    bool   // a goroutine wakes the watchers
+	woken     uint64 // the head that they were told, or are being told
+	timer     *time.Timer
+	wakeAt    uint64
+	said      []hub.Relayed // to be handed to the watchers
+	saidBytes int
+	relaying  bool // a goroutine does that
+	append    bool // an append of our own is under way
+	hints     int  // that came meanwhile; one is for the append itself
 
 	place   *program.Checkpoint    // the newest, to be kept
 	placeOf digest.Digest          // the root of the one that its instance began with

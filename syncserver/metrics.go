@@ -15,27 +15,29 @@ import (
 type metrics struct {
 	registry *prometheus.Registry
 
-	connections  prometheus.Gauge
-	opened       prometheus.Counter
-	closed       *prometheus.CounterVec // by code
-	accepted     prometheus.Counter     // records
-	duplicates   prometheus.Counter     // transactions
-	rejections   *prometheus.CounterVec // transactions, by code
-	deferrals    *prometheus.CounterVec // transactions, by code
-	created      prometheus.Counter
-	appends      prometheus.Histogram // seconds
-	batch        prometheus.Histogram // records
-	appendErrors prometheus.Counter
-	fanout       prometheus.Counter // records sent to subscribers
-	tailFrames   prometheus.Counter // frames taken ready from the hot tail
-	hot          prometheus.Gauge
-	received     prometheus.Counter // bytes
-	sent         prometheus.Counter // bytes
-	panics       prometheus.Counter
-	applyErrors  prometheus.Counter
-	checkpoints  prometheus.Counter
-	unusable     prometheus.Counter // checkpoints
-	collected    prometheus.Counter // modules
+	connections    prometheus.Gauge
+	opened         prometheus.Counter
+	closed         *prometheus.CounterVec // by code
+	accepted       prometheus.Counter     // records
+	duplicates     prometheus.Counter     // transactions
+	rejections     *prometheus.CounterVec // transactions, by code
+	deferrals      *prometheus.CounterVec // transactions, by code
+	created        prometheus.Counter
+	appends        prometheus.Histogram // seconds
+	batch          prometheus.Histogram // records
+	appendErrors   prometheus.Counter
+	fanout         prometheus.Counter // records sent to subscribers
+	tailFrames     prometheus.Counter // frames taken ready from the hot tail
+	hot            prometheus.Gauge
+	received       prometheus.Counter // bytes
+	sent           prometheus.Counter // bytes
+	ephemerals     prometheus.Counter
+	ephemeralsLost prometheus.Counter
+	panics         prometheus.Counter
+	applyErrors    prometheus.Counter
+	checkpoints    prometheus.Counter
+	unusable       prometheus.Counter // checkpoints
+	collected      prometheus.Counter // modules
 }
 
 func newMetrics() *metrics {
@@ -52,31 +54,33 @@ func newMetrics() *metrics {
 		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: "skerry_" + name, Help: help, Buckets: buckets})
 	}
 	m := &metrics{
-		registry:     prometheus.NewRegistry(),
-		connections:  gauge("connections", "Sockets that are open."),
-		opened:       counter("connections_opened_total", "Sockets that were accepted."),
-		closed:       counters("connections_closed_total", "Sockets that were closed, by the code the client was told."),
-		accepted:     counter("records_accepted_total", "Records that were made durable."),
-		duplicates:   counter("transactions_duplicate_total", "Transactions that were known already."),
-		rejections:   counters("transactions_rejected_total", "Transactions that were rejected, by code."),
-		deferrals:    counters("transactions_deferred_total", "Transactions that were deferred, by code."),
-		created:      counter("spaces_created_total", "Spaces that were created."),
-		appends:      histogram("append_seconds", "Time from handing a batch to the log until it was durable.", prometheus.ExponentialBuckets(0.0001, 2, 16)),
-		batch:        histogram("append_records", "Records in one batch of one space.", prometheus.ExponentialBuckets(1, 4, 8)),
-		appendErrors: counter("append_errors_total", "Batches that the log did not take."),
-		fanout:       counter("records_sent_total", "Records that were sent to subscribers."),
-		tailFrames:   counter("tail_frames_total", "Frames for subscribers that were taken ready-made from memory."),
-		hot:          gauge("spaces_hot", "Spaces that are loaded."),
-		received:     counter("received_bytes_total", "Bytes of messages from clients."),
-		sent:         counter("sent_bytes_total", "Bytes of messages to clients."),
-		applyErrors:  counter("apply_errors_total", "Spaces whose log could not be applied to their tables."),
-		checkpoints:  counter("checkpoints_total", "Checkpoints of spaces that were kept."),
-		unusable:     counter("checkpoints_unusable_total", "Checkpoints that could not be used, so that the log was applied instead."),
-		collected:    counter("modules_collected_total", "Modules that were deleted because nobody used them."),
-		panics:       counter("panics_total", "Panics that ended one connection or one space's batch."),
+		registry:       prometheus.NewRegistry(),
+		connections:    gauge("connections", "Sockets that are open."),
+		opened:         counter("connections_opened_total", "Sockets that were accepted."),
+		closed:         counters("connections_closed_total", "Sockets that were closed, by the code the client was told."),
+		accepted:       counter("records_accepted_total", "Records that were made durable."),
+		duplicates:     counter("transactions_duplicate_total", "Transactions that were known already."),
+		rejections:     counters("transactions_rejected_total", "Transactions that were rejected, by code."),
+		deferrals:      counters("transactions_deferred_total", "Transactions that were deferred, by code."),
+		created:        counter("spaces_created_total", "Spaces that were created."),
+		appends:        histogram("append_seconds", "Time from handing a batch to the log until it was durable.", prometheus.ExponentialBuckets(0.0001, 2, 16)),
+		batch:          histogram("append_records", "Records in one batch of one space.", prometheus.ExponentialBuckets(1, 4, 8)),
+		appendErrors:   counter("append_errors_total", "Batches that the log did not take."),
+		fanout:         counter("records_sent_total", "Records that were sent to subscribers."),
+		tailFrames:     counter("tail_frames_total", "Frames for subscribers that were taken ready-made from memory."),
+		hot:            gauge("spaces_hot", "Spaces that are loaded."),
+		received:       counter("received_bytes_total", "Bytes of messages from clients."),
+		sent:           counter("sent_bytes_total", "Bytes of messages to clients."),
+		applyErrors:    counter("apply_errors_total", "Spaces whose log could not be applied to their tables."),
+		checkpoints:    counter("checkpoints_total", "Checkpoints of spaces that were kept."),
+		unusable:       counter("checkpoints_unusable_total", "Checkpoints that could not be used, so that the log was applied instead."),
+		collected:      counter("modules_collected_total", "Modules that were deleted because nobody used them."),
+		ephemerals:     counter("ephemerals_total", "Ephemerals that clients sent and that were relayed."),
+		ephemeralsLost: counter("ephemerals_lost_total", "Ephemerals that one reader was not sent, or nobody, since something else came first."),
+		panics:         counter("panics_total", "Panics that ended one connection or one space's batch."),
 	}
 	m.registry.MustRegister(m.connections, m.opened, m.closed, m.accepted, m.duplicates, m.rejections, m.deferrals, m.created,
-		m.appends, m.batch, m.appendErrors, m.fanout, m.tailFrames, m.hot, m.received, m.sent, m.panics, m.applyErrors, m.checkpoints, m.unusable, m.collected,
+		m.appends, m.batch, m.appendErrors, m.fanout, m.tailFrames, m.hot, m.received, m.sent, m.panics, m.applyErrors, m.checkpoints, m.unusable, m.collected, m.ephemerals, m.ephemeralsLost,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -96,6 +96,8 @@ type Client struct {
 	waiting   map[uint64]func(error)                 // by Ref: a commit that somebody waits for
 	receipts  map[space.ID]map[space.ULID][]*Receipt // undecided ones
 	listeners map[int]func(Change)
+	hearers   map[int]func(Ephemeral)
+	pace      wire.Pace // of the ephemerals that this client sends
 	nextID    int
 	lead      *lead // this tab leads or waits for it; nil while it stands back or is suspended
 	election  election
@@ -172,7 +174,7 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 		}, loaded),
 		ids:     space.NewIDSource(config.Rand),
 		waiting: make(map[uint64]func(error)), receipts: make(map[space.ID]map[space.ULID][]*Receipt),
-		listeners: make(map[int]func(Change)), opened: make(map[space.ID]int), views: make(map[space.ID]*view),
+		listeners: make(map[int]func(Change)), hearers: make(map[int]func(Ephemeral)), opened: make(map[space.ID]int), views: make(map[space.ID]*view),
 		told: make(map[space.ID]replica.ServerCheckpoint), diverged: make(map[space.ID]*Divergence),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())

@@ -37,6 +37,11 @@
 // [Client.Suspend] and [Client.Resume] go with a page that its browser stops and lets go on: nothing is held open
 // meanwhile, neither lock nor socket nor database, and what is appended is stored when it goes on.
 //
+// # What is not kept
+//
+// [Space.SendEphemeral] tells whoever has a space open at that moment something that is stored nowhere, and [Client.OnEphemeral] hears it.
+// Of clients that share a store the one that leads sends it to the server for all, and passes on what comes from there.
+//
 // # Tables
 //
 // With a [Config.Engine] a client runs the modules of spaces. [Space.Query] reads a table that a space's module makes of

@@ -24,7 +24,7 @@ type Message struct {
 	Hidden bool   // nobody looks at the tab that speaks
 
 	Looking []space.ID // what the tab that speaks looks at, of the kind "looking"
-	Report  []byte     // what the tab that leads knows of the server, of the kind [wordReport]; of a checkpoint, or a question for it
+	Report  []byte     // what the tab that leads knows of the server, of the kind [wordReport]; of a checkpoint, or a question for it; an ephemeral
 }
 
 // What tabs say about spaces, beside hints.

@@ -90,6 +90,12 @@ func (c *Client) hear(m Message) {
 	case wordHowStands:
 		c.tellReport()
 		return
+	case wordSaid:
+		c.hearSaid(m.Report)
+		return
+	case wordHeard:
+		c.hearHeard(m.Report)
+		return
 	}
 	say, take := c.election.heard(c.now(), m, c.core.Idle)
 	if say.Kind == wordYours {

@@ -231,6 +231,10 @@ func (c *Client) notice(notices []replica.Notice) {
 		case replica.CheckpointChanged:
 			c.checkpointChanged(n.Space)
 			c.tellCheckpoint(n.Space)
+		case replica.Heard:
+			c.heard(n)
+		case replica.Unheard:
+			c.log("the server does not pass on what was said here: " + n.Code.String() + ": " + n.Reason)
 		case replica.StatusChanged:
 			status = true
 		}

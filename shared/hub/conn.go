@@ -39,6 +39,7 @@ type Conn struct {
 	requests  []any                 // *wire.Fetch and *ReadBlob that wait for credit, in order
 	requested bool                  // the last read was for a request: the next turn is a subscription's
 	upload    *upload               // what is being uploaded
+	pace      wire.Pace             // of the client's ephemerals
 	listing   int                   // directory requests under way
 	directory map[space.ID]struct{} // the spaces that the client has a row of
 
@@ -63,7 +64,7 @@ func (c *Conn) Step(now uint64, in ConnInput) ConnEffects {
 	clear(o.Send)
 	*o = ConnEffects{
 		Watch: o.Watch[:0], Unwatch: o.Unwatch[:0], Send: o.Send[:0], Directory: o.Directory[:0],
-		Push: o.Push[:0], Check: o.Check[:0], Ahead: o.Ahead[:0],
+		Push: o.Push[:0], Check: o.Check[:0], Ahead: o.Ahead[:0], Relay: o.Relay[:0],
 	}
 	if c.stage == over {
 		return *o
@@ -121,6 +122,8 @@ func (c *Conn) step(now uint64, in ConnInput) {
 		c.blobRead(in)
 	case BlobStored:
 		c.blobStored(in)
+	case Relayed:
+		c.relayed(in)
 	case DirectoryRead:
 		c.directoryRead(in)
 	case SpacesChanged:

@@ -173,6 +173,8 @@ type ConnEffects struct {
 	Page      *wire.Fetch       // answered by PageRead, if the identities may read the space
 	Blob      *ReadBlob         // answered by BlobRead
 	Store     *StoreBlob        // answered by BlobStored
+	Relay     []Relayed         // to every connection that watches the space; what it cannot take at once may be dropped
+	Lost      bool              // the client was not sent what another said, since records come first
 
 	// Close: flush Send and close the socket; Step does nothing any more. Code is what the log should say.
 	// Leave holds the spaces that pushes went to: tell each that the connection is gone ([Disconnected]).

@@ -109,6 +109,12 @@ func (l *line) sent() string {
 			out = append(out, fmt.Sprintf("pushed %d", f.N))
 		case *wire.Spaces:
 			out = append(out, fmt.Sprintf("spaces %d +%d", f.Ref, len(f.Rows)))
+		case *wire.Ephemeral:
+			said, err := wire.DecodeSaid(f.Bytes)
+			if err != nil || f.Space != spaceID {
+				l.t.Errorf("%v, of %s", err, f.Space)
+			}
+			out = append(out, fmt.Sprintf("%s says %.9s", said.Author, said.Bytes))
 		default:
 			out = append(out, fmt.Sprintf("frame %d", f.Number()))
 		}
@@ -263,12 +269,10 @@ func TestFramesThatAreAnswered(t *testing.T) {
 	l := welcomedLine(t, 0)
 	for _, f := range []wire.Frame{
 		&wire.AuthRefresh{Ref: 2}, &wire.Reserved{N: wire.NumberAdopt}, &wire.Ping{},
-		&wire.Ephemeral{Bytes: make([]byte, l.config.Limits.Payload)},
-		&wire.Ephemeral{Bytes: make([]byte, l.config.Limits.Payload+1)},
 	} {
 		l.receive(f)
 	}
-	l.wants("refused 2 unsupported, refused 0 unsupported, pong, refused 0 too_large")
+	l.wants("refused 2 unsupported, refused 0 unsupported, pong")
 	l.receive(&wire.Welcome{})
 	l.fails(wire.CodeBadFrame)
 

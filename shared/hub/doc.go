@@ -77,7 +77,11 @@
 // A blob that a client uploads comes in pieces, and the shell checks and stores it when it is whole ([StoreBlob]).
 // A blob is sent in parts from the offset to its end, each paid by credit. A spaces frame with ref 0 and the row of
 // a space precedes the first events of one that no directory row was sent for; its since is empty and changes
-// nothing. Ephemeral bytes are accepted and dropped.
+// nothing.
+//
+// What a client says that is not to be kept ([wire.Ephemeral]) is relayed at once to those who subscribe then. Nothing of it stays: a
+// connection hands it to the shell ([ConnEffects.Relay]), the shell to the others ([Relayed]), and each of them decides whether
+// its client may hear it and has room.
 //
 // # Stable
 //

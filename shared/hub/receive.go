@@ -50,9 +50,7 @@ func (c *Conn) receive(now uint64, in Received) {
 	case *wire.Reserved:
 		c.refuse(0, wire.CodeUnsupported, "")
 	case *wire.Ephemeral:
-		if uint64(len(f.Bytes)) > c.config.Limits.Payload {
-			c.refuse(0, wire.CodeTooLarge, fmt.Sprintf("ephemeral: %d bytes, at most %d", len(f.Bytes), c.config.Limits.Payload))
-		}
+		c.ephemeral(now, f)
 	default:
 		c.fail(wire.CodeBadFrame, fmt.Sprintf("frame %d is not for a client to send now", in.Frame.Number()))
 	}

@@ -15,6 +15,7 @@ type cursor struct {
 	position space.Position
 	head     uint64 // the durable head, as far as is known
 	checked  bool   // the position was found good: it may be read from
+	reads    bool   // the client was found to be one who may read, by this cursor or one that it took the place of
 	caughtUp bool   // it was at the head once
 	queued   bool   // it is in a ring
 	lagging  bool   // its last message was big and did not reach the head: back to the backlog
@@ -65,6 +66,7 @@ func (c *Conn) subscribe(f *wire.Subscribe) {
 	}
 	for i := range f.Subscriptions {
 		s := &f.Subscriptions[i]
+		reads := c.hears(s.Space)
 		if old := c.cursors[s.Space]; old != nil {
 			old.removed = true // still watched
 		} else if uint64(len(c.cursors)) >= c.config.Limits.Subscriptions {
@@ -76,7 +78,7 @@ func (c *Conn) subscribe(f *wire.Subscribe) {
 			c.out.Watch = append(c.out.Watch, s.Space)
 		}
 		c.refs++
-		c.cursors[s.Space] = &cursor{space: s.Space, ref: c.refs, position: s.Position}
+		c.cursors[s.Space] = &cursor{space: s.Space, ref: c.refs, position: s.Position, reads: reads}
 		_, listed := c.directory[s.Space]
 		c.out.Check = append(c.out.Check, CheckPosition{Space: s.Space, Ref: c.refs, Seq: s.Position.Seq, NeedRow: !listed})
 	}
@@ -139,7 +141,7 @@ func (c *Conn) checked(in Checked) {
 }
 
 func (c *Conn) start(cur *cursor, in Checked) {
-	cur.checked = true
+	cur.checked, cur.reads = true, true
 	if in.Seq >= cur.until { // asked later than that, they may read again
 		cur.until, cur.code = 0, 0
 	}

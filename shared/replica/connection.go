@@ -239,10 +239,14 @@ func (r *Replica) received(in Received) {
 	case *wire.Page:
 		c.credit += uint64(in.Size) // nobody asked: dropped, and paid back
 	case *wire.Refused:
-		if !r.moduleRefused(f) && !r.checkpointRefused(f) && f.Ref == c.directory {
+		if f.Ref == 0 {
+			r.notify(Unheard{f.Code, f.Reason})
+		} else if !r.moduleRefused(f) && !r.checkpointRefused(f) && f.Ref == c.directory {
 			r.askDirectoryLater()
 		}
-	case *wire.Pong, *wire.Ephemeral:
+	case *wire.Ephemeral:
+		r.hear(f)
+	case *wire.Pong:
 	default:
 		r.drop(wire.CodeBadServerMessage, fmt.Sprintf("the server sent frame %d out of place", f.Number()))
 	}

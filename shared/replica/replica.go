@@ -221,6 +221,8 @@ func (r *Replica) Step(now uint64, input Input) Effects {
 		if r.looks > 0 {
 			r.tellLooking()
 		}
+	case Say:
+		r.say(in)
 	case Watch:
 		r.watchFor(in)
 	case Lost:

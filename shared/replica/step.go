@@ -116,6 +116,13 @@ type Looking struct{ Spaces []space.ID }
 // WhoLooks tells that another tab asks what this one looks at.
 type WhoLooks struct{}
 
+// Say asks to send bytes to who else subscribes to a space now. Where the server does not listen they are lost: nothing of them
+// is stored, or kept until it does.
+type Say struct {
+	Space space.ID
+	Bytes []byte
+}
+
 // Watch asks what became of a transaction, made here or elsewhere: [Found] tells that it waits, and [Decided] what it
 // came to. One of which there is no trace is decided as discarded.
 type Watch struct {
@@ -216,6 +223,7 @@ func (Close) input()        {}
 func (Pin) input()          {}
 func (Looking) input()      {}
 func (WhoLooks) input()     {}
+func (Say) input()          {}
 func (Watch) input()        {}
 func (Lost) input()         {}
 func (Damaged) input()      {}
@@ -322,6 +330,20 @@ const (
 	Discarded Outcome = 3 // it was given up
 )
 
+// Heard tells what somebody else said in a space, another device of this identity perhaps. The server says who: the author is
+// proven.
+type Heard struct {
+	Space  space.ID
+	Author string
+	Bytes  []byte
+}
+
+// Unheard tells that the server refused what was said on this connection, where it does not say.
+type Unheard struct {
+	Code   wire.Code
+	Reason string
+}
+
 // SpaceChanged tells that something about a space changed: records, outbox, verdicts, or how it syncs.
 type SpaceChanged struct{ Space space.ID }
 
@@ -333,5 +355,7 @@ func (Failed) notice()        {}
 func (Found) notice()         {}
 func (Rejected) notice()      {}
 func (Decided) notice()       {}
+func (Heard) notice()         {}
+func (Unheard) notice()       {}
 func (SpaceChanged) notice()  {}
 func (StatusChanged) notice() {}

@@ -239,7 +239,12 @@ func cases() []vectorCase {
 	raw("structure_genesis", "as stores keep it", "genesis", "", AppendGenesis(nil, &genesis))
 	raw("structure_position", "as pages keep it", "position", "", AppendPosition(nil, &position))
 	raw("structure_position_start", "seq 0", "position", "", AppendPosition(nil, new(space.Position)))
-	for _, shape := range []string{"record", "transaction", "genesis", "position"} {
+	raw("structure_said", "in the bytes of an ephemeral from a server", "said", "", AppendSaid(nil, &Said{Author: "alice", Bytes: []byte{0xc3}}))
+	raw("structure_said_grown", "unknown elements at the end are ignored", "said", "", 0x93, "\xa5alice", 0xc4, 1, 0xc3, 0x82, 1, 0xc0, 2, 0x90)
+	raw("structure_said_short", "all elements missing: zero", "said", "", 0x90)
+	raw("structure_said_trailing", "a byte behind", "said", "bad_frame", AppendSaid(nil, new(Said)), 0)
+	raw("structure_said_text", "text where bytes belong", "said", "bad_frame", 0x92, "\xa5alice", "\xa1x")
+	for _, shape := range []string{"record", "transaction", "genesis", "position", "said"} {
 		raw("structure_"+shape+"_none", "no bytes", shape, "bad_frame")
 	}
 	raw("structure_position_trailing", "a byte behind", "position", "bad_frame", AppendPosition(nil, &position), 0)

@@ -20,7 +20,7 @@ const (
 // seeds adds the messages of every vector of one of shapes, or of every frame when shapes is empty; there must be some.
 func seeds(f *testing.F, shapes ...string) {
 	f.Helper()
-	structures := map[string]bool{"record": true, "transaction": true, "genesis": true, "position": true}
+	structures := map[string]bool{"record": true, "transaction": true, "genesis": true, "position": true, "said": true}
 	count := 0
 	for _, v := range readVectors(f) {
 		wanted := len(shapes) == 0 && !structures[v.Shape]
@@ -151,6 +151,7 @@ func FuzzDecodeGenesis(f *testing.F) { structure(f, "genesis", DecodeGenesis, Ap
 func FuzzDecodePosition(f *testing.F) {
 	structure(f, "position", DecodePosition, AppendPosition)
 }
+func FuzzDecodeSaid(f *testing.F) { structure(f, "said", DecodeSaid, AppendSaid) }
 
 // FuzzJoiner splits a message at random places, joins it, and then feeds the joiner what the fuzzer likes.
 func FuzzJoiner(f *testing.F) {

@@ -45,6 +45,11 @@ const (
 	MaxRequests     = 16       // fetch and blob requests that wait on one connection
 	MaxUpload       = 4 << 20  // bytes of a module
 	MaxReason       = 256      // bytes of the reason of a verdict, a refusal or an error
+
+	MaxEphemeral   = 16 << 10          // bytes of one ephemeral
+	EphemeralRate  = 64 << 10          // bytes of ephemerals a second that one connection may send, each counted with
+	EphemeralCost  = 256               // more,
+	EphemeralBurst = 4 * EphemeralRate // and so many at once after a silence
 )
 
 // MaxServerMessage is the largest message that a client takes from a server, in bytes. It is not configurable, so

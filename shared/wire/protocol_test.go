@@ -232,6 +232,7 @@ func TestProtocolNamesEveryFixedLimit(t *testing.T) {
 	limits := map[string]int{
 		"proofs": MaxProofs, "transactions": MaxTransactions, "genesis_signature": MaxSignature, "directories": MaxDirectories,
 		"requests": MaxRequests, "upload": MaxUpload, "reason": MaxReason,
+		"ephemeral": MaxEphemeral, "ephemeral_rate": EphemeralRate, "ephemeral_burst": EphemeralBurst,
 	}
 	if len(rows) != len(limits) {
 		t.Errorf("%d fixed limits in PROTOCOL.md, %d in the code", len(rows), len(limits))

@@ -74,6 +74,9 @@ func decodeShape(name string, message []byte) (any, error) {
 	case "position":
 		v, err := DecodePosition(message)
 		return &v, err
+	case "said":
+		v, err := DecodeSaid(message)
+		return &v, err
 	}
 	return Decode(message)
 }
@@ -88,6 +91,8 @@ func appendShape(value any) []byte {
 		return AppendGenesis(nil, v)
 	case *space.Position:
 		return AppendPosition(nil, v)
+	case *Said:
+		return AppendSaid(nil, v)
 	}
 	return Append(nil, value.(Frame))
 }

@@ -7,7 +7,7 @@ import { Receipt } from "./receipt.js";
 import { callback, Replica } from "./replica.js";
 import { Space } from "./space.js";
 import { ULIDSource } from "./ulid.js";
-import { decodeImported, type ImportedSpace, type SpaceInfo, type Status, type Verdict } from "./wire.js";
+import { decodeImported, type Ephemeral, type ImportedSpace, type SpaceInfo, type Status, type Verdict } from "./wire.js";
 
 /** What a space is made with. */
 export interface SpaceOptions<M extends ModuleTypes = AnyModule> {
@@ -217,6 +217,21 @@ export class Client {
   /** @internal */
   watch(id: string, f: () => void): () => void {
     return this.#keep(this.#replica.watch(id, f), () => callback(f));
+  }
+
+  /** @internal */
+  sendEphemeral(id: string, bytes: Uint8Array): Promise<void> {
+    return this.#closing ? Promise.reject(closedError()) : this.#replica.sendEphemeral(id, bytes);
+  }
+
+  /** @internal */
+  onEphemeral(id: string, f: (ephemeral: Ephemeral) => void): () => void {
+    const unlook = this.look(id, () => {}); // what nobody looks at is not subscribed to
+    const stop = this.#keep(this.#replica.onEphemeral(id, f));
+    return () => {
+      unlook();
+      stop();
+    };
   }
 
   /** @internal */

@@ -23,10 +23,11 @@ export type { WorkerLike } from "./link.js";
 export type { AnyModule, AnyTable, ModuleTypes, TableOf, TableTypes } from "./module.js";
 export type { OpenOptions } from "./options.js";
 export type { Receipt, Synced } from "./receipt.js";
-export type { PendingOptions, Space } from "./space.js";
+export type { PendingOptions, Space, SpaceEvents } from "./space.js";
 export type { LiveQuery, Order, QueryOptions, Row, Table, Value } from "./tables.js";
 export type {
   Connection,
+  Ephemeral,
   EventRecord,
   ImportedSpace,
   NewEvent,

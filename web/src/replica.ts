@@ -6,10 +6,12 @@ import { askPersist, askStorage, persistIsSilent, type StorageFacts, visibility,
 import type { Receipt } from "./receipt.js";
 import {
   decodeChange,
+  decodeEphemeral,
   decodeInfo,
   decodeOpened,
   decodeRefused,
   decodeSeq,
+  type Ephemeral,
   emptyInfo,
   type SpaceInfo,
   type Status,
@@ -70,6 +72,7 @@ export class Replica implements Host {
   readonly #listeners = new Set<() => void>();
   readonly #watchers = new Map<string, Set<() => void>>();
   readonly #verdicts = new Set<(verdict: Verdict) => void>();
+  readonly #hearers = new Set<(space: string, ephemeral: Ephemeral) => void>();
   readonly #undurable = new Set<Receipt>();
   #sorted: readonly SpaceInfo[] | undefined;
 
@@ -188,6 +191,9 @@ export class Replica implements Host {
       this.#update(status, infos);
     } else if (what === "refused") {
       this.#verdict(decodeRefused(value as Uint8Array));
+    } else if (what === "ephemeral") {
+      const [space, ephemeral] = decodeEphemeral(value as Uint8Array);
+      for (const f of [...this.#hearers]) callback(() => f(space, ephemeral));
     } else if (what === "log") {
       this.#options.log?.(value as string);
     }
@@ -386,6 +392,17 @@ export class Replica implements Host {
     const listener = (verdict: Verdict) => f(verdict);
     this.#verdicts.add(listener);
     return () => void this.#verdicts.delete(listener);
+  }
+
+  onEphemeral(id: string, f: (ephemeral: Ephemeral) => void): () => void {
+    const hearer = (space: string, ephemeral: Ephemeral) => space === id && f(ephemeral);
+    this.#hearers.add(hearer);
+    return () => void this.#hearers.delete(hearer);
+  }
+
+  /** Sends what nobody keeps. While there is no worker it is lost: nobody wants to hear of it later. */
+  async sendEphemeral(id: string, bytes: Uint8Array): Promise<void> {
+    if (!this.#failure) await this.#link.call("sendEphemeral", id, bytes);
   }
 
   watch(id: string, f: () => void): () => void {

@@ -12,6 +12,7 @@ import {
   decodePending,
   decodeRejected,
   decodeTables,
+  type Ephemeral,
   type NewEvent,
   type PendingTransaction,
   type RejectedTransaction,
@@ -28,6 +29,12 @@ export interface PendingOptions {
   readonly limit?: number;
   /** The newest first. */
   readonly reverse?: boolean;
+}
+
+/** What a space tells of, by name. */
+export interface SpaceEvents {
+  /** Somebody else, or this identity in another tab or on another device, sent it at this moment; see {@link Space.sendEphemeral}. */
+  ephemeral: Ephemeral;
 }
 
 /** One append-only log with one module. `M` is what the module is to TypeScript: see {@link ModuleTypes}. */
@@ -80,6 +87,26 @@ export class Space<M extends ModuleTypes = AnyModule> {
   /** Calls `onChange` when the space may have changed, until the returned function is called. */
   subscribe(onChange: () => void): () => void {
     return this.#client.watch(this.id, onChange);
+  }
+
+  /** Calls `f` with what happens, until the returned function is called. Meanwhile this client looks at the space. */
+  on<Name extends keyof SpaceEvents>(name: Name, f: (event: SpaceEvents[Name]) => void): () => void {
+    if (name !== "ephemeral") throw new SkerryError("bad_argument", `there is no event ${String(name)}`);
+    return this.#client.onEphemeral(this.id, f);
+  }
+
+  /**
+   * Tells whoever listens to the space at this moment, by `on("ephemeral", ...)`, in other tabs and on other devices, something
+   * that nobody keeps: who is there, who is typing, where a cursor is. It is in no log and in no storage, waits for nothing, and
+   * anybody may miss it; offline it reaches the other tabs of this browser. Who may read the space may send.
+   *
+   * The promise need not be awaited. It rejects with `too_large` if msgpack makes more than 16 KiB of the value, with
+   * `rate_limited` over about 64 KiB a second, and with `closed`.
+   */
+  sendEphemeral(value: unknown): Promise<void> {
+    const sent = this.#client.sendEphemeral(this.id, encodeValue(value));
+    sent.catch(() => {}); // who does not wait for it does not care
+    return sent;
   }
 
   /** Writes one event, a transaction of its own. Works offline. */

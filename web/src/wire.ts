@@ -178,6 +178,16 @@ export interface Verdict {
   readonly position: Position | undefined;
 }
 
+/** What somebody said in a space that nobody keeps. */
+export interface Ephemeral {
+  /** Who said it. The server vouches for that, and does not take it from what was sent. */
+  readonly author: string;
+  /** What they passed; `undefined` if it is not msgpack. */
+  readonly payload: unknown;
+  /** The payload's bytes. */
+  readonly bytes: Uint8Array;
+}
+
 /** An event as it is written. */
 export type NewEvent<M extends ModuleTypes = AnyModule> = {
   [Type in NameOf<M["events"]>]: {
@@ -432,6 +442,11 @@ export function decodeImported(bytes: Uint8Array): ImportedSpace[] {
     code: code ? codeName(code) : undefined,
     reason,
   }));
+}
+
+export function decodeEphemeral(packed: Uint8Array): [space: string, ephemeral: Ephemeral] {
+  const [space, author, bytes] = decode(packed) as [Uint8Array, string, Uint8Array];
+  return [toHex(space), Object.freeze({ author, payload: decodePayload(bytes), bytes })];
 }
 
 export function decodeRefused(bytes: Uint8Array): Verdict {

@@ -192,6 +192,8 @@ func (b *bridge) handle(ref int, method string, message js.Value) {
 	case "pin": // id, pinned
 		pinned := message.Index(3).Bool()
 		go func() { b.reply(ref, s.Pin(b.ctx, pinned), nil) }()
+	case "sendEphemeral": // id, bytes
+		b.reply(ref, s.SendEphemeral(b.ctx, bytesOf(message.Index(3))), nil)
 	case "append": // id, transaction, whether it may have been appended before -> (applied), then (durable), then [seq] (synced)
 		b.append(ref, s, bytesOf(message.Index(3)), message.Index(4).Bool())
 	case "receipt": // id, transaction's id -> the same
@@ -271,6 +273,7 @@ func (b *bridge) open(config js.Value) ([]byte, error) {
 		}
 		signal(b.wake)
 	})
+	client.OnEphemeral(func(e wasmclient.Ephemeral) { b.push("ephemeral", toJS(appendEphemeral(nil, &e))) })
 	go b.tellChanges()
 	go b.live()
 	packed := appendArray(nil, 3)

@@ -128,6 +128,14 @@ func appendRefusal(b []byte, id space.ID, r *wasmclient.Refusal) []byte {
 	return appendText(b, r.Reason)
 }
 
+// appendEphemeral: [space, author, bytes].
+func appendEphemeral(b []byte, e *wasmclient.Ephemeral) []byte {
+	b = appendArray(b, 3)
+	b = appendBytes(b, e.Space[:])
+	b = appendText(b, e.Author)
+	return appendBytes(b, e.Bytes)
+}
+
 func appendRecords(b []byte, records []space.Record) []byte {
 	for i := range records {
 		b = wire.AppendRecord(b, &records[i])

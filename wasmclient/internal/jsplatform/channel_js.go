@@ -11,8 +11,8 @@ import (
 // Channel is a [wasmclient.Channel] by the browser: among the tabs of one replica. It is open only while it receives,
 // since an open one keeps a page that was left from being kept to go back to.
 //
-// A hint is [space, version] there, what a tab looks at [kind, IDs one after the other], a report or what is about a
-// checkpoint [kind, bytes], a word of the election [kind, from, to, hidden]. What is none of them is of a version that says it otherwise, and is passed over.
+// A hint is [space, version] there, what a tab looks at [kind, IDs one after the other], a report, an ephemeral or
+// what is about a checkpoint [kind, bytes], a word of the election [kind, from, to, hidden]. What is none of them is of a version that says it otherwise, and is passed over.
 type Channel struct {
 	name   string
 	object js.Value // undefined while closed
