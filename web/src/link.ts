@@ -49,6 +49,7 @@ const shortestDelay = 250; // before the second start in a row; the first is mad
 const longestDelay = 30_000;
 const stable = 30_000; // a worker that lived so long was no failure
 const silentTicks = 5;
+const mostUnheard = 20_000; // a script that takes so long to come is asked for again
 const mostCalls = 3; // workers that are asked for what is no transaction
 
 // What another start would not change.
@@ -58,7 +59,8 @@ const final: ReadonlySet<Code> = new Set<Code>(["build_mismatch", "upgrade_requi
  * The page's end of the channel to its worker, which it supervises: one that fails, ends or falls silent makes way for
  * another, and everything that waits for an answer is sent to that in the order in which it was sent first. So whatever
  * is sent here must be harmless when it is done twice. Transactions are sent until they are answered, other calls to
- * three workers. The worker that cannot even be opened once is not replaced.
+ * three workers. The worker that cannot even be opened once is not replaced, unless nothing was ever heard of it:
+ * Chromium has been seen to forget about a worker's script.
  */
 export class Link {
   readonly #host: Host;
@@ -73,6 +75,7 @@ export class Link {
   #failures = 0;
   #reloaded = false;
   #lastTry = false;
+  #unheard: ReturnType<typeof setTimeout> | undefined; // runs until this worker's script has come
   #heard = true; // since the last tick
   #silent = 0; // ticks
   #startedAt = 0;
@@ -191,6 +194,8 @@ export class Link {
     }
     this.#worker = worker;
     this.#startedAt = Date.now();
+    this.#unheard = setTimeout(() => this.#fail(new SkerryError("internal", "the worker's script did not come"), true), mostUnheard);
+    (this.#unheard as { unref?(): void }).unref?.(); // Node's keeps a program alive
     worker.onmessage = (event) => this.#received(event.data as [number, unknown, unknown]);
     worker.onerror = (event) => {
       event.preventDefault?.();
@@ -204,6 +209,7 @@ export class Link {
 
   /** Ends the worker that is there; nothing of it is heard any more. */
   #drop(): void {
+    clearTimeout(this.#unheard);
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#open = false;
@@ -215,7 +221,7 @@ export class Link {
   }
 
   /** Starts another worker in place of one that failed, unless that is of no use. */
-  #fail(error: SkerryError): void {
+  #fail(error: SkerryError, unheard = false): void {
     if (this.#ended) return;
     this.#drop();
     if (error.code === "build_mismatch" && !this.#reloaded) {
@@ -224,7 +230,7 @@ export class Link {
       void this.#host.reload().then(() => !this.#ended && !this.#worker && this.#start());
       return;
     }
-    if (!this.#everOpen || this.#lastTry || final.has(error.code)) {
+    if (!this.#everOpen && !unheard || this.#lastTry || final.has(error.code)) {
       this.end(error);
       return;
     }
@@ -255,7 +261,9 @@ export class Link {
 
   #received([ref, first, second]: [number, unknown, unknown]): void {
     this.#heard = true;
+    clearTimeout(this.#unheard);
     if (ref === 0) {
+      if (first === "started") return;
       if (first === "failed") this.#fail(toError(second as [Code, string]));
       else if (first === "exit") this.#fail(new SkerryError("internal", `the worker's program ended with code ${String(second)}`));
       else this.#host.told(first as string, second);

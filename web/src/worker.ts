@@ -41,8 +41,10 @@ const program = {
 scope.skerryWorker = program;
 
 scope.onmessage = ({ data }) => {
-  if (data[1] === "start") void start(data[2], data[3]);
-  else if (listening) program.deliver(data);
+  if (data[1] === "start") {
+    program.send(0, "started", null);
+    void start(data[2], data[3]);
+  } else if (listening) program.deliver(data);
   else waiting.push(data);
 };
 

@@ -25,6 +25,7 @@ export class FakeWorker implements WorkerLike {
     const [ref, method, ...args] = message as [number, string, ...unknown[]];
     this.sent.push([ref, method, ...args]);
     if (this.mute.has(method)) return;
+    if (method === "start") queueMicrotask(() => this.tell([0, "started", null]));
     if (method === "open") this.answer(ref, encode(["alice", status("offline", this.storage), [info()]]));
     if (method === "ping") this.answer(ref, encode([this.memory]));
     if (["poke", "lifecycle", "lastTry"].includes(method)) this.answer(ref);

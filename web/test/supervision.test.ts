@@ -230,6 +230,39 @@ test("what another start would not change ends the client, and every failure is 
   await client.close();
 });
 
+test("a worker whose script never comes makes way for another, also before any was open", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout", "setInterval", "Date"] });
+  const workers: FakeWorker[] = [];
+  const opening = open({
+    url: "ws://127.0.0.1:1/sync", name: `supervision-${names++}`, identity: "alice", wasmUrl: "https://page.test/client.wasm",
+    worker: () => {
+      const worker = new FakeWorker();
+      const n = workers.push(worker);
+      if (n < 3) worker.mute.add("start");
+      if (n < 4) worker.mute.add("open"); // the third is there, and takes long to load the rest
+      return worker;
+    },
+  });
+  const counts: number[] = [];
+  await settled();
+  for (const ms of [19_999, 1, 20_000, 250, 60_000]) {
+    t.mock.timers.tick(ms);
+    await settled();
+    counts.push(workers.length);
+  }
+  assert.deepEqual(counts, [1, 2, 2, 3, 3]);
+  assert.deepEqual(workers.map(({ terminated }) => terminated), [true, true, false]);
+  const third = workers[2]!;
+  third.mute.clear();
+  third.postMessage(third.messages("open")[0]!);
+  const client = await opening;
+  assert.equal(client.status.worker, "running");
+  const closing = client.close();
+  await settled();
+  t.mock.timers.tick(1000);
+  await closing;
+});
+
 test("a call that three workers die of is given up, a transaction never", async (t) => {
   const { workers, worker, space, end } = await opened(t, {}, (w) => w.mute.add("pending"));
   const receipt = space.append("note");
