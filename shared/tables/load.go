@@ -25,17 +25,14 @@ func (t *table) makeIndex(o *owner, index, room int) error {
 	columns := schema.order(index)
 	x := indexMaker{groups: map[string]int32{}}
 	places := schema.all()
-	var values, ordered [MaxColumns]value
+	var values [MaxColumns]value
 	var key []byte
 	var failed error
 	err := t.rows().ascend("", func(own, row string) bool {
-		if _, failed = schema.split([]byte(row), places, values[:]); failed != nil {
+		if _, failed = schema.split([]byte(row), places, &values); failed != nil {
 			return false
 		}
-		for i, place := range columns {
-			ordered[i] = values[place]
-		}
-		if key, failed = schema.appendKeys(key[:0], columns, ordered[:]); failed != nil {
+		if key, failed = schema.appendKeys(key[:0], columns, &values); failed != nil {
 			return false
 		}
 		if key = append(key, own...); len(key) > MaxKey {

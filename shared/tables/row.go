@@ -30,20 +30,21 @@ type value struct {
 	absent bool
 }
 
-// split reads the values of columns in their order until b ends, and returns how many there were.
-func (s *Schema) split(b []byte, columns []int, values []value) (int, error) {
+// split reads the values of columns in their order until b ends, and returns how many there were. values has them by the
+// places of their columns.
+func (s *Schema) split(b []byte, columns []int, values *[MaxColumns]value) (int, error) {
 	for i, place := range columns {
 		if len(b) == 0 {
 			return i, nil
 		}
 		c := &s.Columns[place]
-		values[i] = value{}
+		values[place] = value{}
 		if c.Optional {
 			if b[0] > 1 {
 				return 0, ErrBadRow
 			}
-			values[i].absent = b[0] == 0
-			if b = b[1:]; values[i].absent {
+			values[place].absent = b[0] == 0
+			if b = b[1:]; values[place].absent {
 				continue
 			}
 		}
@@ -61,8 +62,8 @@ func (s *Schema) split(b []byte, columns []int, values []value) (int, error) {
 		if n > uint64(len(b)) {
 			return 0, ErrBadRow
 		}
-		values[i].bytes, b = b[:n], b[n:]
-		if !canonical(c.Kind, values[i].bytes) {
+		values[place].bytes, b = b[:n], b[n:]
+		if !canonical(c.Kind, values[place].bytes) {
 			return 0, ErrBadRow
 		}
 	}
@@ -86,14 +87,16 @@ func canonical(kind Kind, b []byte) bool {
 	return true
 }
 
-// all returns the places of all columns.
-func (s *Schema) all() []int {
-	places := make([]int, len(s.Columns))
-	for i := range places {
-		places[i] = i
+// places are those of as many columns as there may be.
+var places = func() (list [MaxColumns]int) {
+	for i := range list {
+		list[i] = i
 	}
-	return places
-}
+	return list
+}()
+
+// all returns the places of all columns, which nobody may change.
+func (s *Schema) all() []int { return places[:len(s.Columns)] }
 
 // appendKey appends the sortable form of a value.
 func appendKey(b []byte, c *Column, v value) []byte {
@@ -136,25 +139,25 @@ func appendKey(b []byte, c *Column, v value) []byte {
 func (s *Schema) KeyOf(index int, values []byte) (key []byte, columns int, err error) {
 	order := s.order(index)
 	var list [MaxColumns]value
-	if columns, err = s.split(values, order, list[:]); err == nil {
-		key, err = s.appendKeys(nil, order[:columns], list[:])
+	if columns, err = s.split(values, order, &list); err == nil {
+		key, err = s.appendKeys(nil, order[:columns], &list)
 	}
 	return key, columns, err
 }
 
 // RowKey returns the key of a row in its table.
 func (s *Schema) RowKey(row []byte) ([]byte, error) {
-	keys, err := s.keys(row)
-	if err != nil {
+	var keys keyList
+	if err := s.keys(&keys, row); err != nil {
 		return nil, err
 	}
-	return keys[0], nil
+	return keys.key(0), nil
 }
 
 // Values returns a row's columns, each as a bool, int64, uint64, float64, string or []byte, or nil where it is absent.
 func (s *Schema) Values(row []byte) ([]any, error) {
 	var list [MaxColumns]value
-	n, err := s.split(row, s.all(), list[:])
+	n, err := s.split(row, s.all(), &list)
 	if err != nil {
 		return nil, err
 	}
@@ -258,15 +261,15 @@ func (s *Schema) order(index int) []int {
 	return s.Indexes[index-1].Columns
 }
 
-// appendKeys appends the sortable form of values, which are those of columns.
-func (s *Schema) appendKeys(key []byte, columns []int, values []value) ([]byte, error) {
+// appendKeys appends the sortable form of the values of columns. values has them by place.
+func (s *Schema) appendKeys(key []byte, columns []int, values *[MaxColumns]value) ([]byte, error) {
 	from := len(key)
-	for i, place := range columns {
+	for _, place := range columns {
 		c := &s.Columns[place]
-		if c.Kind == F64 && isNaN(values[i]) {
+		if c.Kind == F64 && isNaN(values[place]) {
 			return nil, ErrBadRow // it has no place in an order
 		}
-		key = appendKey(key, c, values[i])
+		key = appendKey(key, c, values[place])
 	}
 	if len(key)-from > MaxKey {
 		return nil, ErrTooLarge
@@ -278,33 +281,53 @@ func isNaN(v value) bool {
 	return !v.absent && binary.LittleEndian.Uint64(v.bytes) == canonicalNaN
 }
 
-// keys returns a row's key, and then one for each index.
-func (s *Schema) keys(row []byte) ([][]byte, error) {
+// keyList is a row's key, and then one for each index.
+type keyList struct {
+	bytes []byte
+	ends  [1 + MaxIndexes]int // of each in bytes
+	n     int
+}
+
+// keys makes the list of a row's keys.
+func (s *Schema) keys(l *keyList, row []byte) error {
 	if len(row) > MaxRow {
-		return nil, ErrTooLarge
+		return ErrTooLarge
 	}
-	var list, ordered [MaxColumns]value
-	n, err := s.split(row, s.all(), list[:])
+	var list [MaxColumns]value
+	n, err := s.split(row, s.all(), &list)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if n < len(s.Columns) {
-		return nil, ErrBadRow
+		return ErrBadRow
 	}
-	keys := make([][]byte, 1+len(s.Indexes))
-	for i := range keys {
-		columns := s.order(i)
-		for j, place := range columns {
-			ordered[j] = list[place]
-		}
-		if keys[i], err = s.appendKeys(nil, columns, ordered[:]); err != nil {
-			return nil, err
+	b := l.bytes[:0]
+	l.n = 1 + len(s.Indexes)
+	for i := range l.n {
+		from := len(b)
+		if b, err = s.appendKeys(b, s.order(i), &list); err != nil {
+			return err
 		}
 		if i > 0 {
-			if keys[i] = append(keys[i], keys[0]...); len(keys[i]) > MaxKey {
-				return nil, ErrTooLarge
-			}
+			b = append(b, b[:l.ends[0]]...)
+		}
+		if l.ends[i] = len(b); len(b)-from > MaxKey {
+			return ErrTooLarge
 		}
 	}
-	return keys, nil
+	l.bytes = b
+	return nil
 }
+
+func (l *keyList) begin(i int) int {
+	if i == 0 {
+		return 0
+	}
+	return l.ends[i-1]
+}
+
+// key returns the row's own key, 0, or the one by its nth index.
+func (l *keyList) key(i int) []byte { return l.bytes[l.begin(i):l.ends[i]] }
+
+// size returns what the keys, and a row of so many bytes, take.
+func (l *keyList) size(row int) int { return row + len(l.bytes) + (l.n-1)*l.ends[0] }

@@ -206,9 +206,8 @@ type decoder struct {
 	size    int
 	ended   bool // it ends a run
 
-	values, ordered [MaxColumns]value
-	places          []int
-	bytes           []byte
+	values [MaxColumns]value
+	bytes  []byte
 }
 
 var (
@@ -257,20 +256,14 @@ func (d *decoder) row(row []byte) (key, value string, err error) {
 		return "", "", ErrTooLarge
 	}
 	s := d.kind.schema
-	if d.places == nil {
-		d.places = s.all()
-	}
-	n, err := s.split(row, d.places, d.values[:])
-	if err == nil && n < len(d.places) {
+	n, err := s.split(row, s.all(), &d.values)
+	if err == nil && n < len(s.Columns) {
 		err = ErrBadRow
 	}
 	if err != nil {
 		return "", "", err
 	}
-	for i, place := range s.Key {
-		d.ordered[i] = d.values[place]
-	}
-	if d.bytes, err = s.appendKeys(append(d.bytes[:0], row...), s.Key, d.ordered[:]); err != nil {
+	if d.bytes, err = s.appendKeys(append(d.bytes[:0], row...), s.Key, &d.values); err != nil {
 		return "", "", err
 	}
 	text := string(d.bytes)

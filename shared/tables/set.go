@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unsafe"
 )
 
 // Limits on tables and on what one transaction changes. What is at a limit passes, one more is refused.
@@ -142,9 +143,9 @@ func (s *Set) Schemas() []Schema { return s.schemas }
 func (s *Set) Observe(f func(table, index int, key string)) { s.touched = f }
 
 // touch tells the observer of a row's keys.
-func (s *Set) touch(table int, keys [][]byte) {
-	for i := range keys {
-		s.touched(table, i, string(keys[i]))
+func (s *Set) touch(table int, keys *keyList) {
+	for i := range keys.n {
+		s.touched(table, i, string(keys.key(i)))
 	}
 }
 
@@ -159,7 +160,7 @@ func (s *Set) Get(table int, key []byte) (row string, ok bool, err error) {
 	if !s.has(table, 0) {
 		return "", false, ErrNoTable
 	}
-	return s.tables[table].rows().get(string(key))
+	return s.tables[table].rows().get(unsafe.String(unsafe.SliceData(key), len(key))) // which keeps no key
 }
 
 func (s *Set) has(table, index int) bool {
@@ -224,12 +225,21 @@ func after(prefix string) (string, bool) {
 	return "", false
 }
 
-// Change counts what one transaction writes to a set. After an error nothing of that call remains, but for [ErrPage].
+// Change counts what one transaction writes to a set, and can take it back.
 type Change struct {
-	set    *Set
-	writes int
-	bytes  int
-	wrote  [MaxTables]bool
+	set       *Set
+	writes    int
+	bytes     int
+	wrote     [MaxTables]bool
+	steps     []step
+	keys, old keyList // of the row that is written, and of the one in whose place
+}
+
+// step is an entry of a tree as it was before it was written to.
+type step struct {
+	table, order uint8
+	there        bool
+	key, value   string
 }
 
 // Wrote reports whether the transaction wrote to a table, or deleted from it.
@@ -237,6 +247,50 @@ func (c *Change) Wrote(table int) bool { return c.wrote[table] }
 
 // Begin begins a transaction's change.
 func (s *Set) Begin() *Change { return &Change{set: s} }
+
+// TakeBack makes a set what it was before c: the set that c wrote to, or a copy of it, to which nothing was written since that
+// was not taken back before. It reads no pages, as all that c wrote to was read. Nothing more is written through c.
+func (c *Change) TakeBack(from *Set) {
+	for i := len(c.steps) - 1; i >= 0; i-- {
+		step := &c.steps[i]
+		t := &from.tables[step.table].orders[step.order]
+		before := t.bytes
+		var err error
+		if step.there {
+			_, _, err = t.set(from.owner, step.key, step.value)
+		} else {
+			_, _, err = t.delete(from.owner, step.key)
+		}
+		if err != nil {
+			panic("tables: what was written is not there to be taken back: " + err.Error())
+		}
+		from.bytes += t.bytes - before
+	}
+}
+
+// put sets an entry of a tree.
+func (c *Change) put(table, order int, key, value string) error {
+	t := &c.set.tables[table].orders[order]
+	before := t.bytes
+	old, there, err := t.set(c.set.owner, key, value)
+	if err == nil {
+		c.set.bytes += t.bytes - before
+		c.steps = append(c.steps, step{uint8(table), uint8(order), there, key, old})
+	}
+	return err
+}
+
+// remove deletes an entry of a tree.
+func (c *Change) remove(table, order int, key string) error {
+	t := &c.set.tables[table].orders[order]
+	before := t.bytes
+	old, there, err := t.delete(c.set.owner, key)
+	if err == nil && there {
+		c.set.bytes += t.bytes - before
+		c.steps = append(c.steps, step{uint8(table), uint8(order), true, key, old})
+	}
+	return err
+}
 
 // charge counts one write of so many bytes.
 func (c *Change) charge(n int) error {
@@ -248,33 +302,30 @@ func (c *Change) charge(n int) error {
 	return nil
 }
 
-// Put writes a row, in place of the one with its key if there is one. Its errors are those of this package.
+// Put writes a row, in place of the one with its key if there is one. Its errors are those of this package. After one nothing
+// of the call remains, but for [ErrPage], after which all that there is to do is to take the change back.
 func (c *Change) Put(table int, row []byte) error {
 	s := c.set
 	if !s.has(table, 0) {
 		return ErrNoTable
 	}
-	keys, err := s.schemas[table].keys(row)
+	schema := &s.schemas[table]
+	if err := schema.keys(&c.keys, row); err != nil {
+		return err
+	}
+	old, replaces, err := s.Get(table, c.keys.key(0))
+	if err == nil && replaces {
+		err = schema.keys(&c.old, []byte(old))
+	}
+	if err == nil {
+		err = s.unique(table, &c.keys)
+	}
 	if err != nil {
 		return err
 	}
-	key, t := string(keys[0]), &s.tables[table]
-	old, replaces, err := t.rows().get(key)
-	if err != nil {
-		return err
-	}
-	var oldKeys [][]byte
+	bytes := s.bytes + c.keys.size(len(row))
 	if replaces {
-		if oldKeys, err = s.schemas[table].keys([]byte(old)); err != nil {
-			return err
-		}
-	}
-	if err := s.unique(table, keys); err != nil {
-		return err
-	}
-	bytes := s.bytes + size(keys, len(row))
-	if replaces {
-		bytes -= size(oldKeys, len(old))
+		bytes -= c.old.size(len(old))
 	}
 	if bytes > MaxBytes {
 		return ErrQuota
@@ -282,40 +333,70 @@ func (c *Change) Put(table int, row []byte) error {
 	if err := c.charge(len(row)); err != nil {
 		return err
 	}
-	s.bytes = bytes
-	for i := range t.orders[1:] {
-		if replaces && string(oldKeys[i+1]) != string(keys[i+1]) {
-			if err := t.orders[i+1].delete(s.owner, string(oldKeys[i+1])); err != nil {
-				return err
-			}
-		}
-		if !replaces || string(oldKeys[i+1]) != string(keys[i+1]) {
-			if err := t.orders[i+1].set(s.owner, string(keys[i+1]), key); err != nil {
-				return err
-			}
-		}
+	if replaces {
+		err = c.replace(table, string(row))
+	} else {
+		err = c.insert(table, string(row))
 	}
-	if err := t.rows().set(s.owner, key, string(row)); err != nil {
+	if err != nil {
 		return err
 	}
 	c.wrote[table] = true
 	if s.touched != nil {
-		s.touch(table, oldKeys)
-		s.touch(table, keys)
+		if replaces {
+			s.touch(table, &c.old)
+		}
+		s.touch(table, &c.keys)
 	}
 	return nil
 }
 
+// insert adds a row. Its keys are one piece of memory.
+func (c *Change) insert(table int, row string) error {
+	c.steps = slices.Grow(c.steps, c.keys.n)
+	keys := string(c.keys.bytes)
+	own := keys[:c.keys.ends[0]]
+	for i := 1; i < c.keys.n; i++ {
+		if err := c.put(table, i, keys[c.keys.begin(i):c.keys.ends[i]], own); err != nil {
+			return err
+		}
+	}
+	return c.put(table, 0, own, row)
+}
+
+// replace puts a row in the place of the one with its key. What stays of an index keeps its memory, so what goes there has one
+// of its own.
+func (c *Change) replace(table int, row string) error {
+	own := string(c.keys.key(0))
+	for i := 1; i < c.keys.n; i++ {
+		key := c.keys.key(i)
+		if string(c.old.key(i)) == string(key) {
+			continue
+		}
+		if err := c.remove(table, i, string(c.old.key(i))); err != nil {
+			return err
+		}
+		if err := c.put(table, i, string(key), own); err != nil {
+			return err
+		}
+	}
+	return c.put(table, 0, own, row)
+}
+
 // unique refuses a row whose place in a unique index another one has.
-func (s *Set) unique(table int, keys [][]byte) error {
-	for i, index := range s.schemas[table].Indexes {
-		prefix := string(keys[i+1][:len(keys[i+1])-len(keys[0])])
-		if !index.Unique || s.schemas[table].absent(index.Columns, prefix) {
+func (s *Set) unique(table int, keys *keyList) error {
+	for i := range s.schemas[table].Indexes {
+		index := &s.schemas[table].Indexes[i]
+		if !index.Unique {
+			continue
+		}
+		prefix := string(keys.key(i + 1)[:len(keys.key(i+1))-keys.ends[0]])
+		if s.schemas[table].absent(index.Columns, prefix) {
 			continue
 		}
 		taken := false
 		err := s.tables[table].orders[i+1].ascend(prefix, func(key, owner string) bool {
-			taken = strings.HasPrefix(key, prefix) && owner != string(keys[0])
+			taken = strings.HasPrefix(key, prefix) && owner != string(keys.key(0))
 			return strings.HasPrefix(key, prefix) && !taken
 		})
 		if err != nil {
@@ -357,45 +438,27 @@ func (s *Schema) absent(columns []int, key string) bool {
 	return false
 }
 
-// size returns what a row and its keys take.
-func size(keys [][]byte, row int) int {
-	n := row
-	for i, key := range keys {
-		n += len(key)
-		if i > 0 {
-			n += len(keys[0])
-		}
-	}
-	return n
-}
-
-// Delete removes the row with a key and reports whether there was one.
+// Delete removes the row with a key and reports whether there was one. Its errors are as those of Put.
 func (c *Change) Delete(table int, key []byte) (bool, error) {
 	s := c.set
-	if !s.has(table, 0) {
-		return false, ErrNoTable
-	}
-	t := &s.tables[table]
-	row, ok, err := t.rows().get(string(key))
+	row, ok, err := s.Get(table, key)
 	if err == nil {
 		err = c.charge(len(key))
 	}
 	if err != nil || !ok {
 		return false, err
 	}
-	keys, err := s.schemas[table].keys([]byte(row))
-	if err != nil {
+	if err := s.schemas[table].keys(&c.old, []byte(row)); err != nil {
 		return false, err
 	}
-	s.bytes -= size(keys, len(row))
-	for i := range t.orders {
-		if err := t.orders[i].delete(s.owner, string(keys[i])); err != nil {
+	for i := range c.old.n {
+		if err := c.remove(table, i, string(c.old.key(i))); err != nil {
 			return false, err
 		}
 	}
 	c.wrote[table] = true
 	if s.touched != nil {
-		s.touch(table, keys)
+		s.touch(table, &c.old)
 	}
 	return true, nil
 }

@@ -94,21 +94,21 @@ func (t *tree) place(end string, r *run) {
 	}
 }
 
-// set sets the value of a key.
-func (t *tree) set(o *owner, key, value string) error {
+// set sets the value of a key, and returns what it was before if there was one.
+func (t *tree) set(o *owner, key, value string) (old string, replaced bool, err error) {
 	end, r, err := t.read(key)
 	if err != nil {
-		return err
+		return "", false, err
 	}
 	size := t.kind.size(key, value)
 	last := ends(key, size)
 	if key == end && !last {
 		if end, r, err = t.join(o, end, r); err != nil {
-			return err
+			return "", false, err
 		}
 	}
 	r = t.own(o, end, r)
-	old, replaced := r.entries.Set(key, value)
+	old, replaced = r.entries.Set(key, value)
 	r.size += size
 	t.bytes += len(key) + len(value)
 	t.len++
@@ -120,32 +120,32 @@ func (t *tree) set(o *owner, key, value string) error {
 	if last && key != end {
 		t.split(o, end, r, key)
 	}
-	return nil
+	return old, replaced, nil
 }
 
-// delete deletes a key.
-func (t *tree) delete(o *owner, key string) error {
+// delete deletes a key, and returns its value if it was there.
+func (t *tree) delete(o *owner, key string) (old string, ok bool, err error) {
 	end, r, err := t.read(key)
 	if r == nil || err != nil {
-		return err
+		return "", false, err
 	}
 	if _, ok := r.entries.Get(key); !ok {
-		return nil
+		return "", false, nil
 	}
 	if key == end {
 		if end, r, err = t.join(o, end, r); err != nil {
-			return err
+			return "", false, err
 		}
 	}
 	r = t.own(o, end, r)
-	old, _ := r.entries.Delete(key)
+	old, _ = r.entries.Delete(key)
 	r.size -= t.kind.size(key, old)
 	t.bytes -= len(key) + len(old)
 	t.len--
 	if r.entries.Len() == 0 {
 		t.tail = nil // no other run is without an entry
 	}
-	return nil
+	return old, true, nil
 }
 
 // join puts what follows a run, which ends with end, into it, and returns what it then ends with.

@@ -49,8 +49,7 @@ type Instance struct {
 	// Skips tells that a space of "open" whose log has no upgrade needs none of it.
 	Skips bool
 
-	// Logged gets the lines that the module logs; nil drops them. The bytes are good until it returns. What Apply does
-	// again after a failure is logged again.
+	// Logged gets the lines that the module logs; nil drops them. The bytes are good until it returns.
 	Logged func(line []byte)
 	// Spent is how much fuel the calls took so far, those for readers apart.
 	Spent uint64
@@ -64,9 +63,18 @@ type Instance struct {
 // proposal is the tables after a transaction that was allowed, and who judges what follows.
 type proposal struct {
 	seq    uint64
-	set    *tables.Set
+	tables *version
+	change *tables.Change // by which the transaction wrote to them
+	place  *tables.Set    // a copy of them, at a place for a checkpoint
 	by     *Loaded
 	turned bool // who may read may have changed
+}
+
+// version is tables that transactions write to one after the other, each in the place of what was before. So they are
+// those of the last proposal that has them; for one before it, the changes behind are taken back ([Instance.after]).
+type version struct {
+	set  *tables.Set
+	lent bool // somebody else may look at set, so that nobody writes to it
 }
 
 // New returns an instance for the space made from genesis, before its first record. Its errors are a [*wire.CodeError]
@@ -85,7 +93,7 @@ func Begin(by *Loaded, genesis *space.Genesis) (*Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	i.committed.set = set
+	i.committed.tables = &version{set: set}
 	return i, nil
 }
 
@@ -97,7 +105,7 @@ func At(p *Program, machines Machines, set *tables.Set, seq uint64) *Instance {
 
 // Continue is At with a program that the instance releases when it is closed.
 func Continue(by *Loaded, genesis *space.Genesis, set *tables.Set, seq uint64) *Instance {
-	return &Instance{genesis: genesis, committed: proposal{seq: seq, set: set, by: by}}
+	return &Instance{genesis: genesis, committed: proposal{seq: seq, tables: &version{set: set}, by: by}}
 }
 
 // newest returns what the next transaction is judged on.
@@ -108,11 +116,53 @@ func (i *Instance) newest() *proposal {
 	return &i.committed
 }
 
-// Tables returns the tables with all that is proposed. Nobody may change them; [tables.Set.Copy] them to keep them.
-func (i *Instance) Tables() *tables.Set { return i.newest().set }
+// Tables returns the tables with all that is proposed, as they are now: what follows is written to a copy. Nobody may change
+// them.
+func (i *Instance) Tables() *tables.Set { return i.newest().tables.lend() }
 
-// Committed returns the tables without what is proposed, as Tables does.
-func (i *Instance) Committed() *tables.Set { return i.committed.set }
+// Committed returns the tables without what is proposed, as Tables does; nil after Close.
+func (i *Instance) Committed() *tables.Set {
+	if i.committed.tables == nil {
+		return nil
+	}
+	return i.after(-1).lend()
+}
+
+func (v *version) lend() *tables.Set {
+	v.lent = true
+	return v.set
+}
+
+// after returns the tables behind the nth proposal, or for -1 the committed ones. It gives it tables of its own, together
+// with all before that had the same, if later ones have written to them.
+func (i *Instance) after(n int) *version {
+	of := &i.committed
+	if n >= 0 {
+		of = &i.proposals[n]
+	}
+	shared, last := of.tables, n
+	for last+1 < len(i.proposals) && i.proposals[last+1].tables == shared {
+		last++
+	}
+	if last == n {
+		return shared
+	}
+	own := &version{set: shared.set.Copy()}
+	for ; last > n; last-- {
+		if change := i.proposals[last].change; change != nil {
+			change.TakeBack(own.set)
+		}
+	}
+	for k := range i.proposals[:n+1] {
+		if i.proposals[k].tables == shared {
+			i.proposals[k].tables = own
+		}
+	}
+	if i.committed.tables == shared {
+		i.committed.tables = own
+	}
+	return own
+}
 
 // Program returns the program that judges what follows on all that is committed; nil for "open".
 func (i *Instance) Program() *Program { return i.committed.by.Program }
@@ -164,14 +214,12 @@ func (i *Instance) appendGenesis(b []byte, m *Manifest, params []byte) ([]byte, 
 
 // Judge implements [module.Instance].
 func (i *Instance) Judge(caller module.Caller, records []space.Record) (module.Verdict, error) {
-	verdict, err := i.run(&caller, records)
+	defer i.giveBack()
+	p := i.onto(len(i.proposals) == 0) // the committed tables stay as they are
+	verdict, err := i.run(&p, &caller, records)
 	i.prepared = nil
 	return verdict, err
 }
-
-// mostTogether is how many records of a log are applied to one copy of the tables. A copy is quick, but what is written to
-// it for the first time copies nodes of trees, which is most of what a record costs that has a copy of its own.
-const mostTogether = 1000
 
 // Apply implements [module.Instance]. An error with CodeModuleDiverged tells that the module does not allow what is in
 // the log: the tables here are not those by which it was admitted.
@@ -179,17 +227,18 @@ func (i *Instance) Apply(records []space.Record) error {
 	if i.Applied() == module.NeedsNothing {
 		return nil
 	}
+	defer i.giveBack()
 	for len(records) > 0 {
 		n := transaction(records)
-		for n < len(records) && n < mostTogether && !tables.IsPlace(records[0].Seq-1, records[n-1].Seq) {
-			n += transaction(records[n:])
+		p := i.onto(false)
+		verdict, err := i.run(&p, nil, records[:n])
+		if err == nil && !verdict.Allowed() {
+			err = wire.Errorf(wire.CodeModuleDiverged, "record %d is in the log, and applying it here fails: %v: %s", records[0].Seq, verdict.Code, verdict.Reason)
 		}
-		if spent := i.Spent; !i.applyTogether(records[:n]) {
-			i.Spent = spent
-			if err := i.applyEach(records[:n]); err != nil {
-				return err
-			}
+		if err != nil {
+			return err
 		}
+		i.Commit(records[n-1].Seq)
 		records = records[n:]
 	}
 	return nil
@@ -204,67 +253,31 @@ func transaction(records []space.Record) int {
 	return n
 }
 
-// applyTogether applies transactions on one copy of the tables and reports whether all went well. Else nothing happened.
-func (i *Instance) applyTogether(records []space.Record) bool {
-	defer i.giveBack()
-	p := i.next()
-	for len(records) > 0 {
-		n := transaction(records)
-		if verdict, err := i.runOn(&p, nil, records[:n]); err != nil || !verdict.Allowed() {
-			i.discard(&p)
-			return false
-		}
-		records = records[n:]
-	}
-	i.proposals = append(i.proposals, p)
-	i.Commit(p.seq)
-	return true
-}
-
-// applyEach applies one transaction after the other, up to the first that fails.
-func (i *Instance) applyEach(records []space.Record) error {
-	for len(records) > 0 {
-		n := transaction(records)
-		verdict, err := i.run(nil, records[:n])
-		if err == nil && !verdict.Allowed() {
-			err = wire.Errorf(wire.CodeModuleDiverged, "record %d is in the log, and applying it here fails: %v: %s", records[0].Seq, verdict.Code, verdict.Reason)
-		}
-		if err != nil {
-			return err
-		}
-		i.Commit(records[n-1].Seq)
-		records = records[n:]
-	}
-	return nil
-}
-
-// next returns what becomes the next proposal, on a copy of the tables.
-func (i *Instance) next() proposal {
+// onto returns what becomes the next proposal, with the newest tables, or a copy of them.
+func (i *Instance) onto(ofCopy bool) proposal {
 	newest := i.newest()
-	if newest.by.native() {
-		return proposal{set: newest.set, by: newest.by} // which nobody changes
+	p := proposal{tables: newest.tables, by: newest.by}
+	if (ofCopy || p.tables.lent) && !p.by.native() {
+		p.tables = &version{set: p.tables.set.Copy()}
 	}
-	return proposal{set: newest.set.Copy(), by: newest.by}
+	return p
 }
 
-// discard gives back what a proposal brought that does not come to be.
-func (i *Instance) discard(p *proposal) {
-	if p.by != i.newest().by {
-		p.by.release()
+// run applies the records of a transaction to a proposal and proposes it, or takes back what was written.
+func (i *Instance) run(p *proposal, caller *module.Caller, records []space.Record) (module.Verdict, error) {
+	newest, on := i.newest(), p.tables
+	verdict, err := i.runOn(p, caller, records)
+	if err != nil || !verdict.Allowed() {
+		if p.change != nil && on == newest.tables {
+			p.change.TakeBack(on.set)
+		}
+		return verdict, err
 	}
-}
-
-// run applies the records of a transaction on a copy of the tables and proposes what comes of it.
-func (i *Instance) run(caller *module.Caller, records []space.Record) (module.Verdict, error) {
-	defer i.giveBack()
-	p := i.next()
-	verdict, err := i.runOn(&p, caller, records)
-	if err == nil && verdict.Allowed() {
-		i.proposals = append(i.proposals, p)
-	} else {
-		i.discard(&p)
+	if tables.IsPlace(newest.seq, p.seq) && !p.by.native() {
+		p.place = p.tables.set.Copy()
 	}
-	return verdict, err
+	i.proposals = append(i.proposals, *p)
+	return verdict, nil
 }
 
 // runOn applies the records of a transaction to a proposal, each authorized before if there is a caller.
@@ -277,8 +290,8 @@ func (i *Instance) runOn(p *proposal, caller *module.Caller, records []space.Rec
 		return module.Verdict{}, nil
 	}
 	m := p.by.Program.Manifest
-	host := Host{set: p.set, logged: i.Logged}
-	change := p.set.Begin()
+	host := Host{set: p.tables.set, logged: i.Logged}
+	p.change = p.tables.set.Begin()
 	toAuthorize, toApply := int32(FuelTransaction), int32(FuelTransaction) // two, as a replica only applies
 	for n := range records {
 		record := &records[n]
@@ -291,7 +304,7 @@ func (i *Instance) runOn(p *proposal, caller *module.Caller, records []space.Rec
 		}
 		if verdict.Allowed() {
 			i.input = appendCall(i.input[:0], event, record, nil, payload)
-			host.change = change
+			host.change = p.change
 			var err error
 			if verdict, _, err = i.callOf(p.by, Apply, &toApply, &host); err != nil {
 				return module.Verdict{}, err
@@ -302,7 +315,7 @@ func (i *Instance) runOn(p *proposal, caller *module.Caller, records []space.Rec
 		}
 	}
 	for _, name := range m.Readable {
-		p.turned = p.turned || change.Wrote(m.Table(name))
+		p.turned = p.turned || p.change.Wrote(m.Table(name))
 	}
 	return module.Verdict{}, nil
 }
@@ -428,13 +441,14 @@ func (i *Instance) Commit(seq uint64) {
 	}
 	for k := range i.proposals[:n+1] {
 		p := &i.proposals[k]
-		if tables.IsPlace(i.committed.seq, p.seq) && !p.by.native() {
-			i.snapshot = &Checkpoint{Seq: p.seq, Module: p.by.Program.Digest, ABI: ABI, Tables: p.set.Copy()}
+		if p.place != nil {
+			i.snapshot = &Checkpoint{Seq: p.seq, Module: p.by.Program.Digest, ABI: ABI, Tables: p.place}
 		}
 		if p.by != i.committed.by {
 			i.committed.by.release()
 		}
 		i.committed = *p
+		i.committed.change, i.committed.place = nil, nil
 	}
 	rest := copy(i.proposals, i.proposals[n+1:])
 	clear(i.proposals[rest:])
@@ -443,6 +457,10 @@ func (i *Instance) Commit(seq uint64) {
 
 // Rollback implements [module.Instance].
 func (i *Instance) Rollback() {
+	if len(i.proposals) == 0 {
+		return
+	}
+	i.after(-1)
 	by := i.committed.by
 	for _, p := range i.proposals {
 		if p.by != by {
@@ -460,7 +478,7 @@ func (i *Instance) MayRead(identity string) (bool, error) {
 	}
 	defer i.giveBack()
 	spent := i.Spent
-	verdict, result, err := i.call(i.committed.by, Readable, appendBytes(nil, identity), Fuel, &Host{set: i.committed.set, logged: i.Logged})
+	verdict, result, err := i.call(i.committed.by, Readable, appendBytes(nil, identity), Fuel, &Host{set: i.after(-1).set, logged: i.Logged})
 	i.Spent = spent
 	return err == nil && verdict.Allowed() && result != 0, err
 }
@@ -480,7 +498,7 @@ func (i *Instance) Digest(id space.ID, at space.Position) digest.Digest {
 	if !p.by.native() {
 		of.Module, of.ABI = p.by.Program.Digest, ABI
 	}
-	return p.set.Digest(&of)
+	return p.tables.set.Digest(&of)
 }
 
 // Checkpoint implements [Materializer].
@@ -492,10 +510,10 @@ func (i *Instance) Checkpoint() *Checkpoint {
 
 // Close implements [module.Instance].
 func (i *Instance) Close() {
-	if i.committed.set == nil {
+	if i.committed.tables == nil {
 		return
 	}
 	i.Rollback()
 	i.committed.by.release()
-	i.committed.set = nil
+	i.committed.tables = nil
 }

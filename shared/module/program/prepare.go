@@ -28,7 +28,7 @@ type Upgrade struct {
 // Upgrade says what the module thinks of a transaction of [module.TypeModule], and if it allows it what is to be prepared.
 func (i *Instance) Upgrade(caller module.Caller, records []space.Record) (*Upgrade, module.Verdict, error) {
 	defer i.giveBack()
-	p := i.next()
+	p := i.onto(false)
 	name, params, verdict, err := i.readUpgrade(&p, &caller, records)
 	if err != nil || !verdict.Allowed() {
 		return nil, verdict, err
@@ -44,7 +44,7 @@ func (u *Upgrade) Same(other *Upgrade) bool {
 
 // Place has the upgrade begin, or go on, at the committed tables, which are those of record seq.
 func (i *Instance) Place(u *Upgrade, seq uint64) {
-	u.on.committed = proposal{seq: seq, set: i.committed.set.Copy(), by: i.committed.by}
+	u.on.committed = proposal{seq: seq, tables: &version{set: i.after(-1).set.Copy()}, by: i.committed.by}
 }
 
 // Run does the work. Of a module that makes its tables anew it applies those records only that it has not, of others it

@@ -46,8 +46,7 @@ func (i *Instance) reserved(p *proposal, caller *module.Caller, records []space.
 			return verdict, err
 		}
 	}
-	i.discard(p) // the module of an upgrade before, in the same run
-	p.set, p.by, p.turned = set, to, true
+	p.tables, p.by, p.turned = &version{set: set}, to, true
 	return module.Verdict{}, nil
 }
 
@@ -79,7 +78,7 @@ func (i *Instance) readUpgrade(p *proposal, caller *module.Caller, records []spa
 // mayUpgrade asks the running module, if it knows of types that it does not declare; the creator may where it cannot say.
 func (i *Instance) mayUpgrade(p *proposal, caller *module.Caller, record *space.Record) (module.Verdict, error) {
 	if !p.by.native() && p.by.Program.Manifest.Raw {
-		host, left := Host{set: p.set, logged: i.Logged}, int32(Fuel)
+		host, left := Host{set: p.tables.set, logged: i.Logged}, int32(Fuel)
 		verdict, err := i.authorize(p.by, caller, undeclared, record, rawPayload(record), &left, &host)
 		said := verdict.Allowed() || verdict.Code == wire.CodeRefused || verdict.Code > wire.CodeModuleOwn
 		if err != nil || said {
@@ -145,7 +144,7 @@ func (i *Instance) replay(by *Loaded, set *tables.Set, at, seq uint64, params []
 		}
 	}
 	refused := errors.New("refused")
-	p := proposal{set: set, by: by}
+	p := proposal{tables: &version{set: set}, by: by}
 	err = i.History(at, seq, func(records []space.Record) error {
 		for len(records) > 0 && records[0].Seq <= seq {
 			n := transaction(records)
@@ -173,7 +172,7 @@ func (i *Instance) replay(by *Loaded, set *tables.Set, at, seq uint64, params []
 	if err == nil && at != seq {
 		err = fmt.Errorf("the log ends at record %d, not %d", at, seq)
 	}
-	return p.set, module.Verdict{}, err
+	return set, module.Verdict{}, err
 }
 
 // asBadUpgrade says of a verdict what it means for an upgrade.
@@ -186,7 +185,7 @@ func asBadUpgrade(v module.Verdict, where string) module.Verdict {
 
 // carry keeps the rows of tables whose shape stays. What the module has migrate for it gets, of the other tables.
 func (i *Instance) carry(p *proposal, to *Loaded, params []byte) (*tables.Set, module.Verdict, error) {
-	set, left, err := p.set.Over(to.Program.Manifest.Tables)
+	set, left, err := p.tables.set.Over(to.Program.Manifest.Tables)
 	if errors.Is(err, tables.ErrUnique) || errors.Is(err, tables.ErrQuota) || errors.Is(err, tables.ErrTooLarge) {
 		return nil, badUpgrade("the rows that stay: %v", err), nil
 	}
@@ -195,7 +194,7 @@ func (i *Instance) carry(p *proposal, to *Loaded, params []byte) (*tables.Set, m
 	}
 	if !to.Program.Exports[Migrate] {
 		for _, table := range left {
-			if name := p.set.Schemas()[table].Name; to.Program.Manifest.Table(name) >= 0 {
+			if name := p.tables.set.Schemas()[table].Name; to.Program.Manifest.Table(name) >= 0 {
 				return nil, badUpgrade("table %s has another shape, and the module has no migrate", name), nil
 			}
 		}
@@ -231,11 +230,11 @@ func (i *Instance) migrate(p *proposal, set *tables.Set, left []int, to *Loaded,
 		return err
 	}
 	for _, table := range left {
-		name := p.set.Schemas()[table].Name
+		name := p.tables.set.Schemas()[table].Name
 		most := room - len(head) - len(name) - 8
 		rows, bytes := 0, []byte(nil)
 		var failure error
-		err := p.set.Scan(table, 0, "", "", false, func(_, row string) bool {
+		err := p.tables.set.Scan(table, 0, "", "", false, func(_, row string) bool {
 			if rows > 0 && (rows == MigrateRows || len(bytes)+4+len(row) > most) {
 				failure = call(name, rows, bytes)
 				rows, bytes = 0, bytes[:0]
