@@ -3,6 +3,7 @@ package wasmengine
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -308,4 +309,29 @@ func TestOthersGoOn(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// TestImages restores memories that lie in zeros in every way, also next to the borders of what is copied.
+func TestImages(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, size := range []int{0, 1, zeros, 64 * zeros, 64*zeros + 5} {
+		for range 50 {
+			bytes := make([]byte, size)
+			for range r.IntN(6) {
+				if size > 0 {
+					at := r.IntN(size+1) / zeros * zeros
+					at = max(0, min(size-1, at-1+r.IntN(3)))
+					bytes[at] = byte(1 + r.IntN(255))
+				}
+			}
+			memory := make([]byte, size)
+			for i := range memory {
+				memory[i] = byte(r.Uint32())
+			}
+			newImage(bytes).restore(memory)
+			if string(memory) != string(bytes) {
+				t.Fatalf("a memory of %d bytes is not what it was", size)
+			}
+		}
+	}
 }

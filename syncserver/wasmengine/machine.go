@@ -24,11 +24,24 @@ type machine struct {
 	memory                   api.Memory
 	globals                  []api.MutableGlobal // of the module itself
 	fuel, frames, slots, oom api.MutableGlobal
-	exports                  [len(exports)]api.Function
+	exports                  [len(exports)]function
 	used                     bool // by a call, after which memory and globals may be any
 
 	host  *program.Host // of the call that runs
 	stack [1]uint64
+}
+
+// function is what a module exports. Whether it has a result wazero would make anew each time that it is asked.
+type function struct {
+	api.Function
+	result bool
+}
+
+func functionOf(instance api.Module, name string) (f function) {
+	if f.Function = instance.ExportedFunction(name); f.Function != nil {
+		f.result = len(f.Definition().ResultTypes()) > 0
+	}
+	return f
 }
 
 var exports = [...]program.Export{program.Authorize, program.Apply, program.Init, program.Readable, program.Migrate}
@@ -59,8 +72,8 @@ func (m *machine) instantiate() error {
 		m.globals = append(m.globals, global(meter.GlobalExport(index)))
 	}
 	for _, e := range exports {
-		if m.exports[e] = nil; p.Exports[e] {
-			m.exports[e] = instance.ExportedFunction(e.String())
+		if m.exports[e] = (function{}); p.Exports[e] {
+			m.exports[e] = functionOf(instance, e.String())
 		}
 	}
 	return nil
@@ -73,7 +86,7 @@ func (m *machine) restore() error {
 		if err := m.instantiate(); err != nil {
 			return err
 		}
-		if more := uint32(len(after)) - m.memory.Size(); more > 0 {
+		if more := uint32(len(after.bytes)) - m.memory.Size(); more > 0 {
 			if _, ok := m.memory.Grow(more / page); !ok {
 				m.drop()
 				return fmt.Errorf("wasmengine: no memory is left for module %v to grow by %d bytes as its start does", m.machines.Program.Digest, more)
@@ -82,7 +95,8 @@ func (m *machine) restore() error {
 	} else if !m.used {
 		return nil
 	}
-	m.memory.Write(0, after)
+	view, _ := m.memory.Read(0, m.memory.Size())
+	after.restore(view)
 	for i, g := range m.globals {
 		g.Set(m.machines.globals[i])
 	}
@@ -97,22 +111,22 @@ func (m *machine) Call(export program.Export, input []byte, fuel int32, host *pr
 	}
 	m.used = true
 	m.memory.Write(m.machines.io, input)
-	outcome, err := m.run(m.exports[export], len(input), fuel, host)
-	if err != nil || outcome.Trapped || m.memory.Size() != uint32(len(m.machines.memory)) {
+	outcome, err := m.run(&m.exports[export], len(input), fuel, host)
+	if err != nil || outcome.Trapped || m.memory.Size() != uint32(len(m.machines.memory.bytes)) {
 		m.drop()
 	}
 	return outcome, err
 }
 
 // run calls a function, whose parameter if it has one is n.
-func (m *machine) run(f api.Function, n int, fuel int32, host *program.Host) (o program.Outcome, err error) {
+func (m *machine) run(f *function, n int, fuel int32, host *program.Host) (o program.Outcome, err error) {
 	m.host, m.stack[0] = host, uint64(uint32(n))
 	m.SetFuel(fuel)
 	err = f.CallWithStack(m, m.stack[:])
 	m.host = nil
 	o.Fuel = m.Fuel()
 	if err == nil {
-		if len(f.Definition().ResultTypes()) > 0 {
+		if f.result {
 			o.Result = int32(uint32(m.stack[0]))
 		}
 		return o, nil
@@ -152,7 +166,7 @@ func isTrap(err error) bool {
 func (m *machine) drop() {
 	if m.instance != nil {
 		_ = m.instance.Close(context.Background()) // it has no files to fail at
-		m.instance, m.memory, m.exports = nil, nil, [len(exports)]api.Function{}
+		m.instance, m.memory, m.exports = nil, nil, [len(exports)]function{}
 	}
 }
 

@@ -22,7 +22,7 @@ type Machines struct {
 	engine   *Engine
 	compiled wazero.CompiledModule
 	// What memory, mutable globals and the place of the io region are after the start.
-	memory  []byte
+	memory  *image
 	globals []uint64
 	io      uint32
 
@@ -64,12 +64,12 @@ func (m *Machines) begin() error {
 		name string
 		fuel int32
 	}{{meter.ExportStart, program.FuelInit}, {program.ExportIO, program.Fuel}} {
-		f := first.instance.ExportedFunction(each.name)
-		if f == nil {
+		f := functionOf(first.instance, each.name)
+		if f.Function == nil {
 			continue // only the start may be missing
 		}
 		var host program.Host
-		outcome, err := first.run(f, 0, each.fuel, &host)
+		outcome, err := first.run(&f, 0, each.fuel, &host)
 		if err == nil {
 			err = program.Began(each.name, &outcome, &host)
 		}
@@ -83,7 +83,7 @@ func (m *Machines) begin() error {
 		return err
 	}
 	view, _ := first.memory.Read(0, first.memory.Size())
-	m.memory = append([]byte{}, view...)
+	m.memory = newImage(append([]byte{}, view...))
 	for _, g := range first.globals {
 		m.globals = append(m.globals, g.Get())
 	}

@@ -1,6 +1,9 @@
 package wasmengine
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // budget is how much memory modules may still take. It makes memories for wazero.
 type budget struct {
@@ -55,4 +58,42 @@ func (m *linear) Reallocate(size uint64) []byte {
 func (m *linear) Free() {
 	m.budget.give(m.taken)
 	m.bytes, m.taken = nil, 0
+}
+
+// image is what memory is after the start. Most of it is zeros, which are made faster than copied.
+type image struct {
+	bytes []byte
+	parts []part // the rest is zeros
+}
+
+// part is where bytes of an image lie.
+type part struct{ from, to int }
+
+// zeros is how many have to follow each other not to be copied.
+const zeros = 1 << 10
+
+func newImage(bytes []byte) *image {
+	i := &image{bytes: bytes}
+	for from := 0; from < len(bytes); from += zeros {
+		to := min(from+zeros, len(bytes))
+		last := len(i.parts) - 1
+		switch {
+		case !slices.ContainsFunc(bytes[from:to], func(b byte) bool { return b != 0 }):
+		case last >= 0 && i.parts[last].to == from:
+			i.parts[last].to = to
+		default:
+			i.parts = append(i.parts, part{from, to})
+		}
+	}
+	return i
+}
+
+// restore makes memory what it was.
+func (i *image) restore(memory []byte) {
+	at := 0
+	for _, p := range i.parts {
+		clear(memory[at:p.from])
+		at = p.from + copy(memory[p.from:p.to], i.bytes[p.from:p.to])
+	}
+	clear(memory[at:])
 }
