@@ -558,6 +558,7 @@ func (v *view) lay(rows []replica.OutboxRow, recorded map[space.ULID]bool) error
 	}
 	if !v.isLaid(waiting) {
 		v.takeOff()
+		v.instance.Tables() // which stay as they are below the overlay, or taking it off would be as much work as laying it
 		if err := v.propose(waiting); err != nil {
 			return err
 		}

@@ -96,3 +96,30 @@ func randomly(r *rand.Rand, change *tables.Change) error {
 	}
 	return nil
 }
+
+// TestWriteThatDidNotEnd: where a write panics half way, nothing is made up of what is left.
+func TestWriteThatDidNotEnd(t *testing.T) {
+	s := &store{pages: map[digest.Digest][]byte{}}
+	root, _ := s.write(t, many(t, 100))
+	set, _, err := tables.ReadCheckpoint(root, []tables.Schema{notes}, func(d digest.Digest) ([]byte, error) {
+		if s.reads == 1 {
+			panic("a bug")
+		}
+		return s.page(d)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	change := set.Begin()
+	panics := func(f func()) (message any) {
+		defer func() { message = recover() }()
+		f()
+		return nil
+	}
+	if panics(func() { _ = change.Put(0, row(uint64(1), "tag", nil, "x")) }) == nil {
+		t.Fatal("the write did not panic")
+	}
+	if panics(func() { change.TakeBack(set) }) == nil {
+		t.Error("it is taken back")
+	}
+}

@@ -137,10 +137,15 @@ func appendKey(b []byte, c *Column, v value) []byte {
 // With all columns of the table's key it is one row's key, with fewer the prefix that several have. Index 0 is the
 // table's own key, n its nth index. It also returns how many columns there were.
 func (s *Schema) KeyOf(index int, values []byte) (key []byte, columns int, err error) {
+	return s.AppendKey(nil, index, values)
+}
+
+// AppendKey appends the key that KeyOf returns. After an error it returns no bytes.
+func (s *Schema) AppendKey(b []byte, index int, values []byte) (key []byte, columns int, err error) {
 	order := s.order(index)
 	var list [MaxColumns]value
 	if columns, err = s.split(values, order, &list); err == nil {
-		key, err = s.appendKeys(nil, order[:columns], &list)
+		key, err = s.appendKeys(b, order[:columns], &list)
 	}
 	return key, columns, err
 }

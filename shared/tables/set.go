@@ -33,8 +33,12 @@ type Set struct {
 	tables  []table
 	bytes   int
 	owner   *owner // of what it has written since it was copied
+	scratch *scratch
 	touched func(table, index int, key string)
 }
+
+// scratch is what a set works with while a row is written: its keys, and those of the one in whose place it comes.
+type scratch struct{ keys, old keyList }
 
 // table is the rows by key, and then for each index the keys of rows by its own.
 type table struct{ orders []tree }
@@ -163,6 +167,9 @@ func (s *Set) Get(table int, key []byte) (row string, ok bool, err error) {
 	return s.tables[table].rows().get(unsafe.String(unsafe.SliceData(key), len(key))) // which keeps no key
 }
 
+// asBytes returns a text as bytes that nobody may change.
+func asBytes(text string) []byte { return unsafe.Slice(unsafe.StringData(text), len(text)) }
+
 func (s *Set) has(table, index int) bool {
 	return table >= 0 && table < len(s.tables) && index >= 0 && index < len(s.tables[table].orders)
 }
@@ -227,12 +234,12 @@ func after(prefix string) (string, bool) {
 
 // Change counts what one transaction writes to a set, and can take it back.
 type Change struct {
-	set       *Set
-	writes    int
-	bytes     int
-	wrote     [MaxTables]bool
-	steps     []step
-	keys, old keyList // of the row that is written, and of the one in whose place
+	set    *Set
+	writes int
+	bytes  int
+	wrote  [MaxTables]bool
+	steps  []step
+	within bool // an entry is being written
 }
 
 // step is an entry of a tree as it was before it was written to.
@@ -246,11 +253,20 @@ type step struct {
 func (c *Change) Wrote(table int) bool { return c.wrote[table] }
 
 // Begin begins a transaction's change.
-func (s *Set) Begin() *Change { return &Change{set: s} }
+func (s *Set) Begin() *Change {
+	if s.scratch == nil {
+		s.scratch = new(scratch)
+	}
+	return &Change{set: s}
+}
 
 // TakeBack makes a set what it was before c: the set that c wrote to, or a copy of it, to which nothing was written since that
-// was not taken back before. It reads no pages, as all that c wrote to was read. Nothing more is written through c.
+// was not taken back before. It reads no pages, as all that c wrote to was read. Nothing more is written through c. It panics
+// if a write panicked half way, after which nobody knows what the set is.
 func (c *Change) TakeBack(from *Set) {
+	if c.within {
+		panic("tables: a write did not end, and cannot be taken back")
+	}
 	for i := len(c.steps) - 1; i >= 0; i-- {
 		step := &c.steps[i]
 		t := &from.tables[step.table].orders[step.order]
@@ -272,7 +288,9 @@ func (c *Change) TakeBack(from *Set) {
 func (c *Change) put(table, order int, key, value string) error {
 	t := &c.set.tables[table].orders[order]
 	before := t.bytes
+	c.within = true
 	old, there, err := t.set(c.set.owner, key, value)
+	c.within = false
 	if err == nil {
 		c.set.bytes += t.bytes - before
 		c.steps = append(c.steps, step{uint8(table), uint8(order), there, key, old})
@@ -284,7 +302,9 @@ func (c *Change) put(table, order int, key, value string) error {
 func (c *Change) remove(table, order int, key string) error {
 	t := &c.set.tables[table].orders[order]
 	before := t.bytes
+	c.within = true
 	old, there, err := t.delete(c.set.owner, key)
+	c.within = false
 	if err == nil && there {
 		c.set.bytes += t.bytes - before
 		c.steps = append(c.steps, step{uint8(table), uint8(order), true, key, old})
@@ -309,23 +329,23 @@ func (c *Change) Put(table int, row []byte) error {
 	if !s.has(table, 0) {
 		return ErrNoTable
 	}
-	schema := &s.schemas[table]
-	if err := schema.keys(&c.keys, row); err != nil {
+	schema, keys, oldKeys := &s.schemas[table], &s.scratch.keys, &s.scratch.old
+	if err := schema.keys(keys, row); err != nil {
 		return err
 	}
-	old, replaces, err := s.Get(table, c.keys.key(0))
+	old, replaces, err := s.Get(table, keys.key(0))
 	if err == nil && replaces {
-		err = schema.keys(&c.old, []byte(old))
+		err = schema.keys(oldKeys, asBytes(old))
 	}
 	if err == nil {
-		err = s.unique(table, &c.keys)
+		err = s.unique(table, keys)
 	}
 	if err != nil {
 		return err
 	}
-	bytes := s.bytes + c.keys.size(len(row))
+	bytes := s.bytes + keys.size(len(row))
 	if replaces {
-		bytes -= c.old.size(len(old))
+		bytes -= oldKeys.size(len(old))
 	}
 	if bytes > MaxBytes {
 		return ErrQuota
@@ -334,9 +354,9 @@ func (c *Change) Put(table int, row []byte) error {
 		return err
 	}
 	if replaces {
-		err = c.replace(table, string(row))
+		err = c.replace(table, keys, oldKeys, string(row))
 	} else {
-		err = c.insert(table, string(row))
+		err = c.insert(table, keys, string(row))
 	}
 	if err != nil {
 		return err
@@ -344,20 +364,20 @@ func (c *Change) Put(table int, row []byte) error {
 	c.wrote[table] = true
 	if s.touched != nil {
 		if replaces {
-			s.touch(table, &c.old)
+			s.touch(table, oldKeys)
 		}
-		s.touch(table, &c.keys)
+		s.touch(table, keys)
 	}
 	return nil
 }
 
 // insert adds a row. Its keys are one piece of memory.
-func (c *Change) insert(table int, row string) error {
-	c.steps = slices.Grow(c.steps, c.keys.n)
-	keys := string(c.keys.bytes)
-	own := keys[:c.keys.ends[0]]
-	for i := 1; i < c.keys.n; i++ {
-		if err := c.put(table, i, keys[c.keys.begin(i):c.keys.ends[i]], own); err != nil {
+func (c *Change) insert(table int, keys *keyList, row string) error {
+	c.steps = slices.Grow(c.steps, keys.n)
+	text := string(keys.bytes)
+	own := text[:keys.ends[0]]
+	for i := 1; i < keys.n; i++ {
+		if err := c.put(table, i, text[keys.begin(i):keys.ends[i]], own); err != nil {
 			return err
 		}
 	}
@@ -366,14 +386,14 @@ func (c *Change) insert(table int, row string) error {
 
 // replace puts a row in the place of the one with its key. What stays of an index keeps its memory, so what goes there has one
 // of its own.
-func (c *Change) replace(table int, row string) error {
-	own := string(c.keys.key(0))
-	for i := 1; i < c.keys.n; i++ {
-		key := c.keys.key(i)
-		if string(c.old.key(i)) == string(key) {
+func (c *Change) replace(table int, keys, old *keyList, row string) error {
+	own := string(keys.key(0))
+	for i := 1; i < keys.n; i++ {
+		key := keys.key(i)
+		if string(old.key(i)) == string(key) {
 			continue
 		}
-		if err := c.remove(table, i, string(c.old.key(i))); err != nil {
+		if err := c.remove(table, i, string(old.key(i))); err != nil {
 			return err
 		}
 		if err := c.put(table, i, string(key), own); err != nil {
@@ -448,17 +468,18 @@ func (c *Change) Delete(table int, key []byte) (bool, error) {
 	if err != nil || !ok {
 		return false, err
 	}
-	if err := s.schemas[table].keys(&c.old, []byte(row)); err != nil {
+	keys := &s.scratch.old
+	if err := s.schemas[table].keys(keys, asBytes(row)); err != nil {
 		return false, err
 	}
-	for i := range c.old.n {
-		if err := c.remove(table, i, string(c.old.key(i))); err != nil {
+	for i := range keys.n {
+		if err := c.remove(table, i, string(keys.key(i))); err != nil {
 			return false, err
 		}
 	}
 	c.wrote[table] = true
 	if s.touched != nil {
-		s.touch(table, &c.old)
+		s.touch(table, keys)
 	}
 	return true, nil
 }

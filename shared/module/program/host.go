@@ -18,6 +18,8 @@ type Host struct {
 	set    *tables.Set
 	change *tables.Change // nil where nothing may be written
 	scans  [MaxScans]scan
+	most   int               // how many scans were open at a time
+	sought []byte            // the key that was sought last
 	logged func(line []byte) // nil where nobody reads
 
 	code   wire.Code // why the module has to trap, or 0
@@ -31,6 +33,13 @@ type scan struct {
 	table, index int
 	prefix, last string
 	descending   bool
+}
+
+// begin forgets what the call before left.
+func (h *Host) begin() {
+	h.code, h.reason, h.fault = 0, "", nil
+	clear(h.scans[:h.most])
+	h.most = 0
 }
 
 // stop makes the module trap.
@@ -109,9 +118,10 @@ func (h *Host) schema(table int32) (*tables.Schema, bool) {
 	return nil, false
 }
 
-// key returns the sortable form of values. want is how many there have to be, or -1 for any number.
+// key returns the sortable form of values, which is good until the next one. want is how many values there have to be, or -1
+// for any number.
 func (h *Host) key(schema *tables.Schema, index int, values []byte, want int) ([]byte, bool) {
-	key, n, err := schema.KeyOf(index, values)
+	key, n, err := schema.AppendKey(h.sought[:0], index, values)
 	if err == nil && want >= 0 && n != want {
 		err = fmt.Errorf("%d columns, and it has %d", n, want)
 	}
@@ -119,6 +129,7 @@ func (h *Host) key(schema *tables.Schema, index int, values []byte, want int) ([
 		h.stop(wire.CodeBadRow, "a key of table %s: %v", schema.Name, err)
 		return nil, false
 	}
+	h.sought = key
 	return key, true
 }
 
@@ -204,6 +215,7 @@ func (h *Host) ScanOpen(g Guest, table, index int32, prefix, length uint32, flag
 	}
 	for handle := range h.scans {
 		if !h.scans[handle].open {
+			h.most = max(h.most, handle+1)
 			h.scans[handle] = scan{open: true, table: int(table), index: int(index), prefix: string(key), descending: flags&descending != 0}
 			return int32(handle), true
 		}

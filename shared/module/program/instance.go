@@ -57,6 +57,8 @@ type Instance struct {
 	committed proposal
 	proposals []proposal
 	input     []byte
+	payload   []byte   // of the record that is judged, as the module gets it
+	host      Host     // of the transaction that is judged
 	prepared  *Upgrade // what the next Judge may use
 }
 
@@ -116,8 +118,8 @@ func (i *Instance) newest() *proposal {
 	return &i.committed
 }
 
-// Tables returns the tables with all that is proposed, as they are now: what follows is written to a copy. Nobody may change
-// them.
+// Tables returns the tables with all that is proposed, as they are now: what follows is written to a copy, and nothing has to
+// be taken back by a Rollback to where they are. Nobody may change them.
 func (i *Instance) Tables() *tables.Set { return i.newest().tables.lend() }
 
 // Committed returns the tables without what is proposed, as Tables does; nil after Close.
@@ -215,7 +217,7 @@ func (i *Instance) appendGenesis(b []byte, m *Manifest, params []byte) ([]byte, 
 // Judge implements [module.Instance].
 func (i *Instance) Judge(caller module.Caller, records []space.Record) (module.Verdict, error) {
 	defer i.giveBack()
-	p := i.onto(len(i.proposals) == 0) // the committed tables stay as they are
+	p := i.next()
 	verdict, err := i.run(&p, &caller, records)
 	i.prepared = nil
 	return verdict, err
@@ -230,7 +232,7 @@ func (i *Instance) Apply(records []space.Record) error {
 	defer i.giveBack()
 	for len(records) > 0 {
 		n := transaction(records)
-		p := i.onto(false)
+		p := i.next()
 		verdict, err := i.run(&p, nil, records[:n])
 		if err == nil && !verdict.Allowed() {
 			err = wire.Errorf(wire.CodeModuleDiverged, "record %d is in the log, and applying it here fails: %v: %s", records[0].Seq, verdict.Code, verdict.Reason)
@@ -253,11 +255,11 @@ func transaction(records []space.Record) int {
 	return n
 }
 
-// onto returns what becomes the next proposal, with the newest tables, or a copy of them.
-func (i *Instance) onto(ofCopy bool) proposal {
+// next returns what becomes the next proposal, on the newest tables, or on a copy of them if somebody else may look at them.
+func (i *Instance) next() proposal {
 	newest := i.newest()
 	p := proposal{tables: newest.tables, by: newest.by}
-	if (ofCopy || p.tables.lent) && !p.by.native() {
+	if p.tables.lent && !p.by.native() {
 		p.tables = &version{set: p.tables.set.Copy()}
 	}
 	return p
@@ -290,23 +292,24 @@ func (i *Instance) runOn(p *proposal, caller *module.Caller, records []space.Rec
 		return module.Verdict{}, nil
 	}
 	m := p.by.Program.Manifest
-	host := Host{set: p.tables.set, logged: i.Logged}
+	host := &i.host
+	host.set, host.logged = p.tables.set, i.Logged
 	p.change = p.tables.set.Begin()
 	toAuthorize, toApply := int32(FuelTransaction), int32(FuelTransaction) // two, as a replica only applies
 	for n := range records {
 		record := &records[n]
-		event, payload, verdict := payloadFor(m, record)
+		event, verdict := i.readPayload(m, record)
 		if verdict.Allowed() && caller != nil {
 			var err error
-			if verdict, err = i.authorize(p.by, caller, event, record, payload, &toAuthorize, &host); err != nil {
+			if verdict, err = i.authorize(p.by, caller, event, record, &toAuthorize, host); err != nil {
 				return module.Verdict{}, err
 			}
 		}
 		if verdict.Allowed() {
-			i.input = appendCall(i.input[:0], event, record, nil, payload)
+			i.input = appendCall(i.input[:0], event, record, nil, i.payload)
 			host.change = p.change
 			var err error
-			if verdict, _, err = i.callOf(p.by, Apply, &toApply, &host); err != nil {
+			if verdict, _, err = i.callOf(p.by, Apply, &toApply, host); err != nil {
 				return module.Verdict{}, err
 			}
 		}
@@ -320,9 +323,9 @@ func (i *Instance) runOn(p *proposal, caller *module.Caller, records []space.Rec
 	return module.Verdict{}, nil
 }
 
-// authorize asks the module whether an event may be written.
-func (i *Instance) authorize(by *Loaded, caller *module.Caller, event uint32, record *space.Record, payload []byte, left *int32, host *Host) (module.Verdict, error) {
-	i.input = appendCall(i.input[:0], event, record, caller, payload)
+// authorize asks the module whether an event may be written, whose payload was read.
+func (i *Instance) authorize(by *Loaded, caller *module.Caller, event uint32, record *space.Record, left *int32, host *Host) (module.Verdict, error) {
+	i.input = appendCall(i.input[:0], event, record, caller, i.payload)
 	host.change = nil
 	verdict, result, err := i.callOf(by, Authorize, left, host)
 	if err == nil && verdict.Allowed() && result != 0 {
@@ -339,25 +342,27 @@ func (i *Instance) callOf(by *Loaded, export Export, left *int32, host *Host) (m
 	return v, result, err
 }
 
-// payloadFor returns the place of a record's type in the manifest and its payload as the module gets it.
-func payloadFor(m *Manifest, record *space.Record) (event uint32, payload []byte, v module.Verdict) {
+// readPayload makes the payload of a record as the module gets it, and returns the place of its type in the manifest.
+func (i *Instance) readPayload(m *Manifest, record *space.Record) (event uint32, v module.Verdict) {
 	place := m.Event(record.Type)
 	if place < 0 {
 		if !m.Raw {
-			return 0, nil, module.Verdict{Code: wire.CodeUnknownType, Reason: fmt.Sprintf("module %s %s does not know the type %s", m.Name, m.Version, record.Type)}
+			return 0, module.Verdict{Code: wire.CodeUnknownType, Reason: fmt.Sprintf("module %s %s does not know the type %s", m.Name, m.Version, record.Type)}
 		}
-		return undeclared, rawPayload(record), v
+		i.payload = appendRaw(i.payload[:0], record)
+		return undeclared, v
 	}
-	payload, err := appendRow(nil, m.Events[place].Fields, record.Payload)
+	payload, err := appendRow(i.payload[:0], m.Events[place].Fields, record.Payload)
 	if err != nil {
-		return 0, nil, module.Verdict{Code: wire.CodeBadPayload, Reason: fmt.Sprintf("%s: %v", record.Type, err)}
+		return 0, module.Verdict{Code: wire.CodeBadPayload, Reason: fmt.Sprintf("%s: %v", record.Type, err)}
 	}
-	return uint32(place), payload, v
+	i.payload = payload
+	return uint32(place), v
 }
 
-// rawPayload returns the payload of an event whose type is not declared.
-func rawPayload(record *space.Record) []byte {
-	return appendBytes(append(appendBytes(nil, record.Type), record.Schema[:]...), record.Payload)
+// appendRaw appends the payload of an event whose type is not declared.
+func appendRaw(b []byte, record *space.Record) []byte {
+	return appendBytes(append(appendBytes(b, record.Type), record.Schema[:]...), record.Payload)
 }
 
 // appendCall appends what authorize and apply get. Between them only that differs which one of them may not see.
@@ -391,7 +396,7 @@ func (i *Instance) call(by *Loaded, export Export, input []byte, fuel int32, hos
 		}
 		i.lender = by.Machines
 	}
-	host.code, host.reason, host.fault, host.scans = 0, "", nil, [MaxScans]scan{}
+	host.begin()
 	outcome, err := i.machine.Call(export, input, fuel, host)
 	if err == nil {
 		err = host.fault // whatever else came of the call

@@ -360,3 +360,37 @@ func TestLostPages(t *testing.T) {
 		}
 	}
 }
+
+// TestKeysOfOneForm: what counts as a key that comes twice is a rule, and the empty text and the number 0 do count as one,
+// in small maps as in large ones.
+func TestKeysOfOneForm(t *testing.T) {
+	p, machines, genesis := chat(t)
+	i, err := program.New(p, machines, genesis)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, more := range []int{0, 20} {
+		for keys, want := range map[string]wire.Code{
+			"\xa0\xc0\x00\xc0":           wire.CodeBadPayload,
+			"\x00\xc0\xa0\xc0":           wire.CodeBadPayload,
+			"\xa1a\xc0\xd9\x01a\xc0":     wire.CodeBadPayload,
+			"\xcc\x01\xc0\x01\xc0":       0,
+			"\xa0\xc0\x01\xc0":           0,
+			"\xa1\x00\xc0\x00\xc0":       0,
+			"\xc4\x00\xc0\xa0\xc0":       0,
+			"\xc4\x01a\xc0\xc4\x01a\xc0": wire.CodeBadPayload,
+		} {
+			b := append(msgpack.AppendMap(nil, 3), moduletest.ChatMessage("room", "text")[1:]...)
+			b = msgpack.AppendMap(msgpack.AppendString(b, "more"), 2+more)
+			for n := range more {
+				b = msgpack.AppendNil(msgpack.AppendString(b, strings.Repeat("k", 2+n)))
+			}
+			records := messages(i.Next(), "")
+			records[0].Payload = append(b, keys...)
+			v, err := i.Judge(module.Caller{Identity: "creator"}, records)
+			if err != nil || v.Code != want {
+				t.Errorf("%x and %d more: %v %v", keys, more, v, err)
+			}
+		}
+	}
+}

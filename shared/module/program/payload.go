@@ -158,7 +158,7 @@ func checkMap(r *msgpack.Reader, depth int) error {
 	if r.Err != nil {
 		return fmt.Errorf("it ends early")
 	}
-	var few [fewKeys][]byte
+	var few [fewKeys]mapKey
 	var many map[string]bool
 	if n > fewKeys {
 		many = make(map[string]bool, n)
@@ -168,21 +168,20 @@ func checkMap(r *msgpack.Reader, depth int) error {
 		if err := checkValue(r, depth+1); err != nil {
 			return err
 		}
-		key := rest[:len(rest)-len(r.Rest)]
-		if text := (msgpack.Reader{Rest: key}); true {
-			if content := text.TextBytes(); text.Err == nil {
-				key = append([]byte{0}, content...) // a text may have several forms; 0 is the number 0 else, of one byte
-			}
+		key := mapKey{bytes: rest[:len(rest)-len(r.Rest)]}
+		text := msgpack.Reader{Rest: key.bytes}
+		if content := text.TextBytes(); text.Err == nil {
+			key = mapKey{true, content}
 		}
 		if n > fewKeys {
-			if many[string(key)] {
-				return fmt.Errorf("a key comes twice: %s", show(key))
+			if many[key.form()] {
+				return fmt.Errorf("a key comes twice: %s", show(key.form()))
 			}
-			many[string(key)] = true
+			many[key.form()] = true
 		} else {
-			for _, other := range few[:i] {
-				if string(other) == string(key) {
-					return fmt.Errorf("a key comes twice: %s", show(key))
+			for k := range few[:i] {
+				if few[k].same(&key) {
+					return fmt.Errorf("a key comes twice: %s", show(key.form()))
 				}
 			}
 			few[i] = key
@@ -194,10 +193,32 @@ func checkMap(r *msgpack.Reader, depth int) error {
 	return nil
 }
 
+// mapKey is the content of a text, which may have several forms, or the bytes of another value.
+type mapKey struct {
+	text  bool
+	bytes []byte
+}
+
+// form returns the one form of a key, by which it is compared: that of a text begins with 0.
+func (k *mapKey) form() string {
+	if k.text {
+		return "\x00" + string(k.bytes)
+	}
+	return string(k.bytes)
+}
+
+// same reports whether two keys have the same form. The number 0 is one byte, so only the empty text has that of another value.
+func (k *mapKey) same(other *mapKey) bool {
+	if k.text == other.text {
+		return string(k.bytes) == string(other.bytes)
+	}
+	return k.form() == other.form()
+}
+
 // show returns a key for people.
-func show(key []byte) string {
-	if len(key) > 0 && key[0] == 0 && len(key) <= 64 && utf8.Valid(key[1:]) {
-		return string(key[1:])
+func show(key string) string {
+	if len(key) > 0 && key[0] == 0 && len(key) <= 64 && utf8.ValidString(key[1:]) {
+		return key[1:]
 	}
 	return fmt.Sprintf("%.32x", key)
 }

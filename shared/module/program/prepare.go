@@ -28,7 +28,7 @@ type Upgrade struct {
 // Upgrade says what the module thinks of a transaction of [module.TypeModule], and if it allows it what is to be prepared.
 func (i *Instance) Upgrade(caller module.Caller, records []space.Record) (*Upgrade, module.Verdict, error) {
 	defer i.giveBack()
-	p := i.onto(false)
+	p := i.next()
 	name, params, verdict, err := i.readUpgrade(&p, &caller, records)
 	if err != nil || !verdict.Allowed() {
 		return nil, verdict, err

@@ -79,7 +79,8 @@ func (i *Instance) readUpgrade(p *proposal, caller *module.Caller, records []spa
 func (i *Instance) mayUpgrade(p *proposal, caller *module.Caller, record *space.Record) (module.Verdict, error) {
 	if !p.by.native() && p.by.Program.Manifest.Raw {
 		host, left := Host{set: p.tables.set, logged: i.Logged}, int32(Fuel)
-		verdict, err := i.authorize(p.by, caller, undeclared, record, rawPayload(record), &left, &host)
+		i.payload = appendRaw(i.payload[:0], record)
+		verdict, err := i.authorize(p.by, caller, undeclared, record, &left, &host)
 		said := verdict.Allowed() || verdict.Code == wire.CodeRefused || verdict.Code > wire.CodeModuleOwn
 		if err != nil || said {
 			return verdict, err
