@@ -218,7 +218,7 @@ func (s *Server) check(c *connection, check hub.CheckPosition) {
 		if answer.Code == wire.CodeOverloaded {
 			checked.Code = wire.CodeInternal // which is how a subscription says it
 		}
-		if answer.Code != 0 || !answer.Exists || !answer.MayRead {
+		if answer.Code != 0 || !answer.Exists {
 			c.step(checked)
 			return
 		}
@@ -243,6 +243,9 @@ func (s *Server) checkLog(ctx context.Context, check hub.CheckPosition, checked 
 		if checked.Chain, err = hub.ChainAt(s.source(ctx, check.Space), check.Seq); err != nil {
 			return err
 		}
+	}
+	if !checked.MayRead {
+		return nil
 	}
 	kept, err := s.newestCheckpoint(ctx, check.Space)
 	if err != nil {

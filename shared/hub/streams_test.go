@@ -144,7 +144,7 @@ func sealed(p space.Position) space.Position {
 func TestSubscriptionsThatEnd(t *testing.T) {
 	for want, in := range map[string]hub.Checked{
 		"ended unknown_space": {},
-		"ended forbidden":     {Exists: true},
+		"ended forbidden":     {Exists: true, Head: filled(3).head, Chain: space.Start(spaceID).Chain},
 		"ended overloaded":    {Code: wire.CodeOverloaded},
 	} {
 		l := welcomedLine(t, 0)
@@ -154,6 +154,32 @@ func TestSubscriptionsThatEnd(t *testing.T) {
 		l.wants(want)
 		if len(l.last.Unwatch) != 1 {
 			t.Errorf("%s: still watched", want)
+		}
+	}
+}
+
+// TestNoReaderIsShownTheBranch: who may not read the space learns whether the server has the history that they have, and
+// nothing else.
+func TestNoReaderIsShownTheBranch(t *testing.T) {
+	log := filled(3)
+	here := log.head.Position()
+	other, ahead := here, sealed(space.Position{Seq: 9, Chain: here.Chain})
+	other.Chain[0] ^= 1
+	for _, test := range []struct {
+		position space.Position
+		want     string
+	}{
+		{here, "ended forbidden"},
+		{other, "ended diverged"},
+		{ahead, "ended recovering"},
+		{space.Position{Seq: 9, Chain: here.Chain}, "ended diverged"},
+	} {
+		l := welcomedLine(t, 1<<20)
+		l.subscribe(test.position)
+		l.step(hub.Checked{Space: spaceID, Ref: l.last.Check[0].Ref, Exists: true, Head: log.head, Chain: here.Chain})
+		l.wants(test.want)
+		if l.last.Read != nil || len(l.last.Unwatch) != 1 {
+			t.Errorf("%+v: read %v, still watched %t", test.position, l.last.Read, len(l.last.Unwatch) == 0)
 		}
 	}
 }

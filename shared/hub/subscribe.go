@@ -128,7 +128,8 @@ func (c *Conn) checked(in Checked) {
 		c.end(cur, in.Code, "")
 	case !in.Exists:
 		c.end(cur, wire.CodeUnknownSpace, "")
-	case !in.MayRead:
+	case p.Seq <= in.Head.Seq && p.Chain == in.Chain && !in.MayRead:
+		// Said behind the proof that both have one history, which the client wants before it writes: it may be about to join again.
 		c.end(cur, wire.CodeForbidden, "")
 	case p.Seq <= in.Head.Seq && p.Chain == in.Chain:
 		c.start(cur, in)
