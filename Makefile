@@ -63,9 +63,10 @@ fmt: ## gofmt
 	@unformatted=$$((git ls-files -co --exclude-standard '*.go' | xargs ls -d 2>/dev/null || true) | xargs gofmt -l); \
 	  [ -z "$$unformatted" ] || { echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; }
 
-vet: ## go vet, native and js
+vet: ## go vet, native and js, and modules in Go
 	@go vet ./...
 	@$(JS) go vet ./shared/... ./wasmclient/...
+	@GOOS=wasip1 GOARCH=wasm go vet ./shared/module/guest/... ./syncserver/wasmengine/testdata/odd
 	@for f in $(SCRIPTS); do go vet "$$f"; done
 
 staticcheck: ## staticcheck, native and js
@@ -84,7 +85,7 @@ modules-check: deps ## whether the modules' bytes are what their text gives
 
 unit: ## Go's tests, with the race detector
 	@go test $(RACE) -timeout 20m ./...
-	@go test -run '^Test(SuiteInterpreted|Trials)$$' ./syncserver/wasmengine
+	@go test -run '^Test(SuiteInterpreted|Trials|Go.*)$$' ./syncserver/wasmengine
 
 sim: ## the simulation; SEEDS=100000 for a long one
 	@SKERRY_SIM_SEEDS=$(SEEDS) go test -count=1 -timeout 0 -run Simulation ./shared/sim

@@ -244,6 +244,9 @@ func TestTrials(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !testing.Short() {
+		s.check(t, &moduletest.Trial{Module: built(t, goChat), Others: [][]byte{moduletest.Chat()}, Seed: seed, Fuel: program.Fuel})
+	}
 	for n := range uint64(12) {
 		s.some(t, rand.New(rand.NewPCG(seed, n)), made)
 	}

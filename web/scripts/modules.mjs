@@ -15,7 +15,7 @@ const check = process.argv.includes("--check");
 const { parseWat } = await wabt();
 let stale = 0;
 
-for (const dir of ["shared/module/moduletest/guests", "wasmclient/internal/jsengine/testdata"]) {
+for (const dir of ["shared/module/guest/link", "shared/module/moduletest/guests", "wasmclient/internal/jsengine/testdata"]) {
   for (const path of sources(join(root, dir), ".wat")) {
     const module = parseWat(path, readFileSync(path, "utf8"), { bulk_memory: true, multi_value: true });
     module.validate();

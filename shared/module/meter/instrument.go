@@ -164,15 +164,18 @@ func (w *writer) functions() []byte {
 }
 
 func (w *writer) globals() []byte {
-	b := appendUnsigned(nil, uint32(len(w.d.globals)+4))
-	for _, g := range w.d.globals {
-		b = append(b, byte(g.kind), mutability(g.mutable))
-		b = append(b, g.value...)
-	}
+	list := w.globalList()
 	for range 4 {
-		b = append(b, byte(i32), mutability(true), opI32Const, 0, opEnd)
+		list = append(list, []byte{byte(i32), mutability(true), opI32Const, 0, opEnd})
 	}
-	return b
+	return appendList(nil, list)
+}
+
+func (w *writer) globalList() (list [][]byte) {
+	for _, g := range w.d.globals {
+		list = append(list, append([]byte{byte(g.kind), mutability(g.mutable)}, g.value...))
+	}
+	return list
 }
 
 func mutability(mutable bool) byte {

@@ -29,7 +29,7 @@ type testCase struct {
 
 // groups are all cases.
 func groups() []group {
-	return []group{{"builtin", builtinCases()}, {"chat", chatCases()}, {"host", hostCases()}, {"hostile", hostileCases()}, {"loaded", loadedCases()}, {"mutants", mutantCases()}, {"random", randomCases()}, {"upgrade", upgradeCases()}}
+	return []group{{"builtin", builtinCases()}, {"chat", chatCases(Chat())}, {"host", hostCases()}, {"hostile", hostileCases()}, {"loaded", loadedCases()}, {"mutants", mutantCases()}, {"random", randomCases()}, {"upgrade", upgradeCases()}}
 }
 
 // Run runs all cases on an engine and compares what they tell with the vectors.
@@ -52,6 +52,20 @@ func Run(t *testing.T, machines NewMachines) {
 				t.Errorf("there is a vector %q and no case", name)
 			}
 		})
+	}
+}
+
+// SameAsChat runs the cases of Chat with another module that does the same and declares the same, and wants it to give the
+// same verdicts, for the same reasons, and tables.
+func SameAsChat(t *testing.T, machines NewMachines, chat []byte) {
+	of := func(t *testing.T, c testCase) []string {
+		s := &session{t: t, new: machines, plain: true}
+		c.run(s)
+		return s.lines
+	}
+	same := chatCases(chat)
+	for i, c := range chatCases(Chat()) {
+		t.Run(c.name, func(t *testing.T) { compare(t, of(t, same[i]), of(t, c)) })
 	}
 }
 
@@ -102,6 +116,7 @@ type session struct {
 	new   NewMachines
 	lines []string
 	calls []string // since the last line
+	plain bool     // what is told is what every module that does the same tells: nothing of calls and fuel
 }
 
 func (s *session) tell(format string, args ...any) {
@@ -152,6 +167,9 @@ func (m *recordingMachine) Call(e program.Export, input []byte, fuel int32, host
 	o, err := m.Machine.Call(e, input, fuel, host)
 	if err != nil {
 		m.session.t.Fatalf("%v failed by the machine: %v", e, err)
+	}
+	if m.session.plain {
+		return o, err
 	}
 	text := fmt.Sprintf("%v %d", e, o.Result)
 	if o.Trapped {

@@ -56,7 +56,11 @@ func (s *session) begin(p *program.Program, machines program.Machines, params []
 
 // digest returns the first bytes of a checkpoint's digest.
 func (s *testSpace) digest(set *tables.Set) string {
-	d := set.Digest(&tables.Checkpoint{Space: s.genesis.ID(), Module: s.program.Digest, ABI: program.ABI})
+	of := tables.Checkpoint{Space: s.genesis.ID(), Module: s.program.Digest, ABI: program.ABI}
+	if s.plain {
+		of = tables.Checkpoint{ABI: program.ABI}
+	}
+	d := set.Digest(&of)
 	return d.String()[:16]
 }
 
@@ -84,12 +88,15 @@ func (s *testSpace) judge(author string, events ...event) module.Verdict {
 	if err != nil {
 		s.t.Fatalf("judging failed by the machine: %v", err)
 	}
-	name := events[0].name
+	name, spent := events[0].name, s.instance.Spent-s.spent
+	if s.plain {
+		spent = 0
+	}
 	if v.Allowed() {
 		s.log = append(s.log, records...)
-		s.tell("%s by %s: yes, %d for all, tables %s", name, author, s.instance.Spent-s.spent, s.digest(s.instance.Tables()))
+		s.tell("%s by %s: yes, %d for all, tables %s", name, author, spent, s.digest(s.instance.Tables()))
 	} else {
-		s.tell("%s by %s: %v %q, %d for all, tables %s", name, author, v.Code, v.Reason, s.instance.Spent-s.spent, s.digest(s.instance.Tables()))
+		s.tell("%s by %s: %v %q, %d for all, tables %s", name, author, v.Code, v.Reason, spent, s.digest(s.instance.Tables()))
 	}
 	s.spent = s.instance.Spent
 	return v
