@@ -33,6 +33,8 @@ type Options struct {
 	Kept int
 	// Compile is how long a module may take to be compiled; 0 for 30 seconds. A longer one is a fault.
 	Compile time.Duration
+	// Logged gets the lines that modules log when they start; nil drops them. It may be called by several goroutines.
+	Logged func(line []byte)
 	// Memory is how many bytes all modules together may have as memory; 0 for 1 GiB.
 	Memory int64
 }

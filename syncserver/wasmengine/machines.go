@@ -68,7 +68,7 @@ func (m *Machines) begin() error {
 		if f.Function == nil {
 			continue // only the start may be missing
 		}
-		var host program.Host
+		host := program.Starting(m.engine.options.Logged)
 		outcome, err := first.run(&f, 0, each.fuel, &host)
 		if err == nil {
 			err = program.Began(each.name, &outcome, &host)

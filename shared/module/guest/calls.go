@@ -1,6 +1,9 @@
 package guest
 
-import "unsafe"
+import (
+	"iter"
+	"slices"
+)
 
 // region is where calls get their input.
 var region [64 << 10]byte
@@ -65,8 +68,8 @@ const (
 	hasMigrate  = 8
 )
 
-// tellManifest logs what the module declares, in pieces.
-func tellManifest() {
+// answers are what is logged when the module is asked what it declares.
+func answers() iter.Seq[[]byte] {
 	answer := append([]byte{0}, "no module is registered"...)
 	if m := registered.module; registered.problem != nil {
 		answer = append([]byte{0}, registered.problem.Error()...)
@@ -83,9 +86,5 @@ func tellManifest() {
 		}
 		answer = append([]byte{flags}, registered.manifest...)
 	}
-	for len(answer) > 0 {
-		piece := answer[:min(len(answer), maxLog)]
-		hostLog(unsafe.Pointer(unsafe.SliceData(piece)), uint32(len(piece)))
-		answer = answer[len(piece):]
-	}
+	return slices.Chunk(answer, maxLog)
 }

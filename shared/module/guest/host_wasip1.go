@@ -47,7 +47,9 @@ func exportIO() int32 { return int32(uintptr(unsafe.Pointer(&region))) }
 
 //go:wasmexport skerry_manifest
 func exportManifest(int32) int32 {
-	tellManifest()
+	for piece := range answers() {
+		hostLog(pointer(piece), uint32(len(piece)))
+	}
 	return 1
 }
 

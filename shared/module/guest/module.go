@@ -73,7 +73,7 @@ func declare(m *Module) error {
 		registered.events = append(registered.events, d)
 	}
 	if m.Others != nil && m.Others.Authorize == nil {
-		return errors.New("Others has no Authorize")
+		return errors.New("the module has Others without Authorize")
 	}
 	for i, t := range m.Tables {
 		d, err := t.declare(int32(i))
@@ -96,7 +96,7 @@ func declare(m *Module) error {
 		return err
 	}
 	if m.Init != nil && string(appendFields(nil, params)) != string(appendFields(nil, registered.params)) {
-		return errors.New("Init and Migrate have other params")
+		return errors.New("the params of Init and Migrate differ")
 	}
 	registered.params = params
 	return nil

@@ -37,6 +37,8 @@
 // module can change between two calls is its memory and its mutable globals, all of which are exported, so that the
 // host can put both back. Functions, types and globals are added behind those of the module: nothing is renumbered.
 //
+// [Link] joins two modules before all that: a program, and what it imports from somewhere else than the host.
+//
 // Sources: the validation algorithm is that of the appendix of the WebAssembly specification; charging by basic regions
 // rather than by instruction is common practice among metered
 // virtual machines.

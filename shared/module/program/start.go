@@ -9,10 +9,14 @@ import (
 
 // What an engine does once with a program, before any call: it makes an instance, calls the start function if there is
 // one ([meter.ExportStart]), and then skerry_io ([ExportIO]) to learn where the io region is, with [FuelInit] and [Fuel]
-// and the zero [Host], which has no tables. Memory and mutable globals as they are then are what every call begins with.
+// and the host that [Starting] returns. Memory and mutable globals as they are then are what every call begins with.
 
 // ExportIO is the function that gives the address of the io region.
 const ExportIO = "skerry_io"
+
+// Starting returns the [Host] of what runs before the first call. It has no tables; logged gets the lines that are logged,
+// as [Instance.Logged] does.
+func Starting(logged func(line []byte)) Host { return Host{logged: logged} }
 
 // Began says what it means how [meter.ExportStart] or [ExportIO] went: nothing, a [*wire.CodeError] with CodeBadModule for a
 // module that cannot be used, or a fault of the machine.

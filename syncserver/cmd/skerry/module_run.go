@@ -74,7 +74,7 @@ func moduleRun(ctx context.Context, c *console, args []string) error {
 		}
 		return modules[d], nil
 	}
-	engine, err := wasmengine.New(source, wasmengine.Options{})
+	engine, err := wasmengine.New(source, wasmengine.Options{Logged: c.logged})
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func moduleRun(ctx context.Context, c *console, args []string) error {
 	if !ok {
 		return usagef("%s is judged natively: there is nothing to run", set.Arg(0))
 	}
-	instance.Logged = func(line []byte) { fmt.Fprintf(c.err, "log: %s\n", line) }
+	instance.Logged = c.logged
 	return c.run(ctx, instance.Instance, transactions, &log)
 }
 

@@ -18,6 +18,9 @@ var runtime []byte
 // always are the exports that every module has, by the names that the runtime has for them.
 var always = []string{program.ExportIO, program.Authorize.String(), program.Apply.String()}
 
+// guest is what the runtime calls package guest.
+const guest = "guest"
+
 // manifest is the function of package guest that logs what the module declares.
 const manifest = "skerry_manifest"
 
@@ -64,8 +67,8 @@ func join(program []byte, exports map[string]string, says *program.Manifest) ([]
 	for _, name := range always {
 		exports[name] = name
 	}
-	linked, err := meter.Link(program, runtime, &meter.Linking{Imports: "wasi_snapshot_preview1", Program: "guest", Exports: exports})
-	if errors.Is(err, meter.ErrNoFunction) && strings.Contains(err.Error(), manifest) {
+	linked, err := meter.Link(program, runtime, &meter.Linking{Imports: "wasi_snapshot_preview1", Program: guest, Exports: exports})
+	if errors.Is(err, meter.ErrNoFunction) && strings.HasPrefix(err.Error(), guest+".") {
 		return nil, errors.New("the program does not use package skerry/shared/module/guest")
 	}
 	if err != nil {
