@@ -97,7 +97,10 @@ type Client struct {
 	receipts  map[space.ID]map[space.ULID][]*Receipt // undecided ones
 	listeners map[int]func(Change)
 	hearers   map[int]func(Ephemeral)
-	pace      wire.Pace // of the ephemerals that this client sends
+	fates     map[int]func(SpaceLifecycle)
+	alive     map[space.ID]life           // what was told of spaces
+	access    map[space.ID]replica.Access // what the server last said, here or to the tab that syncs
+	pace      wire.Pace                   // of the ephemerals that this client sends
 	nextID    int
 	lead      *lead // this tab leads or waits for it; nil while it stands back or is suspended
 	election  election
@@ -174,7 +177,8 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 		}, loaded),
 		ids:     space.NewIDSource(config.Rand),
 		waiting: make(map[uint64]func(error)), receipts: make(map[space.ID]map[space.ULID][]*Receipt),
-		listeners: make(map[int]func(Change)), hearers: make(map[int]func(Ephemeral)), opened: make(map[space.ID]int), views: make(map[space.ID]*view),
+		listeners: make(map[int]func(Change)), hearers: make(map[int]func(Ephemeral)), fates: make(map[int]func(SpaceLifecycle)),
+		alive: make(map[space.ID]life), access: make(map[space.ID]replica.Access), opened: make(map[space.ID]int), views: make(map[space.ID]*view),
 		told: make(map[space.ID]replica.ServerCheckpoint), diverged: make(map[space.ID]*Divergence),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -183,6 +187,7 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 	if err := c.enroll(); err != nil {
 		return nil, fmt.Errorf("open client: %w", err)
 	}
+	c.lives()
 	go c.loop()
 	c.post(c.join)
 	return c, nil

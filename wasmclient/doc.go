@@ -37,6 +37,11 @@
 // [Client.Suspend] and [Client.Resume] go with a page that its browser stops and lets go on: nothing is held open
 // meanwhile, neither lock nor socket nor database, and what is appended is stored when it goes on.
 //
+// # Spaces come and go
+//
+// [Client.OnSpaceLifecycle] tells what happens to a space as a whole: the server has it, this identity reads it, another module judges it,
+// this identity may not read it any more.
+//
 // # What is not kept
 //
 // [Space.SendEphemeral] tells whoever has a space open at that moment something that is stored nowhere, and [Client.OnEphemeral] hears it.

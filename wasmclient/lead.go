@@ -89,9 +89,13 @@ func (c *Client) hear(m Message) {
 		return
 	case wordHowStands:
 		c.tellReport()
+		c.tellLost()
 		return
 	case wordSaid:
 		c.hearSaid(m.Report)
+		return
+	case wordAccess:
+		c.hearAccess(m.Report)
 		return
 	case wordHeard:
 		c.hearHeard(m.Report)

@@ -225,6 +225,7 @@ func (c *Client) notice(notices []replica.Notice) {
 			if v := c.views[n.Space]; v != nil {
 				v.signal()
 			}
+			c.live(n.Space)
 			for _, f := range c.listeners {
 				f(Change{Space: n.Space})
 			}

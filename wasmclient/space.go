@@ -82,6 +82,9 @@ func (c *Client) info(id space.ID) SpaceInfo {
 	if c.report.has(id) {
 		info.CaughtUp = true
 	}
+	if c.access[id] == replica.AccessLost && (info.Code == 0 || info.Code == wire.CodeForbidden) {
+		info.Code, info.Reason = wire.CodeLeft, "this identity may not read it any more"
+	}
 	info.Checkpoint, info.Divergence = c.toldOf(id), c.diverged[id]
 	if d := info.Divergence; d != nil && info.Code == 0 {
 		info.Code, info.Reason = wire.CodeModuleDiverged, divergedReason(d)

@@ -20,6 +20,7 @@ type feedState struct {
 	asked    bool           // subscribed
 	answered bool           // the server showed that it knows the position
 	caughtUp bool           // nothing was behind when the server last said so
+	access   Access         // whether this identity may read
 	again    bool           // subscribed more than once: frames of the earlier cursor may come still
 	verified space.Position // after the last record received, stored or not
 	inbox    []batch        // received, not handed to a commit yet
@@ -157,7 +158,7 @@ func (r *Replica) events(f *wire.Events, size int) {
 		r.badChain(s)
 		return
 	}
-	feed.answered = true
+	feed.answered, feed.access = true, AccessGiven
 	feed.verified = f.Position
 	feed.inbox = append(feed.inbox, b)
 	feed.bad = 0
@@ -187,7 +188,7 @@ func (r *Replica) caughtUp(f *wire.CaughtUp) {
 	if s == nil || !s.feed.asked || f.Position.Seq != s.feed.verified.Seq {
 		return // of an earlier cursor
 	}
-	s.feed.answered, s.feed.caughtUp, s.feed.again = true, true, false
+	s.feed.answered, s.feed.caughtUp, s.feed.again, s.feed.access = true, true, false, AccessGiven
 	if s.outboxCount == 0 {
 		r.moduleTaken(s)
 	}
@@ -243,6 +244,9 @@ func (r *Replica) subscriptionEnded(f *wire.Ended) {
 		r.moduleMissing(s, s.module())
 	default:
 		s.problem, s.reason = f.Code, f.Reason
+		if f.Code == wire.CodeLeft || f.Code == wire.CodeForbidden && s.info.Position.Seq > 0 {
+			s.feed.access = AccessLost
+		}
 	}
 	r.changed(s)
 	r.statusChanged()

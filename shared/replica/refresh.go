@@ -151,7 +151,15 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 	s.known = snapshot.Known
 	s.version = snapshot.Version
 	s.ahead = slices.DeleteFunc(s.ahead, func(v uint64) bool { return v <= s.version })
-	created := s.pending.setCreated
+	created, module := s.pending.setCreated, s.pending.setModule
+	if part := r.sync.underWay(s); part != nil { // the snapshot may be older than what is being stored
+		if created == nil {
+			created = part.SetCreated
+		}
+		if module.IsZero() && part.SetModule == s.info.Module {
+			module = part.SetModule
+		}
+	}
 	if snapshot.Known {
 		before := s.info
 		s.info = snapshot.Info
@@ -162,8 +170,8 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 		if created != nil {
 			s.info.Created = *created
 		}
-		if !s.pending.setModule.IsZero() {
-			s.info.Module = s.pending.setModule
+		if !module.IsZero() {
+			s.info.Module = module
 		}
 		switch back := before.Position.Seq > s.info.Position.Seq; {
 		case back && (len(s.ahead) > 0 || !s.info.healing()):

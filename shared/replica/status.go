@@ -138,9 +138,20 @@ type SpaceStatus struct {
 	Code     Code   // why the space does not get on, zero if it does
 	Reason   string // for people
 	RetryAt  uint64 // when it tries again, by the clock of Step; 0: not waiting
+	Access   Access // whether the server lets this identity read it, as it said on this connection
 	// Checkpoint is what the server has told of the space's tables.
 	Checkpoint ServerCheckpoint
 }
+
+// Access is what a server said of a space on the connection that there is.
+type Access uint8
+
+// What a server may have said.
+const (
+	AccessUnknown Access = 0 // nothing yet, or this tab is not connected
+	AccessGiven   Access = 1 // this identity may read
+	AccessLost    Access = 2 // it has read, and may not any more
+)
 
 // Space returns what the replica knows of a space.
 func (r *Replica) Space(id space.ID) SpaceStatus {
@@ -150,7 +161,7 @@ func (r *Replica) Space(id space.ID) SpaceStatus {
 	}
 	status := SpaceStatus{
 		Space: id, Known: s.known, Info: s.info, Pending: s.outboxCount, Rejected: s.rejected,
-		CaughtUp: s.feed.caughtUp, Code: s.problem, Reason: s.reason, RetryAt: s.push.retryAt,
+		CaughtUp: s.feed.caughtUp, Access: s.feed.access, Code: s.problem, Reason: s.reason, RetryAt: s.push.retryAt,
 		Checkpoint: r.checkpoint(s),
 	}
 	if status.Code == 0 && s.info.Damaged > 0 {

@@ -90,6 +90,18 @@ func (l *syncLane) insert(r *Replica, s *spaceState, info *SpaceInfo) {
 	l.dirty(r, s)
 }
 
+// underWay returns what the commit under way changes of a space, or nil.
+func (l *syncLane) underWay(s *spaceState) *SpaceCommit {
+	if l.inFlight != nil {
+		for i, other := range l.inFlight.spaces {
+			if other == s {
+				return &l.inFlight.commit.Spaces[i]
+			}
+		}
+	}
+	return nil
+}
+
 func (l *syncLane) setSince(since []byte) { l.since = bytes.Clone(since) }
 
 func (l *syncLane) setCreated(r *Replica, s *spaceState, created bool) {

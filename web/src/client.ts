@@ -7,7 +7,7 @@ import { Receipt } from "./receipt.js";
 import { callback, Replica } from "./replica.js";
 import { Space } from "./space.js";
 import { ULIDSource } from "./ulid.js";
-import { decodeImported, type Ephemeral, type ImportedSpace, type SpaceInfo, type Status, type Verdict } from "./wire.js";
+import { decodeImported, type Ephemeral, type ImportedSpace, type SpaceInfo, type SpaceLifecycle, type Status, type Verdict } from "./wire.js";
 
 /** What a space is made with. */
 export interface SpaceOptions<M extends ModuleTypes = AnyModule> {
@@ -48,6 +48,13 @@ export interface ClientEvents {
    * not be stored, whoever wrote it on this device.
    */
   verdict: Verdict;
+  /**
+   * What happened to a space: told to every page for itself, for one space in the order in which it happened. Of what happened while
+   * the page was not open, or not connected, only what is so now is told: as `created` or `joined` a space that was not known
+   * here; as `upgraded` one with another module than was known; as `left` one that may not be read any more, by a page that
+   * connects, each time one is opened.
+   */
+  lifecycle: SpaceLifecycle;
 }
 
 /** One identity's replica on this device, as one part of a page has it open. Made by {@link open}. */
@@ -84,8 +91,9 @@ export class Client {
 
   /** Calls `f` with what happens, until the returned function is called. */
   on<Name extends keyof ClientEvents>(name: Name, f: (event: ClientEvents[Name]) => void): () => void {
+    if (name === "lifecycle") return this.#keep(this.#replica.onLifecycle(f as (event: SpaceLifecycle) => void));
     if (name !== "verdict") throw new SkerryError("bad_argument", `there is no event ${String(name)}`);
-    return this.#keep(this.#replica.onVerdict(f));
+    return this.#keep(this.#replica.onVerdict(f as (event: Verdict) => void));
   }
 
   /**

@@ -35,6 +35,7 @@ export type {
   Position,
   RejectedTransaction,
   SpaceInfo,
+  SpaceLifecycle,
   SpaceTables,
   Status,
   Storage,

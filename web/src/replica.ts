@@ -8,12 +8,14 @@ import {
   decodeChange,
   decodeEphemeral,
   decodeInfo,
+  decodeLifecycle,
   decodeOpened,
   decodeRefused,
   decodeSeq,
   type Ephemeral,
   emptyInfo,
   type SpaceInfo,
+  type SpaceLifecycle,
   type Status,
   toPosition,
   type Verdict,
@@ -72,6 +74,7 @@ export class Replica implements Host {
   readonly #listeners = new Set<() => void>();
   readonly #watchers = new Map<string, Set<() => void>>();
   readonly #verdicts = new Set<(verdict: Verdict) => void>();
+  readonly #lifecycles = new Set<(event: SpaceLifecycle) => void>();
   readonly #hearers = new Set<(space: string, ephemeral: Ephemeral) => void>();
   readonly #undurable = new Set<Receipt>();
   #sorted: readonly SpaceInfo[] | undefined;
@@ -191,6 +194,10 @@ export class Replica implements Host {
       this.#update(status, infos);
     } else if (what === "refused") {
       this.#verdict(decodeRefused(value as Uint8Array));
+    } else if (what === "lifecycle") {
+      const event = decodeLifecycle(value as Uint8Array);
+      this.#update(this.#told, [event.info]); // so that who is told finds it so everywhere
+      for (const f of [...this.#lifecycles]) callback(() => f(event));
     } else if (what === "ephemeral") {
       const [space, ephemeral] = decodeEphemeral(value as Uint8Array);
       for (const f of [...this.#hearers]) callback(() => f(space, ephemeral));
@@ -392,6 +399,12 @@ export class Replica implements Host {
     const listener = (verdict: Verdict) => f(verdict);
     this.#verdicts.add(listener);
     return () => void this.#verdicts.delete(listener);
+  }
+
+  onLifecycle(f: (event: SpaceLifecycle) => void): () => void {
+    const listener = (event: SpaceLifecycle) => f(event);
+    this.#lifecycles.add(listener);
+    return () => void this.#lifecycles.delete(listener);
   }
 
   onEphemeral(id: string, f: (ephemeral: Ephemeral) => void): () => void {

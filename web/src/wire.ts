@@ -85,7 +85,7 @@ export interface SpaceInfo {
    * it, and how many of its pages are here, both 0 until that is known.
    */
   readonly booting: { readonly seq: number; readonly here: number; readonly pages: number } | undefined;
-  /** Why it does not sync, if it does not; `module_diverged` if its module made other tables here than on the server. */
+  /** Why it does not sync, if it does not; `left` if this identity read it and may not any more; `module_diverged` if its module made other tables here than on the server. */
   readonly code: Code | undefined;
   /** The same for people. */
   readonly reason: string;
@@ -176,6 +176,18 @@ export interface Verdict {
   readonly reason: string;
   /** The place after its last event, or a later one; `undefined` if it was refused. */
   readonly position: Position | undefined;
+}
+
+/** What happened to a space as a whole. */
+export interface SpaceLifecycle {
+  /**
+   * `created`: the server has it now, and this identity made it, here or on another device. `joined`: this identity reads a space
+   * that somebody else made, or one again that it had left. `upgraded`: another module judges it from here on. `left`: this
+   * identity read it, and the server does not let it any more; what is on this device stays, and can be read and exported.
+   */
+  readonly what: "created" | "joined" | "upgraded" | "left";
+  /** The space as it is then. */
+  readonly info: SpaceInfo;
 }
 
 /** What somebody said in a space that nobody keeps. */
@@ -442,6 +454,11 @@ export function decodeImported(bytes: Uint8Array): ImportedSpace[] {
     code: code ? codeName(code) : undefined,
     reason,
   }));
+}
+
+export function decodeLifecycle(bytes: Uint8Array): SpaceLifecycle {
+  const [what, info] = decode(bytes) as [SpaceLifecycle["what"], PackedInfo];
+  return Object.freeze({ what, info: unpackInfo(info) });
 }
 
 export function decodeEphemeral(packed: Uint8Array): [space: string, ephemeral: Ephemeral] {

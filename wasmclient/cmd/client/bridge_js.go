@@ -273,6 +273,9 @@ func (b *bridge) open(config js.Value) ([]byte, error) {
 		}
 		signal(b.wake)
 	})
+	client.OnSpaceLifecycle(func(l wasmclient.SpaceLifecycle) {
+		b.push("lifecycle", toJS(appendInfo(appendText(appendArray(nil, 2), l.What), &l.Info)))
+	})
 	client.OnEphemeral(func(e wasmclient.Ephemeral) { b.push("ephemeral", toJS(appendEphemeral(nil, &e))) })
 	go b.tellChanges()
 	go b.live()

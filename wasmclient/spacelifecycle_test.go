@@ -1,0 +1,115 @@
+//go:build !js
+
+package wasmclient_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"skerry/shared/digest"
+	"skerry/shared/module/moduletest"
+	"skerry/shared/module/program"
+	"skerry/shared/space"
+	"skerry/shared/wire"
+	"skerry/wasmclient"
+)
+
+// TestSpaceLifecycle: every tab of every device is told what happens to a space, each once, in the order in which it happens.
+func TestSpaceLifecycle(t *testing.T) {
+	inJudgedBubble(t, func(j *judged) {
+		members := moduletest.Members(nil)
+		newer := moduletest.Members(func(m *program.Manifest) { m.Version = "99.0.0" })
+		for _, bytes := range [][]byte{members, newer} {
+			if err := j.site.log.PutBlob(j.Context(), digest.Of(bytes), bytes); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ada, bob := j.device("ada"), j.device("bob")
+		tabs := []*tab{j.tab(ada), j.tab(ada), j.tab(bob), j.tab(bob)}
+		told := make([][]string, len(tabs))
+		for i, tab := range tabs {
+			tab.OnSpaceLifecycle(func(l wasmclient.SpaceLifecycle) { told[i] = append(told[i], l.What) })
+		}
+		rest := func() {
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+		}
+		wants := func(when string, want ...string) {
+			t.Helper()
+			rest()
+			for i := range tabs {
+				if got := strings.Join(told[i], ", "); got != want[i/2] {
+					t.Errorf("%s: tab %d was told %q, want %q", when, i, got, want[i/2])
+				}
+			}
+		}
+		s, err := tabs[0].CreateSpace(j.Context(), wasmclient.SpaceOptions{Module: digest.Of(members)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := s.ID()
+		tabs[1].Space(id)
+		wants("made", "created", "")
+		change := func(kind string) {
+			t.Helper()
+			if _, err := j.write(s, kind, moduletest.MembersAdd("bob")).Synced(j.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		eve := j.tab(j.device("eve"))
+		eve.OnSpaceLifecycle(func(l wasmclient.SpaceLifecycle) { t.Errorf("a stranger was told %q", l.What) })
+		eve.Space(id)
+		change("add")
+		tabs[2].Space(id)
+		tabs[3].Space(id)
+		wants("added", "created", "joined")
+		receipt, err := s.AppendEvents(j.Context(), []space.Event{wasmclient.UpgradeEvent(digest.Of(newer), nil)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := receipt.Synced(j.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wants("upgraded", "created, upgraded", "joined, upgraded")
+		change("remove")
+		wants("removed", "created, upgraded", "joined, upgraded, left")
+		j.restart() // the server refuses him from the start now: that is no news
+		wants("removed, on another connection", "created, upgraded", "joined, upgraded, left")
+		if info := tabs[3].Space(id).Info(); info.Genesis == nil || info.Position.Seq != 4 || info.Code != wire.CodeLeft {
+			t.Errorf("what is known here when he has left: %+v", info)
+		}
+		if records, err := tabs[3].Space(id).Read(j.Context(), 0, 100, 1<<20); err != nil || len(records) != 4 {
+			t.Errorf("what is here when he has left: %d records, %v", len(records), err)
+		}
+
+		// One that comes later knows the space, and is told that it has left it.
+		for _, tab := range tabs[2:] {
+			if err := tab.Close(j.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var after []string
+		again := j.tab(bob)
+		again.OnSpaceLifecycle(func(l wasmclient.SpaceLifecycle) { after = append(after, l.What) })
+		again.Space(id)
+		rest()
+		if got := strings.Join(after, ", "); got != "left" {
+			t.Errorf("a later tab was told %q", got)
+		}
+		follows := j.tab(bob)
+		rest()
+		if info := follows.Info(id); info.Code != wire.CodeLeft {
+			t.Errorf("one that follows it knows %v", info.Code)
+		}
+		change("add")
+		j.restart()
+		rest()
+		time.Sleep(time.Minute)
+		rest()
+		if got := strings.Join(after, ", "); got != "left, joined" {
+			t.Errorf("who was added again was told %q", got)
+		}
+	})
+}
