@@ -247,6 +247,7 @@ func (r *Replica) subscriptionEnded(f *wire.Ended) {
 		if f.Code == wire.CodeLeft || f.Code == wire.CodeForbidden && s.info.Position.Seq > 0 {
 			s.feed.access = AccessLost
 		}
+		r.wantPush(s)
 	}
 	r.changed(s)
 	r.statusChanged()

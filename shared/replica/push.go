@@ -122,18 +122,23 @@ func (s *spaceState) hasRows() bool {
 	return len(s.entries) > 0 && s.entries[len(s.entries)-1].Key > s.push.after
 }
 
+// outside reports whether the server has said that s may not be read. It may be written to: so people become members.
+func (s *spaceState) outside() bool {
+	return s.problem == wire.CodeForbidden || s.problem == wire.CodeLeft
+}
+
 // mayPush reports whether anything but the window and the limit on creation holds s back.
 func (r *Replica) mayPush(s *spaceState) bool {
 	p := &s.push
 	switch {
-	case !s.loaded, s.unsure, s.outdated > 0, s.problem != 0, p.blocked, p.genesis, p.retryAt > r.now:
+	case !s.loaded, s.unsure, s.outdated > 0, s.problem != 0 && !s.outside(), p.blocked, p.genesis, p.retryAt > r.now:
 		return false
 	case p.resume && len(p.inFlight) > 0:
 		return false // their answers are behind; what they carried is pushed again with what was deferred
 	case s.creates():
 		return true
-	case !s.exists() || s.info.Position.Seq > 0 && !s.feed.answered:
-		return false // first the server has to show that it is on the same branch
+	case !s.exists() || s.info.Position.Seq > 0 && !s.feed.answered && !s.outside():
+		return false // first the server has to show that it is on the same branch, which it does not to who may not read
 	}
 	return s.hasRows()
 }
@@ -406,6 +411,10 @@ func (r *Replica) accepted(s *spaceState, e *entry, at space.Position) {
 	r.moduleTaken(s)
 	e.State, e.Position, e.Code, e.Reason = Accepted, at, 0, ""
 	r.conn.setup = false
+	if s.outside() { // perhaps not any more, by what was written
+		s.problem, s.reason = 0, ""
+		r.pull(s)
+	}
 	r.decide(s, e.ID, Decided{Outcome: Synced, Position: at})
 	if at.Seq <= s.stored() {
 		r.sync.settle(r, s, e) // its records are stored here already
