@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { declare } from "./declarations.mjs";
 
 const page = 64 * 1024;
+const grows = 64; // pages that a call may take beyond those that it begins with
 const ioBytes = 64 * 1024; // what the ABI takes where a manifest does not say
 const library = join(dirname(fileURLToPath(import.meta.url)), "assembly");
 
@@ -28,7 +29,7 @@ export async function compile(file) {
   const { error } = await asc.main(
     // What calls get lies at 0, before all else. A module that traps says nothing of where: it would be in its bytes.
     [entry, "--outFile", "module.wasm", "--runtime", "stub", "--use", "abort=", "--memoryBase", `${io}`,
-      "--initialMemory", `${pages}`, "--maximumMemory", `${pages + 16}`,
+      "--initialMemory", `${pages}`, "--maximumMemory", `${pages + grows}`,
       "--optimizeLevel", "3", "--shrinkLevel", "1", "--converge"],
     {
       stdout: console,

@@ -196,7 +196,7 @@ class Declarations {
     text += ` __write(w: __skerry.__Writer): void { ${c.fields.map((f) => this.writeField(f)).join(" ")} }`;
     if (table >= 0) {
       const places = this.tables[table].indexes.map((x, i) => `if (name == ${JSON.stringify(x.name)}) return ${i + 1};`);
-      text += ` __table(): i32 { return ${table}; } __index(name: string): i32 { ${places.join(" ")} unreachable(); }`;
+      text += ` __table(): i32 { return ${table}; } __index(name: string): i32 { ${places.join(" ")} return unreachable(); }`;
     }
     return text;
   }

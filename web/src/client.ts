@@ -13,7 +13,7 @@ import { decodeImported, type Ephemeral, type ImportedSpace, type SpaceInfo, typ
 export interface SpaceOptions<M extends ModuleTypes = AnyModule> {
   /**
    * The module that judges what is written: a built-in's name (`open`: everyone writes and reads; `personal`: only who made
-   * the space does; `broadcast`: only who made it writes, everyone reads), or the hash of one that {@link Client.putModule}
+   * the space does; `broadcast`: only who made it writes, everyone reads; `members`: people with roles, by invitation), or the hash of one that {@link Client.putModule}
    * keeps here or that the server has.
    */
   readonly module?: string;

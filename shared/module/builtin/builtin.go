@@ -13,6 +13,9 @@ var personal []byte
 //go:embed broadcast.wasm
 var broadcast []byte
 
+//go:embed members.wasm
+var members []byte
+
 type builtin struct {
 	name   string
 	bytes  []byte
@@ -24,6 +27,7 @@ var newest = []builtin{
 	{"open", module.OpenBytes, module.Open},
 	{"personal", personal, digest.Of(personal)},
 	{"broadcast", broadcast, digest.Of(broadcast)},
+	{"members", members, digest.Of(members)},
 }
 
 // Names returns the names of the modules that are built in.

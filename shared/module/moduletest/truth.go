@@ -76,10 +76,10 @@ func (s *testSpace) may(identity string, a action) bool {
 	return v.Allowed()
 }
 
-// builtin makes a space of a module that is built in, which can go over to a list of members.
+// builtin makes a space of a module that is built in, which can go over to lists of members.
 func (s *session) builtin(name string) *testSpace {
 	s.t.Helper()
-	return s.upgradable(builtinBytes(name), Members(nil))
+	return s.upgradable(builtinBytes(name), Members(nil), builtinBytes("members"))
 }
 
 func builtinBytes(name string) []byte {
@@ -89,7 +89,7 @@ func builtinBytes(name string) []byte {
 
 // Truths returns the tables of all modules that are built in.
 func Truths() []*Truth {
-	return []*Truth{ownerTruth("personal", "yes no no"), ownerTruth("broadcast", "yes yes yes")}
+	return []*Truth{ownerTruth("personal", "yes no no"), ownerTruth("broadcast", "yes yes yes"), membersTruth()}
 }
 
 func anything() []event { return []event{{"anything", []byte{0xc1}}} }
@@ -121,6 +121,7 @@ func builtinCases() []testCase {
 	for _, name := range []string{"personal", "broadcast"} {
 		cases = append(cases, ownerCases(name)...)
 	}
+	cases = append(cases, builtinMembersCases()...)
 	return append(cases, testCase{"broadcast: personal, and for all again", func(s *session) {
 		space := s.upgradable(builtinBytes("personal"), builtinBytes("broadcast"))
 		space.push("creator", event{"secret", nil})
