@@ -11,29 +11,32 @@ import { compile } from "../module-sdk/compile.mjs";
 
 const root = join(import.meta.dirname ?? new URL(".", import.meta.url).pathname, "..", "..");
 const builtins = join(root, "shared/module/builtin");
+const guests = join(root, "shared/module/moduletest/guests");
 const check = process.argv.includes("--check");
 const { parseWat } = await wabt();
 let stale = 0;
 
-for (const dir of ["shared/module/guest/link", "shared/module/moduletest/guests", "wasmclient/internal/jsengine/testdata"]) {
-  for (const path of sources(join(root, dir), ".wat")) {
+for (const dir of [join(root, "shared/module/guest/link"), guests, join(root, "wasmclient/internal/jsengine/testdata")]) {
+  for (const path of sources(dir, ".wat")) {
     const module = parseWat(path, readFileSync(path, "utf8"), { bulk_memory: true, multi_value: true });
     module.validate();
     write(path.replace(/\.wat$/, ".wasm"), Buffer.from(module.toBinary({}).buffer));
     module.destroy();
   }
 }
-for (const path of sources(builtins, ".ts")) {
-  const { bytes, manifest } = await compile(path);
-  const target = path.replace(/\.ts$/, ".wasm");
-  keepReleased(target, bytes, manifest);
-  write(target, bytes);
+for (const dir of [builtins, guests]) {
+  for (const path of sources(dir, ".ts")) {
+    const { bytes, manifest } = await compile(path);
+    const target = path.replace(/\.ts$/, ".wasm");
+    if (dir === builtins) keepReleased(target, bytes, manifest);
+    write(target, bytes);
+  }
 }
 process.exit(stale > 0 ? 1 : 0);
 
 function sources(dir, ext) {
   const names = readdirSync(dir).filter((name) => name.endsWith(ext));
-  if (names.length === 0) throw new Error(`no modules in ${dir}`);
+  if (names.length === 0) throw new Error(`no ${ext} modules in ${dir}`);
   return names.map((name) => join(dir, name));
 }
 

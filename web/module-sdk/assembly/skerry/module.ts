@@ -20,14 +20,16 @@
 // @ts-ignore: decorator
 @external("skerry1", "log") declare function hostLog(line: usize, length: i32): void;
 
+const maxLine = 1024; // bytes that the host takes of a reason or line
+
 /**
  * Refuses what the module was called for, and does not return. Code 0 is `refused` to whoever wrote it, 1 to 65,535 are
- * `module_1` to `module_65535`. The reason is for people: at most 1 KiB of UTF-8.
+ * `module_1` to `module_65535`. The reason is for people; what is beyond 1 KiB of it is cut off.
  */
 export function fail(code: i32, reason: string): void {
   const w = new __Writer();
   w.text(reason);
-  hostFail(code, w.start + 4, w.length - 4);
+  hostFail(code, w.start + 4, min(w.length - 4, maxLine));
   unreachable();
 }
 
@@ -36,11 +38,11 @@ export function refuse(reason: string): void {
   fail(0, reason);
 }
 
-/** Shows a line of at most 1 KiB to whoever develops the module. It changes nothing. */
+/** Shows a line to whoever develops the module, 1 KiB of it at most. It changes nothing. */
 export function log(line: string): void {
   const w = new __Writer();
   w.text(line);
-  hostLog(w.start + 4, w.length - 4);
+  hostLog(w.start + 4, min(w.length - 4, maxLine));
 }
 
 /** Returns the BLAKE3 of bytes: 32 of them. */
