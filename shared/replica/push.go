@@ -138,7 +138,7 @@ func (r *Replica) mayPush(s *spaceState) bool {
 	case s.creates():
 		return true
 	case !s.exists() || s.info.Position.Seq > 0 && !s.feed.answered && !s.outside():
-		return false // first the server has to show that it is on the same branch, which it does not to who may not read
+		return false // first the server has to show that it is on the same branch, as it does to who may not read, too
 	}
 	return s.hasRows()
 }

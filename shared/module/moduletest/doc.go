@@ -13,7 +13,9 @@
 // A [Trial] is a module that nobody wrote, a mutant of one of these or made of what wasm-opt makes, with a random log; what it
 // tells has to be the same on all engines, too.
 //
-// The sources are in guests, in WebAssembly's text format; `make modules` assembles them. The vectors are written by
+// The modules that are built in are run as well, each held to its [Truth].
+//
+// The sources are in guests, in WebAssembly's text format or AssemblyScript; `make modules` compiles them. The vectors are written by
 // `go test ./syncserver/wasmengine -run Suite -update`, and a difference in them is a difference in what logs mean.
 //
 // Stable: the vectors, as ABI 1 is. The functions may change.
