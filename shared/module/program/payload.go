@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"strings"
 	"unicode/utf8"
 
 	"skerry/shared/msgpack"
@@ -199,26 +200,25 @@ type mapKey struct {
 	bytes []byte
 }
 
-// form returns the one form of a key, by which it is compared: that of a text begins with 0.
+// form returns the one form of a key, by which it is compared: that of a text begins with a byte that nothing in msgpack has.
 func (k *mapKey) form() string {
 	if k.text {
-		return "\x00" + string(k.bytes)
+		return textForm + string(k.bytes)
 	}
 	return string(k.bytes)
 }
 
-// same reports whether two keys have the same form. The number 0 is one byte, so only the empty text has that of another value.
+const textForm = "\xc1"
+
+// same reports whether two keys have the same form.
 func (k *mapKey) same(other *mapKey) bool {
-	if k.text == other.text {
-		return string(k.bytes) == string(other.bytes)
-	}
-	return k.form() == other.form()
+	return k.text == other.text && string(k.bytes) == string(other.bytes)
 }
 
 // show returns a key for people.
 func show(key string) string {
-	if len(key) > 0 && key[0] == 0 && len(key) <= 64 && utf8.ValidString(key[1:]) {
-		return key[1:]
+	if text, ok := strings.CutPrefix(key, textForm); ok && len(key) <= 64 && utf8.ValidString(text) {
+		return text
 	}
 	return fmt.Sprintf("%.32x", key)
 }
