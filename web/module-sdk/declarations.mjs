@@ -132,7 +132,6 @@ class Declarations {
   }
 
   field(node, type) {
-    if (!type) this.fail(node, `${node.name.text} needs a type`);
     const text = this.text(type).replaceAll(/\s/g, "");
     const optional = text.endsWith("|null");
     let kind = optional ? text.slice(0, -"|null".length) : text;
