@@ -113,3 +113,39 @@ func TestSpaceLifecycle(t *testing.T) {
 		}
 	})
 }
+
+// TestWhoMayNotReadJoinsByWriting: a link to a space that only members read is opened by somebody new, whose first event makes
+// them one: it goes out, and they read from there on, with no other connection.
+func TestWhoMayNotReadJoinsByWriting(t *testing.T) {
+	inJudgedBubble(t, func(j *judged) {
+		leads := j.tab(j.device("ada"))
+		s := j.makeChat(leads)
+		for _, r := range []*wasmclient.Receipt{
+			j.write(s, "join", moduletest.ChatJoin("Ada")), j.say(s, "hello"),
+		} {
+			if _, err := r.Synced(j.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		bob := j.tab(j.device("bob"))
+		var told []string
+		bob.OnSpaceLifecycle(func(l wasmclient.SpaceLifecycle) { told = append(told, l.What) })
+		there := bob.Space(s.ID())
+		time.Sleep(time.Second)
+		if info := there.Info(); info.Code != wire.CodeForbidden {
+			t.Fatalf("before he joins: %v", info.Code)
+		}
+		dials := bob.dials.Load()
+		if _, err := j.write(there, "join", moduletest.ChatJoin("Bob")).Synced(j.Context()); err != nil {
+			t.Fatal(err)
+		}
+		bob.holds(s.ID(), 3)
+		time.Sleep(time.Second)
+		if info := there.Info(); info.Code != 0 || info.Pending != 0 || bob.dials.Load() != dials {
+			t.Errorf("when he has joined: %v, %d wait, %d more connections", info.Code, info.Pending, bob.dials.Load()-dials)
+		}
+		if got := strings.Join(told, ", "); got != "joined" {
+			t.Errorf("he was told %q", got)
+		}
+	})
+}

@@ -59,9 +59,10 @@ test("ephemerals reach who reads the space, on every device and in every tab, an
       await space.append("join", { name: "Ada" }).synced;
       return space.id;
     }, shown!.digest);
-    const url = `http://127.0.0.1:${server.port}`;
-    await server.cli("space", "append", "--json", "--url", url, "--identity", "bob", "--type", "join", id, `{"name":"Bob"}`);
     const bob = await world.replica("bob");
+    await bob.page.evaluate((id) => void globalThis.skerry.client.space(id), id);
+    await bob.page.waitForFunction((id) => globalThis.skerry.client.space(id).info().code === "forbidden", id);
+    await bob.page.evaluate((id) => globalThis.skerry.client.space(id).append("join", { name: "Bob" }).synced.then(() => {}), id);
     const second = await ada.newPage();
     await ada.load(second);
     const eve = await world.replica("eve");
