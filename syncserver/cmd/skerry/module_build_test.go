@@ -35,6 +35,9 @@ func TestModuleBuild(t *testing.T) {
 	if testing.Short() {
 		t.Skip("Go's runtime is compiled")
 	}
+	if raceDetector {
+		t.Skip("runs without the race detector, under which wazero takes a minute to compile it: make unit")
+	}
 	checkout, err := filepath.Abs("../../..")
 	if err != nil {
 		t.Fatal(err)
