@@ -236,7 +236,7 @@ func (h *hotSpace) wholeLog(ctx context.Context) func(uint64, uint64, func([]spa
 func (h *hotSpace) keep(c *program.Checkpoint) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if c.Seq < h.kept+tables.PlaceEvery || c.Seq < h.kept+uint64(c.Tables.Fresh()/bytesPerRecord) {
+	if !tables.IsPlace(h.kept, c.Seq) || c.Seq < h.kept+uint64(c.Tables.Fresh()/bytesPerRecord) {
 		return
 	}
 	h.place, h.placeOf = c, h.began.root

@@ -226,6 +226,24 @@ func TestCheckpoints(t *testing.T) {
 	})
 }
 
+// TestACheckpointAtEachPlace: a transaction that ends behind a multiple of a thousand does not take the next place away.
+func TestACheckpointAtEachPlace(t *testing.T) {
+	log := memlog.New()
+	r := start(t, log, runsModules(t, log, nil))
+	alice := r.dial("alice")
+	id := alice.createOf(upload(t, log, moduletest.Chat()))
+	alice.subscribe(id, space.Start(id))
+	alice.messages(id, 960)
+	alice.messages(id, 100) // over 1,000
+	if row := alice.keptAt(id, 1); row.CheckpointSeq != 1060 {
+		t.Errorf("the checkpoint is of record %d", row.CheckpointSeq)
+	}
+	alice.messages(id, 940) // to 2,000
+	if row := alice.keptAt(id, 1061); row.CheckpointSeq != 2000 {
+		t.Errorf("the next checkpoint is of record %d", row.CheckpointSeq)
+	}
+}
+
 // tablesOf returns the digest of a space's tables at the head, made of the log or from the newest checkpoint.
 func tablesOf(t *testing.T, log syncserver.Log, id space.ID, fromCheckpoint bool) digest.Digest {
 	t.Helper()
