@@ -250,6 +250,9 @@ type freezer struct {
 	rows    int           // of the outbox, in the commit that had most
 	slow    atomic.Int64  // nanoseconds that a commit takes
 	raise   chan struct{} // full once the epoch may be raised; nil: at once
+
+	reads     atomic.Int64 // of checkpoints
+	slowReads atomic.Int64 // nanoseconds that one takes
 }
 
 func (f *freezer) wait() {
@@ -276,6 +279,12 @@ func (f *freezer) Commit(ctx context.Context, c *replica.Commit) (*replica.Commi
 	}
 	f.rows = max(f.rows, rows)
 	return result, err
+}
+
+func (f *freezer) Checkpoint(ctx context.Context, id space.ID) (*replica.Checkpoint, error) {
+	f.reads.Add(1)
+	time.Sleep(time.Duration(f.slowReads.Load()))
+	return f.Store.Checkpoint(ctx, id)
 }
 
 func (f *freezer) PutCheckpoint(ctx context.Context, id space.ID, c *replica.Checkpoint) error {

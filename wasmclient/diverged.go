@@ -216,9 +216,7 @@ func (v *view) rebuild(info *SpaceInfo, told replica.ServerCheckpoint) (*program
 		}
 	}
 	if v.want(told) == replica.CheckpointFetching {
-		v.mu.Lock()
-		v.coming = true
-		v.mu.Unlock()
+		v.comes = true
 		return nil, v.noTables("the server's are on their way")
 	}
 	return nil, v.noTables("the server's cannot be had now")

@@ -120,3 +120,43 @@ func TestKeptIsOfAPlace(t *testing.T) {
 		}
 	})
 }
+
+// TestAQueryWaitsForTheServersTables: what is asked while the server's tables are being read in place of those that diverged
+// waits for them.
+func TestAQueryWaitsForTheServersTables(t *testing.T) {
+	inJudgedBubble(t, func(j *judged) {
+		first := j.tab(j.device("ada"))
+		s := j.makeChat(first)
+		j.fill(first, s, 1100)
+		device := j.device("ada")
+		j.logOnly(device, s.ID(), 1100)
+		j.keepsWrong(device, s.ID())
+
+		tab := j.tab(device)
+		there := tab.Space(s.ID())
+		tab.store.slowReads.Store(int64(time.Second))
+		live, err := there.Live(j.Context(), allMessages, func() {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer live.Close()
+		for there.Info().Divergence == nil {
+			time.Sleep(10 * time.Millisecond)
+		}
+		const asked = 300
+		said := make(chan error, asked)
+		for range asked {
+			go func() {
+				_, err := there.Query(j.Context(), allMessages)
+				said <- err
+			}()
+			time.Sleep(10 * time.Millisecond)
+		}
+		for range asked {
+			if err := <-said; err != nil {
+				t.Fatalf("a query says %v", err)
+			}
+		}
+		j.wantsTables(tab, s.ID())
+	})
+}

@@ -93,6 +93,7 @@ type view struct {
 	awaits   time.Time     // since when word of the server's checkpoint is waited for
 	asked    time.Time     // when a checkpoint of the server was wanted last,
 	askedFor digest.Digest // and which
+	comes    bool          // coming, of the error that is being made
 	needs    uint64        // not 0: tables that were made here diverged there, and only the server's are gone on from
 	marks    []mark        // places that were passed, oldest first
 	compared digest.Digest // the checkpoint of the server that was found to be what it is here
@@ -220,7 +221,7 @@ func (v *view) told(err error) {
 			l.tell()
 		}
 	}
-	v.passed = true
+	v.coming, v.passed = v.comes, true
 	close(v.changed)
 	v.changed = make(chan struct{})
 }
@@ -262,6 +263,7 @@ func (v *view) try() (took time.Duration, err error) {
 	if err != nil {
 		return 0, err
 	}
+	v.comes = false
 	v.takeOutcomes()
 	info, told := v.client.Info(v.id), v.client.checkpointOf(v.id, askCheckpoint)
 	if err := v.load(&info, told); err != nil {
@@ -296,7 +298,6 @@ func (v *view) try() (took time.Duration, err error) {
 func (v *view) load(info *SpaceInfo, told replica.ServerCheckpoint) error {
 	life := v.client.life.Load()
 	v.mu.Lock()
-	v.coming = false
 	if life != v.life {
 		v.needs, v.distrust = 0, digest.Digest{}
 	}
