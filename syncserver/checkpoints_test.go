@@ -244,6 +244,25 @@ func TestACheckpointAtEachPlace(t *testing.T) {
 	}
 }
 
+// TestWhoHasTheLogIsToldOfTheCheckpoint: also a subscriber who has all that is in the checkpoint, and the space in the
+// directory: it has tables to compare.
+func TestWhoHasTheLogIsToldOfTheCheckpoint(t *testing.T) {
+	log := memlog.New()
+	r := start(t, log, runsModules(t, log, nil))
+	alice := r.dial("alice")
+	id := alice.createOf(upload(t, log, moduletest.Chat()))
+	alice.messages(id, 1100)
+	alice.subscribe(id, space.Start(id))
+	_, head := alice.follow(id, space.Start(id), 1100)
+	alice = r.dial("alice")
+	alice.send(&wire.Directory{Ref: 1})
+	await[*wire.Spaces](alice)
+	alice.subscribe(id, head)
+	if row := alice.keptAt(id, 1); row.CheckpointSeq != 1000 {
+		t.Errorf("the checkpoint is of record %d", row.CheckpointSeq)
+	}
+}
+
 // tablesOf returns the digest of a space's tables at the head, made of the log or from the newest checkpoint.
 func tablesOf(t *testing.T, log syncserver.Log, id space.ID, fromCheckpoint bool) digest.Digest {
 	t.Helper()

@@ -251,7 +251,7 @@ func (s *Server) checkLog(ctx context.Context, check hub.CheckPosition, checked 
 	if err != nil {
 		return err
 	}
-	if check.NeedRow || kept.seq > check.Seq {
+	if check.NeedRow || kept.seq > 0 {
 		row, err := s.dir.row(ctx, check.Space, wire.SpacePresent)
 		if err != nil {
 			return err

@@ -62,7 +62,7 @@ type Checked struct {
 	Head    space.Head
 	Chain   digest.Digest
 	Seq     uint64         // of the head by which it may be read ([Answer])
-	Row     *wire.SpaceRow // if NeedRow, or if there is a checkpoint past the position
+	Row     *wire.SpaceRow // if NeedRow, or if there is a checkpoint: who has all of it compares
 	Code    wire.Code      // not 0: the check failed, and ends the subscription with this
 }
 
