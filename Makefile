@@ -103,12 +103,12 @@ e2e: deps ## pages in a real browser against the real server
 e2e-firefox: deps ## the same in Firefox ESR: the store's suites, and what every engine must do
 	@go build -o build/browsertest ./wasmclient/internal/browsertest
 	@.ci/engine firefox env $(JS) go test -timeout 10m -exec "$(CURDIR)/build/browsertest" $(BROWSER_SUITES)
-	@.ci/engine firefox $(NPM) run e2e engines update
+	@.ci/engine firefox $(NPM) run e2e engines update digests
 
 e2e-webkit: deps ## the same in WebKitGTK
 	@go build -o build/browsertest ./wasmclient/internal/browsertest
 	@.ci/engine webkit env $(JS) go test -timeout 10m -exec "$(CURDIR)/build/browsertest" $(filter-out %/jsengine,$(BROWSER_SUITES))
-	@.ci/engine webkit $(NPM) run e2e engines
+	@.ci/engine webkit $(NPM) run e2e engines digests
 
 pack: deps ## the npm package in Vite, webpack, esbuild, React and pages without any, as people build and serve them
 	@$(NPM) run pack

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { kept } from "./checkpoints.js";
 import { chromium } from "./chromium.js";
 import type { Tab } from "./engine.js";
 import { chat, hostile, probe, script } from "./guests.js";
@@ -173,30 +174,6 @@ function shows(page: Tab, want: string): Promise<void> {
   return page.evaluate((want) => (globalThis as unknown as { shows(want: string): Promise<void> }).shows(want), want);
 }
 
-/** Waits until a tab has kept a checkpoint of its own tables at a record, and returns its digest. */
-function kept(page: Tab, seq: number): Promise<string> {
-  return page.evaluate(async (seq) => {
-    const done = <T>(request: IDBRequest<T>) =>
-      new Promise<T>((resolve, reject) => {
-        request.onsuccess = () => resolve(request.result);
-        request.onerror = () => reject(request.error);
-      });
-    const { name } = (await indexedDB.databases()).find(({ name }) => name?.includes("/default/"))!;
-    const database = await done(indexedDB.open(name!));
-    try {
-      for (;;) {
-        const store = database.transaction("checkpoints").objectStore("checkpoints");
-        const [key] = (await done(store.getAllKeys())).filter((key) => Array.isArray(key) && key[1] === seq);
-        if (!key) continue;
-        const row = new Uint8Array(await done(store.get(key)) as ArrayBuffer); // a format, and digests, the root's first
-        return [...row.subarray(1, 33)].map((b) => b.toString(16).padStart(2, "0")).join("");
-      }
-    } finally {
-      database.close();
-    }
-  }, seq);
-}
-
 test(`${name}: a module that only this page has makes the same tables here, at the server and in another browser`, { timeout: 120_000 }, () =>
   World.run([], async (world) => {
     const ada = await world.replica("ada", engine);
@@ -247,7 +224,7 @@ test(`${name}: a module that only this page has makes the same tables here, at t
     assert.equal(here, await rows(elsewhere.page, id));
     assert.equal(JSON.parse(here)[0].length, 2 + 39 + 954);
     assert.doesNotMatch(here, /"\$pending":true/);
-    const digests = await Promise.all([ada, elsewhere].map(({ page }) => kept(page, 1000)));
+    const digests = await Promise.all([ada, elsewhere].map(({ page }) => kept(page, id, 1000)));
     const url = `http://127.0.0.1:${world.server.port}`;
     const [info] = await world.server.cli<{ checkpoint_seq: number; checkpoint: string }>("space", "info", "--json", "--url", url, "--identity", "ada", id);
     assert.deepEqual({ seq: info!.checkpoint_seq, digests }, { seq: 1000, digests: [info!.checkpoint, info!.checkpoint] });

@@ -4,12 +4,36 @@ import { join } from "node:path";
 import { encode } from "@msgpack/msgpack";
 import { root } from "../test/root.js";
 
+/** What a module says of itself. */
+export interface Manifest {
+  readonly name: string;
+  readonly version: string;
+  readonly abi: number;
+  readonly events?: readonly { readonly name: string; readonly fields: readonly Field[] }[];
+  readonly tables?: readonly Table[];
+  readonly upgrade?: "carry" | "replay";
+  readonly [more: string]: unknown;
+}
+
+interface Field {
+  readonly name: string;
+  readonly type: string;
+  readonly optional: boolean;
+}
+
+export interface Table {
+  readonly name: string;
+  readonly columns: readonly Field[];
+  readonly key: readonly string[];
+  readonly indexes?: readonly { readonly name: string; readonly columns: readonly string[]; readonly unique?: boolean }[];
+}
+
 /**
  * Returns the module of the conformance suite's chat, with a manifest as another language makes it; of another version, and
- * with another name for its messages, if that is said.
+ * with another name for its messages, if that is said, and then changed.
  */
-export function chat(version = "1.0.0-e2e", messages = "messages"): Uint8Array {
-  const manifest = encode({
+export function chat(version = "1.0.0-e2e", messages = "messages", change = (manifest: Manifest) => manifest): Uint8Array {
+  const manifest: Manifest = {
     name: "chat",
     version,
     abi: 1,
@@ -39,11 +63,31 @@ export function chat(version = "1.0.0-e2e", messages = "messages"): Uint8Array {
     readable: ["users"],
     upgrade: "carry",
     something: "that a later version says",
-  });
-  return module(guest("chat"), manifest);
+  };
+  return module(guest("chat"), encode(change(manifest)));
 }
 
-const field = (name: string, type: string, optional = false) => ({ name, type, optional });
+/** Returns the conformance suite's list of members, who alone may read: `add` and `remove` with `who`, and `note` with `text`. It migrates. */
+export function members(version = "1.0.0-e2e", list = "members", change = (manifest: Manifest) => manifest): Uint8Array {
+  const who = [field("who", "text")];
+  const manifest: Manifest = {
+    name: "members",
+    version,
+    abi: 1,
+    raw: true, // so that it is asked who may upgrade
+    events: [{ name: "add", fields: who }, { name: "remove", fields: who }, { name: "note", fields: [field("text", "text")] }],
+    tables: [
+      { name: list, columns: who, key: ["who"] },
+      { name: "notes", columns: [field("seq", "u64"), field("text", "text")], key: ["seq"] },
+    ],
+    readable: [list],
+    audience: list,
+    upgrade: "carry",
+  };
+  return module(guest("members"), encode(change(manifest)));
+}
+
+const field = (name: string, type: string, optional = false): Field => ({ name, type, optional });
 
 /** Returns the module of the conformance suite that is a list of members, who alone may read: `add`, `remove` and `note`. */
 export function members(version = "1.0.0"): Uint8Array {
