@@ -106,11 +106,15 @@ export async function processOf(page: Page): Promise<number> {
     const { processInfo } = await session.send("SystemInfo.getProcessInfo");
     return new Map(processInfo.filter(({ type }) => type === "renderer").map(({ id, cpuTime }) => [id, cpuTime]));
   };
-  const before = await times();
-  await page.evaluate(() => {
-    for (const until = performance.now() + 300; performance.now() < until; );
-  });
-  const worked = [...(await times())].map(([id, time]) => [id, time - (before.get(id) ?? 0)] as const);
-  await session.detach();
-  return worked.sort((a, b) => b[1] - a[1])[0]![0];
+  for (;;) {
+    const before = await times();
+    await page.evaluate(() => {
+      for (const until = performance.now() + 300; performance.now() < until; );
+    });
+    const worked = [...(await times())].map(([id, time]) => [id, time - (before.get(id) ?? 0)] as const).sort((a, b) => b[1] - a[1]);
+    const [first, second] = worked;
+    if (second && first![1] < 2 * second[1]) continue; // on a busy machine another one may have worked as much
+    await session.detach();
+    return first![0];
+  }
 }
