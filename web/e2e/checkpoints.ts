@@ -20,7 +20,8 @@ function store<R>(page: Tab, space: string, todo: "read" | number | Change): Pro
         request.onerror = () => reject(request.error);
       });
     const hex = (bytes: ArrayBuffer | Uint8Array) => [...new Uint8Array(bytes)].map((b) => b.toString(16).padStart(2, "0")).join("");
-    const bytes = (hex: string) => Uint8Array.from({ length: hex.length / 2 }, (_, i) => parseInt(hex.slice(2 * i, 2 * i + 2), 16)).buffer;
+    // The page's own kind: Firefox's driver runs scripts in another realm, whose buffers are no keys in the page's.
+    const bytes = (hex: string) => globalThis.Uint8Array.from({ length: hex.length / 2 }, (_, i) => parseInt(hex.slice(2 * i, 2 * i + 2), 16)).buffer;
     const isOf = (key: IDBValidKey): key is IDBValidKey[] =>
       Array.isArray(key) && (typeof key[0] === "string" ? key[0] : hex(key[0] as ArrayBuffer)) === space;
     const { name } = (await indexedDB.databases()).find(({ name }) => name?.includes("/default/"))!;

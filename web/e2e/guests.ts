@@ -89,30 +89,6 @@ export function members(version = "1.0.0-e2e", list = "members", change = (manif
 
 const field = (name: string, type: string, optional = false): Field => ({ name, type, optional });
 
-/** Returns the module of the conformance suite that is a list of members, who alone may read: `add`, `remove` and `note`. */
-export function members(version = "1.0.0"): Uint8Array {
-  const manifest = encode({
-    name: "members",
-    version,
-    abi: 1,
-    io: 1 << 16,
-    raw: true,
-    events: [
-      { name: "add", fields: [field("who", "text")] },
-      { name: "remove", fields: [field("who", "text")] },
-      { name: "note", fields: [field("text", "text")] },
-    ],
-    tables: [
-      { name: "members", columns: [field("who", "text")], key: ["who"] },
-      { name: "notes", columns: [field("seq", "u64"), field("text", "text")], key: ["seq"] },
-    ],
-    readable: ["members"],
-    audience: "members",
-    upgrade: "carry",
-  });
-  return module(guest("members"), manifest);
-}
-
 /** Returns the module of the conformance suite that does what the script of an event says: of `act` in apply, of `ask` in authorize. */
 export function probe(): Uint8Array {
   const fields = [field("script", "bytes"), field("data", "bytes")];
