@@ -100,10 +100,15 @@ test("a device without room takes nothing more in, says so, and goes on when the
     const { origin } = ada.wire;
     await ada.page.goto(`${origin}/sw.js`); // a page of the origin with no replica, and no icon
     const session = await ada.page.context().newCDPSession(ada.page);
-    // Before the first use: Chromium remembers for half a minute how much room there was.
-    await session.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 8.5e6 });
+    // Before the first use: Chromium remembers for half a minute how much room there was. It has been seen to forget what it was told.
+    const little = async () => {
+      await session.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 8.5e6 });
+      await ada.page.waitForFunction(async () => (await navigator.storage.estimate()).quota === 8.5e6);
+    };
+    await little();
     await ada.load();
     await ada.installed();
+    await little();
     const id = await spaceOf(ada, 1);
 
     const written = await bob.page.evaluate(async (id) => {
@@ -116,7 +121,10 @@ test("a device without room takes nothing more in, says so, and goes on when the
     await ada.page.waitForFunction(() => {
       const { storage, code } = globalThis.skerry.client.status;
       return storage.state === "degraded" && code === "quota";
-    }, undefined, { timeout: 60_000 });
+    }, undefined, { timeout: 60_000 }).catch(async (error: unknown) => {
+      const state = await ada.page.evaluate((id) => [globalThis.skerry.client.status, globalThis.skerry.client.space(id).info()], id);
+      throw new Error(`the device is not full: ${JSON.stringify(state)}`, { cause: error });
+    });
     const outcomes = await ada.page.evaluate(async (id) => {
       const space = globalThis.skerry.client.space(id);
       const outcomes: string[] = [];
