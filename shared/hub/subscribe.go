@@ -128,11 +128,13 @@ func (c *Conn) checked(in Checked) {
 		c.end(cur, in.Code, "")
 	case !in.Exists:
 		c.end(cur, wire.CodeUnknownSpace, "")
-	case p.Seq <= in.Head.Seq && p.Chain == in.Chain && !in.MayRead:
+	case p.Seq <= in.Head.Seq && p.Chain == in.Chain:
+		if in.MayRead {
+			c.start(cur, in)
+			return
+		}
 		// Said behind the proof that both have one history, which the client wants before it writes: it may be about to join again.
 		c.end(cur, wire.CodeForbidden, "")
-	case p.Seq <= in.Head.Seq && p.Chain == in.Chain:
-		c.start(cur, in)
 	case p.Seq > in.Head.Seq && c.config.CheckSeal(cur.space, p):
 		c.out.Ahead = append(c.out.Ahead, AheadOf{Space: cur.space, Position: *p})
 		c.end(cur, wire.CodeRecovering, "this server has lost records that it once stored")
