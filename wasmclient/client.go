@@ -214,17 +214,20 @@ func (c *Client) Poke() {
 
 // OnChange calls f after changes until stop is called. f runs in the client's loop: it must return soon and must not
 // call the client's methods, but may start something that does.
-func (c *Client) OnChange(f func(Change)) (stop func()) {
+func (c *Client) OnChange(f func(Change)) (stop func()) { return listen(c, c.listeners, f) }
+
+// listen has f called with what the loop tells those in a map, until stop is called.
+func listen[T any](c *Client, in map[int]func(T), f func(T)) (stop func()) {
 	var id int
 	err := c.call(context.Background(), func() {
 		id = c.nextID
 		c.nextID++
-		c.listeners[id] = f
+		in[id] = f
 	})
 	if err != nil {
 		return func() {}
 	}
-	return func() { c.post(func() { delete(c.listeners, id) }) }
+	return func() { c.post(func() { delete(in, id) }) }
 }
 
 // SpaceOptions says what a new space is made from.

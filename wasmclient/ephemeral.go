@@ -51,18 +51,7 @@ func (s *Space) SendEphemeral(ctx context.Context, text []byte) error {
 
 // OnEphemeral calls f with what others say in spaces that are open, until stop is called. f runs in the client's loop: it
 // must return soon and must not call the client's methods.
-func (c *Client) OnEphemeral(f func(Ephemeral)) (stop func()) {
-	var id int
-	err := c.call(context.Background(), func() {
-		id = c.nextID
-		c.nextID++
-		c.hearers[id] = f
-	})
-	if err != nil {
-		return func() {}
-	}
-	return func() { c.post(func() { delete(c.hearers, id) }) }
-}
+func (c *Client) OnEphemeral(f func(Ephemeral)) (stop func()) { return listen(c, c.hearers, f) }
 
 // sayEphemeral tells the other tabs, of which the one that leads sends it. Where each tab syncs for itself, they hear it from
 // the server.

@@ -1,8 +1,6 @@
 package wasmclient
 
 import (
-	"context"
-
 	"skerry/shared/digest"
 	"skerry/shared/replica"
 	"skerry/shared/space"
@@ -37,18 +35,7 @@ type life struct {
 // learns it for itself, from the store or from who syncs. That this identity left a space is not stored: a client that is opened
 // later tells it again, once the server has refused to let it read. f runs in the client's loop: it must return soon and must not
 // call the client's methods.
-func (c *Client) OnSpaceLifecycle(f func(SpaceLifecycle)) (stop func()) {
-	var id int
-	err := c.call(context.Background(), func() {
-		id = c.nextID
-		c.nextID++
-		c.fates[id] = f
-	})
-	if err != nil {
-		return func() {}
-	}
-	return func() { c.post(func() { delete(c.fates, id) }) }
-}
+func (c *Client) OnSpaceLifecycle(f func(SpaceLifecycle)) (stop func()) { return listen(c, c.fates, f) }
 
 // lives notes how the spaces stand that the store knows when the client opens: nothing of that is told.
 func (c *Client) lives() {

@@ -390,27 +390,21 @@ export class Replica implements Host {
   }
 
   subscribe(f: () => void): () => void {
-    const listener = () => f(); // the same function may subscribe twice
-    this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
+    return listen(this.#listeners, f);
   }
 
   onVerdict(f: (verdict: Verdict) => void): () => void {
-    const listener = (verdict: Verdict) => f(verdict);
-    this.#verdicts.add(listener);
-    return () => void this.#verdicts.delete(listener);
+    return listen(this.#verdicts, f);
   }
 
   onLifecycle(f: (event: SpaceLifecycle) => void): () => void {
-    const listener = (event: SpaceLifecycle) => f(event);
-    this.#lifecycles.add(listener);
-    return () => void this.#lifecycles.delete(listener);
+    return listen(this.#lifecycles, f);
   }
 
   onEphemeral(id: string, f: (ephemeral: Ephemeral) => void): () => void {
-    const hearer = (space: string, ephemeral: Ephemeral) => space === id && f(ephemeral);
-    this.#hearers.add(hearer);
-    return () => void this.#hearers.delete(hearer);
+    return listen(this.#hearers, (space, ephemeral) => {
+      if (space === id) f(ephemeral);
+    });
   }
 
   /** Sends what nobody keeps. While there is no worker it is lost: nobody wants to hear of it later. */
@@ -523,6 +517,13 @@ export class Replica implements Host {
       for (const f of [...this.#listeners]) callback(f);
     });
   }
+}
+
+/** Has `f` called with what is told to those in a set, until the returned function is called. */
+function listen<Told extends unknown[]>(set: Set<(...told: Told) => void>, f: (...told: Told) => void): () => void {
+  const listener = (...told: Told) => f(...told); // the same function may listen twice
+  set.add(listener);
+  return () => void set.delete(listener);
 }
 
 /** Which replicas want the user to be asked before they leave the page. */
