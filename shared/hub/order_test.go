@@ -78,6 +78,34 @@ func TestAWakeUpIsNotAHead(t *testing.T) {
 	l.wants("spaces 0 +1, events 1..2, caught_up@2, events 3..3")
 }
 
+// TestWokenWhileItIsReadInVain lets a read find nothing that may be sent yet, though the log has more, and be answered after the
+// wake-up for just that: the subscriber is not left waiting for the next record.
+func TestWokenWhileItIsReadInVain(t *testing.T) {
+	log := filled(0)
+	log.other(tx(1))
+	l := welcomedLine(t, 1<<20)
+	l.subscribe(space.Start(spaceID))
+	l.check(log)
+	durable := log.head
+	log.other(tx(2)) // is in the log, and nobody may be sent it yet
+	read := l.read
+	l.read = nil
+	message, position := hub.EventsMessage(l.config, read.Space, read.Chain, log.records[:1])
+	l.step(hub.EventsRead{Space: read.Space, Ref: read.Ref, Message: message, Position: position, Head: log.head.Seq})
+	read = l.read
+	if read == nil || read.After != durable.Seq {
+		t.Fatalf("reads %+v, though the log has more", read)
+	}
+	l.read = nil
+	l.step(hub.Woken{Space: spaceID, Seq: log.head.Seq})
+	l.step(hub.EventsRead{Space: read.Space, Ref: read.Ref, Head: durable.Seq})
+	if l.read == nil {
+		t.Fatal("does not read what it was woken for")
+	}
+	l.events(log)
+	l.wants("spaces 0 +1, events 1..1, events 2..2, caught_up@2")
+}
+
 // TestADuplicateWaitsForTheStateItRestsOn sends again what is in the log, behind something that is not.
 func TestADuplicateWaitsForTheStateItRestsOn(t *testing.T) {
 	w := openedWorld(t)

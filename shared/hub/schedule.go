@@ -23,7 +23,7 @@ func (c *Conn) schedule() {
 	if cur == nil {
 		return
 	}
-	c.requested, c.reading = false, true
+	c.requested, c.reading, cur.woken = false, true, 0
 	c.out.Read = &ReadEvents{
 		Space: cur.space, Ref: cur.ref, After: cur.position.Seq, Chain: cur.position.Chain,
 		MaxRecords: c.config.ReadRecords, MaxBytes: c.config.ReadBytes, Until: cur.until,

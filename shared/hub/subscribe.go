@@ -14,6 +14,7 @@ type cursor struct {
 	ref      uint64 // new whenever the client asks anew, so that answers to the old one are told apart
 	position space.Position
 	head     uint64 // the durable head, as far as is known
+	woken    uint64 // the head that was told since the read under way began
 	checked  bool   // the position was found good: it may be read from
 	reads    bool   // the client was found to be one who may read, by this cursor or one that it took the place of
 	caughtUp bool   // it was at the head once
@@ -204,7 +205,12 @@ func (c *Conn) kept(in Kept) {
 }
 
 func (c *Conn) woken(in Woken) {
-	if cur := c.cursors[in.Space]; cur != nil && in.Seq > cur.head {
+	cur := c.cursors[in.Space]
+	if cur == nil {
+		return
+	}
+	cur.woken = max(cur.woken, in.Seq)
+	if in.Seq > cur.head {
 		cur.head = in.Seq
 		c.ready(cur)
 	}
@@ -227,7 +233,7 @@ func (c *Conn) eventsRead(in EventsRead) {
 		c.end(cur, wire.CodeRecovering, "this server has lost records that it once stored")
 		return
 	case len(in.Message) == 0:
-		cur.head = in.Head // a wake-up was wrong
+		cur.head = max(in.Head, cur.woken) // an earlier wake-up was wrong; one that came meanwhile may not be
 	default:
 		cur.head = max(cur.head, in.Head)
 		cur.position = in.Position
