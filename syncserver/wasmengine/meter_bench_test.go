@@ -7,8 +7,12 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 
+	"skerry/shared/digest"
+	"skerry/shared/module"
 	"skerry/shared/module/meter"
 	"skerry/shared/module/moduletest"
+	"skerry/shared/module/program"
+	"skerry/shared/space"
 )
 
 // worker returns what calls the exports of a program that imports nothing, with all fuel that there can be.
@@ -46,6 +50,74 @@ func TestMeteredWorkIsTheSameWork(t *testing.T) {
 	for _, kind := range moduletest.WorkKinds {
 		if with, without := counted(kind.Name, kind.N), plain(kind.Name, kind.N); with != without || with == 0 {
 			t.Errorf("%s gives %d with the meter and %d without", kind.Name, with, without)
+		}
+	}
+}
+
+// TestUncountedIsTheSameModule: what the meter is measured beside does the same work.
+func TestUncountedIsTheSameModule(t *testing.T) {
+	for _, m := range moduletest.OrdinaryModules() {
+		programs, err := m.Loaded()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var roots []digest.Digest
+		spent := map[string]uint64{}
+		for name, p := range programs {
+			machines, err := newEngine(t, Options{}).Machines(p)
+			if err != nil {
+				t.Fatal(m.Name, name, err)
+			}
+			defer machines.Release()
+			i, err := program.New(p, machines, m.Genesis())
+			if err != nil {
+				t.Fatal(m.Name, name, err)
+			}
+			for n := range uint64(3) {
+				if v, err := i.Judge(module.Caller{Identity: "creator"}, m.Transaction(n+1)); err != nil || !v.Allowed() {
+					t.Fatal(m.Name, name, v, err)
+				}
+				i.Commit(n + 1)
+			}
+			roots = append(roots, i.Digest(space.ID{1}, space.Position{Seq: 3}))
+			spent[name] = i.Spent
+		}
+		if roots[0] != roots[1] {
+			t.Errorf("%s: other tables", m.Name)
+		}
+		if spent["metered"] < spent["plain"]+1000 { // which pays for what the host does alone
+			t.Errorf("%s: %v of fuel", m.Name, spent)
+		}
+	}
+}
+
+// BenchmarkMeterOrdinary is an ordinary transaction, authorized and applied, with the meter and without.
+func BenchmarkMeterOrdinary(b *testing.B) {
+	for _, m := range moduletest.OrdinaryModules() {
+		programs, err := m.Loaded()
+		if err != nil {
+			b.Fatal(err)
+		}
+		for name, p := range programs {
+			b.Run(m.Name+"/"+name, func(b *testing.B) {
+				machines, err := newEngine(b, Options{}).Machines(p)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer machines.Release()
+				i, err := program.New(p, machines, m.Genesis())
+				if err != nil {
+					b.Fatal(err)
+				}
+				n := uint64(0)
+				for b.Loop() {
+					n++
+					if v, err := i.Judge(module.Caller{Identity: "creator"}, m.Transaction(n)); err != nil || !v.Allowed() {
+						b.Fatal(v, err)
+					}
+					i.Commit(n)
+				}
+			})
 		}
 	}
 }
