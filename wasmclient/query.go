@@ -33,7 +33,7 @@ type Query struct {
 // Row is a row that a query found.
 type Row struct {
 	Bytes   string // its columns' values, as package tables has them
-	Pending bool   // it was written by a transaction that waits to be judged by the server
+	Pending bool   // it was written by a transaction that waits for the server, or whose record is on its way here
 	place   string // its key in the order of the query
 }
 

@@ -11,7 +11,7 @@ export type Value = boolean | number | bigint | string | Uint8Array | undefined;
 export type Row<Columns = AnyTable["row"]> = Columns & {
   /** Names the row in its table, for as long as it is there. Only to be compared. */
   readonly $key: string;
-  /** Whether a transaction wrote it that waits for the server. */
+  /** Whether a transaction wrote it whose place in the order is not here yet: it waits for the server, or its record is on its way. */
   readonly $pending: boolean;
 };
 
