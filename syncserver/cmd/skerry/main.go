@@ -56,7 +56,7 @@ var commands = []command{
 	{"space log", "space log (--data DIR | --url URL) ID", "print the records of a space", spaceLog},
 	{"module inspect", "module inspect NAME|FILE", "print what a module says of itself, without running it", moduleInspect},
 	{"module types", "module types [--lang ts|go] [--package NAME] NAME|FILE", "print what a module declares as types of TypeScript or Go", moduleTypes},
-	{"module build", "module build --out FILE DIR", "make a module of the Go program in a directory, and print its digest (needs Go)", moduleBuild},
+	{"module build", "module build --out FILE SOURCE", "make a module of a source in AssemblyScript (needs Node), or of the Go program in a directory (needs Go), and print its digest", moduleBuild},
 	{"module run", "module run [--creator TEXT] [--params-hex HEX] NAME|FILE... EVENTS", "judge a file of events, a line of JSON each as space log --json prints them, by a module and those it is upgraded to; print verdicts, fuel and tables", moduleRun},
 	{"module put", "module put --url URL --identity NAME FILE", "upload a module, and print its digest", modulePut},
 	{"module has", "module has --url URL --identity NAME DIGEST", "print whether a server has a module", moduleHas},

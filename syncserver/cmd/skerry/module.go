@@ -4,35 +4,20 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"os"
 	"strings"
 
 	"skerry/shared/digest"
-	"skerry/shared/module/builtin"
 	"skerry/shared/module/program"
 	"skerry/shared/tables"
 	"skerry/shared/wire"
 )
 
-// readModule reads and checks the module that a command line names.
-func readModule(set *flag.FlagSet) ([]byte, *program.Program, error) {
+// readModule makes or reads the module that a command line names, and checks it.
+func (c *console) readModule(ctx context.Context, set *flag.FlagSet) ([]byte, *program.Program, error) {
 	if set.NArg() != 1 {
-		return nil, nil, usagef("needs the file of a module, or a built-in's name")
+		return nil, nil, usagef("needs the file or the source of a module, or a built-in's name")
 	}
-	content, err := moduleBytes(set.Arg(0))
-	if err != nil {
-		return nil, nil, err
-	}
-	p, err := program.Load(content)
-	return content, p, err
-}
-
-// moduleBytes returns the module that a name or, if there is none of that name, a file has.
-func moduleBytes(name string) ([]byte, error) {
-	if d, ok := builtin.ByName(name); ok {
-		return builtin.Bytes(d), nil
-	}
-	return os.ReadFile(name)
+	return c.loadModule(ctx, set.Arg(0))
 }
 
 // moduleView is a module as --json prints it.
@@ -131,12 +116,12 @@ func viewOfTable(s *tables.Schema) tableView {
 }
 
 // moduleInspect prints what a module says of itself, without running it.
-func moduleInspect(_ context.Context, c *console, args []string) error {
+func moduleInspect(ctx context.Context, c *console, args []string) error {
 	set := c.flags("module inspect")
 	if err := c.parse(set, args); err != nil {
 		return err
 	}
-	content, p, err := readModule(set)
+	content, p, err := c.readModule(ctx, set)
 	if err != nil {
 		return err
 	}
@@ -200,7 +185,7 @@ func modulePut(ctx context.Context, c *console, args []string) error {
 	if set.NArg() != 1 || p.identity == "" {
 		return usagef("needs --identity and the file of a module")
 	}
-	content, err := os.ReadFile(set.Arg(0)) // not checked here: what may judge, the server says
+	content, err := c.moduleBytes(ctx, set.Arg(0)) // not checked here: what may judge, the server says
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
 
+	"skerry/shared/module/builtin"
 	"skerry/shared/module/program"
 	"skerry/syncserver/gobuild"
 	"skerry/syncserver/wasmengine"
@@ -14,30 +20,24 @@ import (
 // logged shows a line that a module logged.
 func (c *console) logged(line []byte) { fmt.Fprintf(c.err, "log: %s\n", line) }
 
-// moduleBuild makes the module of a Go program, and prints what it is.
-func moduleBuild(ctx context.Context, c *console, args []string) (err error) {
+// moduleBuild makes a module of its source, and prints what it is.
+func moduleBuild(ctx context.Context, c *console, args []string) error {
 	set := c.flags("module build")
 	out := set.String("out", "", "the `file` to write the module to")
 	if err := c.parse(set, args); err != nil {
 		return err
 	}
 	if set.NArg() != 1 || *out == "" {
-		return usagef("needs --out and the directory of a Go program")
+		return usagef("needs --out, and a source in AssemblyScript (.ts) or the directory of a Go program")
 	}
-	engine, err := wasmengine.New(nil, wasmengine.Options{Interpreter: true, Logged: c.logged}) // it runs the program once
-	if err != nil {
-		return err
+	if source := set.Arg(0); !strings.HasSuffix(source, ".ts") && !isDir(source) {
+		return usagef("%s is neither a source in AssemblyScript (.ts) nor the directory of a Go program", source)
 	}
-	defer func() { err = errors.Join(err, engine.Close()) }()
-	content, err := gobuild.Build(ctx, set.Arg(0), func(p *program.Program) (program.Machines, error) { return engine.Machines(p) })
+	content, p, err := c.loadModule(ctx, set.Arg(0))
 	if err != nil {
 		return err
 	}
 	if err := os.WriteFile(*out, content, 0o666); err != nil {
-		return err
-	}
-	p, err := program.Load(content)
-	if err != nil {
 		return err
 	}
 	return c.print(struct {
@@ -46,4 +46,75 @@ func moduleBuild(ctx context.Context, c *console, args []string) (err error) {
 		Version string `json:"version"`
 		Size    int    `json:"size"`
 	}{p.Digest.String(), p.Manifest.Name, p.Manifest.Version, len(content)}, "%s", p.Digest)
+}
+
+// loadModule makes or reads the module that a command line names, and checks it.
+func (c *console) loadModule(ctx context.Context, name string) ([]byte, *program.Program, error) {
+	content, err := c.moduleBytes(ctx, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := program.Load(content)
+	return content, p, err
+}
+
+// moduleBytes returns the module of a name that is built in, of a source in AssemblyScript, of the Go program in a
+// directory, or else of a file.
+func (c *console) moduleBytes(ctx context.Context, name string) ([]byte, error) {
+	if d, ok := builtin.ByName(name); ok {
+		return builtin.Bytes(d), nil
+	}
+	switch {
+	case strings.HasSuffix(name, ".ts"):
+		return buildAssemblyScript(ctx, name)
+	case isDir(name):
+		return c.buildGo(ctx, name)
+	}
+	return os.ReadFile(name)
+}
+
+func isDir(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.IsDir()
+}
+
+func (c *console) buildGo(ctx context.Context, dir string) (content []byte, err error) {
+	engine, err := wasmengine.New(nil, wasmengine.Options{Interpreter: true, Logged: c.logged}) // it runs the program once
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, engine.Close()) }()
+	return gobuild.Build(ctx, dir, func(p *program.Program) (program.Machines, error) { return engine.Machines(p) })
+}
+
+// compileScript has the npm package of the source's own directory compile it.
+const compileScript = `
+const fail = (text, code) => { process.stderr.write(text); process.exit(code); };
+const { compile } = await import("skerry-module").catch((error) => fail(error.message, 3));
+const { bytes } = await compile(process.argv[1]).catch((error) => fail(error.message, 1));
+process.stdout.write(bytes);
+`
+
+// buildAssemblyScript compiles a source by the npm package skerry-module that is installed for it.
+func buildAssemblyScript(ctx context.Context, source string) ([]byte, error) {
+	if _, err := os.Stat(source); err != nil {
+		return nil, err
+	}
+	var out, said bytes.Buffer
+	command := exec.CommandContext(ctx, "node", "--input-type=module", "--eval", compileScript, "--", filepath.Base(source))
+	command.Dir, command.Stdout, command.Stderr = filepath.Dir(source), &out, &said
+	command.WaitDelay = time.Second
+	err := command.Run()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return out.Bytes(), nil
+	case errors.Is(err, exec.ErrNotFound):
+		return nil, fmt.Errorf("a module in AssemblyScript needs Node 20 or newer: %w", err)
+	case ctx.Err() != nil || !errors.As(err, &exit):
+		return nil, fmt.Errorf("run node: %w", errors.Join(ctx.Err(), err))
+	case exit.ExitCode() == 3:
+		return nil, fmt.Errorf("%s needs the npm package skerry-module beside it, which npm install brings if package.json names it: %s", source, &said)
+	}
+	return nil, fmt.Errorf("%s does not compile:\n%s", source, bytes.TrimSpace(said.Bytes()))
 }

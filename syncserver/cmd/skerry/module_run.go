@@ -48,7 +48,7 @@ func moduleRun(ctx context.Context, c *console, args []string) error {
 	modules := map[digest.Digest][]byte{}
 	var first digest.Digest
 	for i, name := range set.Args()[:last] {
-		content, err := moduleBytes(name)
+		content, err := c.moduleBytes(ctx, name)
 		if err != nil {
 			return err
 		}

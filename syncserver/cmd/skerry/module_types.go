@@ -12,7 +12,7 @@ import (
 )
 
 // moduleTypes prints what a module's manifest declares as TypeScript, or as a package of Go.
-func moduleTypes(_ context.Context, c *console, args []string) error {
+func moduleTypes(ctx context.Context, c *console, args []string) error {
 	set := c.flags("module types")
 	lang := set.String("lang", "ts", "the `language`: ts or go")
 	name := set.String("package", "", "the `name` of Go's package (default: the module's, in small letters)")
@@ -22,7 +22,7 @@ func moduleTypes(_ context.Context, c *console, args []string) error {
 	if c.json {
 		return usagef("prints %s, not JSON; module inspect --json prints what a manifest declares", *lang)
 	}
-	_, p, err := readModule(set)
+	_, p, err := c.readModule(ctx, set)
 	if err != nil {
 		return err
 	}

@@ -89,7 +89,7 @@ func TestModuleTypesRefuses(t *testing.T) {
 		code int
 		want string
 	}{
-		{"", 2, "the file of a module"},
+		{"", 2, "the file or the source of a module"},
 		{"--lang rust " + chat, 2, `--lang is ts or go, not "rust"`},
 		{"--package chat " + chat, 2, "--package is for --lang go"},
 		{"--lang go --package my-chat " + chat, 2, `"my-chat" is no name of a package`},
