@@ -9,9 +9,11 @@ import { declare } from "./declarations.mjs";
 const page = 64 * 1024;
 const grows = 64; // pages that a call may take beyond those that it begins with
 const ioBytes = 64 * 1024; // what the ABI takes where a manifest does not say
+const libraryPrefix = "~lib/"; // of the paths of what does not begin with a dot where it is imported
 const library = join(dirname(fileURLToPath(import.meta.url)), "assembly");
 
-asc.libraryFiles["skerry/module"] = readFileSync(join(library, "skerry", "module.ts"), "utf8");
+// Of the library only this declares nothing, so that it is the same for every module.
+asc.libraryFiles["skerry/module"] = read(join(library, "skerry", "module.ts"));
 
 /**
  * Compiles the module whose source is in a file, and returns its bytes, the manifest in them included, and the manifest. The
@@ -20,7 +22,10 @@ asc.libraryFiles["skerry/module"] = readFileSync(join(library, "skerry", "module
 export async function compile(file) {
   const base = dirname(resolve(file));
   const entry = relative(base, resolve(file));
-  const { manifest, source } = declare(readFileSync(file, "utf8"), entry);
+  const { manifest, source, files } = declare(readFileSync(file, "utf8"), entry, (name) => {
+    if (name === "~lib/skerry/module.ts") return null;
+    return read(name.startsWith(libraryPrefix) ? join(library, name.slice(libraryPrefix.length)) : join(base, name));
+  });
   const io = manifest.io ?? ioBytes;
   const pages = Math.ceil(io / page) + 1;
   let bytes;
@@ -30,17 +35,14 @@ export async function compile(file) {
     // What calls get lies at 0, before all else. A module that traps says nothing of where: it would be in its bytes.
     [entry, "--outFile", "module.wasm", "--runtime", "stub", "--use", "abort=", "--memoryBase", `${io}`,
       "--initialMemory", `${pages}`, "--maximumMemory", `${pages + grows}`,
-      "--optimizeLevel", "3", "--shrinkLevel", "1", "--converge"],
+      "--optimizeLevel", "3", "--shrinkLevel", "1", "--converge", "--lib", libraryPrefix],
     {
       stdout: console,
       stderr: console,
       readFile(name, from) {
         if (name === entry) return source;
-        try {
-          return readFileSync(join(base, from ?? ".", name), "utf8");
-        } catch {
-          return null;
-        }
+        if (from === libraryPrefix) return files.get(libraryPrefix + name) ?? null;
+        return files.get(name) ?? read(join(base, from ?? ".", name));
       },
       writeFile(name, content) {
         if (name.endsWith(".wasm")) bytes = content;
@@ -50,6 +52,14 @@ export async function compile(file) {
   );
   if (error || !bytes) throw new Error(said.join("").trim() || String(error));
   return { bytes: withManifest(bytes, encode(manifest)), manifest };
+}
+
+function read(path) {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return null;
+  }
 }
 
 /** Appends the manifest to a module's bytes, as the custom section that the host reads. */

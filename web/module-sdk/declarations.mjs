@@ -10,11 +10,13 @@ const options = {
 };
 
 /**
- * Returns the manifest that a module's source declares, and the source with what it leaves out. Lines stay where they were.
- * It throws an Error that says where, for declarations that cannot be; other mistakes are for the compiler to find.
+ * Returns the manifest that a module declares, in its own file and in those that this imports, and their sources with what they
+ * leave out: `source` of its own, `files` of the others by path. Lines stay where they were. `read` returns the text of a path, or
+ * null; paths are relative to the folder of the module's own file, those of libraries begin with `~lib/`. Files that it does not
+ * give declare nothing. It throws an Error that says where, for declarations that cannot be; other mistakes are for the compiler to find.
  */
-export function declare(source, path) {
-  return new Declarations(source, path).result();
+export function declare(source, path, read = () => null) {
+  return new Declarations(source, path, read).result();
 }
 
 class Declarations {
@@ -22,24 +24,37 @@ class Declarations {
   tables = [];
   classes = [];
 
-  constructor(source, path) {
-    this.source = source;
-    this.path = path;
+  constructor(source, path, read) {
     const parser = new Parser();
     parser.parseFile(source, path, true);
+    for (let file = parser.nextFile(); file !== null; file = parser.nextFile()) {
+      for (const name of [`${file}.ts`, `${file}/index.ts`]) {
+        const text = read(name);
+        if (text === null) continue;
+        parser.parseFile(text, name, false);
+        break;
+      }
+    }
     if (parser.diagnostics.length > 0) throw new Error(String(parser.diagnostics[0]));
-    for (const node of parser.sources[0].statements) {
+    this.sources = parser.sources;
+    for (const node of parser.sources.flatMap((file) => file.statements)) {
       if (node.kind === NodeKind.ClassDeclaration) this.class(node);
     }
   }
 
   fail(node, message) {
-    const line = this.source.slice(0, node.range.start).split("\n").length;
-    throw new Error(`${this.path}:${line}: ${message}`);
+    const { source, start } = node.range;
+    const line = source.text.slice(0, start).split("\n").length;
+    throw new Error(`${source.normalizedPath}:${line}: ${message}`);
   }
 
   text(node) {
-    return this.source.slice(node.range.start, node.range.end);
+    return node.range.source.text.slice(node.range.start, node.range.end);
+  }
+
+  /** Whether a class stands in the module's own file. */
+  own(node) {
+    return node.range.source === this.sources[0];
   }
 
   class(node) {
@@ -53,6 +68,7 @@ class Declarations {
   }
 
   module(node, decorator, [given]) {
+    if (!this.own(node)) this.fail(decorator, "the @module stands in the module's own file");
     if (this.main) this.fail(decorator, "there is another @module");
     this.main = { node, ...this.options("module", decorator, given) };
     if (!this.main.name || !this.main.version) this.fail(decorator, "a module has a name and a version");
@@ -180,11 +196,44 @@ class Declarations {
   }
 
   result() {
-    if (!this.main) throw new Error(`${this.path}:1: nothing is the @module`);
-    const added = this.classes.map((c) => [c.node.range.end - 1, this.members(c)]);
-    let source = this.source;
-    for (const [at, text] of added.sort(([a], [b]) => b - a)) source = `${source.slice(0, at)} ${text} ${source.slice(at)}`;
-    return { manifest: this.manifest(), source: `${source}\n${this.exports()}` };
+    const [own, ...imported] = this.sources;
+    if (!this.main) throw new Error(`${own.normalizedPath}:1: nothing is the @module`);
+    return {
+      manifest: this.manifest(),
+      source: `${this.completed(own)}\n${this.exports()}`,
+      files: new Map(imported.map((file) => [file.normalizedPath, this.completed(file)])),
+    };
+  }
+
+  /** The source of a file, with what its classes get. */
+  completed(file) {
+    const found = this.classes.filter((c) => c.node.range.source === file);
+    let source = file.text;
+    for (const c of found.toReversed()) {
+      const at = c.node.range.end - 1;
+      source = `${source.slice(0, at)} ${this.members(c)} ${source.slice(at)}`;
+    }
+    if (found.length === 0) return source;
+    source = `${source}\nimport * as __skerry from "skerry/module";\n`;
+    if (file === this.sources[0]) return source;
+    const names = found.map((c) => c.node.name.text);
+    return `${source}export { ${names.map((name) => `${name} as __${name}`).join(", ")} };\n`;
+  }
+
+  /** What the functions that the host calls say for a class. */
+  nameOf(node) {
+    return this.own(node) ? node.name.text : `__skerry_${this.classes.findIndex((c) => c.node === node)}`;
+  }
+
+  /** The imports of the classes that are declared in other files. */
+  imports() {
+    return this.classes
+      .filter((c) => !this.own(c.node))
+      .map(({ node }) => {
+        const file = node.range.source.internalPath;
+        const from = file.startsWith("~lib/") ? file.slice("~lib/".length) : `./${file}`;
+        return `import { __${node.name.text} as ${this.nameOf(node)} } from ${JSON.stringify(from)};`;
+      });
   }
 
   /** What a class with fields gets. */
@@ -231,11 +280,12 @@ class Declarations {
     const cases = (call) =>
       events
         .filter((e) => this.methods(e.node).has(call))
-        .map((e) => `case ${e === this.other ? -1 : this.events.indexOf(e)}: __skerry.__read<${e.node.name.text}>(call.__fields).${call}(call); break;`)
+        .map((e) => `case ${e === this.other ? -1 : this.events.indexOf(e)}: __skerry.__read<${this.nameOf(e.node)}>(call.__fields).${call}(call); break;`)
         .join(" ");
-    const params = this.genesis ? `, __skerry.__read<${this.genesis.node.name.text}>(from.__params)` : "";
+    const params = this.genesis ? `, __skerry.__read<${this.nameOf(this.genesis.node)}>(from.__params)` : "";
     const lines = [
-      `import * as __skerry from "skerry/module";`,
+      ...this.imports(),
+      ...(this.classes.some((c) => this.own(c.node)) ? [] : [`import * as __skerry from "skerry/module";`]),
       `export function skerry_io(): i32 { return 0; }`,
       `export function authorize(length: i32): i32 { const call = new __skerry.Offer(0); switch (call.event) { ${cases("authorize")} } return 0; }`,
       `export function apply(length: i32): void { const call = new __skerry.Entry(0); switch (call.event) { ${cases("apply")} } }`,
@@ -245,7 +295,7 @@ class Declarations {
       lines.push(`export function readable(length: i32): i32 { return i32(${main}.readable(new __skerry.__Reader(0).text())); }`);
     }
     if (methods.has("migrate")) {
-      const take = this.genesis ? `const params = __skerry.__read<${this.genesis.node.name.text}>(from.__params);` : "from.__params.skip();";
+      const take = this.genesis ? `const params = __skerry.__read<${this.nameOf(this.genesis.node)}>(from.__params);` : "from.__params.skip();";
       lines.push(
         `export function migrate(length: i32): i32 { const from = new __skerry.Migration(0); ${take} from.__begin(); ${main}.migrate(from${this.genesis ? ", params" : ""}); return 0; }`,
       );

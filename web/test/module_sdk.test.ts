@@ -8,9 +8,10 @@ import { root } from "./root.js";
 interface Declared {
   manifest: Record<string, unknown>;
   source: string;
+  files: Map<string, string>;
 }
 const { declare } = (await import(pathToFileURL(join(root, "web/module-sdk/declarations.mjs")).href)) as {
-  declare(source: string, path: string): Declared;
+  declare(source: string, path: string, read?: (path: string) => string | null): Declared;
 };
 
 const main = `@module({ name: "m", version: "1.0.0" })\nclass M {}\n`;
@@ -45,6 +46,35 @@ test("a manifest has what is declared, and nothing else", () => {
 test("lines stay where they were", () => {
   const source = `${main}@table("t")\nclass T {\n  a: string = "";\n}\n\nconst last = 1;`;
   assert.equal(declare(source, "m.ts").source.split("\n").findIndex((line) => line === "const last = 1;"), source.split("\n").length - 1);
+});
+
+test("files that are imported declare, and each gets what it leaves out; libraries do, and what is not found does not", () => {
+  const files: Record<string, string> = {
+    "rules/a.ts": `import "../b";\n@table("a") class T { a: string = ""; }\nexport const last = 1;`,
+    "b.ts": `@event("b") export class E { authorize(offer: Offer): void {} }`,
+    "~lib/shared/c.ts": `@raw class E { authorize(offer: Offer): void {} }`,
+    "plain/index.ts": `export class Plain {}`,
+  };
+  const own = `import { last } from "./rules/a";\nimport "shared/c";\nimport { Plain } from "./plain";\nimport "shared/missing";\nimport "./b";\n${main}@table("t") class T { t: string = ""; }`;
+  const all = declare(own, "m.ts", (path) => files[path] ?? null);
+  assert.deepEqual(all.manifest, {
+    name: "m", version: "1.0.0", abi: 1, raw: true,
+    events: [{ name: "b", fields: [] }],
+    tables: [{ name: "t", columns: [{ name: "t", type: "text" }], key: ["t"] }, { name: "a", columns: [{ name: "a", type: "text" }], key: ["a"] }],
+  });
+  assert.deepEqual([...all.files.keys()].sort(), ["b.ts", "plain/index.ts", "rules/a.ts", "~lib/shared/c.ts"]);
+  assert.equal(all.files.get("plain/index.ts"), files["plain/index.ts"], "a file that declares nothing stays as it is");
+  const lines = all.files.get("rules/a.ts")!.split("\n");
+  assert.equal(lines.indexOf("export const last = 1;"), 2, "lines stay where they were");
+  assert.match(lines[1]!, /__table\(\): i32 \{ return 1; \}/, "tables are counted over all files");
+  assert.deepEqual(lines.slice(3), [`import * as __skerry from "skerry/module";`, "export { T as __T };", ""]);
+});
+
+test("what is wrong in a file that is imported is told with its name", () => {
+  const imported = (text: string) => () => void declare(`import "./a";\n${main}`, "m.ts", (path) => (path === "a.ts" ? text : null));
+  assert.throws(imported(`\n@row class T { a: i32 = 0; }`), /^Error: a\.ts:2: a: i32 is none of/);
+  assert.throws(imported(main), /^Error: a\.ts:1: the @module stands in the module's own file$/);
+  assert.throws(imported(`class {`), /a\.ts\(1,/);
 });
 
 const wrong: [what: string, source: string, said: RegExp][] = [

@@ -1,5 +1,6 @@
 // Only who made the space writes to it, and everybody reads it.
-import { Genesis, Migration, Offer, refuse, Table } from "skerry/module";
+import { Genesis, Migration } from "skerry/module";
+import { begin, takeOver } from "skerry/owner";
 
 @module({
   name: "broadcast",
@@ -10,26 +11,10 @@ import { Genesis, Migration, Offer, refuse, Table } from "skerry/module";
 })
 class Broadcast {
   init(made: Genesis): void {
-    owner.put(new Owner(made.creator));
+    begin(made);
   }
 
-  /** A space that was open, or whose owner is known, may become a broadcast; one that has other tables may not. */
   migrate(from: Migration): void {
-    if (from.table != "") refuse("a broadcast has no table " + from.table);
-    if (!owner.all().next()) owner.put(new Owner(from.creator));
-  }
-}
-
-@table("owner")
-class Owner {
-  constructor(public identity: string) {}
-}
-
-const owner = new Table<Owner>();
-
-@raw
-class Anything {
-  authorize(offer: Offer): void {
-    if (!owner.has(offer.author)) refuse("only who made this space writes to it");
+    takeOver(from);
   }
 }

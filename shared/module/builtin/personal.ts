@@ -1,5 +1,6 @@
 // Only who made the space writes to it, and reads it.
-import { Genesis, Migration, Offer, refuse, Table } from "skerry/module";
+import { Genesis, Migration } from "skerry/module";
+import { begin, owner, takeOver } from "skerry/owner";
 
 @module({
   name: "personal",
@@ -12,30 +13,14 @@ import { Genesis, Migration, Offer, refuse, Table } from "skerry/module";
 })
 class Personal {
   init(made: Genesis): void {
-    owner.put(new Owner(made.creator));
+    begin(made);
   }
 
   readable(identity: string): bool {
     return owner.has(identity);
   }
 
-  /** A space that was open, or whose owner is known, may become personal; one that has other tables may not. */
   migrate(from: Migration): void {
-    if (from.table != "") refuse("a personal space has no table " + from.table);
-    if (!owner.all().next()) owner.put(new Owner(from.creator));
-  }
-}
-
-@table("owner")
-class Owner {
-  constructor(public identity: string) {}
-}
-
-const owner = new Table<Owner>();
-
-@raw
-class Anything {
-  authorize(offer: Offer): void {
-    if (!owner.has(offer.author)) refuse("only who made this space writes to it");
+    takeOver(from);
   }
 }
