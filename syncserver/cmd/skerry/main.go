@@ -2,7 +2,7 @@
 //
 //	skerry serve --data DIR --web DIR     run the server
 //	skerry space id|ls|info|create|append|log
-//	skerry module inspect|types|build|run|put|has
+//	skerry module inspect|types|build|run|test|put|has
 //	skerry version
 //
 // Every command takes --json where it prints, and --help. A failure is one line on standard error and a non-zero
@@ -58,6 +58,7 @@ var commands = []command{
 	{"module types", "module types [--lang ts|go] [--package NAME] NAME|FILE", "print what a module declares as types of TypeScript or Go", moduleTypes},
 	{"module build", "module build --out FILE SOURCE", "make a module of a source in AssemblyScript (needs Node), or of the Go program in a directory (needs Go), and print its digest", moduleBuild},
 	{"module run", "module run [--creator TEXT] [--params-hex HEX] NAME|FILE... EVENTS", "judge a file of events, a line of JSON each as space log --json prints them, by a module and those it is upgraded to; print verdicts, fuel and tables", moduleRun},
+	{"module test", "module test [--run REGEXP] NAME|FILE|SOURCE [TESTS...]", "play the tests of a module, by default all *.test beside it: what people do in a space, and what comes of it", moduleTest},
 	{"module put", "module put --url URL --identity NAME FILE", "upload a module, and print its digest", modulePut},
 	{"module has", "module has --url URL --identity NAME DIGEST", "print whether a server has a module", moduleHas},
 	{"version", "version", "print the version", version},

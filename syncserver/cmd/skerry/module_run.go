@@ -11,12 +11,9 @@ import (
 	"os"
 
 	"skerry/shared/digest"
-	"skerry/shared/module"
-	"skerry/shared/module/program"
 	"skerry/shared/space"
 	"skerry/shared/tables"
 	"skerry/shared/wire"
-	"skerry/syncserver/wasmengine"
 )
 
 // logLine is an event of a log that a module is tried with: what `space log --json` prints, of which only type is needed.
@@ -45,15 +42,18 @@ func moduleRun(ctx context.Context, c *console, args []string) error {
 	if last < 1 {
 		return usagef("needs the files (or built-ins' names) of a module and of those that the space goes over to, and one of events (- is standard input)")
 	}
-	modules := map[digest.Digest][]byte{}
+	engine, err := newTryEngine(c.logged)
+	if err != nil {
+		return err
+	}
+	defer engine.engine.Close()
 	var first digest.Digest
 	for i, name := range set.Args()[:last] {
 		content, err := c.moduleBytes(ctx, name)
 		if err != nil {
 			return err
 		}
-		d := digest.Of(content)
-		if modules[d] = content; i == 0 {
+		if d := engine.add(content); i == 0 {
 			first = d
 		}
 	}
@@ -68,31 +68,12 @@ func moduleRun(ctx context.Context, c *console, args []string) error {
 	if err != nil {
 		return err
 	}
-	source := func(_ context.Context, d digest.Digest) ([]byte, error) {
-		if modules[d] == nil {
-			return nil, module.ErrMissing
-		}
-		return modules[d], nil
-	}
-	engine, err := wasmengine.New(source, wasmengine.Options{Logged: c.logged})
-	if err != nil {
-		return err
-	}
-	defer engine.Close()
-	var log []space.Record // what was accepted
-	made, err := engine.Begin(&genesis, program.Origin{Upgraded: true, History: func(after, to uint64, f func([]space.Record) error) error {
-		return f(log[after:to])
-	}})
+	made, err := engine.begin(&genesis, c.logged)
 	if err != nil {
 		return err
 	}
 	defer made.Close()
-	instance, ok := made.(*wasmengine.Instance)
-	if !ok {
-		return usagef("%s is judged natively: there is nothing to run", set.Arg(0))
-	}
-	instance.Logged = c.logged
-	return c.run(ctx, instance.Instance, transactions, &log)
+	return c.run(ctx, made, transactions)
 }
 
 // readTransactions reads events, a line of JSON each, into transactions.
@@ -169,27 +150,20 @@ type verdictView struct {
 	Fuel    uint64 `json:"fuel"`
 }
 
-func (c *console) run(ctx context.Context, instance *program.Instance, transactions [][]space.Record, log *[]space.Record) error {
-	seq := uint64(0)
+func (c *console) run(ctx context.Context, s *trySpace, transactions [][]space.Record) error {
 	for _, records := range transactions {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		for i := range records {
-			records[i].Seq = seq + 1 + uint64(i)
-		}
-		first, spent := &records[0], instance.Spent
-		verdict, err := instance.Judge(module.Caller{Identity: first.Author}, records)
+		first := &records[0]
+		verdict, fuel, err := s.judge(records)
 		if err != nil {
-			return fmt.Errorf("%s: the engine failed: %w", first.ID, err)
+			return err
 		}
-		v := verdictView{ID: first.ID.String(), Author: first.Author, Type: first.Type, Events: len(records), Verdict: "accepted", Fuel: instance.Spent - spent}
-		text := fmt.Sprint(seq + 1)
+		v := verdictView{ID: first.ID.String(), Author: first.Author, Type: first.Type, Events: len(records), Verdict: "accepted", Fuel: fuel}
+		text := fmt.Sprint(first.Seq)
 		if verdict.Allowed() {
-			v.Seq = seq + 1
-			seq += uint64(len(records))
-			instance.Commit(seq)
-			*log = append(*log, records...)
+			v.Seq = first.Seq
 		} else {
 			text, v.Verdict, v.Code, v.Reason = "-", "refused", verdict.Code.String(), verdict.Reason
 		}
@@ -201,7 +175,7 @@ func (c *console) run(ctx context.Context, instance *program.Instance, transacti
 			return err
 		}
 	}
-	return c.printTables(instance.Committed())
+	return c.printTables(s.Committed())
 }
 
 // printTables prints all rows of all tables.
