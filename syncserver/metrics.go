@@ -95,8 +95,17 @@ func (m *metrics) verdict(v *wire.Verdict) {
 	case wire.Duplicate:
 		m.duplicates.Inc()
 	case wire.Rejected:
-		m.rejections.WithLabelValues(v.Code.String()).Inc()
+		m.rejections.WithLabelValues(label(v.Code)).Inc()
 	case wire.Deferred:
-		m.deferrals.WithLabelValues(v.Code.String()).Inc()
+		m.deferrals.WithLabelValues(label(v.Code)).Inc()
 	}
+}
+
+// label returns a code as metrics have it. The codes of modules are one: they tell of what is in a space, and whoever uploads a
+// module could make as many series of them as they like.
+func label(c wire.Code) string {
+	if c > wire.CodeModuleOwn {
+		return "module"
+	}
+	return c.String()
 }

@@ -123,12 +123,21 @@ func New(config Config) (*Server, error) {
 		HandshakeTimeout:   uint64(config.HandshakeTimeout.Milliseconds()),
 		IdleTimeout:        uint64(config.IdleTimeout.Milliseconds()),
 	}.Complete()
-	s.mux.HandleFunc("/sync", s.serveSync)
-	s.mux.HandleFunc("GET /healthz", s.serveHealth)
-	s.mux.HandleFunc("GET /readyz", s.serveReady)
-	s.mux.Handle("GET /metrics", s.metrics.handler())
-	s.mux.Handle("/", newWeb(config.Web))
+	for pattern, handler := range s.routes() {
+		s.mux.Handle(pattern, handler)
+	}
 	return s, nil
+}
+
+// routes are all routes of the server, by their patterns: a test asks each of them for what it must not tell.
+func (s *Server) routes() map[string]http.Handler {
+	return map[string]http.Handler{
+		"/sync":        http.HandlerFunc(s.serveSync),
+		"GET /healthz": http.HandlerFunc(s.serveHealth),
+		"GET /readyz":  http.HandlerFunc(s.serveReady),
+		"GET /metrics": s.metrics.handler(),
+		"/":            newWeb(s.config.Web),
+	}
 }
 
 // Key returns the server's Ed25519 public key, which clients pin.

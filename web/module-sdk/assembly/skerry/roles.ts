@@ -115,12 +115,18 @@ export function needForType(call: Call, type: string): void {
   need(call, writer);
 }
 
+/** Refuses all but the owner and admins, and returns how much they may. It comes before the answer depends on who is a member. */
+function maySee(offer: Offer): i32 {
+  const mine = rankOf(offer);
+  if (mine < admin) fail(mine ? notAllowed : noMember, "only the owner and admins see to who is a member");
+  return mine;
+}
+
 /** Refuses unless the author may give or take a role: admins those below them, the owner every one but the owner's. */
 function mayGive(offer: Offer, role: string): void {
   const given = rank(role);
   if (given == 0) fail(bad, "a role is owner, admin, writer or reader, not " + role);
-  const mine = rankOf(offer);
-  if (mine < admin) fail(mine ? notAllowed : noMember, "only the owner and admins see to who is a member");
+  const mine = maySee(offer);
   if (given == owner) fail(notAllowed, "there is one owner, who hands the space over by an event of the type transfer");
   if (given >= mine) fail(notAllowed, "only the owner sees to who is an admin");
 }
@@ -186,6 +192,7 @@ class Revoke {
 
   authorize(offer: Offer): void {
     if (this.hashes.length == 0 || this.hashes.length > 3200 || this.hashes.length & 31) fail(bad, "hashes are 1 to 100, of 32 bytes each");
+    maySee(offer);
     for (let at = 0; at < this.hashes.length; at += 32) {
       const found = invitationOf(this.hashes.slice(at, at + 32));
       if (!found) return fail(noInvitation, "there is no such invitation, or it was used");
@@ -247,6 +254,7 @@ class Remove {
   identity: string = "";
 
   authorize(offer: Offer): void {
+    maySee(offer);
     mayGive(offer, memberOf(this.identity).role);
   }
 
