@@ -2,7 +2,7 @@
 //
 //	skerry serve --data DIR --web DIR     run the server
 //	skerry space id|ls|info|create|append|log
-//	skerry module inspect|types|build|run|test|put|has
+//	skerry module new|build|test|run|inspect|types|put|has
 //	skerry version
 //
 // Every command takes --json where it prints, and --help. A failure is one line on standard error and a non-zero
@@ -56,6 +56,7 @@ var commands = []command{
 	{"space log", "space log (--data DIR | --url URL) ID", "print the records of a space", spaceLog},
 	{"module inspect", "module inspect NAME|FILE", "print what a module says of itself, without running it", moduleInspect},
 	{"module types", "module types [--lang ts|go] [--package NAME] NAME|FILE", "print what a module declares as types of TypeScript or Go", moduleTypes},
+	{"module new", "module new [--go] [--sdk PATH] NAME", "make a directory to begin a module with, in AssemblyScript or Go: source, tests, and what they need", moduleNew},
 	{"module build", "module build --out FILE SOURCE", "make a module of a source in AssemblyScript (needs Node), or of the Go program in a directory (needs Go), and print its digest", moduleBuild},
 	{"module run", "module run [--creator TEXT] [--params-hex HEX] NAME|FILE... EVENTS", "judge a file of events, a line of JSON each as space log --json prints them, by a module and those it is upgraded to; print verdicts, fuel and tables", moduleRun},
 	{"module test", "module test [--run REGEXP] NAME|FILE|SOURCE [TESTS...]", "play the tests of a module, by default all *.test beside it: what people do in a space, and what comes of it", moduleTest},
