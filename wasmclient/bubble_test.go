@@ -253,6 +253,8 @@ type freezer struct {
 
 	reads     atomic.Int64 // of checkpoints
 	slowReads atomic.Int64 // nanoseconds that one takes
+
+	slowRecords atomic.Int64 // nanoseconds that reading records takes
 }
 
 func (f *freezer) wait() {
@@ -279,6 +281,12 @@ func (f *freezer) Commit(ctx context.Context, c *replica.Commit) (*replica.Commi
 	}
 	f.rows = max(f.rows, rows)
 	return result, err
+}
+
+func (f *freezer) Read(ctx context.Context, id space.ID, after uint64, limit, maxBytes int) ([]space.Record, error) {
+	records, err := f.Store.Read(ctx, id, after, limit, maxBytes)
+	time.Sleep(time.Duration(f.slowRecords.Load()))
+	return records, err
 }
 
 func (f *freezer) Checkpoint(ctx context.Context, id space.ID) (*replica.Checkpoint, error) {

@@ -199,6 +199,7 @@ func (l *Live) begin() bool {
 		return false
 	}
 	l.view.lives[l] = struct{}{}
+	l.view.all = l.view.all || l.view.unnoted // what it finds now may lack what is about to be shown
 	if l.view.shown != nil || l.view.err != nil {
 		l.tell()
 	}

@@ -669,6 +669,51 @@ func TestLive(t *testing.T) {
 	})
 }
 
+// TestLiveBeginsWhileRecordsAreApplied begins a live query, the only one, between the moment in which a record is applied and that in
+// which it is shown: it is told of the record.
+func TestLiveBeginsWhileRecordsAreApplied(t *testing.T) {
+	inJudgedBubble(t, func(j *judged) {
+		writer, reader := j.tab(j.device("ada")), j.tab(j.device("ada"))
+		s := j.makeChat(writer)
+		there := reader.Space(s.ID())
+		if _, err := j.say(s, "one").Synced(j.Context()); err != nil {
+			t.Fatal(err)
+		}
+		reader.holds(s.ID(), 1)
+		j.same(j.texts(there, messages), "one")
+
+		reader.store.slowRecords.Store(int64(time.Second))
+		if _, err := j.say(s, "two").Synced(j.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for there.Info().Position.Seq < 2 {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(1500 * time.Millisecond) // the record was read, and whether there is another one is being read
+		woken := make(chan struct{}, 1)
+		live, err := there.Live(j.Context(), messages, func() { woken <- struct{}{} })
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer live.Close()
+		for _, rows := range []int{1, 2} {
+			select {
+			case <-woken:
+			case <-time.After(time.Minute):
+				t.Fatalf("not told of row %d", rows)
+			}
+			total := 0
+			delta, _ := live.Next()
+			for _, piece := range delta.Pieces {
+				total += max(piece.Count, 1)
+			}
+			if total != rows {
+				t.Fatalf("%d rows, want %d: %+v", total, rows, delta)
+			}
+		}
+	})
+}
+
 // stars takes away what says that rows wait.
 func stars(texts []string) []string {
 	for i := range texts {

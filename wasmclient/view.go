@@ -72,6 +72,7 @@ type view struct {
 	overlay map[place]struct{} // what of it transactions wrote that wait; it is written until the overlay is taken off
 	touched []place            // what was written since
 	all     bool               // too much for touched
+	unnoted bool               // something was, with no query to tell of it
 	err     error              // why there is nothing newer
 	lives   map[*Live]struct{}
 	spoiled error         // a query found that the tables lack a page
@@ -646,7 +647,9 @@ func (v *view) touch(table, index int, key string) {
 
 func (v *view) note(p place) {
 	switch {
-	case v.all || len(v.lives) == 0:
+	case v.all:
+	case len(v.lives) == 0:
+		v.unnoted = true
 	case len(v.touched) == mostTouched:
 		v.touched, v.all = nil, true
 	default:
@@ -665,7 +668,7 @@ func (v *view) show() {
 			l.tell()
 		}
 	}
-	v.touched, v.all = v.touched[:0], false
+	v.touched, v.all, v.unnoted = v.touched[:0], false, false
 }
 
 // await waits a little while for tables that nobody has asked for lately, so that what they refuse is refused here.
