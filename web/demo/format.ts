@@ -53,14 +53,6 @@ export function nameOf(info: SpaceInfo): string {
   return typeof name === "string" && name.trim() ? name : `room ${info.id.slice(0, 8)}`;
 }
 
-/** Returns a message's text, or what else an event says. */
-export function textOf(type: string, payload: unknown): string {
-  if (typeof payload === "object" && payload !== null && "text" in payload && typeof payload.text === "string") {
-    return payload.text;
-  }
-  return `${type} ${json(payload)}`.trimEnd();
-}
-
 /** Returns a payload as JSON; what JSON has no form for is described. */
 export function json(value: unknown, space?: number): string {
   const plain = (_: string, v: unknown) =>
@@ -68,9 +60,26 @@ export function json(value: unknown, space?: number): string {
   return JSON.stringify(value, plain, space) ?? "";
 }
 
+const digits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/** Returns the ULID whose 16 bytes an event's id has in tables. */
+export function formatID(id: Uint8Array): string {
+  let number = id.reduce((sum, byte) => sum * 256n + BigInt(byte), 0n);
+  let text = "";
+  for (; text.length < 26; number /= 32n) text = digits[Number(number % 32n)] + text;
+  return text;
+}
+
+/** Returns the 16 bytes of a ULID. */
+export function parseID(ulid: string): Uint8Array {
+  let number = [...ulid].reduce((sum, c) => sum * 32n + BigInt(digits.indexOf(c)), 0n);
+  const id = new Uint8Array(16);
+  for (let i = 15; i >= 0; i--, number /= 256n) id[i] = Number(number % 256n);
+  return id;
+}
+
 /** Returns when a ULID was made, in milliseconds since 1970. */
 export function ulidTime(ulid: string): number {
-  const digits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
   let at = 0;
   for (const c of ulid.slice(0, 10)) at = at * 32 + digits.indexOf(c);
   return at;

@@ -1,18 +1,21 @@
-// The chat: rooms are spaces, messages are events. It uses nothing but what package skerry exports, which is also at
-// `skerry` in the browser's console.
+// The chat: rooms are spaces of a module of its own, and what is shown are its tables. It uses nothing but what package skerry
+// exports, which is also at `skerry` in the browser's console.
 import { type Client, open } from "skerry";
 import { eachFrame, element, messageOf, toast } from "./dom.js";
 import { glyph, type Mark } from "./flags.js";
+import { isRead } from "./conversation.js";
 import { changeWho, drawMe, whoWrites } from "./people.js";
 import { nameOf } from "./format.js";
+import { follow, linkIn } from "./invitations.js";
+import { keepModule, makeRoom, roomOf } from "./module.js";
 import { loadOffline } from "./offline.js";
-import { Room } from "./room.js";
+import { RoomView } from "./room.js";
 import { Rooms } from "./rooms.js";
 import { drawStatus } from "./status.js";
 
-/** Returns the ID of the room that the address names: `#/room/ID`, or `#/join/ID` in a link for others. */
+/** Returns the ID of the room that the address names. */
 function roomInAddress(text = location.hash): string {
-  return /(?:^|[#/])([0-9a-f]{64})$/i.exec(text.trim())?.[1]?.toLowerCase() ?? "";
+  return linkIn(text)?.id ?? "";
 }
 
 async function start(): Promise<void> {
@@ -27,7 +30,9 @@ async function start(): Promise<void> {
   const client = await open({ clientVersion: "demo/1", ...(identity ? { identity } : {}) });
   Object.assign(globalThis, { skerry: { open, client } });
   drawMe(client.identity);
-  new Page(client);
+  const kept = keepModule(client);
+  kept.catch((error: unknown) => toast(`Rooms cannot be made: ${messageOf(error)}`));
+  new Page(client, kept);
   early();
 }
 
@@ -50,21 +55,21 @@ class Page {
   readonly #client: Client;
   readonly #rooms: Rooms;
   readonly #schedule = eachFrame(() => this.#draw());
-  #room: Room | undefined;
+  readonly #kept: Promise<void>; // the rooms' module
+  #room: RoomView | undefined;
 
-  constructor(client: Client) {
+  constructor(client: Client, kept: Promise<void>) {
     this.#client = client;
+    this.#kept = kept;
     this.#rooms = new Rooms(client, this.#schedule);
     client.subscribe(this.#schedule);
-    client.on("verdict", ({ space, code, reason }) => {
-      if (code && space !== this.#room?.space.id) toast(`Refused in ${nameOf(client.space(space).info())}: ${reason || code}`);
+    client.on("verdict", ({ space, id, code, reason }) => {
+      if (code && space !== this.#room?.room.id) void this.#refused(space, id, reason || code);
     });
     addEventListener("hashchange", () => this.#select());
-    addEventListener("storage", this.#schedule); // another tab has read something
     element("create").addEventListener("submit", (event) => (event.preventDefault(), void this.#create()));
     element("name").addEventListener("input", () => this.#drawCreate());
     element("back").addEventListener("click", () => this.#leave());
-    element("share").addEventListener("click", () => void this.#share());
     element("me").addEventListener("click", () => void changeWho(client.identity));
     element("help").addEventListener("click", () => element<HTMLDialogElement>("keys").showModal());
     element("keys").addEventListener("submit", () => element<HTMLDialogElement>("keys").close());
@@ -77,13 +82,16 @@ class Page {
   async #create(): Promise<void> {
     const input = element<HTMLInputElement>("name");
     const text = input.value.trim();
-    const id = roomInAddress(text);
+    const link = linkIn(text);
     if (!text) return input.focus();
     try {
-      const space = id ? this.#client.space(id) : await this.#client.createSpace({ module: "open", params: { name: text.slice(0, 80) } });
+      if (link) follow(this.#client.identity, link);
+      else await this.#kept;
+      const room = link ? roomOf(this.#client, link.id) : await makeRoom(this.#client, text.slice(0, 80));
       input.value = "";
       this.#drawCreate();
-      location.hash = `#/room/${space.id}`;
+      if (room.id === this.#room?.room.id) void this.#room.join();
+      location.hash = `#/room/${room.id}`;
     } catch (error) {
       toast(messageOf(error));
     }
@@ -94,41 +102,34 @@ class Page {
     element("create").querySelector("button")!.textContent = joins ? "Join" : "Create";
   }
 
-  async #share(): Promise<void> {
-    const space = this.#room?.space;
-    if (!space) return;
-    const url = new URL(`#/join/${space.id}`, location.origin + location.pathname).href;
-    try {
-      if (matchMedia("(pointer: coarse)").matches && "share" in navigator) {
-        await navigator.share({ title: nameOf(space.info()), url });
-        return;
-      }
-      await navigator.clipboard.writeText(url);
-      toast("Link copied. Whoever opens it reads and writes here too.");
-    } catch (error) {
-      if (error instanceof DOMException && error.name === "AbortError") return; // they thought better of it
-      prompt("The link to this room:", url); // the clipboard is not allowed here
-    }
+  /** Tells what was refused in another room. How far somebody has read nobody wants to know where they may not read. */
+  async #refused(id: string, transaction: string, why: string): Promise<void> {
+    const room = roomOf(this.#client, id);
+    const refused = (await room.rejected()).find((rejected) => rejected.id === transaction);
+    if (refused && isRead(refused)) await room.discard(transaction);
+    else toast(`Refused in ${nameOf(room.info())}: ${why}`);
   }
 
   #leave(): void {
-    const left = this.#room?.space.id;
+    const left = this.#room?.room.id;
     location.hash = "#/";
     this.#select(); // not when the browser tells of it: what is hidden still takes no focus
     if (left) document.querySelector<HTMLElement>(`#rooms a[data-id="${left}"]`)?.focus();
   }
 
   #select(): void {
-    const id = roomInAddress();
-    if (/^#\/?join\//.test(location.hash) && id) history.replaceState(null, "", `#/room/${id}`);
-    if (this.#room?.space.id === id) return;
+    const link = linkIn(location.hash);
+    const id = link?.id ?? "";
+    if (link) follow(this.#client.identity, link);
+    if (/^#\/?join\//.test(location.hash) && id) history.replaceState(null, "", `#/room/${id}`); // the secret is in no history
+    if (this.#room?.room.id === id) return;
     this.#room?.close();
     this.#room = undefined;
     document.body.classList.toggle("reading", id !== "");
     element("room").hidden = id === "";
     element("welcome").hidden = id !== "";
     if (id) {
-      this.#room = new Room(this.#client, this.#client.space(id));
+      this.#room = new RoomView(this.#client, roomOf(this.#client, id));
       if (matchMedia("(pointer: coarse)").matches) element("title").focus(); // no keyboard over the messages
       else element("text").focus();
     } else document.title = "Skerry";
@@ -137,7 +138,7 @@ class Page {
 
   #draw(): void {
     drawStatus(this.#client);
-    this.#rooms.draw(this.#room?.space.id ?? "");
+    this.#rooms.draw(this.#room?.room.id ?? "");
     this.#room?.drawHead();
     const { unread } = this.#rooms;
     if (unread > 0) document.title = `(${unread}) ${document.title.replace(/^\(\d+\) /, "")}`;
@@ -160,6 +161,7 @@ class Page {
     const keys: Record<string, () => void> = {
       n: () => element("name").focus(),
       "/": () => this.#room && element("text").focus(),
+      p: () => this.#room?.openPeople(),
       "?": () => element<HTMLDialogElement>("keys").showModal(),
     };
     const act = keys[event.key];

@@ -1,71 +1,109 @@
 // Messages as elements: which there are, in what order and under which heads, and how each looks.
 import type { PendingTransaction } from "skerry";
+import type { Conversation } from "./conversation.js";
+import { describe } from "./describe.js";
 import { arrange, button, make } from "./dom.js";
 import { flagOf, glyph, type Mark } from "./flags.js";
-import { count, day, left, startOfDay, textOf, time } from "./format.js";
-import type { History } from "./history.js";
+import { day, formatID, left, startOfDay, time, ulidTime } from "./format.js";
+import { signNames } from "./menu.js";
 
 const together = 5 * 60_000; // messages of one author within this time stand together
+const facesShown = 6; // of those who have read up to a message
 
 /** One message as it is to be shown. Equal rows look equal. */
-interface Row {
+export interface Shown {
   readonly id: string;
   readonly author: string;
   readonly text: string;
   readonly at: number;
   readonly mark: Mark;
   readonly label: string;
-  readonly seq: number | undefined;
-  readonly plain: boolean; // no message: some other event
+  readonly number: number | undefined;
+  readonly kind: "message" | "deleted" | "other"; // other: what was refused or waits and is no message
+  readonly edited: boolean;
+  readonly reactions: readonly { readonly sign: string; readonly by: readonly string[] }[];
+  readonly readers: readonly string[]; // who has read up to here, and no further
 }
 
-/** Returns what is to be shown: the log, then what waits, then what was just sent, then what was refused. */
-export function rowsOf(history: History, me: string): Row[] {
-  const rows: Row[] = [];
-  const shown = new Set<string>();
-  const add = (row: Row) => {
-    if (shown.has(row.id)) return;
-    shown.add(row.id);
-    rows.push(row);
-  };
-  for (const { id, author, type, payload, time: at, seq } of history.records) {
-    if (type.startsWith("$")) continue; // Skerry's own, of an upgrade
-    add({ id, author, ...content(type, payload), at, seq, mark: "synced", label: `synced, number ${seq}` });
+const plain = { number: undefined, kind: "message", edited: false, reactions: [], readers: [] } as const;
+
+/** Returns what is to be shown: the room's messages, then what is not among them yet, then what was refused. */
+export function rowsOf(talk: Conversation, me: string): Shown[] {
+  const rows: Shown[] = [];
+  const { shown } = talk;
+  const reactions = reactionsOf(talk);
+  const readers = readersOf(talk, me);
+  const waiting = new Map(talk.pending.flatMap((transaction) => transaction.events.map(({ id }) => [id, transaction] as const)));
+  for (const row of shown) {
+    const id = formatID(row.id);
+    const number = Number(row.number);
+    const entry = talk.sent.get(id);
+    const transaction = waiting.get(id);
+    const mark = !row.$pending || transaction?.state === "accepted" ? "synced" : (entry?.stage ?? "durable");
+    rows.push({
+      id,
+      author: row.author,
+      text: row.deleted === undefined ? row.text : `deleted by ${row.deleted === me ? "you" : row.deleted}`,
+      at: row.$pending ? ulidTime(id) : Number(row.at),
+      mark,
+      label: mark === "synced" ? `synced, message ${number}` : mark === "durable" ? waits(transaction) : "being saved",
+      number: row.$pending ? undefined : number,
+      kind: row.deleted === undefined ? "message" : "deleted",
+      edited: row.edited !== undefined,
+      reactions: reactions.get(number) ?? [],
+      readers: readers.get(number) ?? [],
+    });
   }
-  if (history.behind) return rows; // what waits comes after what is not held here
-  const refused = new Set(history.rejected.map((transaction) => transaction.id));
-  const [oldest] = history.pending;
-  if (oldest && history.hidden > 0) {
-    const { author, appendedAt: at } = oldest;
-    add({ id: "hidden", author, text: `${count(history.hidden, "earlier message")} on this device`, plain: true, at, seq: undefined, mark: "durable", label: "to sync" });
-  }
-  for (const transaction of history.pending) {
-    if (refused.has(transaction.id)) continue;
-    const mark = transaction.state === "accepted" ? "synced" : "durable";
-    for (const { id, type, payload } of transaction.events) {
-      add({ id, author: transaction.author, ...content(type, payload), at: transaction.appendedAt, seq: undefined, mark, label: waits(transaction) });
+  if (talk.below > 0) return rows; // what waits comes after what is not shown here
+  if (!talk.ready) {
+    for (const transaction of talk.pending) {
+      for (const { id, type, payload } of transaction.events) {
+        if (type !== "message" || talk.sent.has(id)) continue;
+        rows.push({ ...plain, id, author: transaction.author, text: describe({ type, payload }), at: transaction.appendedAt, mark: "durable", label: waits(transaction) });
+      }
     }
   }
-  for (const [id, { text, at, stage }] of history.sent) {
-    if (refused.has(id)) continue;
-    const label = stage === "durable" ? "on this device" : "being saved";
-    add({ id, author: me, text, plain: false, at, seq: undefined, mark: stage, label });
+  for (const [id, { text, at, stage, seen }] of talk.sent) {
+    if (!seen) rows.push({ ...plain, id, author: me, text, at, mark: stage, label: stage === "durable" ? waits(waiting.get(id)) : "being saved" });
   }
-  for (const { id, author, events, appendedAt, code, reason } of history.rejected) {
-    const text = events.map((event) => textOf(event.type, event.payload)).join("\n");
-    const label = `refused: ${code.replaceAll("_", " ")}${reason ? `, ${reason}` : ""}`;
-    add({ id, author, text, plain: false, at: appendedAt, seq: undefined, mark: "refused", label });
+  for (const { id, author, events, appendedAt, code, reason, by } of talk.rejected) {
+    const why = /^(module_|refused)/.test(code) ? reason || code : `${code.replaceAll("_", " ")}${reason ? `, ${reason}` : ""}`;
+    const kind = events.every(({ type }) => type === "message") ? "message" : "other";
+    const label = `refused${by === "preview" ? " before it was sent" : ""}: ${why}`;
+    rows.push({ ...plain, id, author, text: events.map(describe).join("\n"), kind, at: appendedAt, mark: "refused", label });
   }
   return rows;
 }
 
-function content(type: string, payload: unknown): { text: string; plain: boolean } {
-  return { text: textOf(type, payload), plain: !(typeof payload === "object" && payload !== null && "text" in payload) };
+function reactionsOf({ reactions }: Conversation): Map<number, { sign: string; by: string[] }[]> {
+  const found = new Map<number, { sign: string; by: string[] }[]>();
+  for (let i = reactions.length - 1; i >= 0; i--) {
+    const { number, sign, identity } = reactions[i]!;
+    const those = found.get(Number(number)) ?? [];
+    const same = those.find((reaction) => reaction.sign === sign);
+    if (same) same.by.push(identity);
+    else those.push({ sign, by: [identity] });
+    found.set(Number(number), those);
+  }
+  return found;
 }
 
-function waits({ state, code, retryAt }: PendingTransaction): string {
-  if (state === "accepted") return "synced";
-  const next = left(retryAt);
+/** Returns who else has read up to each message; who wrote it has. */
+function readersOf({ reads, shown }: Conversation, me: string): Map<number, string[]> {
+  const found = new Map<number, string[]>();
+  const newest = shown.findLast(({ $pending }) => !$pending);
+  for (const { identity, number } of reads) {
+    const at = Math.min(Number(number), Number(newest?.number ?? 0));
+    const message = shown[at - Number(shown[0]?.number ?? 0)];
+    if (identity === me || !message || message.author === identity) continue;
+    found.set(at, [...(found.get(at) ?? []), identity]);
+  }
+  return found;
+}
+
+function waits(transaction: PendingTransaction | undefined): string {
+  const next = left(transaction?.retryAt);
+  const code = transaction?.code;
   return ["on this device", code ? `the server said: ${code.replaceAll("_", " ")}` : "", next ? `next try in ${next}` : ""]
     .filter(Boolean)
     .join(", ");
@@ -78,22 +116,32 @@ interface Made {
   meta: string;
 }
 
+/** What somebody can do about a message. */
+export interface Actions {
+  retry(id: string): Promise<void>;
+  discard(id: string): Promise<void>;
+  react(row: Shown, sign: string, on: boolean): void;
+  open(row: Shown, by: HTMLElement): void;
+}
+
 /** Draws a room's messages into a list, changing only what changed. */
 export class Messages {
   readonly #list: HTMLElement;
   readonly #me: string;
-  readonly #act: { retry(id: string): Promise<void>; discard(id: string): Promise<void> };
+  readonly #act: Actions;
   #made = new Map<string, Made>();
+  #rows = new Map<string, Shown>();
 
-  constructor(list: HTMLElement, me: string, act: { retry(id: string): Promise<void>; discard(id: string): Promise<void> }) {
+  constructor(list: HTMLElement, me: string, act: Actions) {
     this.#list = list;
     this.#me = me;
     this.#act = act;
     list.replaceChildren();
+    list.onkeydown = (event) => this.#key(event);
   }
 
   /** Draws rows; before the first of others with a number over `read` comes a line that says that they are new. */
-  draw(rows: readonly Row[], read: number | undefined): void {
+  draw(rows: readonly Shown[], read: number | undefined, writes: boolean): void {
     const kept = new Map<string, Made>();
     const elements: HTMLElement[] = [];
     const use = (key: string, looks: string, draw: () => HTMLElement): Made => {
@@ -103,34 +151,40 @@ export class Messages {
       elements.push(entry.element);
       return entry;
     };
-    let last: Row | undefined;
+    let last: Shown | undefined;
     let fresh = false;
     for (const row of rows) {
       const newDay = !last || startOfDay(last.at) !== startOfDay(row.at);
       if (newDay) use(`day ${startOfDay(row.at)} ${last?.id ?? ""}`, day(row.at), () => make("li.day", {}, make("span", {}, day(row.at))));
-      const begins = !fresh && read !== undefined && row.seq !== undefined && row.seq > read && row.author !== this.#me;
+      const begins = !fresh && read !== undefined && row.number !== undefined && row.number > read && row.author !== this.#me;
       if (begins) {
         fresh = true;
         use("new", "", () => make("li.new", {}, make("span", {}, "New")));
       }
-      const first = newDay || begins || last?.author !== row.author || row.at - last.at > together || row.plain !== last.plain;
+      const first = newDay || begins || last?.author !== row.author || row.at - last.at > together || (row.kind === "other") !== (last.kind === "other");
       const refused = row.mark === "refused";
-      const made = use(row.id, JSON.stringify([row.author, row.text, row.plain, first, refused]), () => this.#draw(row, first));
-      const meta = JSON.stringify([row.at, row.seq, row.mark, row.label]);
-      if (made.meta !== meta) this.#drawMeta(made.element.querySelector(".meta")!, row);
+      const made = use(row.id, JSON.stringify([row.author, row.text, row.kind, row.edited, first, refused, writes]), () => this.#draw(row, first, writes));
+      const meta = JSON.stringify([row.at, row.number, row.mark, row.label, row.reactions, row.readers]);
+      if (made.meta !== meta) this.#drawMeta(made.element, row, writes);
       made.meta = meta;
       last = row;
     }
     this.#made = kept;
+    this.#rows = new Map(rows.map((row) => [row.id, row]));
+    const focused = this.#list.contains(document.activeElement) ? (document.activeElement as HTMLElement) : undefined;
+    const at = focused?.closest<HTMLElement>(".message")?.dataset["id"];
     arrange(this.#list, elements);
+    if (focused && !focused.isConnected && at) this.#more(at)?.focus(); // it was drawn anew
+    this.#stop(focused?.classList.contains("more") ? focused : undefined);
   }
 
-  #draw(row: Row, first: boolean): HTMLElement {
+  #draw(row: Shown, first: boolean, writes: boolean): HTMLElement {
     const mine = row.author === this.#me;
     const item = make("li.message", { "data-id": row.id });
     item.classList.toggle("mine", mine);
     item.classList.toggle("first", first);
-    item.classList.toggle("plain", row.plain);
+    item.classList.toggle("plain", row.kind === "other");
+    item.classList.toggle("deleted", row.kind === "deleted");
     item.classList.toggle("refused", row.mark === "refused");
     const by = make(first && !mine ? "p.by" : "p.by.sr", {}, make("b", {}, mine ? "You" : row.author), make("span.sr", {}, ": "));
     if (first && !mine) item.append(flagOf(row.author));
@@ -138,22 +192,70 @@ export class Messages {
     const meta = make("p.meta", { "aria-live": "off" });
     const bubble = make("div.bubble", {}, by, make("p.text", { dir: "auto" }, row.text), meta);
     if (row.mark === "refused") {
-      const buttons = make("p.choice", {}, button("Retry", () => this.#act.retry(row.id)), button("Discard", () => this.#act.discard(row.id)));
-      bubble.append(buttons);
+      bubble.append(make("p.choice", {}, button("Retry", () => this.#act.retry(row.id)), button("Discard", () => this.#act.discard(row.id))));
     }
-    item.append(bubble);
+    item.append(make("div.side", {}, bubble, make("div.under", { "aria-live": "off" })));
+    if (writes && row.kind === "message" && row.mark !== "refused") {
+      const more = make("button.more.icon", { type: "button", tabindex: "-1", "aria-haspopup": "true", "aria-label": `React to, or change: ${row.text.slice(0, 60)}` }, "⋯");
+      more.addEventListener("click", () => this.#act.open(this.#rows.get(row.id) ?? row, more));
+      item.append(more);
+    }
     return item;
   }
 
-  #drawMeta(meta: Element, row: Row): void {
+  #drawMeta(item: HTMLElement, row: Shown, writes: boolean): void {
+    const meta = item.querySelector(".meta")!;
     meta.replaceChildren();
     const iso = new Date(row.at).toISOString();
-    const stamp = make("time", { datetime: iso, title: new Date(row.at).toLocaleString() }, time(row.at));
-    if (row.seq !== undefined) meta.append(make("i.no", { title: `number ${row.seq} in the log`, "aria-hidden": "true" }, row.seq.toLocaleString()));
-    meta.append(stamp);
+    if (row.number !== undefined) meta.append(make("i.no", { title: `message ${row.number}`, "aria-hidden": "true" }, row.number.toLocaleString()));
+    if (row.edited && row.kind === "message") meta.append(make("span", {}, "edited"));
+    meta.append(make("time", { datetime: iso, title: new Date(row.at).toLocaleString() }, time(row.at)));
     if (row.author === this.#me || row.mark !== "synced") {
       const label = make(row.mark === "synced" ? "span.label.sr" : "span.label", {}, row.label);
       meta.append(make(`span.mark.${row.mark}`, { title: row.label }, glyph(row.mark), label));
     }
+    const under = item.querySelector(".under")!;
+    under.replaceChildren(...row.reactions.map((reaction) => this.#reaction(row, reaction, writes)));
+    if (row.readers.length > 0) under.append(readers(row.readers));
   }
+
+  #reaction(row: Shown, { sign, by }: Shown["reactions"][number], writes: boolean): HTMLElement {
+    const mine = by.includes(this.#me);
+    const names = by.map((name) => (name === this.#me ? "you" : name)).join(", ");
+    const made = make<HTMLButtonElement>("button.reaction", { type: "button", title: names, "aria-pressed": String(mine) }, make("span", { "aria-hidden": "true" }, sign), String(by.length), make("span.sr", {}, `${signNames[sign] ?? sign}: ${names}`));
+    made.disabled = !writes;
+    made.addEventListener("click", () => this.#act.react(row, sign, !mine));
+    return made;
+  }
+
+  #more(id: string): HTMLElement | null | undefined {
+    return this.#made.get(id)?.element.querySelector<HTMLElement>(".more");
+  }
+
+  /** The messages' buttons are one stop of the tab key; arrows go from one to the other. */
+  #stop(at: Element | undefined): void {
+    const all = [...this.#list.querySelectorAll<HTMLElement>(".more")];
+    const stop = at && all.includes(at as HTMLElement) ? at : all.at(-1);
+    for (const more of all) more.tabIndex = more === stop ? 0 : -1;
+  }
+
+  #key(event: KeyboardEvent): void {
+    const target = event.target as HTMLElement;
+    if (!target.classList.contains("more") || event.altKey || event.ctrlKey || event.metaKey) return;
+    const all = [...this.#list.querySelectorAll<HTMLElement>(".more")];
+    const at = all.indexOf(target);
+    const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: all.length - 1 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    const next = all[to];
+    this.#stop(next ?? target);
+    next?.focus();
+  }
+}
+
+function readers(names: readonly string[]): HTMLElement {
+  const label = `Read by ${names.join(", ")}`;
+  const more = names.length - facesShown;
+  const faces = names.slice(0, facesShown).map((name) => flagOf(name));
+  return make("span.readers", { role: "img", "aria-label": label, title: label }, ...faces, more > 0 ? `+${more}` : "");
 }

@@ -1,67 +1,90 @@
 // One room: its head, its messages, and the field to write in.
-import type { Client, Space } from "skerry";
-import { announce, eachFrame, element, messageOf, setText, toast } from "./dom.js";
-import { count, left, nameOf } from "./format.js";
-import { History } from "./history.js";
-import { Messages, rowsOf } from "./messages.js";
-import { markRead, readUpTo } from "./unread.js";
+import type { Client } from "skerry";
+import { Conversation } from "./conversation.js";
+import { announce, eachFrame, element, make, messageOf, setText, toast } from "./dom.js";
+import { flagOf } from "./flags.js";
+import { count, left, nameOf, parseID } from "./format.js";
+import { isJoining, join } from "./invitations.js";
+import { Members } from "./members.js";
+import { openMenu } from "./menu.js";
+import { Messages, rowsOf, type Shown } from "./messages.js";
+import { isOther, rank, type Room } from "./module.js";
+import { Presence } from "./presence.js";
 
 const drafts = new Map<string, string>(); // by room, of this page
 
-export class Room {
-  readonly space: Space;
+/** A room that is open on the page. */
+export class RoomView {
+  readonly room: Room;
   readonly #client: Client;
+  readonly #me: string;
   readonly #abort = new AbortController();
-  readonly #history: History;
+  readonly #talk: Conversation;
   readonly #messages: Messages;
-  readonly #read: number | undefined; // when it was opened
+  readonly #presence: Presence;
+  readonly #members: Members;
   readonly #schedule = eachFrame(() => this.#draw());
   readonly #log = element("log");
   readonly #text = element<HTMLTextAreaElement>("text");
   #atEnd = true;
   #top = 0; // where the log was scrolled to
   #refused = 0;
+  #changing: { id: string; draft: string } | undefined; // a message that is being changed, and what was being written
 
-  constructor(client: Client, space: Space) {
+  constructor(client: Client, room: Room) {
     this.#client = client;
-    this.space = space;
-    this.#read = readUpTo(client.identity, space.id);
+    this.#me = client.identity;
+    this.room = room;
     const { signal } = this.#abort;
-    this.#messages = new Messages(element("messages"), client.identity, {
-      retry: (id) => space.retry(id),
+    this.#messages = new Messages(element("messages"), this.#me, {
+      retry: (id) => room.retry(id),
       discard: async (id) => {
-        await space.discard(id);
+        await room.discard(id);
         this.#text.focus();
         toast("Discarded");
       },
+      react: (row, sign, on) => this.#react(row, sign, on),
+      open: (row, by) => this.#openMenu(row, by),
     });
-    this.#history = new History(space, signal, () => this.#atEnd, this.#schedule);
+    this.#talk = new Conversation(room, this.#me, signal, this.#schedule);
+    this.#presence = new Presence(room, this.#me, signal, this.#schedule);
+    this.#members = new Members(room, this.#me, signal);
     this.#listen(signal);
-    this.#text.value = drafts.get(space.id) ?? "";
+    this.#text.value = drafts.get(room.id) ?? "";
     this.#grow();
     this.#log.setAttribute("aria-busy", "true"); // what is there already is not news
-    for (const id of ["empty", "newest", "earlier"]) element(id).hidden = true;
+    for (const id of ["empty", "newest", "earlier", "changing", "none-here"]) element(id).hidden = true;
     this.drawHead();
+    void this.join();
   }
 
   close(): void {
+    drafts.set(this.room.id, this.#changing?.draft ?? this.#text.value);
     this.#abort.abort();
-    drafts.set(this.space.id, this.#text.value);
+    element("menu").hidePopover();
+  }
+
+  /** Becomes a member by the link that was followed, if one was. */
+  async join(): Promise<void> {
+    try {
+      if (await join(this.#me, this.room)) toast("The link was used up or taken back. Ask for another one.");
+    } catch (error) {
+      toast(messageOf(error));
+    }
+    if (!this.#abort.signal.aborted) this.drawHead();
+  }
+
+  openPeople(): void {
+    this.#members.open();
   }
 
   #listen(signal: AbortSignal): void {
     const log = this.#log;
     element("write").addEventListener("submit", (event) => (event.preventDefault(), this.#write()), { signal });
-    this.#text.addEventListener("input", () => this.#grow(), { signal });
-    this.#text.addEventListener(
-      "keydown",
-      (event) => {
-        if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-        event.preventDefault();
-        this.#write();
-      },
-      { signal },
-    );
+    this.#text.addEventListener("input", () => (this.#grow(), this.#text.value && this.#presence.type()), { signal });
+    this.#text.addEventListener("keydown", (event) => this.#key(event), { signal });
+    element("unchange").addEventListener("click", () => this.#unchange(), { signal });
+    element("share").addEventListener("click", () => this.openPeople(), { signal });
     log.addEventListener("scroll", () => this.#scrolled(), { signal, passive: true });
     element("newest").addEventListener("click", () => void this.#toNewest(), { signal });
     document.addEventListener("visibilitychange", this.#schedule, { signal });
@@ -71,17 +94,70 @@ export class Room {
     signal.addEventListener("abort", () => resized.disconnect());
   }
 
+  #key(event: KeyboardEvent): void {
+    if (event.isComposing || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (event.key === "Enter" && !event.shiftKey) this.#write();
+    else if (event.key === "ArrowUp" && this.#text.value === "" && !this.#changing) this.#changeLast();
+    else if (event.key === "Escape" && this.#changing) this.#unchange();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
   #write(): void {
     const text = this.#text.value.trim();
     if (!text) return;
+    this.#presence.typed();
+    const changed = this.#changing?.id;
+    if (changed !== undefined) {
+      this.#unchange();
+      this.room.append("edit", { message: parseID(changed), text }).durable.catch((error: unknown) => toast(`Not saved: ${messageOf(error)}`));
+      return;
+    }
     this.#text.value = "";
     this.#grow();
-    this.#history.send(text, (error) => {
+    this.#talk.send(text, (error) => {
       if (this.#text.value === "" && !this.#abort.signal.aborted) this.#text.value = text; // what was written is not lost
-      else drafts.set(this.space.id, text);
+      else drafts.set(this.room.id, text);
       toast(`Not saved: ${messageOf(error)}`);
     });
-    void this.#toNewest(); // what one writes oneself is shown
+    this.#toNewest(); // what one writes oneself is shown
+  }
+
+  #changeLast(): void {
+    const last = this.#talk.shown.findLast(({ author, deleted }) => author === this.#me && deleted === undefined);
+    if (last) this.#change(rowsOf(this.#talk, this.#me).find(({ number, text }) => text === last.text && (number === undefined || number === Number(last.number)))!);
+  }
+
+  /** Takes a message into the field, to be changed. */
+  #change({ id, text }: Shown): void {
+    this.#changing = { id, draft: this.#changing?.draft ?? this.#text.value };
+    this.#text.value = text;
+    element("changing").hidden = false;
+    this.#grow();
+    this.#text.focus();
+  }
+
+  #unchange(): void {
+    this.#text.value = this.#changing?.draft ?? "";
+    this.#changing = undefined;
+    element("changing").hidden = true;
+    this.#grow();
+    this.#text.focus();
+  }
+
+  #react({ id }: Shown, sign: string, on: boolean): void {
+    this.room.append("react", { message: parseID(id), sign, on });
+  }
+
+  #openMenu(row: Shown, by: HTMLElement): void {
+    const mine = row.author === this.#me;
+    openMenu(by, {
+      signs: row.reactions.filter((reaction) => reaction.by.includes(this.#me)).map(({ sign }) => sign),
+      react: (sign, on) => this.#react(row, sign, on),
+      edit: mine ? () => this.#change(row) : undefined,
+      delete: mine || rank(this.#talk.role) >= 3 ? () => void this.room.append("delete", { message: parseID(row.id) }) : undefined,
+    });
   }
 
   /** Makes the field as high as its text, where the browser does not do so itself. */
@@ -95,54 +171,70 @@ export class Room {
     const log = this.#log;
     // Messages grow when they are first laid out: only who scrolls up leaves the end.
     if (log.scrollHeight - log.scrollTop - log.clientHeight < 48) this.#atEnd = true;
-    else if (log.scrollTop < this.#top - 1) this.#atEnd = false;
-    this.#top = log.scrollTop;
-    if (this.#atEnd && this.#history.behind) void this.#history.look();
-    if (this.#atEnd) this.#schedule();
-    if (log.scrollTop < 600) void this.#older();
-    element("newest").hidden = this.#atEnd && !this.#history.behind;
-  }
-
-  async #older(): Promise<void> {
-    if (!this.#history.older) return;
-    element("earlier").hidden = false;
-    this.#log.setAttribute("aria-busy", "true");
-    try {
-      if (await this.#history.readOlder()) this.#draw();
-    } catch (error) {
-      if (!this.#abort.signal.aborted) console.info("reading earlier messages stopped:", error);
+    else if (log.scrollTop < this.#top - 1) {
+      this.#atEnd = false;
+      this.#talk.stay();
     }
-    if (!this.#abort.signal.aborted) element("earlier").hidden = true;
+    this.#top = log.scrollTop;
+    if (this.#atEnd && this.#talk.below > 0) {
+      this.#atEnd = false; // the end of what is shown is not the end
+      this.#talk.readNewer();
+      this.#schedule();
+    }
+    if (this.#atEnd) this.#schedule();
+    if (log.scrollTop < 600) this.#older();
+    element("newest").hidden = this.#atEnd;
   }
 
-  async #toNewest(): Promise<void> {
-    if (this.#history.behind) await this.#history.newest().catch(() => {});
+  #older(): void {
+    element("earlier").hidden = !this.#talk.older;
+    if (this.#talk.readOlder()) this.#draw();
+  }
+
+  #toNewest(): void {
+    this.#talk.toNewest();
     this.#atEnd = true;
     this.#draw();
   }
 
   #draw(): void {
     if (this.#abort.signal.aborted) return;
-    const history = this.#history;
-    const rows = rowsOf(history, this.#client.identity);
+    const talk = this.#talk;
+    talk.trim(this.#atEnd);
+    const rows = rowsOf(talk, this.#me);
     const anchor = this.#atEnd ? undefined : this.#topMessage();
-    this.#messages.draw(rows, this.#read);
+    this.#messages.draw(rows, talk.readAtFirst, rank(talk.role) >= 2);
     const moved = anchor && element("messages").querySelector(`[data-id="${anchor.id}"]`); // it may look otherwise now
     if (moved) this.#log.scrollTop += moved.getBoundingClientRect().top - anchor.top;
     this.#keepEnd();
-    const { seq, creator, created, caughtUp } = this.space.info();
+    const { seq, creator, created, caughtUp } = this.room.info();
     const arriving = created && !caughtUp && this.#client.status.connection === "online";
-    element("empty").hidden = !history.ready || rows.length > 0 || seq > 0 || creator === undefined || arriving;
+    element("empty").hidden = !talk.ready || rows.length > 0 || creator === undefined || arriving;
+    element("earlier").hidden = this.#atEnd || !talk.older;
     const newest = element("newest");
-    newest.hidden = this.#atEnd && !history.behind;
-    const below = seq - (history.records.at(-1)?.seq ?? 0);
-    setText(newest, history.behind && below > 0 ? `↓ ${count(below, "newer message")}` : "↓ To the newest");
-    if (history.ready) requestAnimationFrame(() => this.#log.setAttribute("aria-busy", "false"));
-    if (this.#atEnd && document.visibilityState === "visible" && history.ready) {
-      markRead(this.#client.identity, this.space.id, seq);
+    newest.hidden = this.#atEnd;
+    setText(newest, talk.below > 0 ? `↓ ${count(talk.below, "newer message")}` : "↓ To the newest");
+    if (talk.ready) requestAnimationFrame(() => this.#log.setAttribute("aria-busy", "false"));
+    if (this.#atEnd && document.visibilityState === "visible" && talk.ready && seq > 0) talk.markRead();
+    if (talk.rejected.length > this.#refused) announce(`Refused: ${talk.rejected.at(-1)?.reason ?? ""}. You find it at the end of the messages, to retry or to discard.`);
+    this.#refused = talk.rejected.length;
+    this.#drawPeople();
+    this.drawHead();
+    if (!this.#atEnd && this.#log.scrollTop < 600) this.#older();
+  }
+
+  #drawPeople(): void {
+    const { here, typing } = this.#presence;
+    const members = new Set(this.#talk.members.map(({ identity }) => identity));
+    const present = here.filter((name) => members.has(name));
+    const faces = element("faces");
+    if (faces.dataset["shows"] !== present.join()) {
+      faces.dataset["shows"] = present.join();
+      faces.replaceChildren(...present.slice(0, 4).map((name) => make("span.face", { title: `${name} is here` }, flagOf(name))), make("span.sr", {}, present.length > 0 ? `here now: ${present.join(", ")}. ` : ""));
     }
-    if (history.rejected.length > this.#refused) announce("A message was refused. You find it at the end, to retry or to discard.");
-    this.#refused = history.rejected.length;
+    const names = typing.filter((name) => members.has(name));
+    setText(element("typing"), names.length === 0 ? "" : names.length === 1 ? `${names[0]} is typing…` : names.length < 4 ? `${names.join(", ")} are typing…` : "Several people are typing…");
+    this.#members.draw(this.#talk.members, present);
   }
 
   /** Returns the first message in view, and where it is. */
@@ -165,24 +257,56 @@ export class Room {
 
   /** Draws the room's name, what is known of it, and how far a long sync is. */
   drawHead(): void {
-    const info = this.space.info();
+    const info = this.room.info();
+    const { connection } = this.#client.status;
     const known = info.creator !== undefined;
     setText(element("title"), known ? nameOf(info) : "A room you were invited to");
     const next = left(info.retryAt);
-    const { connection } = this.#client.status;
+    const { members, role, ready } = this.#talk;
+    const joining = isJoining(this.#me, this.room.id);
     const parts = [
-      info.creator ? `made by ${info.creator === this.#client.identity ? "you" : info.creator}` : "",
+      role ? `you: ${role}` : "",
+      ready && role ? count(members.length, "member") : "",
+      info.creator ? `made by ${info.creator === this.#me ? "you" : info.creator}` : "",
       info.created ? count(info.seq, "event") : "",
       !info.created && known ? `only on this device${next ? `: the server takes it in ${next}` : " until the server has it"}` : "",
-      !known ? (connection === "online" ? "asking the server for it…" : "it comes when the server can be reached") : "",
-      info.code && info.code !== "rate_limited" ? `${info.code.replaceAll("_", " ")}${info.reason ? `: ${info.reason}` : ""}` : "",
+      joining ? (connection === "online" ? "joining…" : "you join when the server can be reached") : "",
+      !known && !joining && !info.code ? (connection === "online" ? "asking the server for it…" : "it comes when the server can be reached") : "",
+      info.code && !["rate_limited", "left", "forbidden"].includes(info.code) ? `${info.code.replaceAll("_", " ")}${info.reason ? `: ${info.reason}` : ""}` : "",
     ];
     setText(element("about"), parts.filter(Boolean).join(" · "));
     drawProgress(info.seq, info.head, connection === "online" && !info.caughtUp && info.created);
+    this.#drawAllowed(joining, ready && role === undefined);
     const hint =
       connection === "offline" ? "No network: what you write waits on this device." : "Enter sends, Shift + Enter breaks the line.";
     setText(element("hint"), hint);
     document.title = `${known ? nameOf(info) : "Room"} · Skerry`;
+  }
+
+  /** Says who may not write or read, and why; they can write where nobody knows that they may not. */
+  #drawAllowed(joining: boolean, stranger: boolean): void {
+    const info = this.room.info();
+    const other = isOther(info);
+    const out = info.code === "left" || info.code === "forbidden" || stranger;
+    const reads = this.#talk.role === "reader";
+    const why = other
+      ? "This space is no room of this page: it has another module. The inspector shows what is in it."
+      : info.code === "left"
+        ? "You are no member of this room any more. What is on this device stays."
+        : out && !joining
+          ? "This room is for its members. Ask one of them for a link."
+          : this.#talk.error && !joining && !["unknown_space", "forbidden"].includes(this.#talk.error.code)
+            ? `What is in it cannot be shown: ${this.#talk.error.reason}`
+            : "";
+    setText(element("none-here"), why);
+    element("none-here").hidden = why === "";
+    const disabled = other || (out && !joining) || reads;
+    if (this.#text.disabled !== disabled) {
+      this.#text.disabled = disabled;
+      element("write").querySelector<HTMLButtonElement>("button:not(.plain)")!.disabled = disabled;
+      this.#text.placeholder = disabled ? (reads ? "You read here: only writers write" : "You cannot write here") : "Write a message";
+    }
+    element("share").hidden = other || !this.#talk.ready;
   }
 }
 

@@ -3,17 +3,17 @@
 import type { Client, SpaceInfo } from "skerry";
 import { arrange, element, make, setText } from "./dom.js";
 import { glyph } from "./flags.js";
-import { left, nameOf, textOf, ulidTime, when } from "./format.js";
-import { readUpTo } from "./unread.js";
+import { left, nameOf, ulidTime, when } from "./format.js";
+import { isOther, roomOf } from "./module.js";
 
 const followed = 40; // of the rooms shown first, so many are kept up to date and looked into
 const more = 100; // rooms shown, and shown more at a time
-const counted = 100; // unread events
+const counted = 100; // unread messages
 
 /** What was found by looking into a room. */
 interface Glimpse {
   readonly seq: number;
-  readonly read: number | undefined;
+  readonly pending: number;
   readonly last: { author: string; text: string; at: number } | undefined;
   readonly unread: number;
 }
@@ -23,8 +23,7 @@ export class Rooms {
   readonly #changed: () => void;
   readonly #glimpses = new Map<string, Glimpse>();
   readonly #links = new Map<string, { item: HTMLElement; looks: string }>();
-  readonly #queue = new Set<string>();
-  #looking = false;
+  readonly #looking = new Set<string>();
   #shown = more;
   #current = "";
   #order: string[] = [];
@@ -45,12 +44,11 @@ export class Rooms {
   draw(current: string): void {
     const moved = current !== this.#current;
     this.#current = current;
-    const { identity } = this.#client;
     const dated = this.#client.spaces().map((info) => ({ info, at: this.#activity(info) }));
     const spaces = dated.sort((a, b) => b.at - a.at).map(({ info }) => info);
     const shown = spaces.slice(0, this.#shown);
     const items = shown.map((info, i) => {
-      if (i < followed || info.id === current) this.#follow(info, identity);
+      if (i < followed || info.id === current) void this.#follow(info);
       return this.#item(info);
     });
     const list = element("rooms");
@@ -86,43 +84,28 @@ export class Rooms {
   }
 
   /** Keeps a room up to date, and looks into it when there is something new. */
-  #follow(info: SpaceInfo, identity: string): void {
-    const glimpse = this.#glimpses.get(info.id);
-    if (!glimpse) this.#client.space(info.id);
-    if (glimpse && glimpse.seq === info.seq && glimpse.read === readUpTo(identity, info.id)) return;
-    this.#queue.add(info.id);
-    void this.#look();
+  async #follow({ id, seq, pending }: SpaceInfo): Promise<void> {
+    const glimpse = this.#glimpses.get(id);
+    if (!glimpse) this.#client.space(id);
+    if ((glimpse && glimpse.seq === seq && glimpse.pending === pending) || this.#looking.has(id)) return;
+    this.#looking.add(id);
+    const found = await this.#glimpse(id).catch(() => undefined); // there are no tables yet, or it is no room
+    this.#looking.delete(id);
+    this.#glimpses.set(id, { last: undefined, unread: 0, ...found, seq, pending });
+    this.#changed();
   }
 
-  async #look(): Promise<void> {
-    if (this.#looking) return;
-    this.#looking = true;
-    try {
-      for (const id of this.#queue) {
-        this.#queue.delete(id);
-        this.#glimpses.set(id, await this.#glimpse(id));
-        this.#changed();
-      }
-    } catch (error) {
-      console.info("looking into rooms stopped:", error);
-    } finally {
-      this.#looking = false;
-    }
-  }
-
-  async #glimpse(id: string): Promise<Glimpse> {
+  async #glimpse(id: string): Promise<Pick<Glimpse, "last" | "unread">> {
     const { identity } = this.#client;
-    const space = this.#client.space(id);
-    const { seq } = space.info();
-    const read = readUpTo(identity, id);
-    const limit = Math.max(1, Math.min(counted, seq - (read ?? 0)));
-    let last: Glimpse["last"];
-    let unread = 0;
-    for await (const { author, type, payload, receivedAt, seq } of space.events({ reverse: true, limit })) {
-      last ??= { author, text: textOf(type, payload), at: receivedAt };
-      if (seq > (read ?? 0) && author !== identity) unread++;
-    }
-    return { seq, read, last, unread };
+    const room = roomOf(this.#client, id);
+    const [[message], [read]] = await Promise.all([
+      room.table("messages").query({ index: "by_number", reverse: true, limit: 1 }),
+      room.table("reads").query({ prefix: [identity] }),
+    ]);
+    if (!message) return { last: undefined, unread: 0 };
+    const { author, text, deleted, at } = message;
+    const unread = read ? Math.max(Number(message.number) - Number(read.number), 0) : author === identity ? 0 : Number(message.number);
+    return { last: { author, text: deleted === undefined ? text : "deleted", at: Number(at) }, unread };
   }
 
   #item(info: SpaceInfo): HTMLElement {
@@ -138,6 +121,10 @@ export class Rooms {
           ? `waits for its turn at the server: ${next}`
           : "only on this device"
         : "not here yet"
+      : isOther(info)
+      ? "no room: the inspector shows it"
+      : info.code === "left"
+      ? "you are no member any more"
       : last
         ? `${last.author === identity ? "You" : last.author}: ${last.text}`
         : "no messages";

@@ -38,13 +38,13 @@ export function standingOf(s: Status): Standing {
   const [tone, title] = titles[s.connection] ?? ["bad", s.connection.replaceAll("_", " ")];
   const stored = storages[s.storage.state];
   if (stored) say(stored, "bad");
-  if (s.undurable > 0) say(`${count(s.undurable, "message")} not saved yet`, "bad");
-  if (s.pending > 0) say(`${count(s.pending, "message")} to sync`, "wait");
+  if (s.undurable > 0) say(`${count(s.undurable, "change")} not saved yet`, "bad");
+  if (s.pending > 0) say(`${count(s.pending, "change")} to sync`, "wait");
   if (s.pendingSpaces > 0) {
     const next = left(s.retryAt);
     say(`${count(s.pendingSpaces, "space")} to sync${next ? `: the server takes the next in ${next}` : ""}`, "wait");
   }
-  if (s.rejected > 0) say(`${count(s.rejected, "message")} refused`, "bad");
+  if (s.rejected > 0) say(`${count(s.rejected, "change")} refused`, "bad");
   if (s.catchingUp > 0) say(`Catching up with ${count(s.catchingUp, "space")}`);
   if (s.connection === "offline") {
     const next = left(s.reconnectAt);

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { Page } from "playwright-core";
 import { root } from "../test/root.js";
+import { invite } from "./rooms.js";
 import { World } from "./world.js";
 
 const axe = readFileSync(createRequire(join(root, "web", "package.json")).resolve("axe-core/axe.min.js"), "utf8");
@@ -57,7 +58,18 @@ test("axe finds nothing wrong with chat and inspector", { timeout: 90_000 }, () 
     await page.fill("#text", "from the boat");
     await page.press("#text", "Enter");
     await page.waitForSelector(".message .mark.durable");
+    await page.focus(".message .more[tabindex='0']");
+    await page.keyboard.press("Enter");
+    await check(page, "a message's menu");
+    await page.click("#menu [aria-label='React: love']");
+    await page.waitForSelector(".reaction[aria-pressed='true']");
     await check(page, "a room, offline, with something refused");
+    await invite(page);
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("p");
+    await page.waitForSelector("#links li");
+    await check(page, "the people of a room");
+    await page.click("#people button:text('Close')");
     await page.click("#me");
     await check(page, "the question who writes");
     await page.click("#who-cancel");

@@ -1,21 +1,8 @@
 // The chat as people use it: two of them in two browsers, offline, by a link, by the keyboard alone, on a small phone.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Page } from "playwright-core";
+import { create, invite, message, say } from "./rooms.js";
 import { World } from "./world.js";
-
-async function create(page: Page, name: string): Promise<void> {
-  await page.fill("#name", name);
-  await page.press("#name", "Enter");
-  await page.waitForSelector(`h2:text("${name}")`);
-}
-
-async function say(page: Page, text: string): Promise<void> {
-  await page.fill("#text", text);
-  await page.press("#text", "Enter");
-}
-
-const message = (text: string) => `.message:has-text(${JSON.stringify(text)})`;
 
 test("two people chat; what one writes offline is marked, and arrives later", { timeout: 60_000 }, () =>
   World.run([], async (world) => {
@@ -26,8 +13,8 @@ test("two people chat; what one writes offline is marked, and arrives later", { 
 
     // Somebody who follows the link is asked for a name first.
     const bob = await world.device("bob");
-    const link = ada.page.url().replace("/room/", "/join/").replace(ada.wire.origin, bob.wire.origin).replace(/\?[^#]*/, "");
-    await bob.page.goto(link);
+    const link = await invite(ada.page);
+    await bob.page.goto(link.replace(ada.wire.origin, bob.wire.origin));
     await bob.page.waitForSelector("#who-title:text('invited')");
     await bob.page.fill("#who-name", "bob");
     await bob.page.press("#who-name", "Enter");
@@ -43,7 +30,7 @@ test("two people chat; what one writes offline is marked, and arrives later", { 
     await bob.page.waitForSelector("#status .offline");
     await say(bob.page, "from the boat");
     await bob.page.waitForSelector(`${message("from the boat")} .mark.durable:has-text('on this device')`);
-    await bob.page.waitForSelector("#status:has-text('1 message to sync'):has-text('Tries again in')");
+    await bob.page.waitForSelector("#status:has-text('1 change to sync'):has-text('Tries again in')");
     await ada.page.goto(`${ada.wire.origin}/?identity=ada#/`);
     await bob.wire.mend();
     await bob.page.click("#status button:text('Try now')");
@@ -120,7 +107,7 @@ test("a long log opens at its end, goes back page by page, and fits a small phon
       const space = globalThis.skerry.client.space(id);
       const receipts = [];
       for (let i = 0; i < total; i += 100) {
-        receipts.push(space.transact(Array.from({ length: 100 }, (_, n) => ({ type: "message.post", payload: { text: `message ${i + n + 1}` } }))));
+        receipts.push(space.transact(Array.from({ length: 100 }, (_, n) => ({ type: "message", payload: { text: `message ${i + n + 1}` } }))));
       }
       await Promise.all(receipts.map((receipt) => receipt.synced));
     }, total);

@@ -1,6 +1,7 @@
 // The page itself: what it shows, that it needs no server once installed, and what it is allowed to do.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { invite } from "./rooms.js";
 import { World } from "./world.js";
 
 test("a space made and written on the page reaches another device", { timeout: 60_000 }, () =>
@@ -12,9 +13,9 @@ test("a space made and written on the page reaches another device", { timeout: 6
     await ada.page.fill("#text", "low tide at six");
     await ada.page.press("#text", "Enter");
     await ada.page.waitForSelector("#messages li.mine .mark.synced");
-    const id = new URL(ada.page.url()).hash.split("/").at(-1);
+    const link = await invite(ada.page);
     const bob = await world.replica("bob");
-    await bob.page.fill("#name", `${ada.wire.origin}/#/join/${id}`);
+    await bob.page.fill("#name", link);
     await bob.page.click("#create button:text('Join')");
     await bob.page.waitForSelector("#messages li:has-text('low tide at six')");
     await bob.page.waitForSelector("h2:text('harbour')");
@@ -63,7 +64,7 @@ test("what the server refuses stays on the page, to be retried or discarded", { 
     await page.reload();
     await page.click("#messages li.refused button:text('Retry')");
     await page.waitForSelector("#messages li.refused button:text('Retry'):enabled"); // refused again
-    assert.match(await page.innerText("#status"), /1 message refused/);
+    assert.match(await page.innerText("#status"), /1 change refused/);
     await page.click("#messages li.refused button:text('Discard')");
     await page.waitForSelector("#messages li.refused", { state: "detached" });
     assert.equal(await page.locator("#messages li.message").count(), 1);

@@ -6,6 +6,7 @@ import type { Page } from "playwright-core";
 import { root } from "../test/root.js";
 import { withPalette } from "./png.js";
 import type { Replica } from "./replica.js";
+import { create, follow, invite } from "./rooms.js";
 import { World } from "./world.js";
 
 const out = join(root, "build", "pictures");
@@ -25,10 +26,11 @@ async function say(page: Page, ...texts: string[]): Promise<void> {
   }
 }
 
-async function create(page: Page, name: string): Promise<void> {
-  await page.fill("#name", name);
-  await page.press("#name", "Enter");
-  await page.waitForSelector(`h2:text("${name}")`);
+/** Reacts to a message, as somebody does with a mouse. */
+async function react(page: Page, text: string, sign: string): Promise<void> {
+  await page.hover(`.message:has-text("${text}")`);
+  await page.click(`.message:has-text("${text}") .more`);
+  await page.click(`#menu [aria-label="React: ${sign}"]`);
 }
 
 async function drawn(page: Page): Promise<void> {
@@ -76,9 +78,10 @@ await World.run(["--create-burst=4", "--create-per-hour=12", "--limit-payload=10
   }
   await ada.synced();
   const here = page.url();
-  for (const link of await page.locator("#rooms a").evaluateAll((links) => links.map((a) => (a as HTMLAnchorElement).hash)).then((all) => all.reverse())) {
-    await bob.page.fill("#name", ada.wire.origin + link.replace("room", "join"));
-    await bob.page.press("#name", "Enter");
+  for (const name of ["groceries", "trip to the islands", "harbour watch"]) {
+    await page.click(`#rooms a:has-text("${name}")`);
+    await page.waitForSelector(`h2:text("${name}")`);
+    await follow(bob, await invite(page));
     await bob.page.waitForSelector("#messages li.message");
   }
   await say(page, "The ferry leaves at six from the north pier.");
@@ -89,10 +92,31 @@ await World.run(["--create-burst=4", "--create-per-hour=12", "--limit-payload=10
   await ada.synced();
   await bob.synced();
   await bob.page.waitForSelector("#messages li:has-text('lamp')");
+  await react(bob.page, "ferry", "agreed");
+  await react(page, "thermos", "love");
+  await page.waitForSelector(".reaction:has-text('✓')");
+  await page.waitForSelector(".readers");
+  await bob.page.focus("#text");
+  await bob.page.keyboard.type("On my way");
+  await page.waitForSelector("#typing:has-text('bob is typing')");
   await shoot(page, "light");
   await page.emulateMedia({ colorScheme: "dark" });
   await shoot(page, "dark");
   await page.emulateMedia({ colorScheme: "light" });
+  await page.focus(".more[tabindex='0']");
+  await page.keyboard.press("Enter");
+  await shoot(page, "menu");
+  await page.keyboard.press("Escape");
+  await page.click("#share");
+  await page.click("#invite button:text('Make a link')");
+  await page.waitForSelector("#links li");
+  await shoot(page, "people");
+  await page.setViewportSize(phone);
+  await page.emulateMedia({ colorScheme: "dark" });
+  await shoot(page, "people-phone-dark");
+  await page.emulateMedia({ colorScheme: "light" });
+  await page.click("#people button:text('Close')");
+  await page.waitForSelector("#toast:not(.shown)", { state: "attached" });
   await page.setViewportSize(narrow);
   await beside(ada, "chat", [await shoot(page, "ada"), await shoot(bob.page, "bob")]);
 
@@ -147,7 +171,7 @@ await World.run(["--limit-payload=1000"], async (world) => {
   for (const name of ["groceries", "trip to the islands", "harbour watch"]) await create(page, name);
   await say(page, "Watch begins at five.", "The ferry leaves at six from the north pier.");
   await ada.synced();
-  await bob.page.goto(ada.wire.origin.replace(String(ada.wire.port), String(bob.wire.port)) + `/?identity=bob${new URL(page.url()).hash}`);
+  await follow(bob, await invite(page));
   await bob.page.waitForSelector("#messages li.message");
   await say(page, "long ".repeat(240));
   const inspector = await ada.newPage();
@@ -156,8 +180,8 @@ await World.run(["--limit-payload=1000"], async (world) => {
   await inspector.click("#space-rows button:text('harbour watch')");
   await say(bob.page, "Thanks. I bring the maps and the thermos.", "Do we need the long rope?");
   await inspector.waitForSelector("#events li:has-text('rope')");
-  await inspector.fill("#type", "buoy.sighted");
-  await inspector.fill("#payload", '{"name": "north cardinal", "bearing": 41.5, "light": ["VQ(6)", "LFl 10s"]}');
+  await inspector.fill("#type", "message");
+  await inspector.fill("#payload", '{"text": "A north cardinal buoy, bearing 41.5."}');
   await inspector.click("#write button");
   await inspector.waitForSelector("#written:has-text('synced')");
   await inspector.click("text=Count rows");

@@ -121,6 +121,7 @@ await esbuild.build({
   entryPoints: [...entries].map((name) => join(web, "demo", name)),
   outdir: join(dist, "demo"),
   format: "esm",
+  loader: { ".wasm": "binary" }, // the rooms' module
   plugins: [
     {
       name: "skerry", // the page imports the library as everybody does: the same file

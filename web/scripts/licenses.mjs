@@ -1,4 +1,4 @@
-// The licenses of what is built into the client: they ask to come with every copy.
+// The licenses of what is built into the client and the demo: they ask to come with every copy.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
@@ -7,12 +7,14 @@ export function licenses(web, go, tags) {
   const js = { GOOS: "js", GOARCH: "wasm" };
   const format = "{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}\t{{.Dir}}{{end}}{{end}}";
   const modules = new Set(go(["list", tags, "-deps", "-f", format, "./wasmclient/cmd/client"], js).split("\n").filter(Boolean));
-  const messagePack = join(web, "node_modules", "@msgpack", "msgpack");
-  const { version } = JSON.parse(readFileSync(join(messagePack, "package.json"), "utf8"));
+  const packages = ["@msgpack/msgpack", "@noble/hashes"].map((name) => {
+    const dir = join(web, "node_modules", name);
+    return [`${name} ${JSON.parse(readFileSync(join(dir, "package.json"), "utf8")).version}`, dir];
+  });
   const parts = [
     ["Go, its standard library and wasm_exec.js", go(["env", "GOROOT"]).trim()],
     ...[...modules].sort().map((line) => line.split("\t")),
-    [`@msgpack/msgpack ${version}`, messagePack],
+    ...packages,
   ];
   return parts
     .map(([name, dir]) => {

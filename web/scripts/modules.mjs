@@ -12,6 +12,7 @@ import { compile } from "../module-sdk/compile.mjs";
 const root = join(import.meta.dirname ?? new URL(".", import.meta.url).pathname, "..", "..");
 const builtins = join(root, "shared/module/builtin");
 const guests = join(root, "shared/module/moduletest/guests");
+const demo = join(root, "web/demo/module");
 const check = process.argv.includes("--check");
 const { parseWat } = await wabt();
 let stale = 0;
@@ -24,7 +25,7 @@ for (const dir of [join(root, "shared/module/guest/link"), guests, join(root, "w
     module.destroy();
   }
 }
-for (const dir of [builtins, guests]) {
+for (const dir of [builtins, guests, demo]) {
   for (const path of sources(dir, ".ts")) {
     const { bytes, manifest } = await compile(path);
     const target = path.replace(/\.ts$/, ".wasm");

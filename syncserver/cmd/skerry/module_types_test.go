@@ -56,6 +56,7 @@ func TestModuleTypes(t *testing.T) {
 	}
 	odd, chat := write("odd.wasm", oddModule()), write("chat.wasm", moduletest.Chat())
 	web := filepath.Join("..", "..", "..", "web", "test")
+	demo := filepath.Join("..", "..", "..", "web", "demo")
 	for _, test := range []struct {
 		args []string
 		file string
@@ -63,6 +64,7 @@ func TestModuleTypes(t *testing.T) {
 		{[]string{"--lang", "go", "--package", "main_test", odd}, "odd_test.go"},
 		{[]string{odd}, filepath.Join(web, "odd.ts")},
 		{[]string{"--lang", "ts", chat}, filepath.Join(web, "chat.ts")},
+		{[]string{filepath.Join(demo, "module", "chat.wasm")}, filepath.Join(demo, "chat.ts")},
 	} {
 		var out, errs bytes.Buffer
 		if code := run(context.Background(), append([]string{"module", "types"}, test.args...), nil, &out, &errs); code != 0 {
