@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { afterEach } from "node:test";
 import { chain } from "../test/hashes.js";
 import { fromHex } from "../test/root.js";
 import { toHex } from "../src/bytes.js";
@@ -11,11 +12,18 @@ import type { Engine, Tab } from "./engine.js";
 import { Replica } from "./replica.js";
 import { type LoggedRecord, TestServer } from "./server.js";
 
+/** Those whose test goes on. */
+const running = new Set<World>();
+
+// A test that runs out of time leaves its body waiting, whose browsers would keep the file from ever ending.
+afterEach(() => Promise.all([...running].map((world) => world.end())));
+
 /** A server and some devices; everything ends with the test. */
 export class World {
   readonly dir: string;
   readonly server: TestServer;
   readonly replicas: Replica<Tab>[] = [];
+  #ended: Promise<void> | undefined;
 
   private constructor(dir: string, server: TestServer) {
     this.dir = dir;
@@ -28,21 +36,30 @@ export class World {
     const server = await TestServer.make(dir, flags, from.www);
     if (from.data) cpSync(from.data, server.data, { recursive: true });
     const world = new World(dir, server);
-    let failed = true;
+    running.add(world);
     try {
       await server.start();
       await body(world);
       assert.deepEqual(world.replicas.flatMap((replica) => replica.faults), []);
-      failed = false;
+      running.delete(world);
     } finally {
-      if (failed) {
-        console.error(world.replicas.flatMap((replica) => replica.faults).join("\n"));
-        console.error(`the server said:\n${server.output.join("").slice(-4000)}`);
-      }
-      await Promise.all(world.replicas.map((replica) => replica.close()));
-      await server.kill();
-      rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
+      await world.end();
     }
+  }
+
+  /** Ends everything, and tells what there is to tell of a test that failed. */
+  end(): Promise<void> {
+    return (this.#ended ??= this.#end());
+  }
+
+  async #end(): Promise<void> {
+    if (running.delete(this)) {
+      console.error(this.replicas.flatMap((replica) => replica.faults).join("\n"));
+      console.error(`the server said:\n${this.server.output.join("").slice(-4000)}`);
+    }
+    await Promise.all(this.replicas.map((replica) => replica.close()));
+    await this.server.kill();
+    rmSync(this.dir, { recursive: true, force: true, maxRetries: 5 });
   }
 
   /** Adds a device whose browser has nothing loaded. */
