@@ -1,8 +1,8 @@
 // Command skerry is Skerry's server and its tools, in one static binary.
 //
 //	skerry serve --data DIR --web DIR     run the server
-//	skerry space id|ls|info|create|append|log
-//	skerry module new|build|test|run|inspect|types|put|has
+//	skerry space id|ls|info|create|append|upgrade|log
+//	skerry module new|build|test|watch|run|inspect|types|put|has
 //	skerry version
 //
 // Every command takes --json where it prints, and --help. A failure is one line on standard error and a non-zero
@@ -53,6 +53,7 @@ var commands = []command{
 	{"space info", "space info (--data DIR | --url URL --identity NAME) ID", "print what a space is made from", spaceInfo},
 	{"space create", "space create --url URL --identity NAME", "create a space", spaceCreate},
 	{"space append", "space append --url URL --identity NAME --type TYPE ID [JSON]", "append one event; its payload is the JSON, or standard input", spaceAppend},
+	{"space upgrade", "space upgrade --url URL --identity NAME ID MODULE", "take a space over to another module: a built-in's name, a digest, or a file or source, which is uploaded", spaceUpgrade},
 	{"space log", "space log (--data DIR | --url URL) ID", "print the records of a space", spaceLog},
 	{"module inspect", "module inspect NAME|FILE", "print what a module says of itself, without running it", moduleInspect},
 	{"module types", "module types [--lang ts|go] [--package NAME] NAME|FILE", "print what a module declares as types of TypeScript or Go", moduleTypes},
@@ -60,6 +61,7 @@ var commands = []command{
 	{"module build", "module build --out FILE SOURCE", "make a module of a source in AssemblyScript (needs Node), or of the Go program in a directory (needs Go), and print its digest", moduleBuild},
 	{"module run", "module run [--creator TEXT] [--params-hex HEX] NAME|FILE... EVENTS", "judge a file of events, a line of JSON each as space log --json prints them, by a module and those it is upgraded to; print verdicts, fuel and tables", moduleRun},
 	{"module test", "module test [--run REGEXP] NAME|FILE|SOURCE [TESTS...]", "play the tests of a module, by default all *.test beside it: what people do in a space, and what comes of it", moduleTest},
+	{"module watch", "module watch [--out FILE] [--url URL --identity NAME [--space ID]] SOURCE [TESTS...]", "whenever a file beside a source changes, make the module, play its tests, upload it, and take a space over to it", moduleWatch},
 	{"module put", "module put --url URL --identity NAME FILE", "upload a module, and print its digest", modulePut},
 	{"module has", "module has --url URL --identity NAME DIGEST", "print whether a server has a module", moduleHas},
 	{"version", "version", "print the version", version},

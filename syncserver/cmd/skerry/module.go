@@ -193,7 +193,7 @@ func modulePut(ctx context.Context, c *console, args []string) error {
 		return usagef("%s is empty", set.Arg(0))
 	}
 	name := digest.Of(content)
-	uploaded, err := c.upload(ctx, p, name, content)
+	uploaded, err := p.upload(ctx, name, content)
 	if err != nil {
 		return err
 	}
@@ -204,7 +204,7 @@ func modulePut(ctx context.Context, c *console, args []string) error {
 }
 
 // upload sends what the server does not have yet, and reports whether there was anything.
-func (c *console) upload(ctx context.Context, p *place, name digest.Digest, content []byte) (uploaded bool, err error) {
+func (p *place) upload(ctx context.Context, name digest.Digest, content []byte) (uploaded bool, err error) {
 	client, err := dial(ctx, p.url, p.identity, 1<<20)
 	if err != nil {
 		return false, err

@@ -1,15 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"time"
 
 	"skerry/shared/module/builtin"
 	"skerry/shared/module/program"
@@ -66,7 +62,9 @@ func (c *console) moduleBytes(ctx context.Context, name string) ([]byte, error) 
 	}
 	switch {
 	case strings.HasSuffix(name, ".ts"):
-		return buildAssemblyScript(ctx, name)
+		compiler := new(compiler)
+		defer compiler.close()
+		return compiler.compile(ctx, name)
 	case isDir(name):
 		return c.buildGo(ctx, name)
 	}
@@ -85,36 +83,4 @@ func (c *console) buildGo(ctx context.Context, dir string) (content []byte, err 
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	return gobuild.Build(ctx, dir, func(p *program.Program) (program.Machines, error) { return engine.Machines(p) })
-}
-
-// compileScript has the npm package of the source's own directory compile it.
-const compileScript = `
-const fail = (text, code) => { process.stderr.write(text); process.exit(code); };
-const { compile } = await import("skerry-module").catch((error) => fail(error.message, 3));
-const { bytes } = await compile(process.argv[1]).catch((error) => fail(error.message, 1));
-process.stdout.write(bytes);
-`
-
-// buildAssemblyScript compiles a source by the npm package skerry-module that is installed for it.
-func buildAssemblyScript(ctx context.Context, source string) ([]byte, error) {
-	if _, err := os.Stat(source); err != nil {
-		return nil, err
-	}
-	var out, said bytes.Buffer
-	command := exec.CommandContext(ctx, "node", "--input-type=module", "--eval", compileScript, "--", filepath.Base(source))
-	command.Dir, command.Stdout, command.Stderr = filepath.Dir(source), &out, &said
-	command.WaitDelay = time.Second
-	err := command.Run()
-	var exit *exec.ExitError
-	switch {
-	case err == nil:
-		return out.Bytes(), nil
-	case errors.Is(err, exec.ErrNotFound):
-		return nil, fmt.Errorf("a module in AssemblyScript needs Node 20 or newer: %w", err)
-	case ctx.Err() != nil || !errors.As(err, &exit):
-		return nil, fmt.Errorf("run node: %w", errors.Join(ctx.Err(), err))
-	case exit.ExitCode() == 3:
-		return nil, fmt.Errorf("%s needs the npm package skerry-module beside it, which npm install brings if package.json names it: %s", source, &said)
-	}
-	return nil, fmt.Errorf("%s does not compile:\n%s", source, bytes.TrimSpace(said.Bytes()))
 }

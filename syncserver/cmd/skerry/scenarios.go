@@ -37,7 +37,7 @@ func moduleTest(ctx context.Context, c *console, args []string) error {
 	if err != nil {
 		return err
 	}
-	result, err := c.playFiles(ctx, content, p, files, pattern)
+	result, err := c.playFiles(ctx, content, p, files, pattern, func(v *testView) error { return c.print(v, "%s", v.text()) })
 	if err != nil {
 		return err
 	}
@@ -90,8 +90,8 @@ type testView struct {
 	Log          []string `json:"log,omitempty"`
 }
 
-// playFiles plays the tests of files by a module, and prints how each went. An error is of what they are made of.
-func (c *console) playFiles(ctx context.Context, content []byte, p *program.Program, files []string, only *regexp.Regexp) (tally, error) {
+// playFiles plays the tests of files by a module, and tells how each went. An error is of what they are made of, or tell's.
+func (c *console) playFiles(ctx context.Context, content []byte, p *program.Program, files []string, only *regexp.Regexp, tell func(*testView) error) (tally, error) {
 	var result tally
 	var all []scenario
 	for _, file := range files {
@@ -131,7 +131,7 @@ func (c *console) playFiles(ctx context.Context, content []byte, p *program.Prog
 			result.passed--
 			result.failed++
 		}
-		if err := c.print(v, "%s", v.text()); err != nil {
+		if err := tell(v); err != nil {
 			return result, err
 		}
 	}

@@ -102,23 +102,8 @@ func spaceAppend(ctx context.Context, c *console, args []string) error {
 	if err != nil {
 		return err
 	}
-	client, err := dial(ctx, p.url, p.identity, 0)
+	v, err := p.append(ctx, id, &space.Event{ID: eventID, Type: *kind, Payload: payload}, *version)
 	if err != nil {
-		return err
-	}
-	defer client.close()
-	pushed, err := client.push(ctx, &wire.Push{Space: id, Transactions: []space.Transaction{{
-		Author: p.identity, API: client.welcome.API, ClientVersion: *version,
-		Events: []space.Event{{ID: eventID, Type: *kind, Payload: payload}},
-	}}})
-	if err != nil {
-		return err
-	}
-	if len(pushed.Verdicts) != 1 {
-		return fmt.Errorf("the server gave %d verdicts for one transaction", len(pushed.Verdicts))
-	}
-	v := &pushed.Verdicts[0]
-	if err := refusal(v); err != nil {
 		return err
 	}
 	return c.print(struct {
@@ -127,6 +112,26 @@ func spaceAppend(ctx context.Context, c *console, args []string) error {
 		Chain     string `json:"chain"`
 		Duplicate bool   `json:"duplicate"`
 	}{eventID.String(), v.Position.Seq, v.Position.Chain.String(), v.Kind == wire.Duplicate}, "%d %s", v.Position.Seq, eventID)
+}
+
+// append appends one event to a space, and returns the verdict by which it is in the log.
+func (p *place) append(ctx context.Context, id space.ID, event *space.Event, version string) (*wire.Verdict, error) {
+	client, err := dial(ctx, p.url, p.identity, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer client.close()
+	pushed, err := client.push(ctx, &wire.Push{Space: id, Transactions: []space.Transaction{{
+		Author: p.identity, API: client.welcome.API, ClientVersion: version, Events: []space.Event{*event},
+	}}})
+	if err != nil {
+		return nil, err
+	}
+	if len(pushed.Verdicts) != 1 {
+		return nil, fmt.Errorf("the server gave %d verdicts for one transaction", len(pushed.Verdicts))
+	}
+	v := &pushed.Verdicts[0]
+	return v, refusal(v)
 }
 
 // readPayload reads JSON from the command line or else from standard input, and returns it as msgpack.
