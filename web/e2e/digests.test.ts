@@ -14,9 +14,6 @@ import { Replica } from "./replica.js";
 import { engine, name } from "./tested.js";
 import { assertSameLogs, seeded, seededBy, World } from "./world.js";
 
-/** Why the first test is not run in an engine. */
-const unsteady = name === "webkit" && "WebKitGTK, left in the middle of applying, does not always get on; it is not known why";
-
 type Random = () => number;
 type Event = { type: string; payload: object };
 
@@ -254,7 +251,7 @@ async function crash(device: Replica<Tab>): Promise<void> {
   await device.load();
 }
 
-test(`${name}: a page's tables are the server's, after upgrades, a crash, a rebase, and when they are made anew`, { timeout: 240_000, skip: unsteady }, () =>
+test(`${name}: a page's tables are the server's, after upgrades, a crash, a rebase, and when they are made anew`, { timeout: 240_000 }, () =>
   World.run([], async (world) => {
     const seed = seeded();
     const ada = await world.replica("ada", engine);

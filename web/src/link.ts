@@ -125,10 +125,17 @@ export class Link {
     this.#held = true;
   }
 
+  /** Ends the worker too, until what is kept is sent to another one. */
+  rest(): void {
+    this.hold();
+    if (!this.#ended) this.#again();
+  }
+
   /** Sends a message and then those that were kept. */
   release(...message: unknown[]): void {
     this.tell(...message);
     this.#held = false;
+    if (!this.#worker && !this.#ended && this.#timer === undefined) this.#start();
     this.#heard = true; // what is silent from now on is counted anew
     this.#flush();
   }
@@ -148,11 +155,7 @@ export class Link {
   /** Starts another worker in place of one that works: what waits for an answer is sent to that. */
   renew(): void {
     if (!this.#open || this.#held || this.#ended) return;
-    this.#drop();
-    for (const request of this.#requests.values()) {
-      request.got = 0;
-      request.waits = true;
-    }
+    this.#again();
     this.#start();
   }
 
@@ -218,6 +221,15 @@ export class Link {
     if (!worker) return;
     worker.onmessage = worker.onerror = worker.onmessageerror = null;
     worker.terminate();
+  }
+
+  /** Ends the worker that is there; the next one is sent all that waits for an answer. */
+  #again(): void {
+    this.#drop();
+    for (const request of this.#requests.values()) {
+      request.got = 0;
+      request.waits = true;
+    }
   }
 
   /** Starts another worker in place of one that failed, unless that is of no use. */

@@ -229,6 +229,12 @@ export class Replica implements Host {
       this.#link.release("lifecycle", what);
       return;
     }
+    if (what === "pagehide" && this.#undurable.size === 0 && this.#told.storage.state !== "memory") {
+      // There is nothing to be flushed, and a worker that is stopped inside a transaction keeps the store from every other tab:
+      // WebKit stops it wherever it is.
+      this.#link.rest();
+      return;
+    }
     this.#link.tell("lifecycle", what);
     if (what !== "hidden") this.#link.hold(); // what comes now would run into a store that is closed
   }

@@ -299,6 +299,7 @@ test("what is written while the worker may be suspended waits in the page", asyn
   const { worker, space, end } = await opened(t);
   const say = (name: string, persisted = false) => page.dispatchEvent(Object.assign(new Event(name), { persisted }));
   const since = () => worker().sent.splice(0).map(([, method, what]) => (method === "lifecycle" ? what : method));
+  space.append("note"); // there is something to be flushed
   since();
   say("pagehide");
   const receipt = space.append("note");
@@ -330,6 +331,26 @@ test("what is written while the worker may be suspended waits in the page", asyn
   for (const [ref] of worker().messages("append")) for (const result of [null, null]) worker().answer(ref, result);
   await Promise.all([receipt.durable, second.durable, third.durable]);
   worker().answer(worker().ref("pending"), encode([]));
+  await pending;
+  await end();
+});
+
+test("a page that is left with nothing to be flushed ends its worker, and has another one when it is come back to", async (t) => {
+  const { workers, client, space, end } = await opened(t);
+  const pending = space.pending();
+  page.dispatchEvent(Object.assign(new Event("pagehide"), { persisted: true }));
+  assert.ok(workers[0]!.terminated);
+  const receipt = space.append("note");
+  page.dispatchEvent(Object.assign(new Event("pagehide"), { persisted: true })); // twice changes nothing
+  assert.equal(workers.length, 1);
+  assert.equal(client.status.worker, "running");
+  page.dispatchEvent(Object.assign(new Event("pageshow"), { persisted: true }));
+  await settled();
+  assert.equal(workers.length, 2);
+  assert.deepEqual(workers[1]!.sent.map(([, method]) => method), ["start", "open", "lifecycle", "space", "pending", "append"]);
+  for (const result of [null, null]) workers[1]!.answer(workers[1]!.ref("append"), result);
+  await receipt.durable;
+  workers[1]!.answer(workers[1]!.ref("pending"), encode([]));
   await pending;
   await end();
 });
