@@ -27,8 +27,8 @@ export class Conversation {
   pending: readonly PendingTransaction[] = []; // the newest
   rejected: readonly RejectedTransaction[] = [];
   readonly sent = new Map<string, Sent>();
-  /** Up to which message this person had read when the room was opened; `undefined` before that is known. */
-  readAtFirst: number | undefined;
+  /** Up to which message this person had read when the room was opened; `undefined` before that is known, and on a first visit. */
+  readAtFirst: number | bigint | undefined;
   /** Why there are no tables, if there are none. */
   error: SkerryError | undefined;
   /** Whether the tables are here. */
@@ -41,6 +41,7 @@ export class Conversation {
   #to = Infinity; // the last one
   #limit = page;
   #stop: (() => void) | undefined;
+  #opened = false;
   #looking = false;
   #again = false;
   #readTimer: ReturnType<typeof setTimeout> | undefined;
@@ -54,7 +55,8 @@ export class Conversation {
     this.#follow(room.table("members").live({ limit: 10_000 }), (rows) => (this.members = rows));
     this.#follow(room.table("reads").live({ limit: 10_000 }), (rows) => {
       this.reads = rows;
-      this.readAtFirst ??= Number(rows.find(({ identity }) => identity === me)?.number ?? 0);
+      if (!this.#opened) this.readAtFirst = rows.find(({ identity }) => identity === me)?.number;
+      this.#opened = true;
     });
     this.#followMessages();
     signal.addEventListener("abort", room.subscribe(() => void this.#look()));
@@ -213,17 +215,19 @@ export class Conversation {
   /** Notes that somebody sees the newest message: it is written a moment later, with what comes until then. */
   markRead(): void {
     const last = this.messages.findLast(({ $pending }) => !$pending);
-    const mine = this.reads.find(({ identity }) => identity === this.#me);
-    if (!last || !mine || Number(last.number) <= Math.max(Number(mine.number), this.#toRead)) return;
+    if (!last || this.role === undefined || Number(last.number) <= Math.max(this.#read(), this.#toRead)) return;
     this.#toRead = Number(last.number);
     this.#readTimer ??= setTimeout(() => this.#writeRead(), readEach);
+  }
+
+  #read(): number {
+    return Number(this.reads.find(({ identity }) => identity === this.#me)?.number ?? 0);
   }
 
   #writeRead(): void {
     clearTimeout(this.#readTimer);
     this.#readTimer = undefined;
-    const mine = this.reads.find(({ identity }) => identity === this.#me);
-    if (mine && this.#toRead > Number(mine.number)) this.#room.append("read", { number: this.#toRead });
+    if (this.#toRead > this.#read()) this.#room.append("read", { number: this.#toRead });
   }
 }
 

@@ -4,7 +4,7 @@ import { arrange, button, element, make, messageOf, setText, toast } from "./dom
 import { flagOf } from "./flags.js";
 import { count, nameOf } from "./format.js";
 import { invite } from "./invitations.js";
-import { type Invitation, type Member, rank, type Role, type Room } from "./module.js";
+import { type Invitation, type Member, rank, type Role, type Room, type Voided } from "./module.js";
 
 const below: Readonly<Record<string, readonly Role[]>> = { owner: ["admin", "writer", "reader"], admin: ["writer", "reader"] };
 const an = (role: string) => `${/^[ao]/.test(role) ? "an" : "a"} ${role}`;
@@ -15,6 +15,7 @@ export class Members {
   readonly #me: string;
   readonly #dialog = element<HTMLDialogElement>("people");
   readonly #invitations: LiveQuery<Invitation>;
+  readonly #voided: LiveQuery<Voided>; // who was removed since they invited: their links let nobody in
   readonly #signal: AbortSignal;
   #members: readonly Member[] = [];
   #here: readonly string[] = [];
@@ -25,7 +26,8 @@ export class Members {
     this.#room = room;
     this.#me = me;
     this.#signal = signal;
-    this.#invitations = room.table("invitations").live({ index: "by_link", limit: 2_000 });
+    this.#voided = room.table("voided").live({ limit: 10_000 });
+    this.#invitations = room.table("invitations").live({ limit: 2_000 });
     element("invite").addEventListener("submit", (event) => (event.preventDefault(), this.#invite()), { signal });
     element("copy").addEventListener("click", () => void this.#copy(), { signal });
     this.#dialog.addEventListener("close", () => this.#closed(), { signal });
@@ -36,7 +38,8 @@ export class Members {
   open(): void {
     if (this.#dialog.open || this.#signal.aborted) return;
     element("made").hidden = true;
-    this.#stop = this.#invitations.subscribe(() => this.#draw());
+    const stops = [this.#invitations, this.#voided].map((query) => query.subscribe(() => this.#draw()));
+    this.#stop = () => stops.forEach((stop) => stop());
     this.#drawn = "";
     this.#draw();
     this.#dialog.showModal();
@@ -60,7 +63,7 @@ export class Members {
 
   #draw(): void {
     const role = this.#role;
-    const links = linksOf(this.#invitations.getSnapshot());
+    const links = linksOf(this.#invitations.getSnapshot(), this.#voided.getSnapshot());
     const looks = JSON.stringify([role, this.#here, this.#members.map((m) => [m.identity, m.role, m.$pending]), links.map((link) => [link.by, link.role, link.hashes.length, link.pending, link.seq])]);
     if (looks === this.#drawn) return;
     this.#drawn = looks;
@@ -162,12 +165,14 @@ interface OpenLink {
   readonly hashes: Uint8Array[];
 }
 
-function linksOf(rows: readonly Row<Invitation["row"]>[]): OpenLink[] {
+function linksOf(rows: readonly Row<Invitation["row"]>[], voided: readonly Row<Voided["row"]>[]): OpenLink[] {
+  const since = new Map(voided.map(({ identity, seq }) => [identity, Number(seq)]));
   const links = new Map<number, OpenLink>();
   for (const { hash, role, by, seq, $pending } of rows) {
+    if (Number(seq) < (since.get(by) ?? 0)) continue;
     const link = links.get(Number(seq));
     if (link) link.hashes.push(hash);
     else links.set(Number(seq), { seq: Number(seq), role, by, pending: $pending, hashes: [hash] });
   }
-  return [...links.values()];
+  return [...links.values()].sort((a, b) => a.seq - b.seq);
 }

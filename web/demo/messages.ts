@@ -89,13 +89,14 @@ function reactionsOf({ reactions }: Conversation): Map<number, { sign: string; b
 }
 
 /** Returns who else has read up to each message; who wrote it has. */
-function readersOf({ reads, shown }: Conversation, me: string): Map<number, string[]> {
+function readersOf({ members, reads, shown }: Conversation, me: string): Map<number, string[]> {
+  const still = new Set(members.map(({ identity }) => identity));
   const found = new Map<number, string[]>();
   const newest = shown.findLast(({ $pending }) => !$pending);
   for (const { identity, number } of reads) {
     const at = Math.min(Number(number), Number(newest?.number ?? 0));
     const message = shown[at - Number(shown[0]?.number ?? 0)];
-    if (identity === me || !message || message.author === identity) continue;
+    if (identity === me || !still.has(identity) || !message || message.author === identity) continue;
     found.set(at, [...(found.get(at) ?? []), identity]);
   }
   return found;
@@ -141,7 +142,7 @@ export class Messages {
   }
 
   /** Draws rows; before the first of others with a number over `read` comes a line that says that they are new. */
-  draw(rows: readonly Shown[], read: number | undefined, writes: boolean): void {
+  draw(rows: readonly Shown[], read: number | bigint | undefined, writes: boolean): void {
     const kept = new Map<string, Made>();
     const elements: HTMLElement[] = [];
     const use = (key: string, looks: string, draw: () => HTMLElement): Made => {

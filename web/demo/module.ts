@@ -9,6 +9,7 @@ export type Member = Row<MembersRow>;
 export type Reaction = Row<ReactionsRow>;
 export type ReadRow = Row<ReadsRow>;
 export type Invitation = Chat["tables"]["invitations"];
+export type Voided = Chat["tables"]["voided"];
 export type Role = "owner" | "admin" | "writer" | "reader";
 
 /** What the module's refusals are called, where the page does something of its own about them. */

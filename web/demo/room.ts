@@ -287,11 +287,12 @@ export class RoomView {
   #drawAllowed(joining: boolean, stranger: boolean): void {
     const info = this.room.info();
     const other = isOther(info);
-    const out = info.code === "left" || info.code === "forbidden" || stranger;
+    const left = info.code === "left" || stranger;
+    const out = left || info.code === "forbidden";
     const reads = this.#talk.role === "reader";
     const why = other
       ? "This space is no room of this page: it has another module. The inspector shows what is in it."
-      : info.code === "left"
+      : left && !joining
         ? "You are no member of this room any more. What is on this device stays."
         : out && !joining
           ? "This room is for its members. Ask one of them for a link."

@@ -81,6 +81,15 @@ func TestModuleTypes(t *testing.T) {
 	}
 }
 
+// TestDemoModule plays the tests of the demo's module.
+func TestDemoModule(t *testing.T) {
+	var out, errs bytes.Buffer
+	args := []string{"module", "test", filepath.Join("..", "..", "..", "web", "demo", "module", "chat.wasm")}
+	if code := run(context.Background(), args, nil, &out, &errs); code != 0 || !strings.Contains(out.String(), "tests passed") {
+		t.Fatalf("exit %d: %s%s", code, &out, &errs)
+	}
+}
+
 func TestModuleTypesRefuses(t *testing.T) {
 	chat := filepath.Join(t.TempDir(), "chat.wasm")
 	if err := os.WriteFile(chat, moduletest.Chat(), 0o600); err != nil {
