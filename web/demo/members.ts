@@ -80,7 +80,7 @@ export class Members {
     element("links-title").hidden = links.length === 0 || roles.length === 0;
     arrange(element("links"), roles.length === 0 ? [] : links.map((link) => this.#link(link, roles)));
     const leaves = role !== undefined && role !== "owner";
-    arrange(element("leave"), leaves ? [button("Leave this room", () => this.#write(this.#room.append("leave"), "You left"), "plain")] : []);
+    arrange(element("leave"), leaves ? [button("Leave this room", () => this.#write(this.#room.append("leave", {}), "You left"), "plain")] : []);
   }
 
   #member({ identity, role, by, $pending }: Member, mine: string | undefined): HTMLElement {

@@ -35,3 +35,25 @@ export async function follow(device: Replica, link: string): Promise<void> {
   await device.page.fill("#name", link);
   await device.page.press("#name", "Enter");
 }
+
+/** Opens a room from the list. */
+export async function openRoom(page: Page, name: string): Promise<void> {
+  if (await page.isVisible("#people")) await page.click("#people button:text('Close')");
+  await page.click(`#rooms a:has-text(${JSON.stringify(name)})`);
+  await page.waitForSelector(`h2:text("${name}")`);
+}
+
+/** Gives a member of the room that is shown another role. */
+export async function give(page: Page, identity: string, role: string): Promise<void> {
+  await page.click("#share");
+  await page.selectOption(`.member[data-identity="${identity}"] select`, role);
+  await page.waitForSelector(`.member[data-identity="${identity}"]:has(:is(.role, option:checked):text-is("${role}"))`, { state: "attached" });
+  await page.click("#people button:text('Close')");
+}
+
+/** Chooses in the menu of a message. */
+export async function menu(page: Page, text: string, ...labels: string[]): Promise<void> {
+  await page.hover(message(text));
+  await page.click(`${message(text)} .more`);
+  for (const label of labels) await page.getByRole("button", { name: label, exact: true }).click();
+}

@@ -44,8 +44,8 @@ export type NameOf<T> = keyof T & string;
 /** The table of a module that has a name. */
 export type TableOf<M extends ModuleTypes, Name extends NameOf<M["tables"]>> = M["tables"][Name] extends TableTypes ? M["tables"][Name] : AnyTable;
 
-/** An argument that can be left out where nothing of it must be there. */
-export type PayloadArguments<Payload> = {} extends Payload ? [payload?: Payload] : [payload: Payload];
+/** An argument that can be left out where it may be anything. A module's own event has a payload, if only `{}`: nothing is none, and refused. */
+export type PayloadArguments<Payload> = unknown extends Payload ? [payload?: Payload] : [payload: Payload];
 
 /** The first of some values: all, fewer, or none. */
 export type First<Values extends readonly unknown[]> = number extends Values["length"]

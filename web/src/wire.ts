@@ -209,7 +209,7 @@ export type NewEvent<M extends ModuleTypes = AnyModule> = {
 }[NameOf<M["events"]>];
 
 /** The payload of an event that is written: anything that msgpack can carry, unless the module's types say what. */
-export type Payload<P> = {} extends P ? { readonly payload?: P } : { readonly payload: P };
+export type Payload<P> = unknown extends P ? { readonly payload?: P } : { readonly payload: P };
 
 /** A transaction that the server has not put into the log, or whose records have not come back yet. */
 export interface PendingTransaction {

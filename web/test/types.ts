@@ -50,8 +50,10 @@ export async function odd(): Promise<void> {
   const space = await client.createSpace<Default>({ module: defaultModule.hash, params: { größe: 1 } });
   // @ts-expect-error: a parameter is missing
   await client.createSpace<Default>({ module: defaultModule.hash, params: {} });
+  space.append("nothing", {});
+  // @ts-expect-error: the module would refuse it, as what is left out is no map
   space.append("nothing");
-  space.append("every.");
+  space.append("every.", {});
   space.append("every.", { text: "one", bool: undefined });
   space.append("another", { of: "any kind" }); // the module takes events that it does not declare
   // @ts-expect-error: this one is declared
