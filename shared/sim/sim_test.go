@@ -17,10 +17,10 @@ import (
 	"skerry/syncserver/wasmengine"
 )
 
-// TestSimulation runs many worlds. SKERRY_SIM_SEEDS says how many (200 by default), SKERRY_SIM_FIRST with which seed
+// TestSimulation runs many worlds. SKERRY_SIM_SEEDS says how many (60 by default), SKERRY_SIM_FIRST with which seed
 // to begin.
 func TestSimulation(t *testing.T) {
-	seeds, first := number("SKERRY_SIM_SEEDS", 200), number("SKERRY_SIM_FIRST", 1)
+	seeds, first := number("SKERRY_SIM_SEEDS", 60), number("SKERRY_SIM_FIRST", 1)
 	t.Logf("seeds %d to %d", first, first+seeds-1)
 	inParallel(first, seeds, func(seed uint64) bool {
 		if n := seed - first; n%10_000 == 0 && n > 0 {
@@ -117,7 +117,7 @@ func withTables(t *testing.T, options Options) Options {
 
 // TestSimulationOfTables runs worlds whose spaces are judged by modules, one for ten of the other worlds.
 func TestSimulationOfTables(t *testing.T) {
-	seeds, first := max(1, number("SKERRY_SIM_SEEDS", 200)/10), number("SKERRY_SIM_FIRST", 1)
+	seeds, first := max(1, number("SKERRY_SIM_SEEDS", 60)/10), number("SKERRY_SIM_FIRST", 1)
 	t.Logf("seeds %d to %d", first, first+seeds-1)
 	upgrades := map[string]int{}
 	var mu sync.Mutex
