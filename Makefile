@@ -108,7 +108,7 @@ e2e-firefox: deps ## the same in Firefox ESR: the store's suites, and what every
 e2e-webkit: deps ## the same in WebKitGTK
 	@go build -o build/browsertest ./wasmclient/internal/browsertest
 	@.ci/engine webkit env $(JS) go test -timeout 10m -exec "$(CURDIR)/build/browsertest" $(filter-out %/jsengine,$(BROWSER_SUITES))
-	@.ci/engine webkit $(NPM) run e2e engines digests
+	@.ci/engine webkit $(NPM) run e2e engines update digests
 
 pack: deps ## the npm package in Vite, webpack, esbuild, React and pages without any, as people build and serve them
 	@$(NPM) run pack
