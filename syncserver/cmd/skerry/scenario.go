@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,15 +29,18 @@ type step struct {
 	run  func(*stage) error // a [mismatch], or why it cannot go on
 }
 
+// part is some lines: what is said of the space, wherever it stands, and what happens in it.
+type part struct{ settings, steps []step }
+
 // scenarioReader reads the scenarios of one file. docs/modules/testing.md is their manual.
 type scenarioReader struct {
 	file   string
-	common []step // those before the first test, which every test begins with
+	common part // what is before the first test, with which every test begins
 	tests  []scenario
 
 	name    string // of the test that is read; empty before the first one
 	begun   int    // its line
-	steps   []step
+	part    part
 	rows    *[]scenarioRow // of the table that is read
 	ordinal int            // of the last event, of which its ID is made
 }
@@ -73,13 +77,13 @@ func readScenarios(file string) ([]scenario, error) {
 // finish ends the test that is read, if there is one.
 func (r *scenarioReader) finish() error {
 	if r.name == "" {
-		r.common = r.steps
-	} else if len(r.steps) == 0 {
+		r.common = r.part
+	} else if len(r.part.steps) == 0 {
 		return fmt.Errorf("%s:%d: test %s does nothing", r.file, r.begun, r.name)
 	} else {
-		r.tests = append(r.tests, scenario{r.file, r.name, r.begun, append(r.common[:len(r.common):len(r.common)], r.steps...)})
+		r.tests = append(r.tests, scenario{r.file, r.name, r.begun, slices.Concat(r.common.settings, r.part.settings, r.common.steps, r.part.steps)})
 	}
-	r.steps = nil
+	r.part = part{}
 	return nil
 }
 
@@ -103,7 +107,12 @@ func (r *scenarioReader) line(number int, line string) error {
 	if err != nil {
 		return err
 	}
-	r.steps = append(r.steps, step{number, line, run})
+	switch of := (step{number, line, run}); word {
+	case "creator", "params", "module":
+		r.part.settings = append(r.part.settings, of)
+	default:
+		r.part.steps = append(r.part.steps, of)
+	}
 	return nil
 }
 
@@ -121,19 +130,28 @@ func (r *scenarioReader) step(line, word, rest string) (func(*stage) error, erro
 		if err != nil || creator == "" || rest != "" {
 			return nil, fmt.Errorf("want \"creator NAME\"")
 		}
-		return func(s *stage) error { return s.before(func() { s.creator = creator }) }, nil
+		return func(s *stage) error {
+			s.creator = creator
+			return nil
+		}, nil
 	case "params":
 		params, value, err := payloadOf(rest)
 		if err != nil {
 			return nil, err
 		}
-		return func(s *stage) error { return s.before(func() { s.params, s.paramsValue = params, value }) }, nil
+		return func(s *stage) error {
+			s.params, s.paramsValue = params, value
+			return nil
+		}, nil
 	case "module":
 		name, rest, err := nameOf(rest)
 		if err != nil || name == "" || rest != "" {
 			return nil, fmt.Errorf("want \"module FILE\", the module that the space begins with")
 		}
-		return func(s *stage) error { return s.before(func() { s.first = r.beside(name) }) }, nil
+		return func(s *stage) error {
+			s.first = r.beside(name)
+			return nil
+		}, nil
 	case "at":
 		at, err := time.Parse(time.RFC3339, rest)
 		if err != nil || at.UnixMilli() < 0 {

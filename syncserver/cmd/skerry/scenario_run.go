@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -60,15 +59,6 @@ func (s *stage) close() {
 	if s.space != nil {
 		s.space.Close()
 	}
-}
-
-// before does what has to come before the space is begun.
-func (s *stage) before(set func()) error {
-	if s.space != nil {
-		return errors.New("this comes before the first event, and before what is asked of the space")
-	}
-	set()
-	return nil
 }
 
 // begin makes the space, if there is none yet.
