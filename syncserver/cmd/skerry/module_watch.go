@@ -92,7 +92,10 @@ func (w *watcher) watch(ctx context.Context) error {
 	}
 }
 
-// files returns how each file is that may matter: those in the source's directory, and the tests.
+// watchedKinds are the endings of files that a module is made of and tested by. A server's data may lie beside them.
+var watchedKinds = map[string]bool{".ts": true, ".go": true, ".mod": true, ".sum": true, ".test": true}
+
+// files returns how each file is that may matter: those in the source's directory and below, and the tests that are named.
 func (w *watcher) files() (map[string]string, error) {
 	found := map[string]string{}
 	add := func(path string, info fs.FileInfo) {
@@ -103,18 +106,20 @@ func (w *watcher) files() (map[string]string, error) {
 		root = filepath.Dir(root)
 	}
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if path != root && errors.Is(err, fs.ErrNotExist) { // it went meanwhile
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 		name := entry.Name()
 		switch {
-		case errors.Is(err, fs.ErrNotExist): // it went meanwhile
-			return nil
-		case err != nil:
-			return err
 		case path != root && (strings.HasPrefix(name, ".") || name == "node_modules"):
 			if entry.IsDir() {
 				return fs.SkipDir
 			}
 			return nil
-		case entry.IsDir() || strings.HasSuffix(name, ".wasm"):
+		case entry.IsDir() || !watchedKinds[filepath.Ext(name)]:
 			return nil
 		}
 		if info, err := entry.Info(); err == nil {

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -160,5 +162,46 @@ func TestModuleWatchRefuses(t *testing.T) {
 		if code, printed := tool(append([]string{"module", "watch"}, c.args...)...); code != c.code || !strings.Contains(printed, c.want) {
 			t.Errorf("%v: exit %d: %s", c.args, code, printed)
 		}
+	}
+}
+
+// TestWatchedFiles: what is written beside a source by others, a server for instance, is no change.
+func TestWatchedFiles(t *testing.T) {
+	dir := t.TempDir()
+	for _, sub := range []string{"lib", "data", ".git", "node_modules"} {
+		if err := os.Mkdir(filepath.Join(dir, sub), 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	writeFile(t, filepath.Join(dir, "a.ts"), "1")
+	named := filepath.Join(t.TempDir(), "tests")
+	w := &watcher{source: filepath.Join(dir, "a.ts"), named: []string{named}}
+	seen := func() map[string]string {
+		files, err := w.files()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return files
+	}
+	for _, c := range []struct {
+		file    string
+		matters bool
+	}{
+		{filepath.Join(dir, "a.ts"), true}, {filepath.Join(dir, "lib", "b.ts"), true}, {filepath.Join(dir, "a.test"), true}, {named, true},
+		{filepath.Join(dir, "lib", "c.go"), true}, {filepath.Join(dir, "go.mod"), true},
+		{filepath.Join(dir, "data", "log.sqlite"), false}, {filepath.Join(dir, "a.wasm"), false}, {filepath.Join(dir, ".a.ts.swp"), false},
+		{filepath.Join(dir, ".git", "b.ts"), false}, {filepath.Join(dir, "node_modules", "b.ts"), false},
+	} {
+		before := seen()
+		writeFile(t, c.file, "changed")
+		if got := !maps.Equal(before, seen()); got != c.matters {
+			t.Errorf("%s: seen %t, want %t", c.file, got, c.matters)
+		}
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "lib")); err != nil {
+		t.Fatal(err)
+	}
+	if len(seen()) != 4 {
+		t.Errorf("there are %v", seen())
 	}
 }
