@@ -83,7 +83,7 @@ func assemblyScriptFiles(name string) []starterFile {
 		{"assemblyscript/module.ts", name + ".ts", "the module"},
 		{"module.test", name + ".test", "its tests"},
 		{"assemblyscript/package.json", "package.json", "where its compiler is"},
-		{"assemblyscript/README.md", "README.md", "what to do with it"},
+		{"assemblyscript/readme.txt", "README.md", "what to do with it"},
 		{"assemblyscript/gitignore", ".gitignore", ""},
 	}
 }
@@ -93,7 +93,7 @@ func goFiles(name string) []starterFile {
 		{"go/module.go.txt", "main.go", "the module"},
 		{"module.test", name + ".test", "its tests"},
 		{"go/go.mod.txt", "go.mod", "where Skerry is"},
-		{"go/README.md", "README.md", "what to do with it"},
+		{"go/readme.txt", "README.md", "what to do with it"},
 	}
 }
 
