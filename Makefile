@@ -23,11 +23,11 @@ NPM    := npm --prefix web --silent
 # The race detector needs a C compiler; `make tools` says so where there is none.
 RACE   := $(shell command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 && echo -race)
 
-TEST_STAGES := tools deps fmt vet staticcheck types modules-check build size unit sim web-test store e2e e2e-firefox e2e-webkit pack mutants
+TEST_STAGES := tools deps fmt vet staticcheck types modules-check build size unit sim web-test store e2e e2e-firefox e2e-webkit pack tutorial mutants
 LINT_STAGES := deps fmt vet staticcheck types modules-check
 
 .PHONY: help run test lint sim bench size mutants golden docs clean soak torture modules-fuzz vuln build \
-	modules modules-check tools deps fmt vet staticcheck types bin bundle unit web-test store e2e e2e-firefox e2e-webkit pack
+	modules modules-check tools deps fmt vet staticcheck types bin bundle unit web-test store e2e e2e-firefox e2e-webkit pack tutorial
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
@@ -112,6 +112,9 @@ e2e-webkit: deps ## the same in WebKitGTK
 
 pack: deps ## the npm package in Vite, webpack, esbuild, React and pages without any, as people build and serve them
 	@$(NPM) run pack
+
+tutorial: deps ## docs/tutorial.md, followed word by word by a newcomer without a home
+	@$(NPM) run tutorial
 
 mutants: ## take each safety fix out and see its test fail; ONLY=regexp for some (make test draws 90 by the commit)
 	@go run .ci/mutants.go $(if $(ONLY),-only '$(ONLY)')

@@ -44,6 +44,15 @@ func TestGoStarter(t *testing.T) {
 	if code, printed := tool("module", "test", dir); code != 0 || !strings.Contains(printed, "\n2 tests passed\n") {
 		t.Errorf("%d: %s", code, printed)
 	}
+	watch := start(t, "module", "watch", "--json", dir)
+	if v := watch.round(); v.Name != "my-notes" || v.Passed != 2 || v.Error != "" || len(v.Failed)+len(v.Warnings) > 0 {
+		t.Errorf("%+v", v)
+	}
+	writeFile(t, filepath.Join(dir, "more.go"), "package main\n\nvar _ = nothing\n")
+	if v := watch.round(); !strings.Contains(v.Error, "undefined: nothing") {
+		t.Errorf("%+v", v)
+	}
+	watch.stop()
 	if out, err := exec.Command("gofmt", "-l", dir).CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("gofmt: %v %s", err, out)
 	}
