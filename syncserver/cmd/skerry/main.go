@@ -60,7 +60,7 @@ var commands = []command{
 	{"module new", "module new [--go] [--sdk PATH] NAME", "make a directory to begin a module with, in AssemblyScript or Go: source, tests, and what they need", moduleNew},
 	{"module build", "module build --out FILE SOURCE", "make a module of a source in AssemblyScript (needs Node), or of the Go program in a directory (needs Go), and print its digest", moduleBuild},
 	{"module run", "module run [--creator TEXT] [--params-hex HEX] NAME|FILE... EVENTS", "judge a file of events, a line of JSON each as space log --json prints them, by a module and those it is upgraded to; print verdicts, fuel and tables", moduleRun},
-	{"module test", "module test [--run REGEXP] NAME|FILE|SOURCE [TESTS...]", "play the tests of a module, by default all *.test beside it: what people do in a space, and what comes of it", moduleTest},
+	{"module test", "module test [--run REGEXP] NAME|FILE|SOURCE [TESTS...]", "play the tests of a module, by default all *.tests beside it: what people do in a space, and what comes of it", moduleTest},
 	{"module watch", "module watch [--out FILE] [--url URL --identity NAME [--space ID]] SOURCE [TESTS...]", "whenever a file beside a source changes, make the module, play its tests, upload it, and take a space over to it", moduleWatch},
 	{"module put", "module put --url URL --identity NAME FILE", "upload a module, and print its digest", modulePut},
 	{"module has", "module has --url URL --identity NAME DIGEST", "print whether a server has a module", moduleHas},

@@ -81,7 +81,7 @@ func moduleNew(_ context.Context, c *console, args []string) error {
 func assemblyScriptFiles(name string) []starterFile {
 	return []starterFile{
 		{"assemblyscript/module.ts", name + ".ts", "the module"},
-		{"module.test", name + ".test", "its tests"},
+		{"module.tests", name + ".tests", "its tests"},
 		{"assemblyscript/package.json", "package.json", "where its compiler is"},
 		{"assemblyscript/readme.txt", "README.md", "what to do with it"},
 		{"assemblyscript/gitignore", ".gitignore", ""},
@@ -91,7 +91,7 @@ func assemblyScriptFiles(name string) []starterFile {
 func goFiles(name string) []starterFile {
 	return []starterFile{
 		{"go/module.go.txt", "main.go", "the module"},
-		{"module.test", name + ".test", "its tests"},
+		{"module.tests", name + ".tests", "its tests"},
 		{"go/go.mod.txt", "go.mod", "where Skerry is"},
 		{"go/readme.txt", "README.md", "what to do with it"},
 	}

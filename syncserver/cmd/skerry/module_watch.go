@@ -93,7 +93,7 @@ func (w *watcher) watch(ctx context.Context) error {
 }
 
 // watchedKinds are the endings of files that a module is made of and tested by. A server's data may lie beside them.
-var watchedKinds = map[string]bool{".ts": true, ".go": true, ".mod": true, ".sum": true, ".test": true}
+var watchedKinds = map[string]bool{".ts": true, ".go": true, ".mod": true, ".sum": true, ".tests": true}
 
 // files returns how each file is that may matter: those in the source's directory and below, and the tests that are named.
 func (w *watcher) files() (map[string]string, error) {
@@ -176,7 +176,7 @@ func (w *watcher) try(ctx context.Context, v *roundView) error {
 		return err
 	}
 	if len(files) == 0 {
-		v.Warnings = append(v.Warnings, "there are no tests: files *.test beside the source are played")
+		v.Warnings = append(v.Warnings, "there are no tests: files *.tests beside the source are played")
 	} else if err := w.test(ctx, v, content, p, files); err != nil {
 		return err
 	}

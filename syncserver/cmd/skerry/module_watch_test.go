@@ -59,7 +59,7 @@ func (r *running) round() (v roundView) {
 // TestModuleWatch: each change is made, tested and given to a server, and takes a space over; and what is wrong is told, and it goes on.
 func TestModuleWatch(t *testing.T) {
 	const tests = "test notes\n  ada: note {\"text\": \"hello\"}\n  ada: note {\"text\": \"\"} -> module_1\n"
-	dir := project(t, map[string]string{"guestbook.ts": guestbook, "guestbook.test": tests})
+	dir := project(t, map[string]string{"guestbook.ts": guestbook, "guestbook.tests": tests})
 	source, out := filepath.Join(dir, "guestbook.ts"), filepath.Join(dir, "guestbook.wasm")
 	server := start(t, "serve", "--json", "--listen", "127.0.0.1:0", "--data", t.TempDir(), "--insecure-identities")
 	var listening struct{ URL string }
@@ -105,12 +105,12 @@ func TestModuleWatch(t *testing.T) {
 	}
 
 	// The tests are changed, and it passes.
-	writeFile(t, filepath.Join(dir, "guestbook.test"), strings.Replace(tests, " -> module_1", "", 1))
+	writeFile(t, filepath.Join(dir, "guestbook.tests"), strings.Replace(tests, " -> module_1", "", 1))
 	if v := watch.round(); v.Passed != 1 || v.Error != "" || v.Seq < 2 || v.Digest == first.Digest || now() != v.Digest {
 		t.Errorf("%+v", v)
 	}
-	writeFile(t, filepath.Join(dir, "guestbook.test"), "test notes\n  nothing\n")
-	if v := watch.round(); !strings.Contains(v.Error, "guestbook.test:2: want test, creator") {
+	writeFile(t, filepath.Join(dir, "guestbook.tests"), "test notes\n  nothing\n")
+	if v := watch.round(); !strings.Contains(v.Error, "guestbook.tests:2: want test, creator") {
 		t.Errorf("%+v", v)
 	}
 	if code := watch.stop(); code != 0 {
@@ -120,7 +120,7 @@ func TestModuleWatch(t *testing.T) {
 
 // TestWatchPrints: a round as people read it.
 func TestWatchPrints(t *testing.T) {
-	failed := &testView{Test: "notes", File: "a.test", Line: 3, Step: "ada: note", Want: "accepted", Got: "refused"}
+	failed := &testView{Test: "notes", File: "a.tests", Line: 3, Step: "ada: note", Want: "accepted", Got: "refused"}
 	for _, c := range []struct {
 		v    roundView
 		want string
@@ -187,7 +187,7 @@ func TestWatchedFiles(t *testing.T) {
 		file    string
 		matters bool
 	}{
-		{filepath.Join(dir, "a.ts"), true}, {filepath.Join(dir, "lib", "b.ts"), true}, {filepath.Join(dir, "a.test"), true}, {named, true},
+		{filepath.Join(dir, "a.ts"), true}, {filepath.Join(dir, "lib", "b.ts"), true}, {filepath.Join(dir, "a.tests"), true}, {named, true},
 		{filepath.Join(dir, "lib", "c.go"), true}, {filepath.Join(dir, "go.mod"), true},
 		{filepath.Join(dir, "data", "log.sqlite"), false}, {filepath.Join(dir, "a.wasm"), false}, {filepath.Join(dir, ".a.ts.swp"), false},
 		{filepath.Join(dir, ".git", "b.ts"), false}, {filepath.Join(dir, "node_modules", "b.ts"), false},

@@ -38,7 +38,7 @@ func TestScenariosRefuse(t *testing.T) {
 		{"test a\n ada: note {} +", ":2: want the type of an event"},
 		{"test a\n \"ada: note {}", ":2: "},
 	} {
-		file := filepath.Join(t.TempDir(), "some.test")
+		file := filepath.Join(t.TempDir(), "some.tests")
 		writeFile(t, file, c.content)
 		_, err := readScenarios(file)
 		if err == nil || !strings.HasPrefix(err.Error(), file+":") || !strings.Contains(err.Error(), c.want) {

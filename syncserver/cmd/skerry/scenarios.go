@@ -20,7 +20,7 @@ func moduleTest(ctx context.Context, c *console, args []string) error {
 		return err
 	}
 	if set.NArg() == 0 {
-		return usagef("needs the file or the source of a module, and files of tests (without them: all *.test beside it)")
+		return usagef("needs the file or the source of a module, and files of tests (without them: all *.tests beside it)")
 	}
 	pattern, err := regexp.Compile(*only)
 	if err != nil {
@@ -31,7 +31,7 @@ func moduleTest(ctx context.Context, c *console, args []string) error {
 		return err
 	}
 	if len(files) == 0 {
-		return usagef("there are no files *.test beside %s, and none is named", set.Arg(0))
+		return usagef("there are no files *.tests beside %s, and none is named", set.Arg(0))
 	}
 	content, p, err := c.loadModule(ctx, set.Arg(0))
 	if err != nil {
@@ -59,7 +59,7 @@ func testFiles(module string, named []string) ([]string, error) {
 	if !isDir(module) {
 		dir = filepath.Dir(module)
 	}
-	return filepath.Glob(filepath.Join(dir, "*.test"))
+	return filepath.Glob(filepath.Join(dir, "*.tests"))
 }
 
 // tally is how tests went.

@@ -1,6 +1,6 @@
 // The demo's module: a room of people with roles, and what they say there. It says who may write what and makes tables of it,
 // in the page as on the server; the page shows nothing but those tables. Written with web/module-sdk, from where the roles and
-// invitations come; chat.test says what is allowed, and `skerry module test` plays it.
+// invitations come; chat.tests says what is allowed, and `skerry module test` plays it.
 import { Entry, fail, Genesis, key, Offer, Optional, Table } from "skerry/module";
 import { admin, bad, begin, members, need, needForType, notAllowed, rankOf, reader, writer } from "skerry/roles";
 
