@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 
@@ -26,12 +27,15 @@ const (
 // changeSpaces is how many spaces one change lists at most.
 const changeSpaces = 100
 
-// directory is which spaces each identity created or wrote to. It is kept in the log as one append-only list of
+// directory is which spaces each identity created, wrote to, or takes part in because others let it. It is kept in the log as one append-only list of
 // changes per identity, dir/<identity>/<number> with contiguous numbers from 1, so that a number names the same
 // change for ever and a cursor never passes one that is not visible yet. A change lists one or more spaces: those that
 // came while the change before was being written, so that a thousand new spaces do not take a thousand commits one
-// after the other. A second key, in/<identity>/<space>, says that a space is listed, and is set a moment later. A crash
+// after the other. A second key, the mark in/<identity>/<space>, says that a space is listed, and is set a moment later. A crash
 // between the two lists the space once more, which readers do not notice.
+//
+// Who takes part is asked of modules (people.go). Then the mark also says what is true since which record, and is set before the
+// list: readers go by it, so that servers which list at once, in whatever order, do not tell what is not true any more.
 type directory struct {
 	log    Log
 	server [32]byte
@@ -48,8 +52,41 @@ type listing struct{ waiting []listed }
 
 // listed is a space to list, and who waits for that.
 type listed struct {
-	id   space.ID
-	done chan error
+	id    space.ID
+	state wire.SpaceState
+	mark  []byte // that is there, nil: none. It is replaced when the space is listed
+	done  chan error
+}
+
+// mark is what is known of a space and an identity.
+type mark struct {
+	n     uint64          // the change that lists it; 0: it is not listed yet
+	seq   uint64          // the record behind which state holds; 0: they created it, or wrote to it
+	state wire.SpaceState // present or left
+}
+
+// markSize is what a mark takes, but for one of seq 0, which is its number alone.
+const markSize = 8 + 8 + 1
+
+// markUntold is the number of a mark whose space need not be listed.
+const markUntold = math.MaxUint64
+
+func (m *mark) encode() []byte {
+	b := binary.BigEndian.AppendUint64(nil, m.n)
+	if m.seq == 0 {
+		return b
+	}
+	return append(binary.BigEndian.AppendUint64(b, m.seq), byte(m.state))
+}
+
+func decodeMark(b []byte) (m mark) {
+	if len(b) >= 8 {
+		m.n = binary.BigEndian.Uint64(b)
+	}
+	if len(b) >= markSize {
+		m.seq, m.state = binary.BigEndian.Uint64(b[8:]), wire.SpaceState(b[16])
+	}
+	return m
 }
 
 const directoryCounts = 10_000
@@ -83,7 +120,45 @@ func (d *directory) register(ctx context.Context, identity string, id space.ID) 
 	if mark, err := d.log.Key(ctx, listedKey(identity, id)); err != nil || mark != nil {
 		return err
 	}
-	done := make(chan error, 1)
+	return d.list(ctx, identity, listed{id: id, state: wire.SpacePresent})
+}
+
+// change notes that an identity takes part in a space behind record seq, or does not, and lists the space if that is news to
+// the identity: also where nothing has changed, if it moved, that is, was out and is in again. Who asked to read in between was
+// refused, and waits for news. When it returns without error, that is durable.
+func (d *directory) change(ctx context.Context, identity string, id space.ID, seq uint64, state wire.SpaceState, moved bool) error {
+	for {
+		value, err := d.log.Key(ctx, listedKey(identity, id))
+		if err != nil {
+			return err
+		}
+		is := decodeMark(value)
+		if is.seq < seq {
+			switch {
+			case value == nil && state != wire.SpacePresent:
+				is.n = markUntold // nobody to tell; and if it is being listed since they wrote to it, that is not true any more
+			case is.state != state, moved && state == wire.SpacePresent && is.seq > 0:
+				is.n = 0
+			}
+			is.seq, is.state = seq, state
+			done, err := d.log.CompareAndSet(ctx, listedKey(identity, id), value, is.encode())
+			if err != nil {
+				return err
+			}
+			if !done {
+				continue
+			}
+		}
+		if is.n > 0 {
+			return nil
+		}
+		return d.list(ctx, identity, listed{id: id, state: is.state, mark: is.encode()})
+	}
+}
+
+// list lists a space.
+func (d *directory) list(ctx context.Context, identity string, l listed) error {
+	l.done = make(chan error, 1)
 	d.mu.Lock()
 	list := d.lists[identity]
 	if list == nil {
@@ -94,9 +169,9 @@ func (d *directory) register(ctx context.Context, identity string, id space.ID) 
 		}
 		d.lists[identity] = list
 	}
-	list.waiting = append(list.waiting, listed{id, done})
+	list.waiting = append(list.waiting, l)
 	d.mu.Unlock()
-	return <-done
+	return <-l.done
 }
 
 // write writes what waits for one identity, change after change, until nothing waits.
@@ -124,10 +199,11 @@ func (d *directory) write(ctx context.Context, identity string, list *listing) {
 			l.done <- err
 		}
 		if err == nil {
-			mark := binary.BigEndian.AppendUint64(nil, n)
 			d.spawn(func() {
 				for _, l := range batch {
-					d.log.CompareAndSet(ctx, listedKey(identity, l.id), nil, mark)
+					m := decodeMark(l.mark)
+					m.n = n
+					d.log.CompareAndSet(ctx, listedKey(identity, l.id), l.mark, m.encode())
 				}
 			})
 		}
@@ -142,7 +218,7 @@ func (d *directory) writeChange(ctx context.Context, identity string, batch []li
 	}
 	value := make([]byte, 0, len(batch)*changeSize)
 	for _, l := range batch {
-		value = appendChange(value, l.id, wire.SpacePresent)
+		value = appendChange(value, l.id, l.state)
 	}
 	for taken := false; !taken; {
 		n++
@@ -287,6 +363,11 @@ func (d *directory) read(ctx context.Context, identities []string, c cursor) (ro
 				}
 				for change := kv.Value; len(change) >= changeSize; change = change[changeSize:] {
 					id, state := space.ID(change[:digest.Size]), wire.SpaceState(change[digest.Size])
+					if value, err := d.log.Key(ctx, listedKey(identity, id)); err != nil {
+						return nil, false, err
+					} else if m := decodeMark(value); m.seq > 0 {
+						state = m.state // the list may be behind
+					}
 					row, err := d.row(ctx, id, state)
 					if err != nil {
 						return nil, false, err
@@ -305,11 +386,14 @@ func (d *directory) read(ctx context.Context, identities []string, c cursor) (ro
 	return rows, false, nil
 }
 
-// row returns a space's row, with its head as a hint.
+// row returns a space's row, with its head as a hint. Of one that somebody has left it has only the genesis.
 func (d *directory) row(ctx context.Context, id space.ID, state wire.SpaceState) (wire.SpaceRow, error) {
 	genesis, signature, err := d.log.Genesis(ctx, id)
 	if err != nil {
 		return wire.SpaceRow{}, fmt.Errorf("read the genesis of %s: %w", id, err)
+	}
+	if state != wire.SpacePresent {
+		return wire.SpaceRow{Genesis: genesis, GenesisSignature: signature, State: state}, nil
 	}
 	head, err := d.log.Head(ctx, id)
 	if err != nil {

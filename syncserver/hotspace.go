@@ -41,9 +41,12 @@ type hotSpace struct {
 	wakeAt    uint64
 	said      []hub.Relayed // to be handed to the watchers
 	saidBytes int
-	relaying  bool // a goroutine does that
-	append    bool // an append of our own is under way
-	hints     int  // that came meanwhile; one is for the append itself
+	relaying  bool     // a goroutine does that
+	owes      []uint64 // records behind which notes of people are to be told
+	noted     bool     // they were looked for
+	paying    bool     // a goroutine tells them
+	append    bool     // an append of our own is under way
+	hints     int      // that came meanwhile; one is for the append itself
 
 	place   *program.Checkpoint    // the newest, to be kept
 	placeOf digest.Digest          // the root of the one that its instance began with
@@ -131,7 +134,7 @@ func (s *Server) unwatch(h *hotSpace, c *connection) {
 
 // dropLocked forgets a space that nobody needs. The table is locked too.
 func (h *hotSpace) dropLocked() {
-	if h.running || h.keeping || len(h.inbox) > 0 || len(h.watchers) > 0 || h.pending > 0 || len(h.asks) > 0 || h.broken || !h.hub.Idle() {
+	if h.running || h.keeping || h.paying || len(h.inbox) > 0 || len(h.watchers) > 0 || h.pending > 0 || len(h.asks) > 0 || h.broken || !h.hub.Idle() {
 		return
 	}
 	if h.server.spaces.hot[h.id] != h {
@@ -318,6 +321,9 @@ func (h *hotSpace) apply(effects hub.Effects) {
 	defer h.mu.Unlock()
 	if effects.Moved {
 		h.wakeLocked()
+	}
+	if effects.Loaded {
+		h.payLocked()
 	}
 	if effects.WakeAt != 0 {
 		h.wakeAtLocked(effects.WakeAt)

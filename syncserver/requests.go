@@ -83,6 +83,11 @@ func (h *hotSpace) open(ctx context.Context, r hub.OpenSpace) hub.Input {
 	if err == nil {
 		h.list(ctx, genesis.Creator) // in case a crash came between its creation and the directory
 		opened.Instance, opened.Head, err = h.load(ctx, &genesis)
+		h.mu.Lock()
+		if !h.noted {
+			h.noted, h.owes = true, append(h.owes, 0) // a crash may have left notes
+		}
+		h.mu.Unlock()
 	}
 	if err != nil {
 		h.failed(&opened, "open", err)
@@ -213,6 +218,10 @@ func (h *hotSpace) appendBatch(ctx context.Context, r *hub.Append) hub.Input {
 	upgraded, err := h.nameModules(ctx, r.Records)
 	if err != nil {
 		s.logger.Error("cannot note the module of a space", "space", h.id, "error", err)
+		return hub.Appended{Outcome: hub.Unclear}
+	}
+	if err := h.owe(ctx, r, upgraded); err != nil {
+		s.logger.Error("cannot note who takes part in a space", "space", h.id, "error", err)
 		return hub.Appended{Outcome: hub.Unclear}
 	}
 	begin := time.Now()

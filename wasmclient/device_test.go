@@ -21,6 +21,7 @@ type channel struct {
 	all     *channels
 	deaf    atomic.Bool // nothing reaches it
 	receive func(wasmclient.Message)
+	queue   []wasmclient.Message // on its way here
 }
 
 func (c *channels) channel() *channel {
@@ -49,7 +50,28 @@ func (c *channel) Send(m wasmclient.Message) {
 	c.all.said = append(c.all.said, m)
 	for _, tab := range c.all.tabs {
 		if tab != c && tab.receive != nil && !tab.deaf.Load() {
-			go tab.receive(m)
+			if tab.queue = append(tab.queue, m); len(tab.queue) == 1 {
+				go tab.deliver()
+			}
+		}
+	}
+}
+
+// deliver hands what was said to a tab, in order, as browsers do.
+func (c *channel) deliver() {
+	for {
+		c.all.mu.Lock()
+		receive, m := c.receive, c.queue[0]
+		c.all.mu.Unlock()
+		if receive != nil {
+			receive(m)
+		}
+		c.all.mu.Lock()
+		c.queue = c.queue[1:]
+		over := len(c.queue) == 0
+		c.all.mu.Unlock()
+		if over {
+			return
 		}
 	}
 }

@@ -149,3 +149,105 @@ func TestWhoMayNotReadJoinsByWriting(t *testing.T) {
 		}
 	})
 }
+
+// TestJoinedByOthers: who is let into a space by somebody else is told so, with nothing asked for: live in each tab, or when they
+// connect next; so they are when they are out and in again, and what they look at they read again at once, on the same connection.
+func TestJoinedByOthers(t *testing.T) {
+	inJudgedBubble(t, func(j *judged) {
+		members := moduletest.Members(nil)
+		if err := j.site.log.PutBlob(j.Context(), digest.Of(members), members); err != nil {
+			t.Fatal(err)
+		}
+		ada, device := j.tab(j.device("ada")), j.device("bob")
+		tabs := []*tab{j.tab(device), j.tab(device)}
+		told := map[*tab]*[]string{}
+		listen := func(t *tab) {
+			list := new([]string)
+			told[t] = list
+			t.OnSpaceLifecycle(func(l wasmclient.SpaceLifecycle) { *list = append(*list, l.What) })
+		}
+		rest := func() {
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+		}
+		wants := func(when, want string, tabs ...*tab) {
+			t.Helper()
+			rest()
+			for i, tab := range tabs {
+				if got := strings.Join(*told[tab], ", "); got != want {
+					t.Errorf("%s: tab %d was told %q, want %q", when, i, got, want)
+				}
+			}
+		}
+		for _, tab := range tabs {
+			listen(tab)
+		}
+		s, err := ada.CreateSpace(j.Context(), wasmclient.SpaceOptions{Module: digest.Of(members)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		change := func(kind string, who ...string) {
+			t.Helper()
+			for _, who := range who {
+				if _, err := j.write(s, kind, moduletest.MembersAdd(who)).Synced(j.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		rest()
+		cy := j.tab(j.device("cy"))
+		listen(cy)
+		rest()
+		if err := cy.Suspend(j.Context()); err != nil {
+			t.Fatal(err)
+		}
+		change("add", "bob", "cy")
+		wants("let in", "joined", tabs...)
+		cy.Resume()
+		wants("let in while away", "joined", cy)
+		change("remove", "bob")
+		wants("out, with nobody looking", "joined, left", tabs...)
+		j.restart()
+		change("add", "bob")
+		wants("in again", "joined, left, joined", tabs...)
+
+		there := tabs[0].Space(s.ID())
+		rest()
+		if info := there.Info(); info.Position.Seq != 4 || info.Code != 0 {
+			t.Fatalf("what is there: %v, %v", info.Position.Seq, info.Code)
+		}
+		dials := tabs[0].dials.Load() + tabs[1].dials.Load()
+		change("remove", "bob")
+		wants("out, looking", "joined, left, joined, left", tabs...)
+		if _, err := j.write(s, "note", moduletest.MembersNote("x")).Synced(j.Context()); err != nil {
+			t.Fatal(err)
+		}
+		change("add", "bob")
+		wants("in again, looking", "joined, left, joined, left, joined", tabs...)
+		if info := there.Info(); info.Position.Seq != 7 || info.Code != 0 {
+			t.Errorf("what is there at once: %v, %v", info.Position.Seq, info.Code)
+		}
+		for range 20 { // as fast as it goes
+			change("remove", "bob")
+			change("add", "bob")
+		}
+		rest()
+		if info := there.Info(); info.Position.Seq != 47 || info.Code != 0 {
+			t.Errorf("what is there after all: %v, %v", info.Position.Seq, info.Code)
+		}
+		if now := tabs[0].dials.Load() + tabs[1].dials.Load(); now != dials {
+			t.Errorf("%d more connections", now-dials)
+		}
+		for i, tab := range tabs {
+			list := *told[tab]
+			if list[len(list)-1] != "joined" {
+				t.Errorf("tab %d was told %q", i, list)
+			}
+			for n := range list {
+				if want := []string{"joined", "left"}[n%2]; list[n] != want {
+					t.Fatalf("tab %d was told %q", i, list)
+				}
+			}
+		}
+	})
+}

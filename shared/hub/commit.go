@@ -3,6 +3,7 @@ package hub
 import (
 	"slices"
 
+	"skerry/shared/module/program"
 	"skerry/shared/space"
 )
 
@@ -11,8 +12,9 @@ type batch struct {
 	previous, next space.Head
 	records        []space.Record
 	bytes          int
-	made           []proposal // what propose hands out next; proposals are made many at a time
-	turned         bool       // who may read may have changed at its end, so nothing is added to it
+	made           []proposal       // what propose hands out next; proposals are made many at a time
+	turned         bool             // who may read may have changed at its end, so nothing is added to it
+	people         []program.Person // who may take part now, or no longer
 }
 
 // proposal is one judged transaction on its way to the log.
@@ -97,7 +99,7 @@ func (s *Space) append() {
 		return
 	}
 	s.inFlight = true
-	s.out.Append = &Append{Previous: b.previous, Records: b.records, Next: b.next}
+	s.out.Append = &Append{Previous: b.previous, Records: b.records, Next: b.next, People: b.people}
 }
 
 // appended takes the log's answer.

@@ -174,8 +174,9 @@ func (s *Space) authorize(now uint64, t *space.Transaction) (v wire.Verdict, ok 
 		return refuse(verdict.Code, verdict.Reason), true
 	}
 	accepted := wire.Verdict{Kind: wire.Accepted, Position: s.sealed(s.propose(b, records))}
-	if s.tables != nil && s.tables.Turned() {
-		b.turned = true
+	if s.tables != nil {
+		b.turned = b.turned || s.tables.Turned()
+		b.people = append(b.people, s.tables.People()...)
 	}
 	if records[0].Type == module.TypeModule {
 		s.witness(b)

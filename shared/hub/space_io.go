@@ -176,6 +176,7 @@ type Append struct {
 	Previous space.Head
 	Records  []space.Record
 	Next     space.Head
+	People   []program.Person // who may be one of those who take part by these records, or no longer: [Ask] when Next is the head
 }
 
 // LoadHead asks for the log's head, read linearizably; answered by [HeadRead].

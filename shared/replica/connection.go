@@ -53,6 +53,7 @@ type connection struct {
 	crowded       bool
 	credit        uint64 // to be granted: paid by what is stored or dropped
 	directory     uint64 // the last ref used
+	relisted      bool   // it began from nothing
 	// directorySince is the cursor that it was asked with.
 	directorySince []byte
 	directoryAt    uint64 // when to ask for the directory again, after a refusal; 0: it was not refused

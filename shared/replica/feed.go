@@ -21,6 +21,7 @@ type feedState struct {
 	answered bool           // the server showed that it knows the position
 	caughtUp bool           // nothing was behind when the server last said so
 	access   Access         // whether this identity may read
+	joined   bool           // the directory has said so while records were still coming of the time before it left
 	again    bool           // subscribed more than once: frames of the earlier cursor may come still
 	verified space.Position // after the last record received, stored or not
 	inbox    []batch        // received, not handed to a commit yet
@@ -247,23 +248,70 @@ func (r *Replica) subscriptionEnded(f *wire.Ended) {
 		if f.Code == wire.CodeLeft || f.Code == wire.CodeForbidden && s.info.Position.Seq > 0 {
 			s.feed.access = AccessLost
 		}
+		if s.outside() && s.feed.joined {
+			r.readAnew(s)
+		}
 		r.wantPush(s)
 	}
 	r.changed(s)
 	r.statusChanged()
 }
 
+// gone takes it from the directory that this identity may not read a space any more. Where it is subscribed to, that comes behind
+// the last record.
+func (r *Replica) gone(id space.ID) {
+	s := r.spaces[id]
+	if s == nil || !s.known {
+		return
+	}
+	s.feed.joined = false
+	if !s.feed.asked && s.problem == 0 {
+		s.problem, s.feed.access = wire.CodeLeft, AccessLost
+		r.changed(s)
+	}
+}
+
+// here takes it from the directory that this identity may read a space: perhaps one that it was not allowed to before.
+func (r *Replica) here(s *spaceState) {
+	switch {
+	case s.outside():
+		if s.feed.access == AccessLost {
+			s.feed.access = AccessGiven
+		}
+		r.readAnew(s)
+		r.changed(s)
+	case s.feed.asked:
+		s.feed.joined = true
+	case s.known:
+		s.feed.access = AccessGiven
+		r.changed(s)
+	}
+}
+
+// readAnew subscribes to a space that the server has refused, once for each time that there is news of it.
+func (r *Replica) readAnew(s *spaceState) {
+	s.feed.joined = false
+	s.problem, s.reason = 0, ""
+	r.pull(s)
+}
+
 // directoryRows takes rows of the directory: spaces that this replica may not know yet, or that went over to another
 // module since.
 func (r *Replica) directoryRows(f *wire.Spaces) {
 	var fresh []*spaceState
+	r.conn.relisted = r.conn.relisted || f.Full
+	news := len(f.Since) > 0 && (f.Ref == 0 || !r.conn.relisted) // a row that comes before its records is none
 	for i := range f.Rows {
 		row := &f.Rows[i]
 		id := row.Genesis.ID()
 		if row.State != wire.SpacePresent {
-			continue // what it means to have left comes with modules that know members
+			r.gone(id)
+			continue
 		}
 		s := r.space(id)
+		if news {
+			r.here(s)
+		}
 		r.checkpointTold(s, row)
 		if s.known && s.info.Created && s.info.Genesis != nil {
 			if row.Head >= s.info.Position.Seq { // else the records here tell newer things

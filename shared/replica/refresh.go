@@ -167,6 +167,10 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 			r.appends.full = false
 			r.statusChanged()
 		}
+		if s.info.Genesis == nil && before.Genesis != nil { // the directory has told it, and it is being stored
+			s.info.Genesis, s.info.GenesisSignature = before.Genesis, before.GenesisSignature
+			s.info.Created, s.info.Module = before.Created, before.Module
+		}
 		if created != nil {
 			s.info.Created = *created
 		}

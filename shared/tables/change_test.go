@@ -123,3 +123,51 @@ func TestWriteThatDidNotEnd(t *testing.T) {
 		t.Error("it is taken back")
 	}
 }
+
+// TestNames: whose rows came and went in a change, by the texts that their keys begin with.
+func TestNames(t *testing.T) {
+	people := tables.Schema{
+		Name: "people", Key: []int{0, 1},
+		Columns: []tables.Column{{Name: "name", Kind: tables.Text}, {Name: "n", Kind: tables.U64}, {Name: "role", Kind: tables.Text}},
+	}
+	set, err := tables.New([]tables.Schema{notes, people})
+	if err != nil {
+		t.Fatal(err)
+	}
+	odd := "\x00o\x00\x00\xc3\xbf"
+	put := func(c *tables.Change, rows ...[]byte) {
+		t.Helper()
+		for _, row := range rows {
+			if err := c.Put(1, row); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	first := set.Begin()
+	put(first, row("ann", uint64(0), "x"), row(odd, uint64(1<<63), "x"), row("", uint64(1), "x"))
+	names := func(c *tables.Change, table int) string {
+		moved, replaced := c.Names(table)
+		return fmt.Sprintf("%q %q", moved, replaced)
+	}
+	if got := names(first, 1); got != fmt.Sprintf("%q []", []string{"ann", odd, ""}) {
+		t.Errorf("added: %s", got)
+	}
+	if got := names(first, 0); got != "[] []" {
+		t.Errorf("of another table: %s", got)
+	}
+	second := set.Begin()
+	put(second, row("ann", uint64(0), "y"))
+	key, _, err := people.KeyOf(0, row(odd, uint64(1<<63)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if deleted, err := second.Delete(1, key); err != nil || !deleted {
+		t.Fatal(deleted, err)
+	}
+	if got := names(second, 1); got != fmt.Sprintf("%q %q", []string{odd}, []string{"ann"}) {
+		t.Errorf("deleted and replaced: %s", got)
+	}
+	if got, err := set.Names(1); err != nil || fmt.Sprintf("%q", got) != `["" "ann"]` {
+		t.Errorf("all: %q, %v", got, err)
+	}
+}

@@ -252,6 +252,55 @@ type step struct {
 // Wrote reports whether the transaction wrote to a table, or deleted from it.
 func (c *Change) Wrote(table int) bool { return c.wrote[table] }
 
+// Names returns the first columns of the keys of the rows that the transaction wrote or deleted, where they are texts, each once
+// or more often: of those that it added or deleted, and of those in whose place it put another one.
+func (c *Change) Names(table int) (moved, replaced []string) {
+	for i := range c.steps {
+		s := &c.steps[i]
+		if int(s.table) != table || s.order != 0 {
+			continue
+		}
+		name, ok := c.set.schemas[table].name(s.key)
+		_, stays, _ := c.set.tables[table].orders[0].get(s.key) // it was read, as it was written to
+		switch {
+		case !ok:
+		case s.there && stays:
+			replaced = append(replaced, name)
+		default:
+			moved = append(moved, name)
+		}
+	}
+	return moved, replaced
+}
+
+// Names returns the first columns of the keys of all rows of a table, where they are texts. An error is one of [ErrPage].
+func (s *Set) Names(table int) (names []string, err error) {
+	err = s.Scan(table, 0, "", "", false, func(key, _ string) bool {
+		if name, ok := s.schemas[table].name(key); ok {
+			names = append(names, name)
+		}
+		return true
+	})
+	return names, err
+}
+
+// name returns the text that a row's key begins with.
+func (s *Schema) name(key string) (string, bool) {
+	if s.Columns[s.Key[0]].Kind != Text {
+		return "", false
+	}
+	var b []byte
+	for i := 0; i+1 < len(key); i++ {
+		b = append(b, key[i])
+		if key[i] == 0 {
+			if i++; key[i] == 0 {
+				return string(b[:len(b)-1]), true
+			}
+		}
+	}
+	return "", false
+}
+
 // Begin begins a transaction's change.
 func (s *Set) Begin() *Change {
 	if s.scratch == nil {

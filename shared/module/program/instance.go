@@ -3,6 +3,7 @@ package program
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 
 	"skerry/shared/digest"
@@ -69,7 +70,8 @@ type proposal struct {
 	change *tables.Change // by which the transaction wrote to them
 	place  *tables.Set    // a copy of them, at a place for a checkpoint
 	by     *Loaded
-	turned bool // who may read may have changed
+	turned bool     // who may read may have changed
+	people []string // of an upgrade, for [Instance.People]
 }
 
 // version is tables that transactions write to one after the other, each in the place of what was before. So they are
@@ -495,6 +497,39 @@ func (i *Instance) Guarded() bool {
 
 // Turned implements [Materializer].
 func (i *Instance) Turned() bool { return i.newest().turned }
+
+// People implements [Materializer].
+func (i *Instance) People() (people []Person) {
+	p := i.newest()
+	if p.change == nil || p.by.native() {
+		return persons(nil, p.people, false)
+	}
+	m := p.by.Program.Manifest
+	if m.Audience == "" {
+		return nil
+	}
+	moved, replaced := p.change.Names(m.Table(m.Audience))
+	people = persons(nil, moved, true)
+	if slices.Contains(m.Readable, m.Audience) {
+		people = persons(people, replaced, false)
+	}
+	return people
+}
+
+func persons(to []Person, names []string, moved bool) []Person {
+	for _, name := range names {
+		to = append(to, Person{name, moved})
+	}
+	return to
+}
+
+// audience returns those who are in the audience of tables.
+func audience(by *Loaded, set *tables.Set) ([]string, error) {
+	if by.native() || by.Program.Manifest.Audience == "" {
+		return nil, nil
+	}
+	return set.Names(by.Program.Manifest.Table(by.Program.Manifest.Audience))
+}
 
 // Digest implements [Materializer].
 func (i *Instance) Digest(id space.ID, at space.Position) digest.Digest {

@@ -25,6 +25,11 @@ type Materializer interface {
 	// Turned reports whether the newest proposal may change who may read.
 	Turned() bool
 
+	// People returns the identities that the newest proposal may have made one of those who take part in the space, or no longer
+	// one: those whose rows in the manifest's audience it added or deleted, or replaced where it depends on the audience who may
+	// read; of an upgrade all that are or were there.
+	People() []Person
+
 	// Digest returns the digest that a checkpoint has at the newest proposal, which is at a position of a space.
 	Digest(id space.ID, at space.Position) digest.Digest
 
@@ -37,6 +42,12 @@ type Materializer interface {
 	Upgrade(caller module.Caller, records []space.Record) (*Upgrade, module.Verdict, error)
 	Place(u *Upgrade, seq uint64)
 	Adopt(*Upgrade)
+}
+
+// Person is somebody who may take part in a space, or no longer, since a transaction.
+type Person struct {
+	Identity string
+	Moved    bool // they came or went by it, perhaps not for the first time; else something about them has changed
 }
 
 // Beginner is an engine whose instances go over to other modules, and begin at checkpoints. Begin is New with what is

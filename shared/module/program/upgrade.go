@@ -46,6 +46,16 @@ func (i *Instance) reserved(p *proposal, caller *module.Caller, records []space.
 			return verdict, err
 		}
 	}
+	if caller != nil {
+		was, err := audience(p.by, p.tables.set)
+		if err == nil {
+			p.people, err = audience(to, set)
+		}
+		if p.people = append(p.people, was...); err != nil {
+			to.release()
+			return module.Verdict{}, err
+		}
+	}
 	p.tables, p.by, p.turned = &version{set: set}, to, true
 	return module.Verdict{}, nil
 }
