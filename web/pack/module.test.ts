@@ -14,9 +14,10 @@ interface Locked {
 }
 
 const binary = join(root, "build", "skerry");
+const compiler = join(root, "web", "node_modules", "typescript", "bin", "tsc");
 
 function run(cwd: string, command: string, ...args: string[]): string {
-  return execFileSync(command, args, { cwd, encoding: "utf8" });
+  return execFileSync(command, args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
 }
 
 /** What npm would have locked, if it had asked the registry: the versions that the checkout has, whose hashes are known. */
@@ -48,10 +49,14 @@ test("a new module with the packed compiler", () => {
     const notes = join(dir, "notes");
     writeFileSync(join(notes, "package-lock.json"), JSON.stringify(lock(`../${packed.filename}`, packed.integrity)));
     run(notes, "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error");
+    run(notes, process.execPath, compiler, "--noEmit"); // editors have nothing to underline
     assert.match(run(notes, binary, "module", "test", "notes.ts"), /^2 tests passed$/m);
     const here = run(notes, binary, "module", "build", "--out", "notes.wasm", "notes.ts");
     run(dir, binary, "module", "new", "--sdk", root, "checkout/notes");
     run(join(dir, "checkout", "notes"), "npm", "install", "--offline", "--no-audit", "--no-fund", "--loglevel=error");
+    writeFileSync(join(notes, "notes.ts"), readFileSync(join(notes, "notes.ts"), "utf8").replace("note.author", "note.auhtor"));
+    assert.throws(() => run(notes, process.execPath, compiler, "--noEmit"), (error: { stdout: string }) => /Property 'auhtor' does not exist/.test(error.stdout));
+    run(join(dir, "checkout", "notes"), process.execPath, compiler, "--noEmit");
     assert.equal(run(join(dir, "checkout", "notes"), binary, "module", "build", "--out", "notes.wasm", "notes.ts"), here);
   } finally {
     rmSync(dir, { recursive: true, force: true });

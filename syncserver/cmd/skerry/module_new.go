@@ -56,7 +56,11 @@ func moduleNew(_ context.Context, c *console, args []string) error {
 	if *inGo {
 		files, next = goFiles(name), fmt.Sprintf("cd %s\nskerry module test .", dir)
 	}
-	values := strings.NewReplacer("{{name}}", name, "{{Name}}", camel(name), "{{sdk}}", from)
+	types := from // by its own path, from which AssemblyScript's types are found
+	if checkout == "" {
+		types = "./node_modules/skerry-module"
+	}
+	values := strings.NewReplacer("{{name}}", name, "{{Name}}", camel(name), "{{sdk}}", from, "{{types}}", types)
 	for _, f := range files {
 		content, err := starter.ReadFile("starter/" + f.from)
 		if err != nil {
@@ -83,6 +87,7 @@ func assemblyScriptFiles(name string) []starterFile {
 		{"assemblyscript/module.ts", name + ".ts", "the module"},
 		{"module.tests", name + ".tests", "its tests"},
 		{"assemblyscript/package.json", "package.json", "where its compiler is"},
+		{"assemblyscript/tsconfig.json", "tsconfig.json", "what editors need to know"},
 		{"assemblyscript/readme.txt", "README.md", "what to do with it"},
 		{"assemblyscript/gitignore", ".gitignore", ""},
 	}

@@ -416,6 +416,7 @@ export class __Writer {
   }
 
   bool(value: bool): void {
+    // @ts-ignore: a bool is a number
     store<u8>(this.extend(1), value);
   }
 

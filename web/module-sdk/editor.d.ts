@@ -1,0 +1,19 @@
+// What editors need to know of the decorators by which a module is declared. The compiler reads the classes themselves.
+
+interface __Index {
+  name: string;
+  columns: string[];
+  unique?: boolean;
+}
+
+declare function module(given: {
+  name: string; version: string; doc?: string; io?: number; readable?: string[]; audience?: string; upgrade?: "carry" | "replay";
+}): (of: Function) => void;
+declare function table(name: string, given?: { key?: string[]; indexes?: __Index[] }): (of: Function) => void;
+declare function event(name: string, given?: { doc?: string }): (of: Function) => void;
+declare function raw(of: Function): void;
+declare function row(of: Function): void;
+declare function params(of: Function): void;
+
+// Of AssemblyScript's runtime, which its own types do not tell of.
+declare function __new(size: usize, id: u32): usize;
