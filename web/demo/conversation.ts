@@ -2,6 +2,7 @@
 // scrolled to, with reactions and how far everybody has read; and what was written here and is not in the log.
 import type { LiveQuery, PendingTransaction, Receipt, RejectedTransaction, SkerryError } from "skerry";
 import { formatID } from "./format.js";
+import { isTry } from "./invitations.js";
 import type { Member, Message, Reaction, ReadRow, Room } from "./module.js";
 
 const page = 80; // messages that are shown first, and more at a time
@@ -182,7 +183,7 @@ export class Conversation {
         this.#again = false;
         const [pending, rejected] = await Promise.all([this.#room.pending({ limit: waiting, reverse: true }), this.#room.rejected()]);
         this.pending = pending.reverse();
-        this.rejected = rejected.filter((transaction) => !isRead(transaction));
+        this.rejected = rejected.filter((transaction) => !isRead(transaction) && !isTry(transaction));
         for (const { id } of rejected) this.sent.delete(id);
         for (const transaction of rejected.filter(isRead)) await this.#room.discard(transaction.id); // nobody wants to know
         this.#changed();

@@ -2,7 +2,7 @@
 // has only their hashes, until somebody uses one up by writing it. So whoever follows a link needs nobody to be there: what
 // they write waits on their device like everything else, and so does who invited them.
 import { blake3 } from "@noble/hashes/blake3";
-import type { Receipt, SkerryError } from "skerry";
+import type { Receipt, RejectedTransaction, SkerryError } from "skerry";
 import { refusals, type Role, type Room } from "./module.js";
 
 /** What a link says: the room, and the seed and how many people it is for if it invites. */
@@ -97,13 +97,24 @@ export async function join(me: string, room: Room): Promise<boolean> {
     try {
       await receipt.synced;
       keep(me, room.id, undefined);
+      if (at.tries > 0) await retryFirstWords(room);
     } catch (error) {
       const { code } = error as SkerryError;
       if (code === "closed") return false; // it waits on this device, and goes on when the room is opened again
       const used = code === refusals.noInvitation;
       keep(me, room.id, used ? { ...at, tries: at.tries + 1, sent: "" } : undefined);
-      if (used || code === refusals.already) await room.discard(receipt.id);
+      if (used || code === refusals.already) await room.discard(receipt.id).catch(() => {}); // another tab did
     }
   }
   return false;
+}
+
+/** Sends again what was written in the meantime, and came to the server before the secret that let its author in. */
+async function retryFirstWords(room: Room): Promise<void> {
+  for (const { id, code } of await room.rejected()) if (code === refusals.noMember) await room.retry(id);
+}
+
+/** Whether a transaction tried a secret that was no good, which {@link join} sees to. */
+export function isTry({ events, code }: RejectedTransaction): boolean {
+  return events.length === 1 && events[0]!.type === "redeem" && (code === refusals.noInvitation || code === refusals.already);
 }

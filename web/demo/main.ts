@@ -6,8 +6,8 @@ import { glyph, type Mark } from "./flags.js";
 import { isRead } from "./conversation.js";
 import { changeWho, drawMe, whoWrites } from "./people.js";
 import { nameOf } from "./format.js";
-import { follow, linkIn } from "./invitations.js";
-import { keepModule, makeRoom, roomOf } from "./module.js";
+import { follow, isTry, linkIn } from "./invitations.js";
+import { makeRoom, roomOf } from "./module.js";
 import { loadOffline } from "./offline.js";
 import { RoomView } from "./room.js";
 import { Rooms } from "./rooms.js";
@@ -30,9 +30,7 @@ async function start(): Promise<void> {
   const client = await open({ clientVersion: "demo/1", ...(identity ? { identity } : {}) });
   Object.assign(globalThis, { skerry: { open, client } });
   drawMe(client.identity);
-  const kept = keepModule(client);
-  kept.catch((error: unknown) => toast(`Rooms cannot be made: ${messageOf(error)}`));
-  new Page(client, kept);
+  new Page(client);
   early();
 }
 
@@ -55,12 +53,10 @@ class Page {
   readonly #client: Client;
   readonly #rooms: Rooms;
   readonly #schedule = eachFrame(() => this.#draw());
-  readonly #kept: Promise<void>; // the rooms' module
   #room: RoomView | undefined;
 
-  constructor(client: Client, kept: Promise<void>) {
+  constructor(client: Client) {
     this.#client = client;
-    this.#kept = kept;
     this.#rooms = new Rooms(client, this.#schedule);
     client.subscribe(this.#schedule);
     client.on("verdict", ({ space, id, code, reason }) => {
@@ -86,7 +82,6 @@ class Page {
     if (!text) return input.focus();
     try {
       if (link) follow(this.#client.identity, link);
-      else await this.#kept;
       const room = link ? roomOf(this.#client, link.id) : await makeRoom(this.#client, text.slice(0, 80));
       input.value = "";
       this.#drawCreate();
@@ -107,7 +102,7 @@ class Page {
     const room = roomOf(this.#client, id);
     const refused = (await room.rejected()).find((rejected) => rejected.id === transaction);
     if (refused && isRead(refused)) await room.discard(transaction);
-    else toast(`Refused in ${nameOf(room.info())}: ${why}`);
+    else if (refused && !isTry(refused)) toast(`Refused in ${nameOf(room.info())}: ${why}`);
   }
 
   #leave(): void {
@@ -122,7 +117,7 @@ class Page {
     const id = link?.id ?? "";
     if (link) follow(this.#client.identity, link);
     if (/^#\/?join\//.test(location.hash) && id) history.replaceState(null, "", `#/room/${id}`); // the secret is in no history
-    if (this.#room?.room.id === id) return;
+    if (this.#room?.room.id === id) return void this.#room.join(); // the link of another one, maybe
     this.#room?.close();
     this.#room = undefined;
     document.body.classList.toggle("reading", id !== "");

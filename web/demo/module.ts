@@ -13,16 +13,27 @@ export type Voided = Chat["tables"]["voided"];
 export type Role = "owner" | "admin" | "writer" | "reader";
 
 /** What the module's refusals are called, where the page does something of its own about them. */
-export const refusals = { noInvitation: "module_3", already: "module_4" } as const;
+export const refusals = { noMember: "module_1", noInvitation: "module_3", already: "module_4" } as const;
 
-/** Keeps the module on this device; a server that lacks it gets it from here. */
-export async function keepModule(client: Client): Promise<void> {
+let kept: Promise<void> | undefined;
+
+/** Keeps the module on this device, once somebody has to do with rooms; a server that lacks it gets it from here. */
+export function keepModule(client: Client): Promise<void> {
+  kept ??= keep(client).catch((error: unknown) => {
+    kept = undefined;
+    throw error;
+  });
+  return kept;
+}
+
+async function keep(client: Client): Promise<void> {
   const hash = await client.putModule(bytes);
   if (hash !== chat.hash) throw new Error(`the page's module is ${hash}, and its types are of ${chat.hash}`);
 }
 
 /** Makes a room. */
-export function makeRoom(client: Client, name: string): Promise<Room> {
+export async function makeRoom(client: Client, name: string): Promise<Room> {
+  await keepModule(client);
   return client.createSpace<Chat>({ module: chat.hash, params: { name } });
 }
 

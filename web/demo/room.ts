@@ -8,7 +8,7 @@ import { isJoining, join } from "./invitations.js";
 import { Members } from "./members.js";
 import { openMenu } from "./menu.js";
 import { Messages, rowsOf, type Shown } from "./messages.js";
-import { isOther, rank, type Room } from "./module.js";
+import { isOther, keepModule, rank, type Room } from "./module.js";
 import { Presence } from "./presence.js";
 
 const drafts = new Map<string, string>(); // by room, of this page
@@ -56,6 +56,7 @@ export class RoomView {
     for (const id of ["empty", "newest", "earlier", "changing", "none-here"]) element(id).hidden = true;
     this.drawHead();
     void this.join();
+    keepModule(client).catch((error: unknown) => console.info("the rooms' module is not kept:", error));
   }
 
   close(): void {
