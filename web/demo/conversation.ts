@@ -10,6 +10,15 @@ const most = 800; // messages shown
 const waiting = 200; // transactions that wait, the newest ones
 const readEach = 2_000; // how far somebody has read is written so often at most
 
+const ids = new WeakMap<Message, string>(); // a row is the same object while it is the same
+
+/** Returns the ID of a message, as receipts and transactions have it. */
+export function idOf(message: Message): string {
+  let id = ids.get(message);
+  if (id === undefined) ids.set(message, (id = formatID(message.id)));
+  return id;
+}
+
 /** A message that was written here, until it is known to be stored. */
 export interface Sent {
   readonly receipt: Receipt;
@@ -159,7 +168,7 @@ export class Conversation {
         before?.();
         this.messages = [...rows].reverse();
         this.ready = true;
-        for (const { id, $pending } of rows) this.#seen(formatID(id), $pending);
+        if (this.sent.size > 0) for (const row of rows) this.#seen(idOf(row), row.$pending);
       }),
       this.#follow(reactions, (rows) => (this.reactions = rows)),
     ];

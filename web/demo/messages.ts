@@ -1,10 +1,10 @@
 // Messages as elements: which there are, in what order and under which heads, and how each looks.
 import type { PendingTransaction } from "skerry";
-import type { Conversation } from "./conversation.js";
+import { type Conversation, idOf } from "./conversation.js";
 import { describe } from "./describe.js";
 import { arrange, button, make } from "./dom.js";
 import { flagOf, glyph, type Mark } from "./flags.js";
-import { day, formatID, left, startOfDay, time, ulidTime } from "./format.js";
+import { day, left, startOfDay, time, ulidTime } from "./format.js";
 import { signNames } from "./menu.js";
 
 const together = 5 * 60_000; // messages of one author within this time stand together
@@ -35,7 +35,7 @@ export function rowsOf(talk: Conversation, me: string): Shown[] {
   const readers = readersOf(talk, me);
   const waiting = new Map(talk.pending.flatMap((transaction) => transaction.events.map(({ id }) => [id, transaction] as const)));
   for (const row of shown) {
-    const id = formatID(row.id);
+    const id = idOf(row);
     const number = Number(row.number);
     const entry = talk.sent.get(id);
     const transaction = waiting.get(id);
@@ -121,6 +121,8 @@ interface Made {
 export interface Actions {
   retry(id: string): Promise<void>;
   discard(id: string): Promise<void>;
+  /** Takes what was refused back, to be written in other words. */
+  rewrite(row: Shown): Promise<void>;
   react(row: Shown, sign: string, on: boolean): void;
   open(row: Shown, by: HTMLElement): void;
 }
@@ -193,7 +195,9 @@ export class Messages {
     const meta = make("p.meta", { "aria-live": "off" });
     const bubble = make("div.bubble", {}, by, make("p.text", { dir: "auto" }, row.text), meta);
     if (row.mark === "refused") {
-      bubble.append(make("p.choice", {}, button("Retry", () => this.#act.retry(row.id)), button("Discard", () => this.#act.discard(row.id))));
+      const choice = make("p.choice", {}, button("Retry", () => this.#act.retry(row.id)), button("Discard", () => this.#act.discard(row.id)));
+      if (writes && row.kind === "message") choice.append(button("Change", () => this.#act.rewrite(row)));
+      bubble.append(choice);
     }
     item.append(make("div.side", {}, bubble, make("div.under", { "aria-live": "off" })));
     if (writes && row.kind === "message" && row.mark !== "refused") {

@@ -43,6 +43,13 @@ export class RoomView {
         this.#text.focus();
         toast("Discarded");
       },
+      rewrite: async ({ id, text }) => {
+        const draft = this.#text.value;
+        this.#text.value = draft ? `${text}\n${draft}` : text;
+        this.#grow();
+        await room.discard(id);
+        this.#text.focus();
+      },
       react: (row, sign, on) => this.#react(row, sign, on),
       open: (row, by) => this.#openMenu(row, by),
     });
@@ -126,8 +133,8 @@ export class RoomView {
   }
 
   #changeLast(): void {
-    const last = this.#talk.shown.findLast(({ author, deleted }) => author === this.#me && deleted === undefined);
-    if (last) this.#change(rowsOf(this.#talk, this.#me).find(({ number, text }) => text === last.text && (number === undefined || number === Number(last.number)))!);
+    const last = rowsOf(this.#talk, this.#me).findLast(({ author, kind, mark }) => author === this.#me && kind === "message" && mark !== "refused");
+    if (last) this.#change(last);
   }
 
   /** Takes a message into the field, to be changed. */

@@ -114,20 +114,7 @@ export class Rooms {
     const current = info.id === this.#current;
     const last = glimpse?.last;
     const unread = current ? 0 : (glimpse?.unread ?? 0);
-    const next = left(info.retryAt);
-    const about = !info.created
-      ? info.creator
-        ? next
-          ? `waits for its turn at the server: ${next}`
-          : "only on this device"
-        : "not here yet"
-      : isOther(info)
-      ? "no room: the inspector shows it"
-      : info.code === "left"
-      ? "you are no member any more"
-      : last
-        ? `${last.author === identity ? "You" : last.author}: ${last.text}`
-        : "no messages";
+    const about = aboutOf(info, last, identity);
     const at = when(last?.at ?? (info.stamp ? ulidTime(info.stamp) : Date.now()));
     const number = unread >= counted ? `${counted - 1}+` : String(unread);
     const looks = JSON.stringify([nameOf(info), about, at, number, info.pending, info.rejected, info.created, current]);
@@ -180,4 +167,16 @@ export class Rooms {
   get unread(): number {
     return Number(element("rooms").dataset["unread"] ?? 0);
   }
+}
+
+/** Returns what the list says of a room: what was said last, or why there is nothing. */
+function aboutOf(info: SpaceInfo, last: Glimpse["last"], me: string): string {
+  if (!info.created && !info.creator) return "not here yet";
+  if (isOther(info)) return "no room: the inspector shows it";
+  if (!info.created) {
+    const next = left(info.retryAt);
+    return next ? `waits for its turn at the server: ${next}` : "only on this device";
+  }
+  if (info.code === "left") return "you are no member any more";
+  return last ? `${last.author === me ? "You" : last.author}: ${last.text}` : "no messages";
 }

@@ -39,7 +39,7 @@ async function check(page: Page, what: string): Promise<void> {
   await page.setViewportSize(sizes.desktop);
 }
 
-test("axe finds nothing wrong with chat and inspector", { timeout: 90_000 }, () =>
+test("axe finds nothing wrong with chat and inspector", { timeout: 120_000 }, () =>
   World.run(["--limit-payload=1000"], async (world) => {
     const ada = await world.replica("ada");
     const { page } = ada;

@@ -49,7 +49,7 @@ test("a room that is asked for before the page is ready is made when it is", { t
   }),
 );
 
-test("what the server refuses stays on the page, to be retried or discarded", { timeout: 60_000 }, () =>
+test("what the server refuses stays on the page, to be retried, discarded or written in other words", { timeout: 60_000 }, () =>
   World.run(["--limit-payload=1000"], async (world) => {
     const { page } = await world.replica("ada");
     await page.fill("#name", "small");
@@ -65,9 +65,13 @@ test("what the server refuses stays on the page, to be retried or discarded", { 
     await page.click("#messages li.refused button:text('Retry')");
     await page.waitForSelector("#messages li.refused button:text('Retry'):enabled"); // refused again
     assert.match(await page.innerText("#status"), /1 change refused/);
-    await page.click("#messages li.refused button:text('Discard')");
+    await page.click("#messages li.refused button:text('Change')");
     await page.waitForSelector("#messages li.refused", { state: "detached" });
     assert.equal(await page.locator("#messages li.message").count(), 1);
+    assert.equal(await page.inputValue("#text"), "too long ".repeat(200).trim());
+    await page.fill("#text", "in other words");
+    await page.press("#text", "Enter");
+    await page.waitForSelector("#messages li:has-text('in other words') .mark.synced");
   }),
 );
 
