@@ -14,6 +14,7 @@ const counted = 100; // unread messages
 interface Glimpse {
   readonly seq: number;
   readonly pending: number;
+  readonly rejected: number;
   readonly last: { author: string; text: string; at: number } | undefined;
   readonly unread: number;
 }
@@ -84,14 +85,14 @@ export class Rooms {
   }
 
   /** Keeps a room up to date, and looks into it when there is something new. */
-  async #follow({ id, seq, pending }: SpaceInfo): Promise<void> {
+  async #follow({ id, seq, pending, rejected }: SpaceInfo): Promise<void> {
     const glimpse = this.#glimpses.get(id);
     if (!glimpse) this.#client.space(id);
-    if ((glimpse && glimpse.seq === seq && glimpse.pending === pending) || this.#looking.has(id)) return;
+    if ((glimpse && glimpse.seq === seq && glimpse.pending === pending && glimpse.rejected === rejected) || this.#looking.has(id)) return;
     this.#looking.add(id);
     const found = await this.#glimpse(id).catch(() => undefined); // there are no tables yet, or it is no room
     this.#looking.delete(id);
-    this.#glimpses.set(id, { last: undefined, unread: 0, ...found, seq, pending });
+    this.#glimpses.set(id, { last: undefined, unread: 0, ...found, seq, pending, rejected });
     this.#changed();
   }
 

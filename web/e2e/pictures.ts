@@ -147,7 +147,9 @@ await World.run(["--create-burst=4", "--create-per-hour=12", "--limit-payload=10
   // More spaces than the server takes at once.
   await page.setViewportSize(desktop);
   await page.evaluate(async () => {
-    for (const name of ["tides", "birds", "boats"]) await globalThis.skerry.client.createSpace({ params: { name } });
+    const { client } = globalThis.skerry;
+    const module = client.spaces()[0]!.module!;
+    for (const name of ["tides", "birds", "boats"]) await client.createSpace({ module, params: { name } });
   });
   await ada.wire.mend();
   await ada.poke();
