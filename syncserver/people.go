@@ -84,7 +84,9 @@ func (h *hotSpace) owe(ctx context.Context, r *hub.Append, upgraded bool) error 
 		}
 	}
 	h.mu.Lock()
-	h.owes = append(h.owes, r.Next.Seq)
+	if !slices.Contains(h.owes, r.Next.Seq) { // it is when the append is tried again
+		h.owes = append(h.owes, r.Next.Seq)
+	}
 	h.mu.Unlock()
 	return nil
 }

@@ -10,9 +10,9 @@ import { World } from "./world.js";
 /** What a page of this test was told. */
 declare var told: string[];
 
-/** Has a page look at a space and note what it is told, and whether `spaces()` says the same at that moment. */
-async function note(page: Page, id?: string): Promise<void> {
-  await page.evaluate((id) => {
+/** Has a page note what it is told, and whether `spaces()` says the same at that moment. */
+async function note(page: Page): Promise<void> {
+  await page.evaluate(() => {
     const told: string[] = [];
     Object.assign(globalThis, { told });
     const { client } = globalThis.skerry;
@@ -20,8 +20,7 @@ async function note(page: Page, id?: string): Promise<void> {
       const same = client.spaces().find(({ id }) => id === info.id) === info;
       told.push(`${what} ${info.creator} ${info.module} ${info.code} ${same}`);
     });
-    if (id) client.space(id);
-  }, id);
+  });
 }
 
 async function wants(page: Page, ...lines: string[]): Promise<void> {
@@ -43,18 +42,19 @@ test("created, joined, upgraded and left are told to every tab and device, in or
     const [first, newer] = hashes as [string, string];
     const ada = await world.replica("ada");
     await note(ada.page);
+    const bob = await world.replica("bob");
+    const second = await bob.newPage();
+    await bob.load(second);
+    for (const page of bob.tabs) await note(page);
     const id = await ada.page.evaluate(async (module) => {
       const space = await globalThis.skerry.client.createSpace({ module });
       await space.append("add", { who: "bob" }).synced;
       return space.id;
     }, first);
     await wants(ada.page, `created ada ${first} undefined true`);
-    const bob = await world.replica("bob");
-    const second = await bob.newPage();
-    await bob.load(second);
-    for (const page of bob.tabs) await note(page, id);
-    const joined = `joined ada ${first} undefined true`;
+    const joined = `joined ada ${first} undefined true`; // though bob has asked for nothing
     for (const page of bob.tabs) await wants(page, joined);
+    for (const page of bob.tabs) await page.evaluate((id) => void globalThis.skerry.client.space(id), id);
 
     await ada.page.evaluate(([id, module]) => globalThis.skerry.client.space(id).upgrade(module).synced.then(() => {}), [id, newer] as const);
     const upgraded = (who: string) => `upgraded ${who} ${newer} undefined true`;
