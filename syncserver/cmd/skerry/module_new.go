@@ -86,7 +86,7 @@ func assemblyScriptFiles(name string) []starterFile {
 	return []starterFile{
 		{"assemblyscript/module.ts", name + ".ts", "the module"},
 		{"module.tests", name + ".tests", "its tests"},
-		{"assemblyscript/package.json", "package.json", "where its compiler is"},
+		{"assemblyscript/package.json.txt", "package.json", "where its compiler is"},
 		{"assemblyscript/tsconfig.json", "tsconfig.json", "what editors need to know"},
 		{"assemblyscript/readme.txt", "README.md", "what to do with it"},
 		{"assemblyscript/gitignore", ".gitignore", ""},
