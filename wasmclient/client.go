@@ -238,7 +238,8 @@ type SpaceOptions struct {
 }
 
 // CreateSpace makes a space of this identity and returns it once it is durable on this device. It needs no network:
-// the ID, the stamp and the creator are known at once, and the server learns of it when it can.
+// the ID, the stamp and the creator are known at once, and the server learns of it when it can. Its error has a code: too_large, quota, and
+// bad_genesis where the module is on this device and refuses what the space is made of, which nobody could write to.
 func (c *Client) CreateSpace(ctx context.Context, options SpaceOptions) (*Space, error) {
 	if options.Module.IsZero() {
 		options.Module = module.Open
@@ -246,12 +247,16 @@ func (c *Client) CreateSpace(ctx context.Context, options SpaceOptions) (*Space,
 	if limit := int(wire.DefaultLimits.Params); len(options.Params) > limit {
 		return nil, wire.Errorf(wire.CodeTooLarge, "create space: params have %d bytes, more than %d", len(options.Params), limit)
 	}
-	if err := c.keepBuiltin(ctx, options.Module); err != nil {
+	err := c.keepBuiltin(ctx, options.Module)
+	if err == nil {
+		err = c.tryGenesis(ctx, &space.Genesis{Stamp: options.Stamp, Creator: c.identity, Module: options.Module, Params: options.Params})
+	}
+	if err != nil {
 		return nil, fmt.Errorf("create space: %w", err)
 	}
 	var id space.ID
 	finished := make(chan error, 1)
-	err := c.call(ctx, func() {
+	err = c.call(ctx, func() {
 		stamp, err := options.Stamp, error(nil)
 		if stamp == (space.ULID{}) {
 			if stamp, err = c.ids.New(wallClock()); err != nil {

@@ -10,6 +10,7 @@ import (
 	"skerry/shared/module/builtin"
 	"skerry/shared/module/program"
 	"skerry/shared/replica"
+	"skerry/shared/space"
 	"skerry/shared/wire"
 )
 
@@ -72,6 +73,28 @@ func (c *Client) tryModule(ctx context.Context, p *program.Program) error {
 	case err == nil:
 		release()
 	case wire.CodeOf(err) == wire.CodeBadModule:
+		return err
+	}
+	return nil
+}
+
+// tryGenesis has a module begin a space, and returns why it does not. A module that is not here, and what the machine fails at, say
+// nothing of that: the server does.
+func (c *Client) tryGenesis(ctx context.Context, genesis *space.Genesis) error {
+	if c.config.Engine == nil || genesis.Module == module.Open {
+		return nil
+	}
+	m, err := c.borrowModule(ctx, genesis.Module)
+	if err != nil {
+		return nil
+	}
+	instance, err := program.Begin(&program.Loaded{Program: m.program, Machines: m.machines, Release: func() { c.giveBackModule(m) }}, genesis)
+	if err == nil {
+		instance.Close()
+		return nil
+	}
+	c.giveBackModule(m)
+	if wire.CodeOf(err) == wire.CodeBadGenesis {
 		return err
 	}
 	return nil

@@ -2,6 +2,7 @@ package wasmclient
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -58,8 +59,10 @@ type Live struct {
 	rows   []Row
 	err    error
 
-	schema       *tables.Schema // of the table, once it is known
-	told         *tables.Schema // the one of the rows that were told
+	schema       *tables.Schema   // of the table, once it is known
+	told         *tables.Schema   // the one of the rows that were told
+	declared     *tables.Declared // the table, if the module declared it while it ran; the rows lie in another one
+	declaredBy   []int            // the tables that declare
 	table, index int
 	prefix       string
 	runs         int
@@ -124,7 +127,15 @@ func (s *Space) Tables(ctx context.Context) (*Tables, error) {
 		if p == nil {
 			return noTables(s.id)
 		}
-		found = &Tables{p.Digest, p.Manifest.Name, p.Manifest.Version, p.Manifest.Tables}
+		found = &Tables{p.Digest, p.Manifest.Name, p.Manifest.Version, slices.Clone(p.Manifest.Tables)}
+		declared, _, err := l.view.shown.Declared()
+		if err != nil {
+			l.spoil(err)
+			return errAgain
+		}
+		for i := range declared {
+			found.Schemas = append(found.Schemas, declared[i].Schema)
+		}
 		return nil
 	})
 	if err != nil {
@@ -274,21 +285,39 @@ func message(err error) string {
 // the view.
 func (l *Live) run() (rows []Row, ok bool) {
 	l.runs++
-	if err := l.prepare(); err != nil {
+	if err := l.prepare(); errors.Is(err, tables.ErrPage) {
+		l.spoil(err)
+		return nil, false
+	} else if err != nil {
 		l.err = err
 		return nil, true
 	}
+	var wrong error
 	err := l.view.shown.Scan(l.table, l.index, l.prefix, "", l.query.Reverse, func(key, row string) bool {
 		_, pending := l.view.overlay[place{l.table, l.index, key}]
+		if l.declared != nil {
+			if row, wrong = l.declared.Row(row); wrong != nil {
+				return false
+			}
+		}
 		rows = append(rows, Row{Bytes: row, Pending: pending, place: key})
 		return len(rows) < l.query.Limit
 	})
 	if err != nil {
-		l.view.spoiled, l.view.shown, l.view.whole = err, nil, false
-		l.view.signal()
+		l.spoil(err)
 		return nil, false
 	}
+	if wrong != nil {
+		l.err = wire.Errorf(wire.CodeBadModule, "table %s: %v", l.query.Table, wrong)
+		return nil, true
+	}
 	return rows, true
+}
+
+// spoil has the view made anew, whose tables lack a page. The caller holds the view.
+func (l *Live) spoil(err error) {
+	l.view.spoiled, l.view.shown, l.view.whole = err, nil, false
+	l.view.signal()
 }
 
 // prepare finds what the query names.
@@ -297,7 +326,7 @@ func (l *Live) prepare() error {
 	if l.schema != nil && l.table < len(schemas) && l.schema == &schemas[l.table] {
 		return nil
 	}
-	l.schema, l.table = nil, -1
+	l.schema, l.table, l.declared, l.declaredBy = nil, -1, nil, nil
 	var names []string
 	for i := range schemas {
 		if names = append(names, schemas[i].Name); schemas[i].Name == l.query.Table {
@@ -305,6 +334,19 @@ func (l *Live) prepare() error {
 		}
 	}
 	if l.table < 0 {
+		declared, by, err := l.view.shown.Declared()
+		if err != nil {
+			return err
+		}
+		l.declaredBy = by
+		for i := range declared {
+			if names = append(names, declared[i].Name); declared[i].Name == l.query.Table {
+				l.declared = &declared[i]
+			}
+		}
+		if l.declared != nil {
+			return l.prepareDeclared()
+		}
 		return wire.Errorf(wire.CodeNotFound, "the module has no table %q%s", l.query.Table, but(names))
 	}
 	schema := &schemas[l.table]
@@ -330,6 +372,26 @@ func (l *Live) prepare() error {
 	return nil
 }
 
+// prepareDeclared finds where the rows of a table lie that the module declared while it ran.
+func (l *Live) prepareDeclared() error {
+	d := l.declared
+	if l.query.Index != "" {
+		return wire.Errorf(wire.CodeNotFound, "table %s has no index %q: the module declared it while it ran", d.Name, l.query.Index)
+	}
+	values, err := program.KeyValues(&d.Schema, 0, l.query.Prefix)
+	if err == nil {
+		l.prefix, err = d.Prefix(l.view.shown, values)
+	}
+	if errors.Is(err, tables.ErrBadDeclared) {
+		return wire.Errorf(wire.CodeBadModule, "table %s: %v", d.Name, err)
+	}
+	if err != nil {
+		return wire.Errorf(wire.CodeBadArgument, "the prefix for table %s: %v", d.Name, err)
+	}
+	l.schema, l.table, l.index = &d.Schema, d.Table, 0
+	return nil
+}
+
 // but says what there is in place of what is not.
 func but(names []string) string {
 	if len(names) == 0 {
@@ -340,7 +402,7 @@ func but(names []string) string {
 
 // concerns reports whether what the query found may be another one after a write to a place.
 func (l *Live) concerns(p place) bool {
-	if l.dirty || l.schema == nil {
+	if l.dirty || l.schema == nil || slices.Contains(l.declaredBy, p.table) {
 		return true
 	}
 	if p.table != l.table || p.index != l.index || !strings.HasPrefix(p.key, l.prefix) {

@@ -562,6 +562,7 @@ func TestViewsEnd(t *testing.T) {
 		released := &atomic.Int64{}
 		tab := j.tab(j.device("ada"), offline, func(c *wasmclient.Config) { c.Engine = counting{j.engine, released} })
 		s := j.makeChat(tab)
+		released.Store(0) // which had the module try what the space is made of
 		j.same(j.texts(s, messages))
 		live, err := s.Live(j.Context(), messages, func() {})
 		if err != nil {

@@ -66,6 +66,9 @@ type Schema struct {
 	Columns []Column
 	Key     []int // places of the columns that are the key, none of them optional
 	Indexes []Index
+	// DeclaredBy names the table that declares the tables whose rows this one holds: see [Declared]. It is empty for a table
+	// whose rows are its own.
+	DeclaredBy string
 }
 
 // Check says what is wrong with a schema.

@@ -85,3 +85,58 @@ test("members: invited with no network, and let in by the link after that, with 
     assert.equal((await assertSameLogs(world, [id])).get(id)?.length, 3);
   }),
 );
+
+test("kv: tables of the params, live and typed; two people who change a row with no network both keep what they wrote", { timeout: 60_000 }, () =>
+  World.run([], async (world) => {
+    const { server } = world;
+    const ada = await world.replica("ada");
+    await server.kill();
+    const made = await ada.page.evaluate(async () => {
+      const { client } = globalThis.skerry;
+      const wrong = await client
+        .createSpace({ module: "kv", params: { tables: { todos: { title: "string" } } } })
+        .then(String, (error: { code: string; reason: string }) => `${error.code}: ${error.reason}`);
+      const space = await client.createSpace({ module: "kv", params: { tables: { todos: { title: "text", done: "bool", due: "f64?" } } } });
+      const live = space.table("todos").live();
+      const unsubscribe = live.subscribe(() => {});
+      const set = space.append("set", { table: "todos", id: "1", values: { title: "Milk", done: false, due: 1.5 } });
+      space.append("set", { table: "todos", id: "2", values: { title: "Bread", done: false } });
+      await space.append("grant", { identity: "bob", role: "writer" }).durable;
+      await set.durable;
+      while (live.getSnapshot().length < 2) await new Promise(requestAnimationFrame);
+      unsubscribe();
+      return { id: space.id, wrong, spaces: client.spaces().length, rows: live.getSnapshot().map(({ $key, ...row }) => row) };
+    });
+    assert.match(made.wrong, /^bad_genesis: .*module_13: todos\.title is string, and can be bool, i64/);
+    assert.equal(made.spaces, 1);
+    assert.deepEqual(made.rows, [
+      { id: "1", title: "Milk", done: false, due: 1.5, $pending: true },
+      { id: "2", title: "Bread", done: false, due: undefined, $pending: true },
+    ]);
+
+    await server.start();
+    const bob = await world.replica("bob");
+    await bob.page.evaluate((id) => void globalThis.skerry.client.space(id), made.id);
+    for (const { page } of [ada, bob]) await page.waitForFunction((id) => globalThis.skerry.client.space(id).info().seq === 3, made.id);
+    await server.kill();
+    const writes = [{ title: "Oat milk", due: null }, { done: true, due: 9 }]; // of which bob's due comes first or last
+    for (const [i, { page }] of [ada, bob].entries()) {
+      await page.evaluate(({ id, values }) => globalThis.skerry.client.space(id).append("set", { table: "todos", id: "1", values }).durable, { id: made.id, values: writes[i] });
+    }
+    await bob.page.evaluate((id) => globalThis.skerry.client.space(id).append("delete", { table: "todos", id: "2" }).durable, made.id);
+    await server.start();
+    for (const { page } of [ada, bob]) {
+      await page.waitForFunction((id) => globalThis.skerry.client.space(id).info().seq === 6 && globalThis.skerry.client.status.pending === 0, made.id);
+    }
+    const rows = (page: typeof ada.page) => page.evaluate(async (id) => (await globalThis.skerry.client.space(id).table("todos").query()).map(({ title, done, due, $pending }) => [title, done, due ?? null, $pending]), made.id);
+    const [adas, bobs] = [await rows(ada.page), await rows(bob.page)];
+    assert.deepEqual(adas, bobs);
+    const last = await bob.page.evaluate(async (id) => {
+      let last;
+      for await (const { type, author } of globalThis.skerry.client.space(id).events()) if (type === "set") last = author;
+      return last;
+    }, made.id);
+    assert.deepEqual(adas, [["Oat milk", true, last === "ada" ? null : 9, false]]);
+    assert.equal((await assertSameLogs(world, [made.id])).get(made.id)?.length, 6);
+  }),
+);

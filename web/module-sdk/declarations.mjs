@@ -6,7 +6,7 @@ const numbers = new Set(["i64", "u64", "f64"]);
 const options = {
   module: ["name", "version", "doc", "io", "readable", "audience", "upgrade"],
   event: ["doc"],
-  table: ["key", "indexes"],
+  table: ["key", "indexes", "declaredBy"],
 };
 
 /**
@@ -92,9 +92,9 @@ class Declarations {
   }
 
   table(node, decorator, [name, given]) {
-    const { key, indexes = [] } = this.options("table", decorator, given);
+    const { key, indexes = [], declaredBy } = this.options("table", decorator, given);
     if (typeof name !== "string") this.fail(decorator, 'a table has a name: @table("notes")');
-    const table = { ...this.fields(node), name, indexes };
+    const table = { ...this.fields(node), name, indexes, declaredBy };
     table.key = key ?? table.fields.slice(0, 1).map((f) => f.name);
     for (const column of [table.key, ...indexes.map((x) => x.columns)].flat()) {
       if (!table.fields.some((f) => f.name === column)) this.fail(decorator, `table ${name} has no column ${column}`);
@@ -188,6 +188,7 @@ class Declarations {
         columns: t.fields.map(declared),
         key: t.key,
         ...(t.indexes.length > 0 && { indexes: t.indexes }),
+        ...(t.declaredBy && { declared_by: t.declaredBy }),
       })),
       ...(readable && { readable }),
       ...(audience && { audience }),

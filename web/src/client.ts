@@ -13,7 +13,8 @@ import { decodeImported, type Ephemeral, type ImportedSpace, type SpaceInfo, typ
 export interface SpaceOptions<M extends ModuleTypes = AnyModule> {
   /**
    * The module that judges what is written: a built-in's name (`open`: everyone writes and reads; `personal`: only who made
-   * the space does; `broadcast`: only who made it writes, everyone reads; `members`: people with roles, by invitation), or the hash of one that {@link Client.putModule}
+   * the space does; `broadcast`: only who made it writes, everyone reads; `members`: people with roles, by invitation;
+   * `kv`: tables of the app's own, over such roles, see {@link KeyValue}), or the hash of one that {@link Client.putModule}
    * keeps here or that the server has.
    */
   readonly module?: string;
@@ -98,7 +99,7 @@ export class Client {
 
   /**
    * Makes a space, offline too. It resolves when the space is durable on this device; the server hears of it when it
-   * can.
+   * can. It rejects with `bad_genesis` for params that the module refuses, whose reason says why.
    */
   async createSpace<M extends ModuleTypes = AnyModule>(options: SpaceOptions<M> = {}): Promise<Space<M>> {
     this.#check();

@@ -53,3 +53,63 @@ export type First<Values extends readonly unknown[]> = number extends Values["le
   : Values extends readonly [infer Value, ...infer Rest]
     ? readonly [] | readonly [Value, ...First<Rest>]
     : readonly [];
+
+/** The type of a column of a table of `kv`; with a `?` behind it values may be absent. */
+export type ColumnType = "bool" | "i64" | "u64" | "f64" | "text" | "bytes";
+
+/** Tables of `kv` by name, and of each its columns by name. A row's `id` is not among them. */
+export interface KeyValueTables {
+  readonly [table: string]: { readonly [column: string]: ColumnType | `${ColumnType}?` };
+}
+
+/** What a value of a column is to TypeScript. */
+export type ColumnValue<Type extends string> = Type extends `${infer Present}?`
+  ? ColumnValue<Present> | undefined
+  : { bool: boolean; i64: number | bigint; u64: number | bigint; f64: number; text: string; bytes: Uint8Array }[Type & ColumnType];
+
+/** What `set` is given for a column: `null` makes a value absent, `undefined` leaves it as it is. */
+type Given<Type extends string> = ColumnValue<Type> | (Type extends `${string}?` ? null : never) | undefined;
+
+/** What the built-in `members` declares, and `kv` with it. */
+interface MembersEvents {
+  readonly invite: { readonly role: string; readonly hashes: Uint8Array };
+  readonly revoke: { readonly hashes: Uint8Array };
+  readonly redeem: { readonly secret: Uint8Array };
+  readonly grant: { readonly identity: string; readonly role: string };
+  readonly remove: { readonly identity: string };
+  readonly leave: { readonly [none: string]: never };
+  readonly transfer: { readonly to: string };
+}
+
+/**
+ * What the built-in module `kv` is to TypeScript, of the tables that its params declare, and of the `Events` of other types that the app writes:
+ *
+ *     const tables = { todos: { title: "text", done: "bool", due: "f64?" } } as const;
+ *     type Todos = KeyValue<typeof tables>;
+ *     const space = await client.createSpace<Todos>({ module: "kv", params: { tables } });
+ *     space.append("set", { table: "todos", id: "1", values: { title: "Milk", done: false } });
+ *     const todos = space.table("todos").live();
+ */
+export interface KeyValue<Tables extends KeyValueTables, Events extends object = {}> extends ModuleTypes {
+  readonly params: { readonly tables: Tables; readonly [name: string]: unknown };
+  readonly events: Events & MembersEvents & {
+    readonly set: {
+      [Name in NameOf<Tables>]: { readonly table: Name; readonly id: string; readonly values?: { readonly [Column in NameOf<Tables[Name]>]?: Given<Tables[Name][Column]> } };
+    }[NameOf<Tables>];
+    readonly delete: { readonly table: NameOf<Tables>; readonly id: string };
+    readonly declare: { readonly tables: KeyValueTables };
+  };
+  readonly tables: {
+    readonly [Name in NameOf<Tables>]: {
+      readonly row: { readonly id: string } & { readonly [Column in NameOf<Tables[Name]>]: ColumnValue<Tables[Name][Column]> };
+      readonly key: [id: string];
+      readonly indexes: {};
+    };
+  } & {
+    readonly members: {
+      readonly row: { readonly identity: string; readonly role: string; readonly by: string; readonly seq: number | bigint; readonly open: number | bigint };
+      readonly key: [identity: string];
+      readonly indexes: { readonly by_role: [role: string] };
+    };
+  };
+}

@@ -1,5 +1,5 @@
 // Not run: what the compiler takes and what it refuses, of a module whose types it has and of one whose types it has not.
-import { open, type QueryOptions, type Row, type Space } from "../src/index.js";
+import { type KeyValue, open, type QueryOptions, type Row, type Space } from "../src/index.js";
 import { chat, type Chat, type MessagesRow } from "./chat.js";
 import { type AllRow, type Default, defaultModule } from "./odd.js";
 
@@ -74,4 +74,48 @@ export async function untyped(): Promise<void> {
   // @ts-expect-error: a column may be of any kind
   const text: string = rows[0]!["text"];
   console.log(text);
+}
+
+const tables = { todos: { title: "text", done: "bool", due: "f64?" }, counts: { n: "u64" } } as const;
+type Todos = KeyValue<typeof tables>;
+
+export async function keyValue(): Promise<void> {
+  const client = await open();
+  const space = await client.createSpace<Todos>({ module: "kv", params: { tables, name: "home" } });
+  // @ts-expect-error: the params have other tables
+  await client.createSpace<Todos>({ module: "kv", params: { tables: { todos: { title: "text" } } } });
+  // @ts-expect-error: there is no such type
+  type Wrong = KeyValue<{ todos: { title: "string" } }>;
+  space.append("set", { table: "todos", id: "1", values: { title: "milk", done: false } });
+  space.append("set", { table: "todos", id: "1", values: { due: null, title: undefined } });
+  space.append("set", { table: "counts", id: "1", values: { n: 2n ** 60n } });
+  space.append("delete", { table: "counts", id: "1" });
+  space.append("grant", { identity: "bob", role: "writer" });
+  space.transact([{ type: "set", payload: { table: "todos", id: "1", values: { done: true } } }, { type: "leave" }]);
+  // @ts-expect-error: no table is called so
+  space.append("set", { table: "todo", id: "1", values: {} });
+  // @ts-expect-error: no column is called so
+  space.append("set", { table: "todos", id: "1", values: { titel: "milk" } });
+  // @ts-expect-error: it is another table's
+  space.append("set", { table: "counts", id: "1", values: { title: "milk" } });
+  // @ts-expect-error: it is of another type
+  space.append("set", { table: "todos", id: "1", values: { done: "yes" } });
+  // @ts-expect-error: it cannot be absent
+  space.append("set", { table: "todos", id: "1", values: { title: null } });
+  // @ts-expect-error: the app has no such events
+  space.append("note", { text: "hello" });
+
+  const live = space.table("todos").live({ prefix: ["1"] });
+  for (const row of live.getSnapshot()) {
+    const title: string = row.title;
+    const due: number | undefined = row.due;
+    // @ts-expect-error: it may be absent
+    const never: number = row.due;
+    console.log(row.id, row.$pending, title, due, never);
+  }
+  const owners = await space.table("members").query({ index: "by_role", prefix: ["owner"] });
+  const own = await client.createSpace<KeyValue<typeof tables, { note: { text: string } }>>({ module: "kv", params: { tables } });
+  own.append("note", { text: owners[0]!.identity });
+  const plain: Space = space;
+  console.log(plain, undefined as unknown as Wrong);
 }

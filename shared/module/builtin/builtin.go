@@ -16,6 +16,9 @@ var broadcast []byte
 //go:embed members.wasm
 var members []byte
 
+//go:embed kv.wasm
+var kv []byte
+
 type builtin struct {
 	name   string
 	bytes  []byte
@@ -28,6 +31,7 @@ var newest = []builtin{
 	{"personal", personal, digest.Of(personal)},
 	{"broadcast", broadcast, digest.Of(broadcast)},
 	{"members", members, digest.Of(members)},
+	{"kv", kv, digest.Of(kv)},
 }
 
 // Names returns the names of the modules that are built in.

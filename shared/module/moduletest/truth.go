@@ -13,6 +13,7 @@ type Truth struct {
 	Module  string
 	people  []person
 	actions []action
+	params  []byte
 	before  func(*testSpace) // what happened in the space
 }
 
@@ -46,7 +47,9 @@ func (t *Truth) Markdown() string {
 
 // run tries each action by each person, and takes back what was allowed.
 func (t *Truth) run(s *session) {
-	space := s.builtin(t.Module)
+	space := s.space(builtinBytes(t.Module), t.params)
+	space.modules = [][]byte{Members(nil), builtinBytes("members"), builtinBytes(t.Module)}
+	space.prepare(space.instance)
 	if t.before != nil {
 		t.before(space)
 	}
@@ -89,7 +92,7 @@ func builtinBytes(name string) []byte {
 
 // Truths returns the tables of all modules that are built in.
 func Truths() []*Truth {
-	return []*Truth{ownerTruth("personal", "yes no no"), ownerTruth("broadcast", "yes yes yes"), membersTruth()}
+	return []*Truth{ownerTruth("personal", "yes no no"), ownerTruth("broadcast", "yes yes yes"), membersTruth(), kvTruth()}
 }
 
 func anything() []event { return []event{{"anything", []byte{0xc1}}} }
@@ -122,6 +125,7 @@ func builtinCases() []testCase {
 		cases = append(cases, ownerCases(name)...)
 	}
 	cases = append(cases, builtinMembersCases()...)
+	cases = append(cases, builtinKVCases()...)
 	return append(cases, testCase{"broadcast: personal, and for all again", func(s *session) {
 		space := s.upgradable(builtinBytes("personal"), builtinBytes("broadcast"))
 		space.push("creator", event{"secret", nil})

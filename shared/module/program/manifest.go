@@ -114,6 +114,7 @@ func (m *Manifest) Append(b []byte) []byte {
 			x.texts("columns", names(s.Indexes[i].Columns))
 			x.bool("unique", s.Indexes[i].Unique)
 		})
+		t.text("declared_by", s.DeclaredBy)
 	})
 	w.texts("readable", m.Readable)
 	w.text("audience", m.Audience)
@@ -212,6 +213,9 @@ func (m *Manifest) check() error {
 		return fmt.Errorf("params: %w", err)
 	}
 	if _, err := tables.New(m.Tables); err != nil {
+		return err
+	}
+	if err := tables.CheckDeclared(m.Tables); err != nil {
 		return err
 	}
 	for _, name := range append(slices.Clone(m.Readable), m.Audience) {
@@ -430,6 +434,8 @@ func (r *mapReader) schema() (s tables.Schema) {
 			})
 		case "key":
 			key = list(r, "columns of a key", tables.MaxColumns, r.Text)
+		case "declared_by":
+			s.DeclaredBy = r.Text()
 		case "indexes":
 			s.Indexes = list(r, "indexes", tables.MaxIndexes, func() (x tables.Index) {
 				var names []string

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"skerry/shared/module/builtin"
 	"skerry/shared/module/moduletest"
 	"skerry/shared/module/program"
 	"skerry/shared/msgpack"
@@ -19,13 +20,23 @@ func TestManifestIsReadAsWritten(t *testing.T) {
 	full.Params = []program.Field{{Name: "title", Kind: tables.Text}, {Name: "size", Kind: tables.F64, Optional: true, Doc: "of letters"}}
 	full.Tables[0].Columns[3].Kind = tables.Bytes
 	none := &program.Manifest{Name: "n", Version: "1.2.3-rc.1+build", ABI: program.ABI, IO: program.DefaultIO, Params: []program.Field{}}
-	for _, m := range []*program.Manifest{full, none, moduletest.ChatManifest()} {
+	kv, _ := builtin.ByName("kv")
+	declares, err := program.Load(builtin.Bytes(kv))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []*program.Manifest{full, none, moduletest.ChatManifest(), declares.Manifest} {
 		read, err := program.ReadManifest(m.Append(nil))
 		if err != nil {
 			t.Errorf("%s: %v", m.Name, err)
 		} else if !reflect.DeepEqual(read, m) {
 			t.Errorf("%s:\n%+v\n%+v", m.Name, read, m)
 		}
+	}
+	held := declares.Manifest.Tables
+	held[declares.Manifest.Table("rows")].DeclaredBy = "members"
+	if _, err := program.ReadManifest(declares.Manifest.Append(nil)); err == nil {
+		t.Error("a table of members declares others")
 	}
 }
 

@@ -148,17 +148,19 @@ export class Genesis {
   /** The ULID by which it differs from the creator's other spaces: 16 bytes. */
   stamp: Uint8Array;
   __params: __Reader;
+  private paramsAt: usize;
 
   constructor(at: usize) {
     const r = new __Reader(at);
     this.creator = r.text();
     this.stamp = r.fixed(16);
+    this.paramsAt = r.at;
     this.__params = r;
   }
 
   /** The params as they are, msgpack as a rule, of a module that declares none. */
   get params(): Uint8Array {
-    return new __Reader(this.__params.at).bytes();
+    return new __Reader(this.paramsAt).bytes();
   }
 }
 
