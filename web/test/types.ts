@@ -91,7 +91,7 @@ export async function keyValue(): Promise<void> {
   space.append("set", { table: "counts", id: "1", values: { n: 2n ** 60n } });
   space.append("delete", { table: "counts", id: "1" });
   space.append("grant", { identity: "bob", role: "writer" });
-  space.transact([{ type: "set", payload: { table: "todos", id: "1", values: { done: true } } }, { type: "leave" }]);
+  space.transact([{ type: "set", payload: { table: "todos", id: "1", values: { done: true } } }, { type: "leave", payload: {} }]);
   // @ts-expect-error: no table is called so
   space.append("set", { table: "todo", id: "1", values: {} });
   // @ts-expect-error: no column is called so
