@@ -187,5 +187,12 @@ test("a link lets in as many as it is for, and nobody when it was taken back", {
     await say(ada.page, "nobody new");
     await bob.page.waitForSelector(message("nobody new"));
     assert.equal(await eve.page.locator(message("nobody new")).count(), 0);
+
+    // A space of another module is no room, and is said to be none.
+    await ada.page.evaluate(async () => void (await globalThis.skerry.client.createSpace({ module: "open", params: { name: "buoys" } })));
+    await ada.page.waitForSelector("#rooms a:has-text('buoys'):has-text('no room')");
+    await openRoom(ada.page, "buoys");
+    await ada.page.waitForSelector("#none-here:has-text('it has another module')");
+    assert.ok(await ada.page.isDisabled("#text"));
   }),
 );
