@@ -61,9 +61,13 @@ func project(t *testing.T, files map[string]string) string {
 	return dir
 }
 
+// writeFile writes a file at once, so that whoever watches it never sees half of it.
 func writeFile(t *testing.T, name, content string) {
 	t.Helper()
-	if err := os.WriteFile(name, []byte(content), 0o666); err != nil {
+	if err := os.WriteFile(name+".new", []byte(content), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(name+".new", name); err != nil {
 		t.Fatal(err)
 	}
 }
