@@ -79,7 +79,7 @@ test("what is wrong in a file that is imported is told with its name", () => {
 
 const wrong: [what: string, source: string, said: RegExp][] = [
   ["a module twice", main, /^m\.ts:3: there is another @module$/],
-  ["an option that is not there", `@table("t", { keys: ["a"] }) class T { a: string = ""; }`, /^m\.ts:3: @table has no keys: it has key, indexes$/],
+  ["an option that is not there", `@table("t", { keys: ["a"] }) class T { a: string = ""; }`, /^m\.ts:3: @table has no keys: it has key, indexes, declaredBy$/],
   ["a table without a name", `@table({ key: ["a"] }) class T { a: string = ""; }`, /^m\.ts:3: a table has a name/],
   ["a column that is not there", `\n@table("t", { key: ["b"] }) class T { a: string = ""; }`, /^m\.ts:4: table t has no column b$/],
   ["an index over one", `@table("t", { indexes: [{ name: "x", columns: ["b"] }] }) class T { a: string = ""; }`, /table t has no column b$/],
