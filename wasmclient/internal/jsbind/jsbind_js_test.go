@@ -96,9 +96,13 @@ func TestYield(t *testing.T) {
 	for range 3 {
 		<-done
 	}
-	if heard < 5 {
-		t.Errorf("%d messages came in while five pieces of work were done", heard)
+	for range 100 { // engines need not take turns between channels one for one
+		if heard >= 5 {
+			return
+		}
+		Yield()
 	}
+	t.Errorf("%d messages came in while a hundred pieces of work were done", heard)
 }
 
 func TestBytes(t *testing.T) {
