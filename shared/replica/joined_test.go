@@ -35,3 +35,18 @@ func TestWhoIsInAgainReadsAgain(t *testing.T) {
 		})
 	}
 }
+
+// TestWhoWroteTheirWayInReads has the server accept what somebody who may not read wrote: they ask again at once whether they may now,
+// with no word of the directory, which a module without an audience never gives.
+func TestWhoWroteTheirWayInReads(t *testing.T) {
+	s := synced(t)
+	s.receive(&wire.Ended{Space: idOf("a"), Code: wire.CodeForbidden})
+	s.write("a", tx(1))
+	s.settle()
+	s.told()
+	s.verdicts("a", 1, wire.Verdict{Kind: wire.Accepted, Position: s.stores("a", tx(1))})
+	s.wants("subscribe a@0")
+	if code := s.core.Space(idOf("a")).Code; code != 0 {
+		t.Errorf("it does not get on: %v", code)
+	}
+}
