@@ -3,6 +3,7 @@ package replica_test
 import (
 	"testing"
 
+	"skerry/shared/replica"
 	"skerry/shared/wire"
 )
 
@@ -48,5 +49,26 @@ func TestWhoWroteTheirWayInReads(t *testing.T) {
 	s.wants("subscribe a@0")
 	if code := s.core.Space(idOf("a")).Code; code != 0 {
 		t.Errorf("it does not get on: %v", code)
+	}
+}
+
+// TestAnOlderLookKeepsTheGenesis tells of a space that was pinned before anybody knew what it was made from, and then looks at the
+// store as it was before: the genesis does not go, or the space would seem to be upgraded when it comes back.
+func TestAnOlderLookKeepsTheGenesis(t *testing.T) {
+	s := synced(t)
+	s.step(replica.Pin{Ref: s.ref(), Space: idOf("b"), Pinned: true})
+	s.settle()
+	old := s.store.Refresh(idOf("b"))
+	if !old.Known || old.Info.Genesis != nil {
+		t.Fatalf("%+v", old)
+	}
+	s.receive(&wire.Spaces{Rows: []wire.SpaceRow{{Genesis: genesisOf("b")}}, Since: []byte("since")})
+	if s.core.Space(idOf("b")).Info.Genesis == nil {
+		t.Fatal("the directory's word is not taken")
+	}
+	s.step(replica.Hint{Space: idOf("b"), Version: old.Version + 1})
+	s.step(replica.Refreshed{Space: idOf("b"), Snapshot: old})
+	if s.core.Space(idOf("b")).Info.Genesis == nil {
+		t.Error("the genesis is gone")
 	}
 }
