@@ -26,7 +26,7 @@ RACE   := $(shell command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&
 TEST_STAGES := tools deps fmt vet staticcheck types modules-check build size unit sim web-test store e2e e2e-firefox e2e-webkit pack tutorial mutants
 LINT_STAGES := deps fmt vet staticcheck types modules-check
 
-.PHONY: help run test lint sim bench size mutants golden docs clean soak torture modules-fuzz vuln build \
+.PHONY: help run test lint sim bench size mutants golden docs clean soak torture modules-fuzz vuln deploy-test build \
 	modules modules-check tools deps fmt vet staticcheck types bin bundle unit web-test store e2e e2e-firefox e2e-webkit pack tutorial
 
 help: ## list the targets
@@ -34,7 +34,7 @@ help: ## list the targets
 
 run: build ## build everything and serve the demo page (needs Go and Node)
 	@echo "Skerry: http://$(LISTEN)/"
-	@exec build/skerry serve --insecure-identities --listen $(LISTEN) --data $(DATA) --web web/dist
+	@exec build/skerry serve --insecure-identities --local-setup --listen $(LISTEN) --data $(DATA) --web web/dist
 
 test: ## everything that CI checks, stage by stage, with times (needs Go, Node and Chromium)
 	@SKERRY_MUTANTS=$(or $(SKERRY_MUTANTS),60) .ci/stages $(TEST_STAGES)
@@ -88,7 +88,7 @@ unit: ## Go's tests, with the race detector
 	@go test -run '^Test(SuiteInterpreted|Trials|Go.*|ModuleBuild)$$' ./syncserver/wasmengine ./syncserver/cmd/skerry
 
 sim: ## the simulation; SEEDS=100000 for a long one
-	@SKERRY_SIM_SEEDS=$(SEEDS) go test -count=1 -timeout 0 -run Simulation ./shared/sim
+	@SKERRY_SIM_SEEDS=$(SEEDS) go test -count=1 -timeout 0 -run 'Simulation|Damage$$' ./shared/sim
 
 web-test: deps ## TypeScript's tests
 	@$(NPM) test
@@ -140,6 +140,9 @@ golden: build ## keep this version's files for later versions' tests; refuses to
 
 docs: ## the packages' manuals and the documents, under build/docs
 	@go run .ci/docs.go
+
+deploy-test: build ## follow docs/operating as far as this machine can, with Caddy and nginx where they are
+	@.ci/deploy
 
 vuln: ## known vulnerabilities, where the database can be reached
 	@go run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./...

@@ -69,7 +69,7 @@ func (s *Server) newestCheckpoint(ctx context.Context, id space.ID) (kept, error
 // first returns the instance of a space that is being created.
 func (h *hotSpace) first(ctx context.Context, genesis *space.Genesis) (module.Instance, error) {
 	if beginner, ok := h.server.engine.(program.Beginner); ok {
-		return beginner.Begin(genesis, program.Origin{History: h.wholeLog(ctx)})
+		return beginner.Begin(genesis, program.Origin{History: h.server.wholeLog(ctx, h.id)})
 	}
 	return h.server.engine.New(genesis)
 }
@@ -89,7 +89,7 @@ func (h *hotSpace) instance(ctx context.Context, genesis *space.Genesis, head sp
 	if err != nil {
 		return nil, err
 	}
-	origin := program.Origin{Upgraded: len(modules) > 0, History: h.wholeLog(ctx)}
+	origin := program.Origin{Upgraded: len(modules) > 0, History: s.wholeLog(ctx, h.id)}
 	for n, k := range list {
 		h.mu.Lock()
 		bad, doubted := h.doubted[k.root]
@@ -213,10 +213,10 @@ func (s *Server) sweepPages(ctx context.Context, id space.ID, list []kept) error
 }
 
 // wholeLog returns a reader of the log, for modules that make their tables of it.
-func (h *hotSpace) wholeLog(ctx context.Context) func(uint64, uint64, func([]space.Record) error) error {
+func (s *Server) wholeLog(ctx context.Context, id space.ID) func(uint64, uint64, func([]space.Record) error) error {
 	return func(at, to uint64, f func([]space.Record) error) error {
 		for at < to {
-			records, err := h.server.log.Read(ctx, h.id, at, 4096, 4<<20)
+			records, err := s.log.Read(ctx, id, at, 4096, 4<<20)
 			if err != nil {
 				return err
 			}
@@ -257,14 +257,7 @@ func (h *hotSpace) spoiled(root digest.Digest, err error) {
 // keepAll writes checkpoints until none waits.
 func (h *hotSpace) keepAll() {
 	s := h.server
-	defer func() {
-		s.spaces.mu.Lock()
-		defer s.spaces.mu.Unlock()
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.keeping = false
-		h.dropLocked()
-	}()
+	defer h.done(func() { h.keeping = false })
 	for {
 		h.mu.Lock()
 		c, of := h.place, h.placeOf
@@ -274,6 +267,9 @@ func (h *hotSpace) keepAll() {
 			return
 		}
 		k, err := h.write(s.work, c)
+		if errors.Is(err, ErrDeleted) {
+			return
+		}
 		if err != nil {
 			s.logger.Error("cannot keep a checkpoint", "space", h.id, "record", c.Seq, "error", err)
 			if errors.Is(err, tables.ErrPage) {
@@ -371,6 +367,9 @@ func (h *hotSpace) tellRow(ctx context.Context, k kept, seq uint64) {
 	row, err := h.server.dir.row(ctx, h.id, wire.SpacePresent)
 	if err != nil {
 		h.server.logger.Error("cannot read the row of a space", "space", h.id, "error", err)
+		return
+	}
+	if row.State != wire.SpacePresent {
 		return
 	}
 	row.CheckpointSeq, row.Checkpoint = k.seq, k.root

@@ -1,15 +1,21 @@
 package syncserver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/netip"
+	"path"
 	"time"
 
+	"skerry/shared/digest"
+	"skerry/shared/hub"
 	"skerry/shared/module"
+	"skerry/shared/module/system"
 	"skerry/shared/wire"
+	"skerry/syncserver/auth"
 )
 
 // Config is everything that a [Server] is made of. Only Log has to be set; zero values mean what is written
@@ -24,21 +30,57 @@ type Config struct {
 	// Engine makes the modules that judge spaces. Nil: [module.Native], which knows those that are built in.
 	Engine module.Engine
 
+	// Policy is the module of the system space, which says who may connect. It has to be in the log, or built in. Zero: the one that
+	// is built in, if Engine runs modules, and else there is no system space: everybody may connect who has proven who they are.
+	// PolicyParams are its params, of msgpack. When either is another than before the space is taken over to it.
+	Policy       digest.Digest
+	PolicyParams []byte
+
 	// Limits is what clients may send. Fields that are zero are those of [wire.DefaultLimits].
 	Limits wire.Limits
 
 	// Creation limits how fast spaces are created. Rates that are zero are those of [DefaultCreation].
 	Creation CreationLimits
 
+	// Connections limits how many there are, where the server is served by [Server.HTTP] on a [Server.Listener]. Fields that are zero are
+	// those of [DefaultConnections].
+	Connections ConnectionLimits
+
+	// Rates limits how fast clients send. Those that are zero are those of [DefaultRates].
+	Rates Rates
+
+	// Auth says who clients are. Nil: an [auth.New] that takes keys and nothing else.
+	Auth auth.Authenticator
+
+	// PublicHosts are the hosts by which clients dial the server, each with its port unless that is the scheme's own. Proofs of
+	// keys for any other are refused. Without any, only the machine's own addresses count ([auth.Hosts]), which is right for a server
+	// that is dialled directly: behind a reverse proxy, or by a name, it has to be said.
+	PublicHosts []string
+
 	// InsecureIdentities takes the identities that clients name without any proof. It is for development on the
 	// loopback interface. Without it every connection that names an identity is refused.
 	InsecureIdentities bool
 
+	// Authenticate returns the identities that a bearer token of the API stands for, with what it claims of them, which the policy
+	// sees, and until when it counts (milliseconds since 1970, 0: not limited); or an error, which should have a code
+	// ([wire.CodeBadCredentials]): of one without, the client is not told the text. It is asked again while an answer goes on. It must be safe for concurrent use. Nil: no token is
+	// taken, and the API tells what everybody may read to those whom Auth admits without a proof.
+	Authenticate func(ctx context.Context, token string) ([]hub.Proven, error)
+
+	// RequireSetup keeps everything but health, setup and the files of Web until [Server.SetUp] has named an administrator: routes answer
+	// 503, pushes are deferred with setup_required, and clients keep what they wrote and try again. It is for servers whose policy
+	// knows of administrators ($setup); with another, or without a system space, nobody is waited for.
+	RequireSetup bool
+
+	// LocalSetup lets whoever asks from this machine, by a loopback address in every respect, become the administrator without the
+	// server's token. It is for development: behind a reverse proxy everybody may seem to ask from this machine.
+	LocalSetup bool
+
 	// Web is served under / (nil: one line of text). Beside a file, name.br and name.gz are its compressed forms.
 	Web fs.FS
 
-	// AllowedOrigins are the hosts of other pages that may connect, as path.Match patterns ("*.example.com"). A
-	// page of the server's own host always may, and so may whatever is no browser.
+	// AllowedOrigins are the hosts of other pages that may connect and use the API, as path.Match patterns ("*.example.com",
+	// or with a scheme, "https://app.example.com"). A page of the server's own host always may, and so may whatever is no browser.
 	AllowedOrigins []string
 
 	// TrustedProxies are the reverse proxies whose X-Forwarded-For is believed, so that rate limits see clients
@@ -83,8 +125,17 @@ func (c Config) withDefaults() Config {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Auth == nil {
+		c.Auth, _ = auth.New(auth.Config{})
+	}
+	if c.InsecureIdentities {
+		c.Auth = insecure{c.Auth}
+	}
 	if c.Engine == nil {
 		c.Engine = module.Native
+	}
+	if _, runs := c.Engine.(module.Checker); runs && c.Policy.IsZero() {
+		c.Policy = system.Digest
 	}
 	for _, rate := range []struct{ set, zero *Rate }{
 		{&c.Creation.Identity, &DefaultCreation.Identity},
@@ -95,6 +146,26 @@ func (c Config) withDefaults() Config {
 			*rate.set = *rate.zero
 		}
 	}
+	for _, limit := range []struct {
+		set  *int
+		zero int
+	}{
+		{&c.Connections.Total, DefaultConnections.Total}, {&c.Connections.Address, DefaultConnections.Address},
+		{&c.Connections.Waiting, DefaultConnections.Waiting}, {&c.Connections.AddressWaiting, DefaultConnections.AddressWaiting},
+	} {
+		if *limit.set == 0 {
+			*limit.set = limit.zero
+		}
+	}
+	zero := DefaultRates
+	var rates []Rate
+	zero.each(func(_ string, rate *Rate) { rates = append(rates, *rate) })
+	c.Rates.each(func(_ string, rate *Rate) {
+		if *rate == (Rate{}) {
+			*rate = rates[0]
+		}
+		rates = rates[1:]
+	})
 	for _, timeout := range []struct {
 		set  *time.Duration
 		zero time.Duration
@@ -139,11 +210,39 @@ func (c *Config) validate() error {
 			return fmt.Errorf("syncserver: the rate of creation per %s is negative", name)
 		}
 	}
+	if n := c.Connections; min(n.Total, n.Address, n.Waiting, n.AddressWaiting) < 0 {
+		return errors.New("syncserver: a limit on connections is negative")
+	}
+	var bad error
+	c.Rates.each(func(name string, rate *Rate) {
+		if rate.Burst < 0 || rate.PerHour < 0 {
+			bad = fmt.Errorf("syncserver: the rate of %s is negative", name)
+		}
+	})
+	for name, rate := range map[string]struct {
+		Rate
+		least uint64
+	}{
+		"events per identity": {c.Rates.IdentityEvents, c.Limits.TransactionEvents}, "events per address": {c.Rates.AddressEvents, c.Limits.TransactionEvents},
+		"bytes per identity": {c.Rates.IdentityBytes, c.Limits.TransactionBytes}, "bytes per address": {c.Rates.AddressBytes, c.Limits.TransactionBytes},
+	} {
+		if uint64(rate.Burst) < rate.least { // it would be deferred for ever
+			bad = fmt.Errorf("syncserver: the burst of %s is below %d, which one transaction may have", name, rate.least)
+		}
+	}
+	if bad != nil {
+		return bad
+	}
 	for name, timeout := range map[string]time.Duration{
 		"retry after": c.RetryAfter, "modules kept": c.ModulesKept, "handshake": c.HandshakeTimeout, "idle": c.IdleTimeout, "write": c.WriteTimeout,
 	} {
 		if timeout < 0 {
 			return fmt.Errorf("syncserver: the %s time is negative", name)
+		}
+	}
+	for _, pattern := range c.AllowedOrigins {
+		if _, err := path.Match(pattern, ""); err != nil {
+			return fmt.Errorf("syncserver: the pattern of allowed origins %q is malformed", pattern)
 		}
 	}
 	// One transaction with all of its overhead has to fit in a message, and what was accepted in a client's.

@@ -19,12 +19,20 @@ import (
 // the server queue its answers without end.
 const outRoom = 1 << 20
 
+// transport carries a connection's messages to its client: a WebSocket, or an answer over plain HTTP.
+type transport interface {
+	Write(ctx context.Context, kind websocket.MessageType, message []byte) error
+	Close(code websocket.StatusCode, reason string) error // after what was written
+	CloseNow() error
+}
+
 // connection is one socket: a thin shell around hub.Conn. A goroutine reads for as long as the socket lives; one
 // that writes exists while there is something to write. Everybody else (spaces, reads that finished, timers) only
 // calls step, which never waits for anything but other steps.
 type connection struct {
 	server *Server
-	socket *websocket.Conn
+	socket transport
+	hosts  []string // by which it may have been dialled
 	id     hub.ConnID
 	left   chan struct{} // closed when nothing of it is left in any space
 
@@ -45,9 +53,15 @@ type connection struct {
 	wakeAt uint64
 
 	identities []string // proven; not changed once a space is watched
+	clients    []Client // what is written down of it while it lasts, without the claims
 	watching   map[space.ID]*hotSpace
 	pushed     map[space.ID]struct{} // where pushes went to
 	leaving    map[space.ID]struct{} // where something of it may be left, once over
+	entering   bool                  // the policy is being asked
+	entered    bool                  // it let the connection in, which is written down
+	renewals   []hub.Proven          // newer credentials, the first of which is being looked at
+	unwritten  bool                  // it did, and the log was full
+	claims     [][]byte              // of clients, until they are written down
 
 	// What the registry of sessions knows it by; guarded by Server.mu.
 	session     sessionKey
@@ -125,6 +139,12 @@ func (c *connection) applyLocked(effects *hub.ConnEffects) {
 	for _, message := range effects.Send {
 		c.sendLocked(message)
 	}
+	if effects.Prove != nil {
+		s.prove(c, effects.Prove)
+	}
+	if effects.Renewed != nil {
+		s.renewedLocked(c, effects.Renewed)
+	}
 	if effects.Register != nil {
 		c.identities = effects.Register.Identities
 		s.register(c, effects.Register)
@@ -175,7 +195,7 @@ func (c *connection) applyLocked(effects *hub.ConnEffects) {
 func (c *connection) unwatchLocked(id space.ID) {
 	if h := c.watching[id]; h != nil {
 		delete(c.watching, id)
-		c.server.unwatch(h, c)
+		h.unwatch(c)
 	}
 }
 
@@ -241,7 +261,7 @@ func (c *connection) overLocked(code wire.Code, leave []space.ID) {
 		}
 		c.leaving[id] = struct{}{}
 	}
-	if len(c.leaving) == 0 {
+	if len(c.leaving) == 0 && !c.entering {
 		c.goneLocked()
 	}
 	for id := range c.leaving {
@@ -258,12 +278,15 @@ func (c *connection) finishedIn(id space.ID) {
 	if _, ok := c.leaving[id]; !c.over || !ok {
 		return
 	}
-	if delete(c.leaving, id); len(c.leaving) == 0 {
+	if delete(c.leaving, id); len(c.leaving) == 0 && !c.entering {
 		c.goneLocked()
 	}
 }
 
 func (c *connection) goneLocked() {
+	if c.entered {
+		c.server.leave(c.clients)
+	}
 	close(c.left)
 	c.server.forget(c)
 }
@@ -276,12 +299,17 @@ func (c *connection) abort() {
 	c.socket.CloseNow()
 }
 
+// leave ends a connection whose client is gone.
+func (c *connection) leave() {
+	c.step(hub.Gone{})
+	c.abort()
+	c.server.metrics.connections.Dec()
+}
+
 // read takes messages from the socket until it is closed.
-func (c *connection) read() {
+func (c *connection) read(socket *websocket.Conn) {
 	s := c.server
-	defer s.metrics.connections.Dec()
-	defer c.abort()
-	defer c.step(hub.Gone{})
+	defer c.leave()
 	defer func() {
 		if failure := recover(); failure != nil {
 			c.panicked(failure)
@@ -290,7 +318,7 @@ func (c *connection) read() {
 	}()
 	joiner := wire.Joiner{Limit: int(s.config.Limits.Message)}
 	for {
-		kind, r, err := c.socket.Reader(context.Background())
+		kind, r, err := socket.Reader(context.Background())
 		if err != nil {
 			return
 		}
@@ -448,7 +476,7 @@ func closeStatus(code wire.Code) websocket.StatusCode {
 		return websocket.StatusServiceRestart
 	case wire.CodeTooMany, wire.CodeOverloaded:
 		return websocket.StatusTryAgainLater
-	case wire.CodeInternal:
+	case wire.CodeInternal, wire.CodeConnectFailed:
 		return websocket.StatusInternalError
 	case wire.CodeMessageTooBig:
 		return websocket.StatusMessageTooBig

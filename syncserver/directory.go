@@ -42,9 +42,10 @@ type directory struct {
 	notify func(identity string) // a change of the identity's list is visible
 	spawn  func(func()) bool
 
-	mu     sync.Mutex
-	lists  map[string]*listing // by identity, those being written
-	counts map[string]uint64   // the last number known to be taken, by identity; forgotten when there are many
+	mu      sync.Mutex
+	lists   map[string]*listing      // by identity, those being written
+	counts  map[string]uint64        // the last number known to be taken, by identity; forgotten when there are many
+	claimed map[string]chan struct{} // by key, the marks that are looked at or set; closed when that is done
 }
 
 // listing is what waits to be listed for one identity.
@@ -55,14 +56,15 @@ type listed struct {
 	id    space.ID
 	state wire.SpaceState
 	mark  []byte // that is there, nil: none. It is replaced when the space is listed
+	free  func() // gives up the claim of the mark
 	done  chan error
 }
 
 // mark is what is known of a space and an identity.
 type mark struct {
-	n     uint64          // the change that lists it; 0: it is not listed yet
-	seq   uint64          // the record behind which state holds; 0: they created it, or wrote to it
-	state wire.SpaceState // present or left
+	n     uint64 // the change that lists it; 0: it is not listed yet
+	seq   uint64 // the record behind which state holds; 0: they created it, or wrote to it
+	state wire.SpaceState
 }
 
 // markSize is what a mark takes, but for one of seq 0, which is its number alone.
@@ -94,7 +96,7 @@ const directoryCounts = 10_000
 func newDirectory(log Log, server [32]byte, notify func(string), spawn func(func()) bool) *directory {
 	return &directory{
 		log: log, server: server, notify: notify, spawn: spawn,
-		lists: map[string]*listing{}, counts: map[string]uint64{},
+		lists: map[string]*listing{}, counts: map[string]uint64{}, claimed: map[string]chan struct{}{},
 	}
 }
 
@@ -117,42 +119,80 @@ func appendChange(b []byte, id space.ID, state wire.SpaceState) []byte {
 
 // register lists a space for an identity unless it is listed. When it returns without error, that is durable.
 func (d *directory) register(ctx context.Context, identity string, id space.ID) error {
-	if mark, err := d.log.Key(ctx, listedKey(identity, id)); err != nil || mark != nil {
+	free, err := d.claim(ctx, listedKey(identity, id))
+	if err != nil {
 		return err
 	}
-	return d.list(ctx, identity, listed{id: id, state: wire.SpacePresent})
+	if mark, err := d.log.Key(ctx, listedKey(identity, id)); err != nil || mark != nil {
+		free()
+		return err
+	}
+	return d.list(ctx, identity, listed{id: id, state: wire.SpacePresent, free: free})
+}
+
+// claim waits until nobody else looks at a mark or sets it, and keeps others from that until free is called: else who writes to a
+// space just when others let them in has it listed by both.
+func (d *directory) claim(ctx context.Context, key string) (free func(), err error) {
+	for {
+		d.mu.Lock()
+		claimed := d.claimed[key]
+		if claimed == nil {
+			claimed = make(chan struct{})
+			d.claimed[key] = claimed
+			d.mu.Unlock()
+			return func() {
+				d.mu.Lock()
+				defer d.mu.Unlock()
+				delete(d.claimed, key)
+				close(claimed)
+			}, nil
+		}
+		d.mu.Unlock()
+		select {
+		case <-claimed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // change notes that an identity takes part in a space behind record seq, or does not, and lists the space if that is news to
 // the identity: also where nothing has changed, if it moved, that is, was out and is in again. Who asked to read in between was
 // refused, and waits for news. When it returns without error, that is durable.
 func (d *directory) change(ctx context.Context, identity string, id space.ID, seq uint64, state wire.SpaceState, moved bool) error {
+	free, err := d.claim(ctx, listedKey(identity, id))
+	if err != nil {
+		return err
+	}
+	is, err := d.setState(ctx, identity, id, seq, state, moved)
+	if err != nil || is.n > 0 {
+		free()
+		return err
+	}
+	return d.list(ctx, identity, listed{id: id, state: is.state, mark: is.encode(), free: free})
+}
+
+// setState sets what a mark says, unless it says what is so behind a later record, and returns the mark. Its n is 0 if the space is to be listed.
+func (d *directory) setState(ctx context.Context, identity string, id space.ID, seq uint64, state wire.SpaceState, moved bool) (mark, error) {
 	for {
 		value, err := d.log.Key(ctx, listedKey(identity, id))
 		if err != nil {
-			return err
+			return mark{}, err
 		}
 		is := decodeMark(value)
-		if is.seq < seq {
-			switch {
-			case value == nil && state != wire.SpacePresent:
-				is.n = markUntold // nobody to tell; and if it is being listed since they wrote to it, that is not true any more
-			case is.state != state, moved && state == wire.SpacePresent && is.seq > 0:
-				is.n = 0
-			}
-			is.seq, is.state = seq, state
-			done, err := d.log.CompareAndSet(ctx, listedKey(identity, id), value, is.encode())
-			if err != nil {
-				return err
-			}
-			if !done {
-				continue
-			}
+		if is.seq >= seq {
+			return is, nil
 		}
-		if is.n > 0 {
-			return nil
+		switch {
+		case value == nil && state != wire.SpacePresent:
+			is.n = markUntold // nobody to tell; and if another server lists it since they wrote to it, that is not true any more
+		case is.state != state, moved && state == wire.SpacePresent && is.seq > 0:
+			is.n = 0
 		}
-		return d.list(ctx, identity, listed{id: id, state: is.state, mark: is.encode()})
+		is.seq, is.state = seq, state
+		if done, err := d.log.CompareAndSet(ctx, listedKey(identity, id), value, is.encode()); err != nil || done {
+			return is, err
+		}
 	}
 }
 
@@ -165,6 +205,7 @@ func (d *directory) list(ctx context.Context, identity string, l listed) error {
 		list = new(listing)
 		if !d.spawn(func() { d.write(ctx, identity, list) }) {
 			d.mu.Unlock()
+			l.free()
 			return context.Canceled
 		}
 		d.lists[identity] = list
@@ -198,15 +239,23 @@ func (d *directory) write(ctx context.Context, identity string, list *listing) {
 		for _, l := range batch {
 			l.done <- err
 		}
-		if err == nil {
-			d.spawn(func() {
-				for _, l := range batch {
-					m := decodeMark(l.mark)
-					m.n = n
-					d.log.CompareAndSet(ctx, listedKey(identity, l.id), l.mark, m.encode())
-				}
-			})
+		if err != nil || !d.spawn(func() { d.setMarks(ctx, identity, batch, n) }) {
+			for _, l := range batch {
+				l.free()
+			}
 		}
+	}
+}
+
+// setMarks notes that spaces are listed.
+func (d *directory) setMarks(ctx context.Context, identity string, batch []listed, n uint64) {
+	for _, l := range batch {
+		func() {
+			defer l.free()
+			m := decodeMark(l.mark)
+			m.n = n
+			d.log.CompareAndSet(ctx, listedKey(identity, l.id), l.mark, m.encode())
+		}()
 	}
 }
 
@@ -386,20 +435,26 @@ func (d *directory) read(ctx context.Context, identities []string, c cursor) (ro
 	return rows, false, nil
 }
 
-// row returns a space's row, with its head as a hint. Of one that somebody has left it has only the genesis.
+// row returns a space's row, with its head as a hint. Of one that somebody has left, or that was deleted, it has only the genesis.
 func (d *directory) row(ctx context.Context, id space.ID, state wire.SpaceState) (wire.SpaceRow, error) {
 	genesis, signature, err := d.log.Genesis(ctx, id)
 	if err != nil {
 		return wire.SpaceRow{}, fmt.Errorf("read the genesis of %s: %w", id, err)
 	}
-	if state != wire.SpacePresent {
+	head, err := d.log.Head(ctx, id)
+	if errors.Is(err, ErrDeleted) {
+		state, err = wire.SpaceDeleted, nil
+	}
+	if err == nil && state != wire.SpacePresent {
 		return wire.SpaceRow{Genesis: genesis, GenesisSignature: signature, State: state}, nil
 	}
-	head, err := d.log.Head(ctx, id)
 	if err != nil {
 		return wire.SpaceRow{}, fmt.Errorf("read the head of %s: %w", id, err)
 	}
 	module, err := ModuleAt(ctx, d.log, id, &genesis)
+	if errors.Is(err, ErrDeleted) {
+		return d.row(ctx, id, wire.SpaceDeleted) // since
+	}
 	if err != nil {
 		return wire.SpaceRow{}, fmt.Errorf("read the module of %s: %w", id, err)
 	}

@@ -8,14 +8,18 @@
 //
 //	log, err := sqlitelog.Open(ctx, sqlitelog.Config{Dir: "data"})
 //	server, err := syncserver.New(syncserver.Config{Log: log, Logger: slog.Default()})
-//	go http.ListenAndServe("127.0.0.1:8080", server)
+//	listener, err := net.Listen("tcp", "127.0.0.1:8080")
+//	go server.HTTP().Serve(server.Listener(listener))
 //	err = server.Run(ctx) // returns when ctx has ended and everything is settled
 //	err = log.Close()
 //
 // Nothing happens before Run: sockets that come earlier wait for it. The routes are /sync (the protocol, as WebSocket
 // subprotocol skerry.v1), /healthz (the process lives), /readyz (clients can be served), /metrics (Prometheus, a
-// registry of its own) and / (the files of [Config.Web]). Mount the handler at the root of a host, or only the routes
-// that are wanted. Timeouts of plain HTTP are the http.Server's; those of sockets are in [Config].
+// registry of its own), /.well-known/did.json (who the server is, as did:web), /api/v1 (what plain HTTP offers, described by
+// /api/v1/openapi.json) and / (the files of [Config.Web]). Mount the handler at the root of a host, or only the routes
+// that are wanted. [Server.HTTP] has the time-outs that plain
+// HTTP needs and [Server.Listener] bounds connections; a program with an http.Server of its own sees to both itself.
+// Those of sockets are in [Config].
 //
 // Who the server is (an Ed25519 key that clients pin) and the secret of its seals are made with the log and kept in it,
 // so a backup of the log is a backup of the server.
@@ -26,6 +30,14 @@
 // the time to wait ([Config.RetryAfter]), finishes the appends that are under way and returns, within ten seconds. What
 // was accepted is in the log; what got no verdict is pushed again by its client. A process that is killed instead loses
 // just as little: no verdict leaves before what it rests on is durable.
+//
+// # Who may connect
+//
+// The server writes to a space of its own, the system space ([Server.System]), whose module is its policy ([Config.Policy]; none is
+// there if Config.Engine runs no modules). Whoever connects is judged there, by what their credentials claim, after their proofs were
+// checked and before the welcome. That they are here is a record and a row of the log in one step, that they are gone another; what a
+// server that was killed left is written off before the next one takes a socket. Administrators read it like any space; the first is
+// named by [Server.SetUp].
 //
 // # How it works
 //

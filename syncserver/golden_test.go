@@ -1,18 +1,22 @@
 package syncserver_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"skerry/shared/digest"
 	"skerry/shared/space"
+	"skerry/shared/wire"
 	"skerry/syncserver/sqlitelog"
 )
 
@@ -80,11 +84,18 @@ func readGolden(t *testing.T, golden string) {
 	if err := os.CopyFS(data, os.DirFS(filepath.Join(golden, "data"))); err != nil {
 		t.Fatal(err)
 	}
-	log, err := sqlitelog.Open(ctx, sqlitelog.Config{Dir: data})
+	var lines bytes.Buffer
+	log, err := sqlitelog.Open(ctx, sqlitelog.Config{Dir: data, Logger: slog.New(slog.NewTextHandler(&lines, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
+	if said := lines.String(); filepath.Base(golden) == "1" && (strings.Count(said, "\n") != 1 || !strings.Contains(said, "st_client, st_connection_credentials")) {
+		t.Errorf("tables are added that the data did not have, and the log says:\n%s", said)
+	}
+	if clients, err := log.Clients(ctx, wire.ConnectionID{}, 1); err != nil || len(clients) > 0 {
+		t.Errorf("connected are %v, %v", clients, err)
+	}
 
 	compared := 0
 	for _, s := range want.Spaces {

@@ -86,7 +86,7 @@ func TestHandshakeErrors(t *testing.T) {
 }
 
 func TestIdentitiesNeedProof(t *testing.T) {
-	r := start(t, memlog.New(), func(c *syncserver.Config) { c.InsecureIdentities = false })
+	r := start(t, memlog.New(), func(c *syncserver.Config) { c.Auth = nil })
 	p, _ := r.connect()
 	p.send(hello("alice"))
 	failure := await[*wire.Error](p)

@@ -17,6 +17,26 @@ type hooked struct {
 	hookAfter  func(space.ID) error
 	hookKeys   func(key string) error
 	hookReads  func()
+	hookDelete func() error
+	hookKey    func(key string)
+}
+
+// key has f called with every key that was read, before the reader knows.
+func (h *hooked) key(f func(key string)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hookKey = f
+}
+
+func (h *hooked) Key(ctx context.Context, key string) ([]byte, error) {
+	value, err := h.Log.Key(ctx, key)
+	h.mu.Lock()
+	hook := h.hookKey
+	h.mu.Unlock()
+	if hook != nil {
+		hook(key)
+	}
+	return value, err
 }
 
 func (h *hooked) reads(f func()) {
@@ -45,6 +65,24 @@ func (h *hooked) Scan(ctx context.Context, prefix, after string, limit int) ([]s
 	return h.Log.Scan(ctx, prefix, after, limit)
 }
 
+func (h *hooked) deletes(f func() error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hookDelete = f
+}
+
+func (h *hooked) Delete(ctx context.Context, id space.ID, head space.Head) error {
+	h.mu.Lock()
+	hook := h.hookDelete
+	h.mu.Unlock()
+	if hook != nil {
+		if err := hook(); err != nil {
+			return err
+		}
+	}
+	return h.Log.Delete(ctx, id, head)
+}
+
 func (h *hooked) before(f func(space.ID) error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -64,6 +102,14 @@ func (h *hooked) keys(f func(key string) error) {
 }
 
 func (h *hooked) Append(ctx context.Context, id space.ID, previous space.Head, records []space.Record, next space.Head) error {
+	return h.appending(id, func() error { return h.Log.Append(ctx, id, previous, records, next) })
+}
+
+func (h *hooked) AppendClients(ctx context.Context, id space.ID, previous space.Head, records []space.Record, next space.Head, changes syncserver.ClientChanges) error {
+	return h.appending(id, func() error { return h.Log.AppendClients(ctx, id, previous, records, next, changes) })
+}
+
+func (h *hooked) appending(id space.ID, do func() error) error {
 	h.mu.Lock()
 	before, after := h.hookBefore, h.hookAfter
 	h.mu.Unlock()
@@ -72,7 +118,7 @@ func (h *hooked) Append(ctx context.Context, id space.ID, previous space.Head, r
 			return err
 		}
 	}
-	err := h.Log.Append(ctx, id, previous, records, next)
+	err := do()
 	if err == nil && after != nil {
 		err = after(id)
 	}

@@ -2,7 +2,6 @@ package syncserver
 
 import (
 	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -34,9 +33,10 @@ type hotSpace struct {
 	watchers  map[hub.ConnID]*connection  // to be woken
 	asks      map[uint64]func(hub.Answer) // what waits for an answer of the hub
 	lastAsk   uint64
-	head      uint64 // durable, as the hub tells it; nobody is sent what is past it
-	waking    bool   // a goroutine wakes the watchers
-	woken     uint64 // the head that they were told, or are being told
+	records   map[uint64]func(wire.Verdict) // transactions of the server's own that wait for a verdict, by the same numbers
+	head      uint64                        // durable, as the hub tells it; nobody is sent what is past it
+	waking    bool                          // a goroutine wakes the watchers
+	woken     uint64                        // the head that they were told, or are being told
 	timer     *time.Timer
 	wakeAt    uint64
 	said      []hub.Relayed // to be handed to the watchers
@@ -45,6 +45,7 @@ type hotSpace struct {
 	owes      []uint64 // records behind which notes of people are to be told
 	noted     bool     // they were looked for
 	paying    bool     // a goroutine tells them
+	ended     bool     // the space was deleted: there is nobody to tell that way
 	append    bool     // an append of our own is under way
 	hints     int      // that came meanwhile; one is for the append itself
 
@@ -60,6 +61,8 @@ type hotSpace struct {
 	peers    map[hub.ConnID]struct{} // that pushed and did not finish
 	pending  int                     // calls to the log under way
 	broken   bool                    // a panic happened: wait until pending is 0, then begin anew
+	turning  *turning                // nil: all watchers were asked for who may read as of head
+	ticked   bool                    // an input is on its way that goes on with it
 	listedBy map[string]struct{}     // identities known to have the space in their directory
 	listed   sync.Mutex              // guards listedBy: calls to the log use it too
 
@@ -123,18 +126,28 @@ func (s *Server) watch(id space.ID, c *connection) *hotSpace {
 	})
 }
 
-func (s *Server) unwatch(h *hotSpace, c *connection) {
-	s.spaces.mu.Lock()
-	defer s.spaces.mu.Unlock()
+func (h *hotSpace) unwatch(c *connection) {
+	h.done(func() {
+		delete(h.watchers, c.id)
+		if h.ended && len(h.watchers) == 0 {
+			h.server.free()
+		}
+	})
+}
+
+// done notes, by f, that somebody needs the space no more, and forgets it if nobody does. It is locked meanwhile.
+func (h *hotSpace) done(f func()) {
+	h.server.spaces.mu.Lock()
+	defer h.server.spaces.mu.Unlock()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.watchers, c.id)
+	f()
 	h.dropLocked()
 }
 
 // dropLocked forgets a space that nobody needs. The table is locked too.
 func (h *hotSpace) dropLocked() {
-	if h.running || h.keeping || h.paying || len(h.inbox) > 0 || len(h.watchers) > 0 || h.pending > 0 || len(h.asks) > 0 || h.broken || !h.hub.Idle() {
+	if h.running || h.keeping || h.paying || len(h.inbox) > 0 || len(h.watchers) > 0 || h.pending > 0 || len(h.asks) > 0 || len(h.records) > 0 || h.server.isSystem(h.id) || h.broken || !h.hub.Idle() {
 		return
 	}
 	if h.server.spaces.hot[h.id] != h {
@@ -170,8 +183,8 @@ func (s *Server) hint(id space.ID) {
 // lookLocked gives the hub the head of the log, unasked.
 func (h *hotSpace) lookLocked() {
 	h.server.spawn(func() {
-		if head, err := h.server.log.Head(h.server.work, h.id); err == nil {
-			h.answered(hub.HeadRead{Head: head})
+		if read, err := h.readHead(h.server.work); err == nil {
+			h.answered(read)
 		}
 	})
 }
@@ -257,7 +270,18 @@ func (h *hotSpace) step(in hub.Input) {
 			h.answer(hub.Answer{Conn: in.Conn, Ref: in.Ref, Exists: true, Code: wire.CodeOverloaded})
 			return
 		}
+	case hub.Record:
+		if h.broken {
+			h.recorded(hub.Recorded{Ref: in.Ref, Verdict: unjudged})
+			return
+		}
+	case hub.Try:
+		if h.broken {
+			h.recorded(hub.Recorded{Ref: in.Ref, Verdict: unjudged})
+			return
+		}
 	case hub.Tick:
+		h.ticked = false
 		h.mu.Lock()
 		h.wakeAt = 0
 		h.mu.Unlock()
@@ -284,11 +308,18 @@ func (h *hotSpace) apply(effects hub.Effects) {
 		s.metrics.applyErrors.Inc()
 		s.logger.Error("the log of a space cannot be applied", "space", h.id, "error", effects.Failed)
 	}
+	before := h.turning
 	if effects.Turned {
 		h.turn(effects.TurnedAt)
 	}
+	if h.turning != nil && effects.Loaded {
+		h.askReaders()
+	}
+	if effects.Deleted {
+		h.end(effects.Head.Seq)
+	}
 	h.mu.Lock()
-	if effects.Loaded || effects.Head.Seq > h.head {
+	if h.turning == nil && (effects.Loaded || effects.Head.Seq > h.head) {
 		h.head = effects.Head.Seq
 	}
 	h.mu.Unlock()
@@ -299,6 +330,9 @@ func (h *hotSpace) apply(effects hub.Effects) {
 		if c := s.connection(reply.Conn); c != nil {
 			c.step(hub.Verdicts{Reply: reply})
 		}
+	}
+	for _, recorded := range effects.Recorded {
+		h.recorded(recorded)
 	}
 	for _, answer := range effects.Answers {
 		h.answer(answer)
@@ -319,8 +353,12 @@ func (h *hotSpace) apply(effects hub.Effects) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if effects.Moved {
+	if effects.Moved || before != nil && h.turning == nil {
 		h.wakeLocked()
+	}
+	if h.turning != nil && effects.Loaded && !h.ticked {
+		h.ticked = true
+		h.postLocked(hub.Tick{})
 	}
 	if effects.Loaded {
 		h.payLocked()
@@ -330,21 +368,62 @@ func (h *hotSpace) apply(effects hub.Effects) {
 	}
 }
 
-// turn asks the module again who of the subscribers may read. Who may not any more is sent the records up to last and no
-// further: nobody is sent anything past h.head, which moves behind this.
+// turning is the subscribers who are still to be asked for whether they may read, since a record that may have changed that.
+type turning struct {
+	left  []asking
+	known map[string]error // what those who were asked were told, by their identities
+}
+
+// asking is a subscriber, and the last record that it gets if it may not read any more.
+type asking struct {
+	c    *connection
+	last uint64
+}
+
+const (
+	turnAsks = 64                   // how many subscribers a module is asked of in one go,
+	turnStep = 8 * time.Millisecond // and how long that takes, but for the last one
+)
+
+// turn begins to ask the module again who of the subscribers may read. Who may not any more is sent the records up to last and no
+// further: nobody is sent anything past h.head, which does not move before all were asked. Whoever is still to be asked since an
+// earlier record is asked by the tables as they are now, and for that record: some were not to have what came behind it.
 func (h *hotSpace) turn(last uint64) {
+	earlier := map[*connection]uint64{}
+	if h.turning != nil {
+		for _, r := range h.turning.left {
+			earlier[r.c] = r.last
+		}
+	}
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	if last == 0 {
 		last = max(h.head, 1)
 	}
-	watchers := slices.Collect(maps.Values(h.watchers))
-	h.mu.Unlock()
-	asked := map[string]error{}
-	for _, c := range watchers {
-		name := strings.Join(c.proven(), "\x00")
-		err, known := asked[name]
+	t := &turning{known: map[string]error{}}
+	for _, c := range h.watchers {
+		at := last
+		if since, ok := earlier[c]; ok {
+			at = min(at, since)
+		}
+		t.left = append(t.left, asking{c, at})
+	}
+	h.turning = t
+}
+
+// askReaders asks some of them: the space has other things to do, and a module may take long for each.
+func (h *hotSpace) askReaders() {
+	t, began := h.turning, time.Now()
+	for asked := 0; len(t.left) > 0; {
+		r := t.left[len(t.left)-1]
+		name := strings.Join(r.c.proven(), "\x00")
+		err, known := t.known[name]
 		if !known {
-			may, failure := h.hub.MayRead(c.proven())
+			if asked == turnAsks || asked > 0 && time.Since(began) >= turnStep {
+				return
+			}
+			asked++
+			may, failure := h.hub.MayRead(r.c.proven())
 			switch {
 			case failure != nil:
 				err = wire.Errorf(wire.CodeInternal, "%v", failure)
@@ -353,12 +432,14 @@ func (h *hotSpace) turn(last uint64) {
 			case !may:
 				err = wire.Errorf(wire.CodeLeft, "")
 			}
-			asked[name] = err
+			t.known[name] = err
 		}
+		t.left = t.left[:len(t.left)-1]
 		if err != nil {
-			c.step(hub.Left{Space: h.id, Seq: last, Code: wire.CodeOf(err)})
+			r.c.step(hub.Left{Space: h.id, Seq: r.last, Code: wire.CodeOf(err)})
 		}
 	}
+	h.turning = nil
 }
 
 func (h *hotSpace) answer(answer hub.Answer) {
@@ -433,9 +514,12 @@ func (h *hotSpace) panicked(failure any) {
 		h.fail(conn)
 	}
 	h.mu.Lock()
-	asks := h.asks
-	h.asks = nil
+	asks, records := h.asks, h.records
+	h.asks, h.records = nil, nil
 	h.mu.Unlock()
+	for _, then := range records {
+		then(unjudged)
+	}
 	for ref, then := range asks {
 		then(hub.Answer{Ref: ref, Exists: true, Code: wire.CodeOverloaded})
 	}
@@ -448,6 +532,9 @@ func (h *hotSpace) restart() {
 	}
 	h.hub = hub.NewSpace(h.server.hub, h.id)
 	h.broken = false
+	if h.turning != nil {
+		h.server.ask(h.id, 0, nil, func(hub.Answer) {}) // or it might not be opened again, and go on
+	}
 	h.readers.drop(h.server)
 	peers := h.peers
 	h.peers = nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"skerry/shared/digest"
+	"skerry/shared/identity"
 )
 
 // The keys of the log under which a server keeps who it is. They are in every backup.
@@ -17,8 +18,9 @@ const (
 
 // secrets is who a server is, made once with its log.
 type secrets struct {
-	public [32]byte
-	seal   [digest.Size]byte
+	public  [32]byte
+	private ed25519.PrivateKey
+	seal    [digest.Size]byte
 }
 
 // loadSecrets reads the secrets, or makes them. Servers that start on one log at once agree, since only one of
@@ -29,7 +31,7 @@ func loadSecrets(ctx context.Context, log Log) (secrets, error) {
 	if err != nil {
 		return s, err
 	}
-	copy(s.public[:], ed25519.NewKeyFromSeed(seed).Public().(ed25519.PublicKey))
+	s.setKey(seed)
 	seal, err := secret(ctx, log, keySeal)
 	if err != nil {
 		return s, err
@@ -37,6 +39,23 @@ func loadSecrets(ctx context.Context, log Log) (secrets, error) {
 	copy(s.seal[:], seal)
 	return s, nil
 }
+
+func (s *secrets) setKey(seed []byte) {
+	s.private = ed25519.NewKeyFromSeed(seed)
+	copy(s.public[:], s.private.Public().(ed25519.PublicKey))
+}
+
+// identity returns the name of the server's key, under which it writes.
+func (s *secrets) identity() string {
+	key, err := identity.New(identity.Ed25519, s.public[:])
+	if err != nil {
+		panic("syncserver: " + err.Error())
+	}
+	return key.String()
+}
+
+// sign signs a message with the server's key.
+func (s *secrets) sign(message []byte) []byte { return ed25519.Sign(s.private, message) }
 
 func secret(ctx context.Context, log Log, key string) ([]byte, error) {
 	for {

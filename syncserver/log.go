@@ -8,6 +8,7 @@ import (
 
 	"skerry/shared/digest"
 	"skerry/shared/space"
+	"skerry/shared/wire"
 )
 
 // Log is where the server keeps everything that must survive it: the records of every space, blobs, small keys
@@ -21,13 +22,19 @@ import (
 // What a method returned without error is durable: it survives the loss of power at once afterwards.
 type Log interface {
 	// Create stores a space and reports whether this call did. The genesis is its own key, so creating twice is
-	// success with created false. It never fails because the space exists.
+	// success with created false. It never fails because the space exists; one that was deleted is [ErrDeleted].
 	Create(ctx context.Context, genesis *space.Genesis, signature []byte) (created bool, err error)
 
-	// Genesis returns what a space was created from, or [ErrNoSpace].
+	// Delete frees all that a space holds but its genesis, if its log ends at head: else it returns a [*HeadError], and
+	// nothing was done. The space stays deleted for ever, which is durable before anything is freed: every other method that
+	// takes its ID, but Genesis, returns [ErrDeleted] from then on. After an error some may be left to be freed; the same
+	// call again goes on with that, whatever the head, and is success where nothing is left.
+	Delete(ctx context.Context, id space.ID, head space.Head) error
+
+	// Genesis returns what a space was created from, also of one that was deleted, or [ErrNoSpace].
 	Genesis(ctx context.Context, id space.ID) (space.Genesis, []byte, error)
 
-	// Spaces returns up to limit space IDs greater than after (the zero ID to begin), ascending.
+	// Spaces returns up to limit space IDs greater than after (the zero ID to begin), ascending, without those that were deleted.
 	Spaces(ctx context.Context, after space.ID, limit int) ([]space.ID, error)
 
 	// Head returns where the log of a space ends, as its last acknowledged append left it: {0, ID, 0} when it is
@@ -40,6 +47,16 @@ type Log interface {
 	// records; then nothing was stored. When the outcome of an earlier call is unknown, the same call again tells:
 	// a HeadError whose Actual equals next means that the earlier one succeeded.
 	Append(ctx context.Context, id space.ID, previous space.Head, records []space.Record, next space.Head) error
+
+	// AppendClients is Append that also changes who is connected, in the same step: both or neither.
+	AppendClients(ctx context.Context, id space.ID, previous space.Head, records []space.Record, next space.Head, changes ClientChanges) error
+	// SetClaims puts other claims in the place of those that a row has. That there is no such row is success, and leaves none.
+	SetClaims(ctx context.Context, connection wire.ConnectionID, identity string, claims []byte) error
+	// DropClients takes out all rows of connections. That there are none is success.
+	DropClients(ctx context.Context, connections []wire.ConnectionID) error
+	// Clients returns the rows of up to limit connections whose ids are greater than after (the zero id to begin), by their ids
+	// and then by identity.
+	Clients(ctx context.Context, after wire.ConnectionID, limit int) ([]Client, error)
 
 	// Known returns what is stored under each of ids, in their order: an entry with Seq 0 where nothing is.
 	Known(ctx context.Context, id space.ID, ids []space.ULID) ([]Known, error)
@@ -95,6 +112,22 @@ type Log interface {
 
 	// Close waits for calls under way and releases the log.
 	Close() error
+}
+
+// Client is one identity of a connection that is open, or was when the server was killed: a row of the private tables st_client and
+// st_connection_credentials. It is in no space and goes to no client.
+type Client struct {
+	Connection wire.ConnectionID
+	Identity   string // empty if the connection has proven none
+	Since      uint64 // milliseconds since 1970
+	Claims     []byte // msgpack, what the credentials claim, never the credentials themselves; empty where there are none
+}
+
+// ClientChanges is what an append changes of who is connected: first Gone takes out all rows of connections, then Connected puts rows
+// in, each in place of the one with the same connection and identity.
+type ClientChanges struct {
+	Connected []Client
+	Gone      []wire.ConnectionID
 }
 
 // Known is what a log holds under an event id. Seq is 0 when it holds nothing.
@@ -160,6 +193,8 @@ const NeverPasses = time.Duration(1<<63 - 1)
 var (
 	// ErrNoSpace tells that a log holds no space with the ID asked for.
 	ErrNoSpace = errors.New("no such space")
+	// ErrDeleted tells that the space asked for was deleted from a log.
+	ErrDeleted = errors.New("the space was deleted")
 	// ErrNoBlob tells that a log holds no bytes under the digest asked for.
 	ErrNoBlob = errors.New("no such blob")
 	// ErrFull tells that the log's storage is full: nothing was stored, and reading still works.

@@ -22,6 +22,8 @@ type metrics struct {
 	duplicates     prometheus.Counter     // transactions
 	rejections     *prometheus.CounterVec // transactions, by code
 	deferrals      *prometheus.CounterVec // transactions, by code
+	refused        prometheus.Counter     // requests
+	turnedAway     prometheus.Counter     // connections
 	created        prometheus.Counter
 	appends        prometheus.Histogram // seconds
 	batch          prometheus.Histogram // records
@@ -62,6 +64,8 @@ func newMetrics() *metrics {
 		duplicates:     counter("transactions_duplicate_total", "Transactions that were known already."),
 		rejections:     counters("transactions_rejected_total", "Transactions that were rejected, by code."),
 		deferrals:      counters("transactions_deferred_total", "Transactions that were deferred, by code."),
+		refused:        counter("requests_refused_total", "Sockets and requests that were refused since there were too many from their address."),
+		turnedAway:     counter("connections_turned_away_total", "Connections that were closed before they asked for anything, since there were too many."),
 		created:        counter("spaces_created_total", "Spaces that were created."),
 		appends:        histogram("append_seconds", "Time from handing a batch to the log until it was durable.", prometheus.ExponentialBuckets(0.0001, 2, 16)),
 		batch:          histogram("append_records", "Records in one batch of one space.", prometheus.ExponentialBuckets(1, 4, 8)),
@@ -79,7 +83,7 @@ func newMetrics() *metrics {
 		ephemeralsLost: counter("ephemerals_lost_total", "Ephemerals that one reader was not sent, or nobody, since something else came first."),
 		panics:         counter("panics_total", "Panics that ended one connection or one space's batch."),
 	}
-	m.registry.MustRegister(m.connections, m.opened, m.closed, m.accepted, m.duplicates, m.rejections, m.deferrals, m.created,
+	m.registry.MustRegister(m.connections, m.opened, m.closed, m.accepted, m.duplicates, m.rejections, m.deferrals, m.refused, m.turnedAway, m.created,
 		m.appends, m.batch, m.appendErrors, m.fanout, m.tailFrames, m.hot, m.received, m.sent, m.panics, m.applyErrors, m.checkpoints, m.unusable, m.collected, m.ephemerals, m.ephemeralsLost,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

@@ -6,7 +6,9 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"skerry/shared/digest"
 	"skerry/shared/module"
@@ -420,5 +422,102 @@ func TestNobodyReadsAhead(t *testing.T) {
 	}
 	if ended := await[*wire.Ended](carol); ended.Code != wire.CodeLeft {
 		t.Errorf("carol's subscription ended with %v", ended.Code)
+	}
+}
+
+// slow is an engine whose modules take a millisecond to say who may read, and whose instances tell of what they do.
+type slow struct {
+	*wasmengine.Engine
+	asked atomic.Int64
+	began func()     // once, when the first of many is asked
+	judge chan int64 // of notes: how many were asked until then
+}
+
+type slowInstance struct {
+	program.Materializer
+	of *slow
+}
+
+func (s *slow) Begin(genesis *space.Genesis, at program.Origin) (module.Instance, error) {
+	i, err := s.Engine.Begin(genesis, at)
+	if err != nil {
+		return nil, err
+	}
+	return &slowInstance{i.(program.Materializer), s}, nil
+}
+
+func (i *slowInstance) MayRead(identity string) (bool, error) {
+	if begin := i.of.began; begin != nil {
+		i.of.began = nil
+		begin()
+	}
+	time.Sleep(time.Millisecond)
+	i.of.asked.Add(1)
+	return i.Materializer.MayRead(identity)
+}
+
+func (i *slowInstance) Judge(caller module.Caller, records []space.Record) (module.Verdict, error) {
+	if records[0].Type == "note" {
+		i.of.judge <- i.of.asked.Load()
+	}
+	return i.Materializer.Judge(caller, records)
+}
+
+// TestAskingManyReadersHoldsNobodyUp: while a module is asked of many subscribers whether they may still read, others write; and
+// nobody is sent that before all were asked.
+func TestAskingManyReadersHoldsNobodyUp(t *testing.T) {
+	log := memlog.New()
+	engine := &slow{judge: make(chan int64, 10)}
+	r := start(t, log, runsModules(t, log, nil), func(c *syncserver.Config) {
+		engine.Engine = c.Engine.(*wasmengine.Engine)
+		c.Engine = engine
+	})
+	alice, writer := r.dial("alice"), r.dial("alice")
+	id := alice.createOf(upload(t, log, moduletest.Members(nil)))
+	const many = 200
+	var add [][]byte
+	for n := range many {
+		add = append(add, moduletest.MembersAdd(fmt.Sprint("reader", n)))
+	}
+	alice.append(id, alice.of("add", add...))
+	var readers [many]*peer
+	var at space.Position
+	for n := range readers {
+		readers[n] = r.dial(fmt.Sprint("reader", n))
+		readers[n].subscribe(id, space.Start(id))
+		_, at = readers[n].follow(id, space.Start(id), many)
+		await[*wire.CaughtUp](readers[n])
+	}
+	engine.asked.Store(0)
+	engine.began = func() {
+		writer.push(wire.Push{Space: id, Transactions: []space.Transaction{writer.of("note", moduletest.MembersNote("meanwhile"))}})
+	}
+	removed := alice.append(id, alice.of("remove", moduletest.MembersAdd("reader0"), moduletest.MembersAdd("reader199")))
+	if n := <-engine.judge; n >= many {
+		t.Errorf("a note was judged when all %d had been asked", n)
+	}
+	for n, reader := range readers {
+		last := removed.Seq + 1
+		if n == 0 || n == many-1 {
+			last = removed.Seq
+		}
+		if _, at := reader.follow(id, at, last); at.Seq != last {
+			t.Fatalf("reader %d has record %d, not %d", n, at.Seq, last)
+		}
+		if last == removed.Seq {
+			frame := reader.receive()
+			for _, is := frame.(*wire.Ended); !is; _, is = frame.(*wire.Ended) {
+				if events, is := frame.(*wire.Events); is {
+					t.Fatalf("reader %d, which was removed, has record %d", n, events.Position.Seq)
+				}
+				frame = reader.receive()
+			}
+			if code := frame.(*wire.Ended).Code; code != wire.CodeLeft {
+				t.Errorf("reader %d's subscription ended with %v", n, code)
+			}
+		}
+	}
+	if n := engine.asked.Load(); n < many {
+		t.Errorf("%d were asked", n)
 	}
 }

@@ -94,7 +94,7 @@ func (h *hotSpace) owe(ctx context.Context, r *hub.Append, upgraded bool) error 
 // payLocked sees that what is owed behind records that are durable is done.
 func (h *hotSpace) payLocked() {
 	due := func(seq uint64) bool { return seq <= h.head }
-	if h.paying || !slices.ContainsFunc(h.owes, due) {
+	if h.paying || h.ended || !slices.ContainsFunc(h.owes, due) {
 		return
 	}
 	h.owes = slices.DeleteFunc(h.owes, due)
@@ -103,16 +103,11 @@ func (h *hotSpace) payLocked() {
 
 func (h *hotSpace) pay() {
 	s := h.server
-	defer func() {
-		s.spaces.mu.Lock()
-		defer s.spaces.mu.Unlock()
-		h.mu.Lock()
-		defer h.mu.Unlock()
+	defer h.done(func() {
 		h.paying = false
 		h.payLocked()
-		h.dropLocked()
-	}()
-	if err := h.tellPeople(s.work); err != nil {
+	})
+	if err := h.tellPeople(s.work); err != nil && wire.CodeOf(err) != wire.CodeDeleted {
 		s.logger.Error("cannot tell people of a space", "space", h.id, "error", err)
 		h.mu.Lock()
 		h.noted = false // when it is opened again
@@ -150,7 +145,7 @@ func (h *hotSpace) tellPeople(ctx context.Context) error {
 // the note's record is not durable, and perhaps never will be.
 func (h *hotSpace) tellNote(ctx context.Context, p people, seq uint64) (told bool, err error) {
 	if p.authors {
-		if err := h.addAuthors(ctx, p.names, seq); err != nil {
+		if err := h.server.addAuthors(ctx, h.id, p.names, seq); err != nil {
 			return false, err
 		}
 	}
@@ -174,12 +169,12 @@ func (h *hotSpace) tellNote(ctx context.Context, p people, seq uint64) (told boo
 }
 
 // addAuthors adds everybody who wrote up to a record, if the log goes so far.
-func (h *hotSpace) addAuthors(ctx context.Context, names map[string]bool, seq uint64) error {
-	head, err := h.server.log.Head(ctx, h.id)
+func (s *Server) addAuthors(ctx context.Context, id space.ID, names map[string]bool, seq uint64) error {
+	head, err := s.log.Head(ctx, id)
 	if err != nil {
 		return err
 	}
-	return h.wholeLog(ctx)(0, min(seq, head.Seq), func(records []space.Record) error {
+	return s.wholeLog(ctx, id)(0, min(seq, head.Seq), func(records []space.Record) error {
 		for i := range records {
 			if author := records[i].Author; author != "" && !names[author] {
 				names[author] = false

@@ -1,6 +1,7 @@
 package syncserver_test
 
 import (
+	"encoding/hex"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -81,6 +82,80 @@ func TestDirectoryOfMembers(t *testing.T) {
 		if row := bob.row(); row.State != wire.SpaceLeft {
 			t.Errorf("gone by themselves: %+v", row)
 		}
+	})
+}
+
+// TestListedOnce: who writes to a space just when others let them in has it listed once, whichever of both comes first.
+func TestListedOnce(t *testing.T) {
+	for _, first := range []string{"in/", "dir/"} {
+		t.Run(first, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				log := &hooked{Log: memlog.New()}
+				r := start(t, log, runsModules(t, log, nil))
+				ann, bob := r.dial("ann"), r.dial("bob")
+				id := ann.createMembers()
+				synctest.Wait()
+				held := make(chan chan struct{}, 10)
+				log.keys(func(k string) error {
+					if strings.HasPrefix(k, first) {
+						release := make(chan struct{})
+						held <- release
+						<-release
+					}
+					return nil
+				})
+				ann.wrote(id, "grant", "identity", "bob", "role", "writer")
+				bob.push(wire.Push{Space: id, Transactions: []space.Transaction{privateEvent("bob", "note")}})
+				synctest.Wait()
+				for n := 0; ; n++ {
+					if len(held) == 0 && n == 0 {
+						t.Fatal("nothing was held up")
+					} else if len(held) == 0 {
+						break
+					}
+					close(<-held) // the one that has waited longest
+					synctest.Wait()
+				}
+				if rows, _, _ := r.dial("bob").list(nil); len(rows) != 1 || rows[0].State != wire.SpacePresent {
+					t.Errorf("bob has %+v", rows)
+				}
+				if changes, err := log.Scan(t.Context(), "dir/"+hex.EncodeToString([]byte("bob"))+"/", "", 10); err != nil || len(changes) != 1 {
+					t.Errorf("the space is listed %d times: %v", len(changes), err)
+				}
+				r.stop()
+			})
+		})
+	}
+}
+
+// TestListedWhenTheyMayRead: whoever lets themselves in by a link is listed when the space knows that they may read. Who is told
+// before asks too early, is refused, and hears of it no more.
+func TestListedWhenTheyMayRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &hooked{Log: memlog.New()}
+		r := start(t, log, runsModules(t, log, nil))
+		ann, bob := r.dial("ann"), r.dial("bob")
+		bob.list(nil)
+		id := ann.createMembers()
+		secret := make([]byte, 16)
+		hash := digest.Of(secret)
+		ann.wrote(id, "invite", "role", "writer", "hashes", hash[:])
+		synctest.Wait()
+		release := make(chan struct{})
+		log.keys(func(key string) error {
+			if strings.HasPrefix(key, "dir/"+hex.EncodeToString([]byte(bob.identity))+"/") {
+				<-release
+			}
+			return nil
+		})
+		if v := bob.verdict(id, privateEvent("bob", "redeem", "secret", secret)); v.Kind != wire.Accepted {
+			t.Errorf("%+v", v)
+		}
+		close(release)
+		if row := bob.row(); row.State != wire.SpacePresent || row.Head != 2 {
+			t.Errorf("%+v", row)
+		}
+		r.stop()
 	})
 }
 

@@ -227,7 +227,7 @@ func TestSizes(t *testing.T) {
 			t.Errorf("params, %d over the limit: %+v", over, v)
 		}
 		p, _ := r.connect()
-		p.send(hello(string(fill(12 + over))))
+		p.send(hello(strings.Repeat("x", 12+over)))
 		if over == 0 {
 			await[*wire.Welcome](p)
 		} else {
@@ -293,10 +293,16 @@ func TestBadFrames(t *testing.T) {
 	}
 	// What is refused and not an error leaves the connection open.
 	p := r.dial("alice")
-	for _, f := range []wire.Frame{&wire.Reserved{N: wire.NumberAdopt}, &wire.AuthRefresh{Ref: 4}} {
-		p.send(f)
-		if refused := await[*wire.Refused](p); refused.Code != wire.CodeUnsupported {
-			t.Errorf("%T was refused with %v", f, refused.Code)
+	for _, c := range []struct {
+		frame wire.Frame
+		code  wire.Code
+	}{
+		{&wire.Reserved{N: wire.NumberAdopt}, wire.CodeUnsupported},
+		{&wire.AuthRefresh{Ref: 4, Proof: wire.Proof{Identity: "bob"}}, wire.CodeAuthRequired},
+	} {
+		p.send(c.frame)
+		if refused := await[*wire.Refused](p); refused.Code != c.code {
+			t.Errorf("%T was refused with %v", c.frame, refused.Code)
 		}
 	}
 	p.append(id, p.transaction(1))

@@ -135,6 +135,10 @@ func (s *Server) fly(r *readCache, f *flight) {
 		}
 	}()
 	read, err := s.readAfter(s.work, &f.read)
+	if errors.Is(err, ErrDeleted) {
+		result.Code = wire.CodeDeleted
+		return
+	}
 	if err != nil {
 		s.logger.Error("cannot read a space", "space", f.read.Space, "error", err)
 		return
@@ -223,7 +227,9 @@ func (s *Server) check(c *connection, check hub.CheckPosition) {
 			return
 		}
 		c.spawn(func() {
-			if err := s.checkLog(s.work, check, &checked); err != nil {
+			if err := s.checkLog(s.work, check, &checked); errors.Is(err, ErrDeleted) {
+				checked.Code = wire.CodeDeleted
+			} else if err != nil {
 				s.logger.Error("cannot read a space", "space", check.Space, "error", err)
 				checked.Code = wire.CodeInternal
 			}
@@ -256,6 +262,9 @@ func (s *Server) checkLog(ctx context.Context, check hub.CheckPosition, checked 
 		if err != nil {
 			return err
 		}
+		if row.State != wire.SpacePresent {
+			return ErrDeleted
+		}
 		row.CheckpointSeq, row.Checkpoint = kept.seq, kept.root
 		checked.Row = &row
 	}
@@ -278,6 +287,10 @@ func (s *Server) readPage(c *connection, fetch *wire.Fetch) {
 				head, err := s.log.Head(s.work, fetch.Space)
 				if err == nil {
 					message, err = hub.PageMessage(s.hub, s.source(s.work, fetch.Space), min(head.Seq, answer.Seq), fetch)
+				}
+				if errors.Is(err, ErrDeleted) {
+					c.step(hub.PageRead{Ref: fetch.Ref, Code: wire.CodeDeleted})
+					return
 				}
 				if err != nil {
 					s.logger.Error("cannot read a page", "space", fetch.Space, "error", err)
@@ -332,6 +345,9 @@ func (s *Server) blob(ctx context.Context, name digest.Digest) ([]byte, error) {
 func (s *Server) storeBlob(c *connection, store hub.StoreBlob) {
 	c.spawn(func() {
 		stored, err := s.hasBlob(s.work, store.Digest)
+		if err == nil && !stored && store.Bytes != nil {
+			err = s.admitModule(c)
+		}
 		if err == nil && !stored && store.Bytes != nil {
 			err = s.checkModule(store.Digest, store.Bytes)
 		}

@@ -7,7 +7,6 @@ import (
 
 	"skerry/shared/hub"
 	"skerry/shared/module"
-	"skerry/shared/space"
 	"skerry/shared/wire"
 )
 
@@ -80,9 +79,20 @@ func (h *hotSpace) open(ctx context.Context, r hub.OpenSpace) hub.Input {
 		opened.Code = wire.CodeUnknownSpace
 		return opened
 	}
+	var end deletion
 	if err == nil {
-		h.list(ctx, genesis.Creator) // in case a crash came between its creation and the directory
-		opened.Instance, opened.Head, err = h.load(ctx, &genesis)
+		end, err = s.deletion(ctx, h.id)
+	}
+	if err == nil && end.done {
+		opened.Code, opened.Head, opened.Last = wire.CodeDeleted, end.head, end.last
+		return opened
+	}
+	if err == nil {
+		if genesis.Creator != s.identity {
+			h.list(ctx, genesis.Creator) // in case a crash came between its creation and the directory
+		}
+		opened.Head = end.head
+		opened.Instance, err = h.instance(ctx, &genesis, end.head)
 		h.mu.Lock()
 		if !h.noted {
 			h.noted, h.owes = true, append(h.owes, 0) // a crash may have left notes
@@ -95,16 +105,6 @@ func (h *hotSpace) open(ctx context.Context, r hub.OpenSpace) hub.Input {
 	return opened
 }
 
-// load returns a space's module and where its log ends.
-func (h *hotSpace) load(ctx context.Context, genesis *space.Genesis) (module.Instance, space.Head, error) {
-	head, err := h.server.log.Head(ctx, h.id)
-	if err != nil {
-		return nil, head, err
-	}
-	instance, err := h.instance(ctx, genesis, head)
-	return instance, head, err
-}
-
 // create creates a space, unless it exists, and lists it for its creator before anybody is told.
 func (h *hotSpace) create(ctx context.Context, r *hub.CreateSpace) hub.Input {
 	s := h.server
@@ -114,8 +114,9 @@ func (h *hotSpace) create(ctx context.Context, r *hub.CreateSpace) hub.Input {
 		h.failed(&opened, "load the module of", err)
 		return opened
 	}
-	_, err = s.log.Head(ctx, h.id)
-	if errors.Is(err, ErrNoSpace) {
+	if _, err = s.log.Head(ctx, h.id); errors.Is(err, ErrDeleted) {
+		err = nil
+	} else if errors.Is(err, ErrNoSpace) {
 		var wait time.Duration
 		if wait, err = s.admit(ctx, r.Charges); err == nil && wait > 0 {
 			instance.Close()
@@ -124,11 +125,15 @@ func (h *hotSpace) create(ctx context.Context, r *hub.CreateSpace) hub.Input {
 			return opened
 		}
 		if err == nil {
+			err = s.noteChanges(ctx, s.created(h.id, r))
+		}
+		if err == nil {
 			opened.Created, err = h.createNaming(ctx, r)
 		}
 	}
+	var end deletion
 	if err == nil {
-		opened.Head, err = s.log.Head(ctx, h.id)
+		end, err = s.deletion(ctx, h.id)
 	}
 	if err != nil {
 		instance.Close()
@@ -138,6 +143,13 @@ func (h *hotSpace) create(ctx context.Context, r *hub.CreateSpace) hub.Input {
 	}
 	if opened.Created {
 		s.metrics.created.Inc()
+		s.tellChanges(s.created(h.id, r))
+	}
+	opened.Head = end.head
+	if end.done { // another server was faster, or came behind
+		instance.Close()
+		opened.Code, opened.Last = wire.CodeDeleted, end.last
+		return opened
 	}
 	h.list(ctx, r.Genesis.Creator)
 	opened.Instance = instance
@@ -187,7 +199,7 @@ func (h *hotSpace) lookup(ctx context.Context, r *hub.Lookup) hub.Input {
 	found := hub.Found{Ref: r.Ref}
 	known, err := h.server.log.Known(ctx, h.id, r.IDs)
 	if err != nil {
-		h.server.logger.Error("cannot look up events", "space", h.id, "error", err)
+		h.failedRead("look up events of", err)
 		found.Code = wire.CodeOverloaded
 		return found
 	}
@@ -196,7 +208,7 @@ func (h *hotSpace) lookup(ctx context.Context, r *hub.Lookup) hub.Input {
 	for i := range known {
 		k := &known[i]
 		found.Known[i] = hub.Known{Seq: k.Seq, Index: k.Index, Count: k.Count, Author: k.Author}
-		if k.Seq != 0 && k.Author != author && k.Author != "" {
+		if k.Seq != 0 && k.Author != author && k.Author != "" && k.Author != h.server.identity {
 			author = k.Author
 			h.list(ctx, author)
 		}
@@ -207,12 +219,14 @@ func (h *hotSpace) lookup(ctx context.Context, r *hub.Lookup) hub.Input {
 func (h *hotSpace) history(ctx context.Context, r hub.ReadSpan) hub.Input {
 	history := hub.ReadHistory(h.server.source(ctx, h.id), &r)
 	if history.Code != 0 {
+		h.look()
 		h.server.logger.Error("cannot read a space", "space", h.id, "from", r.From, "to", r.To)
 	}
 	return history
 }
 
-// appendBatch makes a batch durable. Its authors are listed before the hub learns of it, and so before any verdict.
+// appendBatch makes a batch durable. Its authors are listed before the hub learns of it, and so before any verdict. Who may come
+// or go by it is noted, and listed when the hub has it: whoever is told before asks to read, and is refused.
 func (h *hotSpace) appendBatch(ctx context.Context, r *hub.Append) hub.Input {
 	s := h.server
 	upgraded, err := h.nameModules(ctx, r.Records)
@@ -220,14 +234,29 @@ func (h *hotSpace) appendBatch(ctx context.Context, r *hub.Append) hub.Input {
 		s.logger.Error("cannot note the module of a space", "space", h.id, "error", err)
 		return hub.Appended{Outcome: hub.Unclear}
 	}
-	if err := h.owe(ctx, r, upgraded); err != nil {
+	if r.Deletes {
+		if err := s.noteDeletion(ctx, h.id, r); err != nil {
+			s.logger.Error("cannot note that a space is deleted", "space", h.id, "error", err)
+			return hub.Appended{Outcome: hub.Unclear}
+		}
+	}
+	if err := h.owe(ctx, r, upgraded || r.Deletes); err != nil {
 		s.logger.Error("cannot note who takes part in a space", "space", h.id, "error", err)
+		return hub.Appended{Outcome: hub.Unclear}
+	}
+	changes := s.changesIn(h.id, r.Records)
+	if err := s.noteChanges(ctx, changes); err != nil {
+		s.logger.Error("cannot note what becomes of a space", "space", h.id, "error", err)
 		return hub.Appended{Outcome: hub.Unclear}
 	}
 	begin := time.Now()
 	h.appending(true)
 	defer h.appending(false)
-	err = s.log.Append(ctx, h.id, r.Previous, r.Records, r.Next)
+	if len(r.Beside) > 0 {
+		err = s.log.AppendClients(ctx, h.id, r.Previous, r.Records, r.Next, changesOf(r.Beside))
+	} else {
+		err = s.log.Append(ctx, h.id, r.Previous, r.Records, r.Next)
+	}
 	var head *HeadError
 	if errors.As(err, &head) && head.Actual == r.Next {
 		err = nil // an earlier call of the same did it
@@ -236,6 +265,7 @@ func (h *hotSpace) appendBatch(ctx context.Context, r *hub.Append) hub.Input {
 		s.metrics.appends.Observe(time.Since(begin).Seconds())
 		s.metrics.batch.Observe(float64(len(r.Records)))
 		s.metrics.accepted.Add(float64(len(r.Records)))
+		s.tellChanges(changes)
 		h.readers.committed(s, h, r)
 		if upgraded {
 			k, err := s.newestCheckpoint(ctx, h.id)
@@ -245,9 +275,11 @@ func (h *hotSpace) appendBatch(ctx context.Context, r *hub.Append) hub.Input {
 		}
 		author := ""
 		for i := range r.Records {
-			if name := r.Records[i].Author; name != author && name != "" {
+			if name := r.Records[i].Author; name != author && name != "" && name != s.identity {
 				author = name
-				h.list(ctx, author)
+				if !r.Moves(author) {
+					h.list(ctx, author)
+				}
 			}
 		}
 		return hub.Appended{Outcome: hub.Stored}
@@ -255,8 +287,9 @@ func (h *hotSpace) appendBatch(ctx context.Context, r *hub.Append) hub.Input {
 	s.metrics.appendErrors.Inc()
 	var known *KnownError
 	switch {
-	case head != nil, errors.As(err, &known):
+	case head != nil, errors.As(err, &known), errors.Is(err, ErrDeleted):
 		s.logger.Warn("a batch is judged again", "space", h.id, "error", err)
+		s.dropChanges(ctx, changes)
 		return hub.Appended{Outcome: hub.Stale}
 	case errors.Is(err, ErrFull):
 		s.logger.Error("the log is full", "space", h.id)
@@ -267,12 +300,13 @@ func (h *hotSpace) appendBatch(ctx context.Context, r *hub.Append) hub.Input {
 }
 
 func (h *hotSpace) loadHead(ctx context.Context, r hub.LoadHead) hub.Input {
-	head, err := h.server.log.Head(ctx, h.id)
+	read, err := h.readHead(ctx)
 	if err != nil {
 		h.server.logger.Error("cannot read the head of a space", "space", h.id, "error", err)
-		return hub.HeadRead{Ref: r.Ref, Code: wire.CodeOverloaded}
+		read.Code = wire.CodeOverloaded
 	}
-	return hub.HeadRead{Ref: r.Ref, Head: head}
+	read.Ref = r.Ref
+	return read
 }
 
 // listedBy is forgotten when it has so many entries; more rows that could not be written are not remembered.

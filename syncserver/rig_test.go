@@ -21,6 +21,7 @@ import (
 	"skerry/shared/space"
 	"skerry/shared/wire"
 	"skerry/syncserver"
+	"skerry/syncserver/authtest"
 	"skerry/syncserver/memlog"
 	"skerry/syncserver/sqlitelog"
 )
@@ -104,6 +105,9 @@ type addressed struct{ net.Conn }
 
 func (addressed) RemoteAddr() net.Addr { return pipeAddr{} }
 
+// host is what peers dial.
+const host = "skerry.test"
+
 // rig is a running server with a way to connect to it.
 type rig struct {
 	t        testing.TB
@@ -115,34 +119,49 @@ type rig struct {
 	ran      chan error
 	client   *http.Client
 	stopped  bool
+	names    bool // hellos are signed
 
 	mu    sync.Mutex
 	peers []*peer
 }
 
-// start runs a server on log, with identities taken as they come. configure may change the configuration.
+// start runs a server on log, to which everybody can prove their name. configure may change the configuration.
 func start(t testing.TB, log syncserver.Log, configure ...func(*syncserver.Config)) *rig {
 	t.Helper()
-	config := syncserver.Config{Log: log, InsecureIdentities: true, Creation: syncserver.CreationLimits{
+	r, err := tryStart(t, log, configure...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// tryStart is start that returns the error of New.
+func tryStart(t testing.TB, log syncserver.Log, configure ...func(*syncserver.Config)) (*rig, error) {
+	t.Helper()
+	config := syncserver.Config{Log: log, Auth: authtest.Names{}, PublicHosts: []string{host}, Creation: syncserver.CreationLimits{
 		Identity: syncserver.Rate{Burst: 1e6, PerHour: 1e6},
 		Address:  syncserver.Rate{Burst: 1e6, PerHour: 1e6},
 		Server:   syncserver.Rate{Burst: 1e6, PerHour: 1e6},
-	}}
+	}, Rates: syncserver.Rates{AddressConnects: syncserver.Rate{Burst: 1e6, PerHour: 1e6}, AddressRequests: syncserver.Rate{Burst: 1e6, PerHour: 1e6}, AddressModules: syncserver.Rate{Burst: 1e6, PerHour: 1e6}, IdentityModules: syncserver.Rate{Burst: 1e6, PerHour: 1e6}}}
 	for _, f := range configure {
 		f(&config)
 	}
 	server, err := syncserver.New(config)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &rig{t: t, log: log, server: server, listener: newListener(), stopRun: cancel, ran: make(chan error, 1)}
+	switch config.Auth.(type) {
+	case authtest.Names, *changing:
+		r.names = true
+	}
 	r.web = &http.Server{Handler: server}
 	r.client = &http.Client{Transport: &http.Transport{DialContext: r.listener.dial, DisableKeepAlives: true}}
 	go func() { r.ran <- server.Run(ctx) }()
 	go r.web.Serve(r.listener)
 	t.Cleanup(r.stop)
-	return r
+	return r, nil
 }
 
 // stop stops the server and waits for it.
@@ -176,6 +195,7 @@ type peer struct {
 	r        *rig
 	socket   *websocket.Conn
 	joiner   wire.Joiner
+	asked    *wire.Challenge
 	identity string
 	welcome  *wire.Welcome
 	ids      *space.IDSource
@@ -183,10 +203,13 @@ type peer struct {
 }
 
 // connect opens a socket and reads the challenge.
-func (r *rig) connect() (*peer, *wire.Challenge) {
+func (r *rig) connect() (*peer, *wire.Challenge) { return r.connectFrom(nil) }
+
+// connectFrom is connect by a request with headers.
+func (r *rig) connectFrom(header http.Header) (*peer, *wire.Challenge) {
 	r.t.Helper()
-	socket, _, err := websocket.Dial(context.Background(), "ws://skerry.test/sync", &websocket.DialOptions{
-		HTTPClient: r.client, Subprotocols: []string{wire.Subprotocol},
+	socket, _, err := websocket.Dial(context.Background(), "ws://"+host+"/sync", &websocket.DialOptions{
+		HTTPClient: r.client, Subprotocols: []string{wire.Subprotocol}, HTTPHeader: header,
 	})
 	if err != nil {
 		r.t.Fatal(err)
@@ -203,6 +226,7 @@ func (r *rig) connect() (*peer, *wire.Challenge) {
 	if !ok {
 		r.t.Fatal("the server did not begin with a challenge")
 	}
+	p.asked = challenge
 	return p, challenge
 }
 
@@ -241,10 +265,25 @@ func (p *peer) close() { p.socket.CloseNow() }
 func (p *peer) send(frames ...wire.Frame) {
 	p.t.Helper()
 	for _, frame := range frames {
+		if h, ok := frame.(*wire.Hello); ok && p.r.names {
+			frame = p.signed(h)
+		}
 		for _, piece := range wire.Split(wire.Append(nil, frame), 256<<10) {
 			p.sendRaw(piece)
 		}
 	}
+}
+
+// signed returns a hello with proofs where it has none.
+func (p *peer) signed(h *wire.Hello) *wire.Hello {
+	s := *h
+	s.Proofs = slices.Clone(h.Proofs)
+	for i := range s.Proofs {
+		if of := &s.Proofs[i]; of.Proof == nil {
+			*of = authtest.Prove(p.asked, host, of.Identity)[0]
+		}
+	}
+	return &s
 }
 
 func (p *peer) sendRaw(message []byte) {

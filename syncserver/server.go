@@ -23,6 +23,7 @@ import (
 	"skerry/shared/module"
 	"skerry/shared/space"
 	"skerry/shared/wire"
+	"skerry/syncserver/auth"
 )
 
 // Time that [Server.Run] gives to what is under way when it is told to stop: first politely, then by force.
@@ -33,20 +34,27 @@ const (
 
 // Server is Skerry's server. Make one with [New].
 type Server struct {
-	config  Config
-	log     Log
-	logger  *slog.Logger
-	hub     *hub.Config
-	engine  module.Engine
-	secrets secrets
-	keyers  sync.Pool // of *digest.Keyer under the seal's secret
-	metrics *metrics
-	mux     *http.ServeMux
-	dir     *directory
-	start   time.Time
-	began   uint64 // start by the configured clock
+	config       Config
+	log          Log
+	logger       *slog.Logger
+	hub          *hub.Config
+	engine       module.Engine
+	secrets      secrets
+	tokens       *tokens
+	identity     string // the server's own, by its key
+	system       systemSpace
+	setUp        atomic.Bool // there is an administrator
+	setupToken   string
+	administered bool      // the policy knows of administrators
+	keyers       sync.Pool // of *digest.Keyer under the seal's secret
+	metrics      *metrics
+	mux          *http.ServeMux
+	dir          *directory
+	meter        *meter
+	start        time.Time
+	began        uint64 // start by the configured clock
 
-	running chan struct{} // closed when Run begins
+	running chan struct{} // closed when connections are taken
 	stop    chan struct{} // closed by Close
 	done    chan struct{} // closed when Run has returned
 
@@ -64,6 +72,8 @@ type Server struct {
 	named    map[wire.ConnectionID]*connection
 	owners   map[string]map[*connection]struct{} // by identity, those with a live directory
 	unlisted map[unlisted]struct{}               // directory rows that could not be written yet
+	freeing  map[space.ID]*freeing               // spaces that were deleted and are not freed yet
+	frees    bool                                // a goroutine does that
 
 	// naming is held while a log comes to name a module, and locked while modules are deleted that none names.
 	naming sync.RWMutex
@@ -102,13 +112,18 @@ func New(config Config) (*Server, error) {
 		return nil, fmt.Errorf("syncserver: %w", err)
 	}
 	s := &Server{
-		config: config, log: config.Log, logger: config.Logger, engine: config.Engine, secrets: secrets,
-		metrics: newMetrics(), mux: http.NewServeMux(), start: time.Now(),
+		config: config, log: config.Log, logger: config.Logger, engine: config.Engine, secrets: secrets, tokens: newTokens(secrets.seal),
+		metrics: newMetrics(), meter: newMeter(meteredKeys), mux: http.NewServeMux(), start: time.Now(),
 		running: make(chan struct{}), stop: make(chan struct{}), done: make(chan struct{}),
 		work: work, cancel: cancel,
 		conns: map[hub.ConnID]*connection{}, sessions: map[sessionKey]*connection{},
 		named: map[wire.ConnectionID]*connection{}, owners: map[string]map[*connection]struct{}{},
-		unlisted: map[unlisted]struct{}{},
+		unlisted: map[unlisted]struct{}{}, freeing: map[space.ID]*freeing{},
+	}
+	s.identity = secrets.identity()
+	if s.system, err = s.openSystem(work); err != nil {
+		cancel()
+		return nil, fmt.Errorf("syncserver: the system space: %w", err)
 	}
 	s.keyers.New = func() any { return digest.NewKeyer(secrets.seal) }
 	s.spaces.hot = map[space.ID]*hotSpace{}
@@ -116,13 +131,15 @@ func New(config Config) (*Server, error) {
 	s.dir = newDirectory(config.Log, secrets.public, s.directoryChanged, s.spawn)
 	s.hub = hub.Config{
 		Server: secrets.public, Limits: config.Limits,
-		Seal:               s.seal,
-		CheckSeal:          s.checkSeal,
-		InsecureIdentities: config.InsecureIdentities,
-		ReadRecords:        readRows,
-		HandshakeTimeout:   uint64(config.HandshakeTimeout.Milliseconds()),
-		IdleTimeout:        uint64(config.IdleTimeout.Milliseconds()),
+		Seal:             s.seal,
+		CheckSeal:        s.checkSeal,
+		SetupRequired:    s.setupRequired,
+		Admit:            s.admitTransaction,
+		ReadRecords:      readRows,
+		HandshakeTimeout: uint64(config.HandshakeTimeout.Milliseconds()),
+		IdleTimeout:      uint64(config.IdleTimeout.Milliseconds()),
 	}.Complete()
+	s.setupToken = rand.Text()
 	for pattern, handler := range s.routes() {
 		s.mux.Handle(pattern, handler)
 	}
@@ -131,20 +148,28 @@ func New(config Config) (*Server, error) {
 
 // routes are all routes of the server, by their patterns: a test asks each of them for what it must not tell.
 func (s *Server) routes() map[string]http.Handler {
-	return map[string]http.Handler{
+	all := map[string]http.Handler{
 		"/sync":        http.HandlerFunc(s.serveSync),
+		"GET /metrics": s.afterSetup(s.metrics.handler()),
+
+		"GET /.well-known/did.json": s.afterSetup(http.HandlerFunc(s.serveIdentity)),
+
 		"GET /healthz": http.HandlerFunc(s.serveHealth),
 		"GET /readyz":  http.HandlerFunc(s.serveReady),
-		"GET /metrics": s.metrics.handler(),
+		"/setup":       s.crossOrigin(http.HandlerFunc(s.serveSetupPage)),
 		"/":            newWeb(s.config.Web),
 	}
+	for pattern, handler := range s.apiRoutes() {
+		if pattern != setupRoute {
+			handler = s.afterSetup(handler)
+		}
+		all[pattern] = s.crossOrigin(handler)
+	}
+	return all
 }
 
 // Key returns the server's Ed25519 public key, which clients pin.
 func (s *Server) Key() [32]byte { return s.secrets.public }
-
-// ServeHTTP implements [http.Handler].
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
 // Run serves connections until ctx ends or Close is called, then drains: no new connections, bye to every client,
 // an end to appends under way. It returns nil when that took less than ten seconds, and can be called once.
@@ -156,15 +181,22 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	s.state = stateRunning
 	s.mu.Unlock()
-	close(s.running)
 	defer close(s.done)
 	defer s.cancel()
+	if err := s.prepareSystem(ctx); err != nil {
+		if drained := s.drain(); ctx.Err() != nil || drained != nil || s.closing() {
+			return drained
+		}
+		return fmt.Errorf("syncserver: %w", err)
+	}
+	close(s.running)
 
 	watch, unwatch := context.WithCancel(ctx)
 	defer unwatch()
 	if err := s.log.Watch(watch, s.hint); err != nil {
 		s.logger.Error("cannot watch the log: appends of other servers are not noticed", "error", err)
 	}
+	s.spawn(s.findDeletions)
 	repair := time.NewTicker(5 * time.Second)
 	defer repair.Stop()
 	collect := time.NewTicker(time.Hour)
@@ -173,6 +205,7 @@ func (s *Server) Run(ctx context.Context) error {
 		select {
 		case <-repair.C:
 			s.relist()
+			s.free()
 		case <-collect.C:
 			s.spawn(func() {
 				if err := s.collectModules(s.work); err != nil {
@@ -206,6 +239,7 @@ func (s *Server) drain() error {
 		c.step(hub.Shutdown{RetryAfterMS: uint64(s.config.RetryAfter.Milliseconds())})
 	}
 	if s.wait(drainTime) {
+		s.closeSystem()
 		s.logger.Info("stopped", "connections", len(conns))
 		return nil
 	}
@@ -214,10 +248,21 @@ func (s *Server) drain() error {
 		c.abort()
 	}
 	if s.wait(forceTime) {
+		s.closeSystem()
 		s.logger.Warn("stopped by force", "connections", len(conns))
 		return nil
 	}
 	return errors.New("syncserver: some work did not end when the server stopped")
+}
+
+// closing reports whether Close was called.
+func (s *Server) closing() bool {
+	select {
+	case <-s.stop:
+		return true
+	default:
+		return false
+	}
 }
 
 // wait waits for all goroutines of the server, and reports whether they ended.
@@ -321,6 +366,11 @@ func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 	state := s.state
 	s.mu.Unlock()
 	reason := ""
+	select {
+	case <-s.running:
+	default:
+		state = stateNew
+	}
 	if state != stateRunning {
 		reason = "not running"
 	} else if _, err := s.log.Key(r.Context(), keyServer); err != nil {
@@ -341,6 +391,7 @@ func (s *Server) serveSync(w http.ResponseWriter, r *http.Request) {
 	select {
 	case <-s.running:
 	case <-s.stop:
+	case <-s.done:
 	case <-r.Context().Done():
 		return
 	}
@@ -350,6 +401,17 @@ func (s *Server) serveSync(w http.ResponseWriter, r *http.Request) {
 	if !running {
 		w.Header().Set("Retry-After", strconv.Itoa(int(max(s.config.RetryAfter/time.Second, 1))))
 		http.Error(w, "the server is stopping", http.StatusServiceUnavailable)
+		return
+	}
+	if s.setupRequired() && r.Header.Get("Upgrade") == "" {
+		s.refuseSetup(w)
+		return
+	}
+	if !s.originAllowed(r) {
+		answerError(w, http.StatusForbidden, wire.CodeForbidden, originRefused)
+		return
+	}
+	if !s.admitRequest(w, r) {
 		return
 	}
 	socket, err := websocket.Accept(slim{w}, r, &websocket.AcceptOptions{
@@ -364,7 +426,7 @@ func (s *Server) serveSync(w http.ResponseWriter, r *http.Request) {
 		s.spawn(func() { socket.Close(websocket.StatusPolicyViolation, "subprotocol "+wire.Subprotocol+" is needed") })
 		return
 	}
-	s.serve(socket, s.addressOf(r))
+	s.serve(socket, s.addressOf(r), auth.Hosts(r, s.config.PublicHosts))
 }
 
 // slim is a response whose hijacked connection has small buffers, since most sockets are idle most of the time. What is
@@ -381,31 +443,39 @@ func (w slim) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 }
 
 // serve begins a connection over a socket.
-func (s *Server) serve(socket *websocket.Conn, address string) {
-	c := &connection{
-		server: s, socket: socket, left: make(chan struct{}),
-	}
-	c.room.L = &c.mu
-	s.mu.Lock()
-	s.lastConn++
-	c.id = s.lastConn
-	c.hub = hub.NewConn(s.hub, c.id, address) // before anybody finds it: the server may be about to stop
-	running := s.state == stateRunning
-	if running {
-		s.conns[c.id] = c
-	}
-	s.mu.Unlock()
+func (s *Server) serve(socket *websocket.Conn, address string, hosts []string) {
 	socket.SetReadLimit(-1) // the reader has its own limit, and says so in a frame
-	s.metrics.connections.Inc()
-	s.metrics.opened.Inc()
-	var begin hub.Begin
-	rand.Read(begin.Nonce[:])
-	if !running || !s.spawn(c.read) {
-		s.metrics.connections.Dec()
+	c := s.connect(socket, address)
+	if c == nil {
 		socket.CloseNow()
 		return
 	}
+	c.hosts = hosts
+	var begin hub.Begin
+	rand.Read(begin.Nonce[:])
+	if !s.spawn(func() { c.read(socket) }) {
+		c.leave()
+		return
+	}
 	c.step(begin)
+}
+
+// connect registers a connection over a transport, nil if the server does not run. Whoever calls it calls leave in the end.
+func (s *Server) connect(socket transport, address string) *connection {
+	c := &connection{server: s, socket: socket, left: make(chan struct{})}
+	c.room.L = &c.mu
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != stateRunning {
+		return nil
+	}
+	s.lastConn++
+	c.id = s.lastConn
+	c.hub = hub.NewConn(s.hub, c.id, address) // before anybody finds it: the server may be about to stop
+	s.conns[c.id] = c
+	s.metrics.connections.Inc()
+	s.metrics.opened.Inc()
+	return c
 }
 
 // elapsed returns the time for timeouts, in milliseconds since 1970: the clock when the server was made and what

@@ -21,7 +21,7 @@ func keyOf(r *hub.Register) sessionKey {
 }
 
 // register enters a connection into the registry of sessions and answers it: at once when it must not go on, else
-// when nothing is left of the older connection that it ends.
+// when nothing is left of the older connection that it ends, and the policy has let it in.
 func (s *Server) register(c *connection, r *hub.Register) {
 	key := keyOf(r)
 	refuse := func(code wire.Code, reason string) {
@@ -44,7 +44,7 @@ func (s *Server) register(c *connection, r *hub.Register) {
 	s.sessions[key] = c
 	s.mu.Unlock()
 	if older == nil {
-		c.stepLocked(hub.Registered{})
+		s.enterLocked(c, r)
 		return
 	}
 	s.spawn(func() {
@@ -55,7 +55,9 @@ func (s *Server) register(c *connection, r *hub.Register) {
 		s.mu.Lock()
 		c.predecessor = nil
 		s.mu.Unlock()
-		c.step(hub.Registered{})
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		s.enterLocked(c, r)
 	})
 }
 

@@ -3,9 +3,12 @@ package syncserver_test
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"io"
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -23,6 +26,7 @@ import (
 	"skerry/shared/space"
 	"skerry/shared/wire"
 	"skerry/syncserver"
+	"skerry/syncserver/authtest"
 	"skerry/syncserver/memlog"
 )
 
@@ -69,7 +73,7 @@ var privateStart = []space.Transaction{
 }
 
 // startPrivate starts a server with the space, as it was before mallory was removed.
-func startPrivate(t *testing.T, rich bool) *private {
+func startPrivate(t *testing.T, rich bool, configure ...func(*syncserver.Config)) *private {
 	log := memlog.New()
 	for _, key := range []string{"server/key", "server/seal"} {
 		if _, err := log.CompareAndSet(t.Context(), key, nil, bytes.Repeat([]byte{7}, 32)); err != nil {
@@ -78,9 +82,9 @@ func startPrivate(t *testing.T, rich bool) *private {
 	}
 	w := &private{id: privateGenesis.ID(), members: privateGenesis.Module, rich: rich}
 	upload(t, log, builtin.Bytes(w.members))
-	w.rig = start(t, log, runsModules(t, log, nil), func(c *syncserver.Config) {
+	w.rig = start(t, log, append([]func(*syncserver.Config){runsModules(t, log, nil), tokens, func(c *syncserver.Config) {
 		c.Now = func() time.Time { return time.UnixMilli(1_800_000_000_000) }
-	})
+	}}, configure...)...)
 	w.ann, w.bob = w.dial("ann"), w.dial("bob")
 	genesis := privateGenesis
 	if v := w.ann.pushed(wire.Push{Space: w.id, Genesis: &genesis}).Genesis; v.Kind != wire.Accepted {
@@ -280,14 +284,29 @@ func (w *walker) askAll() (all map[string][]string, order []string) {
 }
 
 // routes are the paths to ask for, by the routes of the server.
-func (w *private) routes() map[string][]string {
+func (w *walker) routes() map[string][]string {
 	id := w.id.String()
 	return map[string][]string{
 		"/sync":        {"/sync", "/sync?space=" + id, "/sync/" + id},
 		"GET /healthz": {"/healthz", "/healthz?space=" + id},
 		"GET /readyz":  {"/readyz"},
 		"GET /metrics": {"/metrics", "/metrics?space=" + id},
-		"/":            {"/", "/" + id, "/spaces/" + id, "/blob/" + privateGenesis.Module.String(), "/debug/pprof/", "/.."},
+
+		"/api/":                         {"/api/", "/api/v1/names/" + id},
+		"/api/v1/openapi.json":          {"/api/v1/openapi.json"},
+		"/setup":                        {"/setup", "/setup?space=" + id},
+		"/api/v1/setup":                 {"/api/v1/setup", "/api/v1/setup?space=" + id},
+		"/api/v1/version":               {"/api/v1/version"},
+		"/api/v1/challenge":             {"/api/v1/challenge/" + id},
+		"/api/v1/token":                 {"/api/v1/token", "/api/v1/token?space=" + id},
+		"/api/v1/whoami":                {"/api/v1/whoami", "/api/v1/whoami?space=" + id},
+		"/api/v1/spaces":                {"/api/v1/spaces", "/api/v1/spaces?space=" + id},
+		"/api/v1/spaces/{space}":        {"/api/v1/spaces/" + id},
+		"/api/v1/spaces/{space}/events": {"/api/v1/spaces/" + id + "/events", "/api/v1/spaces/" + id + "/events?limit=1", "/api/v1/spaces/" + id + "/events?after=" + at(w.removed)},
+
+		"GET /.well-known/did.json": {"/.well-known/did.json", "/.well-known/did.json?space=" + id},
+
+		"/": {"/", "/" + id, "/spaces/" + id, "/blob/" + privateGenesis.Module.String(), "/debug/pprof/", "/.."},
 	}
 }
 
@@ -306,9 +325,22 @@ func (w *private) labels(metrics string) {
 	}
 }
 
+// at returns a position as the API has it.
+func at(p space.Position) string {
+	b := binary.BigEndian.AppendUint64(nil, p.Seq)
+	return base64.RawURLEncoding.EncodeToString(append(append(b, p.Chain[:]...), p.Seal[:]...))
+}
+
 // get asks over HTTP. Of metrics, which are the sum of all spaces, their names count.
-func (w *private) get(path string) string {
-	response, err := w.client.Get("http://skerry.test" + path)
+func (w *walker) get(path string) string {
+	request, err := http.NewRequest(http.MethodGet, "http://skerry.test"+path, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if len(w.names) > 0 {
+		request.Header.Set("Authorization", "Bearer token of "+w.names[0])
+	}
+	response, err := w.client.Do(request)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -354,6 +386,43 @@ func TestStranger(t *testing.T) {
 					t.Errorf("%s: what is told depends on what is in the space:\n%s\nif nothing is:\n%s", what, show(rich[what]), show(poor[what]))
 				}
 			}
+		})
+	}
+}
+
+// TestClaimsArePrivate: what credentials claim is told to nobody by whatever they ask, and of who comes and goes a stranger is told
+// nothing either.
+func TestClaimsArePrivate(t *testing.T) {
+	const claim = "what the issuer says of bob"
+	for who, name := range map[string]string{"an administrator": "ann", "a stranger": "eve"} {
+		t.Run(who, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &walker{names: []string{name}, private: startPrivate(t, false, func(c *syncserver.Config) {
+					c.Auth = authtest.Names{Claims: map[string][]byte{"bob": packed("email", claim), "ann": packed("email", claim)}}
+				})}
+				if done, err := w.server.SetUp(t.Context(), "ann"); err != nil || !done {
+					t.Fatal(done, err)
+				}
+				if rows := connected(t, w.log); !slices.ContainsFunc(rows, func(row string) bool { return strings.Contains(row, claim) }) {
+					t.Fatalf("the server does not keep what is claimed: %q", rows)
+				}
+				w.id, _ = w.server.System()
+				all, order := w.askAll()
+				reads := false
+				for _, what := range order {
+					told := strings.Join(all[what], "\n")
+					for _, text := range []string{claim, fmt.Sprintf("%x", claim)} {
+						if strings.Contains(told, text) {
+							t.Errorf("%s tells what is claimed:\n%s", what, show(all[what]))
+						}
+					}
+					reads = reads || strings.Contains(told, fmt.Sprintf("%x", module.TypeConnect))
+				}
+				if reads != (name == "ann") {
+					t.Errorf("%s reads who connects: %v", who, reads)
+				}
+				w.stop()
+			})
 		})
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"skerry/shared/digest"
+	"skerry/shared/wire"
 )
 
 // contentSecurity is what pages and workers of this server may do: run what it serves, WebAssembly included, and
@@ -28,6 +29,15 @@ var contentTypes = map[string]string{
 	".txt": "text/plain; charset=utf-8", ".webmanifest": "application/manifest+json", ".woff2": "font/woff2",
 	".ts": "text/plain; charset=utf-8",
 }
+
+// about is what / says where no files are served.
+const about = `This is a Skerry server: it keeps what local-first apps write in step between the devices of those who use them.
+
+Clients connect at /sync (WebSocket subprotocol ` + wire.Subprotocol + `). What plain HTTP offers is described by
+/api/v1/openapi.json, and who this server is by /.well-known/did.json.
+
+No page is served here. Its operator names one by: skerry serve --web DIRECTORY
+`
 
 // hashed matches names that carry a hash of their content, as bundlers write it: they never change.
 var hashed = regexp.MustCompile(`(^|[-./])([0-9A-Z]{8}|[0-9a-f]{8,64})\.[0-9a-z.]+$`)
@@ -58,15 +68,13 @@ func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 	header := rw.Header()
 	header.Set("Content-Security-Policy", contentSecurity)
-	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Referrer-Policy", "same-origin")
 	if w.files == nil {
 		if r.URL.Path != "/" {
 			http.NotFound(rw, r)
 			return
 		}
 		header.Set("Content-Type", contentTypes[".txt"])
-		io.WriteString(rw, "This is a Skerry server. Clients connect at /sync.\n")
+		io.WriteString(rw, about)
 		return
 	}
 	name := strings.TrimPrefix(path.Clean("/"+r.URL.Path), "/")

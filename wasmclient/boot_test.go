@@ -19,6 +19,7 @@ import (
 	"skerry/shared/wire"
 	"skerry/syncserver"
 	"skerry/wasmclient"
+	"skerry/wasmclient/storetest"
 )
 
 const longLog = 3500 // more than it takes to boot
@@ -40,7 +41,7 @@ func (j *judged) longChat() (*tab, *wasmclient.Space) {
 // stored returns the checkpoint of a space that a device has.
 func (d *device) kept(id space.ID) *replica.Checkpoint {
 	d.Helper()
-	kept, err := d.store.Checkpoint(d.Context(), id)
+	kept, err := storetest.Checkpoint(d.Context(), d.store, id)
 	if err != nil {
 		d.Fatal(err)
 	}
@@ -58,6 +59,9 @@ func TestBoot(t *testing.T) {
 		result, err := there.Query(j.Context(), wasmclient.Query{Table: "messages", Limit: 5000})
 		if err != nil || len(result.Rows) < 3000 {
 			t.Fatalf("%v rows, %v", result, err)
+		}
+		if n := tab.store.reads.Load(); n > 2 {
+			t.Errorf("it looked for a checkpoint in the store %d times, and the server's came once", n)
 		}
 		tab.store.slow.Store(0)
 		tab.holds(s.ID(), longLog)

@@ -15,10 +15,12 @@ import (
 
 	"github.com/coder/websocket"
 
+	"skerry/shared/digest"
 	"skerry/shared/replica"
 	"skerry/shared/space"
 	"skerry/shared/wire"
 	"skerry/syncserver"
+	"skerry/syncserver/authtest"
 	"skerry/syncserver/memlog"
 	"skerry/wasmclient"
 	"skerry/wasmclient/memstore"
@@ -48,7 +50,7 @@ func inBubbleWith(t *testing.T, change func(*syncserver.Config), test func(*worl
 		w := &world{T: t, sockets: make(chan net.Conn), closed: make(chan struct{}), site: &site{t: t, log: memlog.New()}}
 		many := syncserver.Rate{Burst: 1 << 20, PerHour: 1 << 20}
 		config := syncserver.Config{
-			Log: w.site.log, InsecureIdentities: true, Creation: syncserver.CreationLimits{Identity: many, Address: many, Server: many},
+			Log: w.site.log, Auth: authtest.Names{}, PublicHosts: []string{"world"}, Creation: syncserver.CreationLimits{Identity: many, Address: many, Server: many},
 		}
 		change(&config)
 		var work sync.WaitGroup
@@ -183,7 +185,7 @@ func (d *device) tab(change ...func(*wasmclient.Config)) *tab {
 	tab := &tab{device: d, store: &freezer{Store: d.store.Handle()}, channel: d.channels.channel(), lines: make(chan string, 1000)}
 	config := wasmclient.Config{
 		Store: tab.store, URL: "ws://world/sync", Dialer: tab, Lead: d.lock.lead, Channel: tab.channel,
-		Log: func(line string) { tab.lines <- line },
+		Log: func(line string) { tab.lines <- line }, Sign: authtest.Signer(d.identity),
 	}
 	for _, f := range change {
 		f(&config)
@@ -253,6 +255,8 @@ type freezer struct {
 
 	reads     atomic.Int64 // of checkpoints
 	slowReads atomic.Int64 // nanoseconds that one takes
+	pages     atomic.Int64 // of checkpoints, that were read
+	failPages atomic.Bool  // reading the next ones fails
 
 	slowRecords atomic.Int64 // nanoseconds that reading records takes
 }
@@ -293,6 +297,14 @@ func (f *freezer) Checkpoint(ctx context.Context, id space.ID) (*replica.Checkpo
 	f.reads.Add(1)
 	time.Sleep(time.Duration(f.slowReads.Load()))
 	return f.Store.Checkpoint(ctx, id)
+}
+
+func (f *freezer) CheckpointPages(ctx context.Context, id space.ID, names []digest.Digest) (map[digest.Digest][]byte, error) {
+	if f.failPages.Swap(false) {
+		return nil, errors.New("the disk is busy")
+	}
+	f.pages.Add(int64(len(names)))
+	return f.Store.CheckpointPages(ctx, id, names)
 }
 
 func (f *freezer) PutCheckpoint(ctx context.Context, id space.ID, c *replica.Checkpoint) error {

@@ -1,7 +1,9 @@
 package wasmclient
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -58,7 +60,7 @@ func (v *view) trust() bool {
 
 func (v *view) resumeFrom(kept *replica.Checkpoint, info *SpaceInfo) (*program.Instance, error) {
 	root := digest.Of(kept.Root)
-	of, _, err := tables.ReadRoot(kept.Root)
+	of, names, err := tables.ReadRoot(kept.Root)
 	switch {
 	case err != nil:
 		return nil, err
@@ -73,7 +75,8 @@ func (v *view) resumeFrom(kept *replica.Checkpoint, info *SpaceInfo) (*program.I
 	if loaded.Program != nil {
 		schemas = loaded.Program.Manifest.Tables
 	}
-	set, of, err := tables.ReadCheckpoint(kept.Root, schemas, func(d digest.Digest) ([]byte, error) { return kept.Pages[d], nil })
+	from := &pages{client: v.client, space: v.id, names: names, here: map[digest.Digest][]byte{}, next: pagesFirst}
+	set, of, err := tables.ReadCheckpoint(kept.Root, schemas, from.page)
 	if err != nil {
 		if loaded.Release != nil {
 			loaded.Release()
@@ -97,7 +100,7 @@ func (v *view) keep() {
 		at = v.marks[n-1]
 	}
 	v.mu.Unlock()
-	if at.set == nil || v.unproven || !tables.IsPlace(v.kept, at.of.Seq) || at.of.Seq < v.kept+uint64(at.set.Bytes()/keepBytes) || at.set.Bytes() > replica.MaxCheckpoint {
+	if at.set == nil || v.unproven || !keeps(v.kept, at.of.Seq, at.set.Bytes()) {
 		return
 	}
 	c, err := pack(v.ctx, at.set, &at.of)
@@ -107,20 +110,31 @@ func (v *view) keep() {
 	if err != nil {
 		v.client.log("keeping a checkpoint of " + v.id.String() + " failed: " + err.Error())
 	}
+	if errors.Is(err, ErrDamaged) {
+		v.supply(v.ctx, fmt.Errorf("%w: %w", tables.ErrPage, err)) // or it would fail each time
+	}
 	v.kept = at.of.Seq // or tried: the next is due when as much was applied again
 }
 
-// pack makes a checkpoint of tables that nobody changes any more, a while at a time.
+// keeps reports whether a checkpoint of record seq, of tables of so many bytes, is worth to be kept after one of record kept.
+func keeps(kept, seq uint64, bytes int) bool {
+	return tables.IsPlace(kept, seq) && seq >= kept+uint64(bytes/keepBytes) && bytes <= replica.MaxCheckpoint
+}
+
+// pack makes a checkpoint of tables that nobody changes any more, a while at a time. Pages that were not read yet are those that
+// the store has.
 func pack(ctx context.Context, set *tables.Set, of *tables.Checkpoint) (*replica.Checkpoint, error) {
 	c := &replica.Checkpoint{Seq: of.Seq, Pages: map[digest.Digest][]byte{}}
 	began := time.Now()
 	var err error
 	c.Root, err = set.AppendCheckpoint(nil, of, func(d digest.Digest, content func() ([]byte, error)) error {
 		page, err := content()
-		if err != nil {
+		if l := (*lacking)(nil); err != nil && !errors.As(err, &l) {
 			return err
 		}
-		c.Pages[d] = append([]byte(nil), page...)
+		if c.Pages[d] == nil {
+			c.Pages[d] = bytes.Clone(page)
+		}
 		return rest(ctx, &began, viewStep)
 	})
 	return c, err

@@ -23,6 +23,13 @@ type Config struct {
 	Store Store
 	// URL is the server's WebSocket address, for instance wss://example.org/sync. Empty means never to sync.
 	URL string
+	// Sign makes signatures of the key that the store's identity is the name of (did:key). With it the replica proves who it
+	// is, and signs the spaces that it makes. It may take a while, and is called by several goroutines.
+	Sign func(ctx context.Context, message []byte) ([]byte, error)
+	// Token gives a token of the issuer whose subject the store's identity names, and for how long it counts (0: nobody
+	// knows). It is called for every connection, and again before the token expires. An error means that there is none now,
+	// and that somebody has to sign in. One of Sign and Token is needed where a server is.
+	Token func(ctx context.Context) (token string, lasts time.Duration, err error)
 	// Dialer opens sockets. Natively nil means WebSockets by coder/websocket.
 	Dialer Dialer
 	// Rand is the platform's secure randomness. Natively nil means crypto/rand, which is too big for a page.
@@ -172,7 +179,7 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 		config: config, identity: loaded.Meta.Identity, began: time.Now(),
 		jobs: make(chan func(), 64), stopped: make(chan struct{}),
 		core: replica.New(replica.Config{
-			Sync: config.URL != "", ClientVersion: config.ClientVersion, Rand: config.Rand,
+			Sync: config.URL != "", Proves: config.Sign != nil || config.Token != nil, ClientVersion: config.ClientVersion, Rand: config.Rand,
 			PullAll: config.Lead != nil && config.Channel == nil, // nobody can tell what other tabs look at
 		}, loaded),
 		ids:     space.NewIDSource(config.Rand),
@@ -254,21 +261,27 @@ func (c *Client) CreateSpace(ctx context.Context, options SpaceOptions) (*Space,
 	if err != nil {
 		return nil, fmt.Errorf("create space: %w", err)
 	}
-	var id space.ID
+	stamp := options.Stamp
+	if stamp == (space.ULID{}) {
+		var minted error
+		if err = c.call(ctx, func() { stamp, minted = c.ids.New(wallClock()) }); err == nil {
+			err = minted
+		}
+		if err != nil {
+			return nil, fmt.Errorf("create space: %w", err)
+		}
+	}
+	genesis := &space.Genesis{Stamp: stamp, Creator: c.identity, Module: options.Module, Params: options.Params}
+	id := genesis.ID()
+	signature, err := c.signGenesis(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("create space: %w", err)
+	}
 	finished := make(chan error, 1)
 	err = c.call(ctx, func() {
-		stamp, err := options.Stamp, error(nil)
-		if stamp == (space.ULID{}) {
-			if stamp, err = c.ids.New(wallClock()); err != nil {
-				finished <- err
-				return
-			}
-		}
-		genesis := &space.Genesis{Stamp: stamp, Creator: c.identity, Module: options.Module, Params: options.Params}
-		id = genesis.ID()
 		ref := c.ref(func(err error) { finished <- err })
 		c.step(replica.Append{Ref: ref, Space: id, AppendedAt: wallClock(), Insert: &replica.SpaceInfo{
-			Genesis: genesis, Position: space.Start(id), Module: options.Module,
+			Genesis: genesis, GenesisSignature: signature, Position: space.Start(id), Module: options.Module,
 		}})
 		c.open(id)
 	})

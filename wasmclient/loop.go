@@ -134,6 +134,9 @@ func (c *Client) step(input replica.Input) {
 	if effects.Dial {
 		c.dial()
 	}
+	if effects.Prove != nil && c.socket != nil {
+		c.socket.prove(effects.Prove)
+	}
 	for _, message := range effects.Send {
 		if c.socket != nil {
 			c.socket.send(message)

@@ -94,9 +94,9 @@ func (s *Space) Query(ctx context.Context, query Query) (*Result, error) {
 	var result *Result
 	err = s.whole(ctx, l.view, func() error {
 		l.err = nil
-		rows, ok := l.run()
-		if !ok {
-			return errAgain
+		rows, err := l.run()
+		if err != nil {
+			return err
 		}
 		result = &Result{Rows: rows, Schema: l.schema}
 		return l.err
@@ -130,8 +130,7 @@ func (s *Space) Tables(ctx context.Context) (*Tables, error) {
 		found = &Tables{p.Digest, p.Manifest.Name, p.Manifest.Version, slices.Clone(p.Manifest.Tables)}
 		declared, _, err := l.view.shown.Declared()
 		if err != nil {
-			l.spoil(err)
-			return errAgain
+			return err
 		}
 		for i := range declared {
 			found.Schemas = append(found.Schemas, declared[i].Schema)
@@ -144,7 +143,7 @@ func (s *Space) Tables(ctx context.Context) (*Tables, error) {
 	return found, nil
 }
 
-// whole calls f when a view has all that is stored here, with the view held, and again after errAgain. Where something is missing that comes
+// whole calls f when a view has all that is stored here, with the view held, and again where tables were lacking. Where something is missing that comes
 // with the network it waits, while there is one.
 func (s *Space) whole(ctx context.Context, v *view, f func() error) error {
 	v.signal()
@@ -156,10 +155,13 @@ func (s *Space) whole(ctx context.Context, v *view, f func() error) error {
 			if err == nil {
 				err = f()
 			}
-			if err != errAgain {
-				defer v.mu.Unlock()
+			if v.mu.Unlock(); !errors.Is(err, tables.ErrPage) {
 				return err
 			}
+			if v.supply(ctx, err); ctx.Err() != nil {
+				return ctx.Err()
+			}
+			continue
 		}
 		missing, changed := v.err, v.changed
 		v.mu.Unlock()
@@ -242,25 +244,35 @@ func (l *Live) tell() {
 
 // Next returns what changed since it was called last, or false if nothing did.
 func (l *Live) Next() (Delta, bool) {
+	for {
+		delta, ok, err := l.look()
+		if err == nil || !l.view.supply(l.view.ctx, err) {
+			return delta, ok
+		}
+	}
+}
+
+// look is Next. Its error is that tables were lacking, and nothing is told.
+func (l *Live) look() (_ Delta, ok bool, _ error) {
 	v := l.view
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	l.waits = false
 	if !l.dirty || l.closed {
-		return Delta{}, false
+		return Delta{}, false, nil
 	}
 	l.dirty = false
 	before, failed := l.rows, l.err
 	l.err = v.err
 	if v.shown != nil {
-		rows, ok := l.run()
-		if !ok {
+		rows, err := l.run()
+		if err != nil {
 			l.dirty, l.err = true, failed
-			return Delta{}, false // it is being made anew
+			return Delta{}, false, err
 		}
 		l.rows = rows
 	} else if l.err == nil {
-		return Delta{}, false // it is being made
+		return Delta{}, false, nil // it is being made
 	}
 	if l.told != nil && l.schema != nil && !slices.Equal(l.told.Columns, l.schema.Columns) {
 		before = nil // the same bytes are another row
@@ -268,10 +280,10 @@ func (l *Live) Next() (Delta, bool) {
 	l.told = l.schema
 	pieces, same := compare(before, l.rows)
 	if l.begun && same && message(failed) == message(l.err) {
-		return Delta{}, false
+		return Delta{}, false, nil
 	}
 	l.begun = true
-	return Delta{Schema: l.schema, Pieces: pieces, Err: l.err}, true
+	return Delta{Schema: l.schema, Pieces: pieces, Err: l.err}, true, nil
 }
 
 func message(err error) string {
@@ -281,16 +293,14 @@ func message(err error) string {
 	return err.Error()
 }
 
-// run runs the query on what is shown, or sees that this is made anew and reports false if it lacks a page. The caller holds
-// the view.
-func (l *Live) run() (rows []Row, ok bool) {
-	l.runs++
+// run runs the query on what is shown. Its error is [tables.ErrPage]. The caller holds the view.
+func (l *Live) run() (rows []Row, _ error) {
 	if err := l.prepare(); errors.Is(err, tables.ErrPage) {
-		l.spoil(err)
-		return nil, false
+		return nil, err
 	} else if err != nil {
+		l.runs++
 		l.err = err
-		return nil, true
+		return nil, nil
 	}
 	var wrong error
 	err := l.view.shown.Scan(l.table, l.index, l.prefix, "", l.query.Reverse, func(key, row string) bool {
@@ -304,20 +314,14 @@ func (l *Live) run() (rows []Row, ok bool) {
 		return len(rows) < l.query.Limit
 	})
 	if err != nil {
-		l.spoil(err)
-		return nil, false
+		return nil, err
 	}
+	l.runs++
 	if wrong != nil {
 		l.err = wire.Errorf(wire.CodeBadModule, "table %s: %v", l.query.Table, wrong)
-		return nil, true
+		return nil, nil
 	}
-	return rows, true
-}
-
-// spoil has the view made anew, whose tables lack a page. The caller holds the view.
-func (l *Live) spoil(err error) {
-	l.view.spoiled, l.view.shown, l.view.whole = err, nil, false
-	l.view.signal()
+	return rows, nil
 }
 
 // prepare finds what the query names.

@@ -12,7 +12,6 @@ import (
 
 	"skerry/shared/digest"
 	"skerry/shared/module"
-	"skerry/shared/msgpack"
 	"skerry/shared/replica"
 	"skerry/shared/space"
 	"skerry/shared/wire"
@@ -117,17 +116,24 @@ func (s *Space) Upgrade(ctx context.Context, to digest.Digest, params []byte) (*
 	return s.AppendEvents(ctx, []space.Event{UpgradeEvent(to, params)})
 }
 
+// Delete appends the transaction that deletes the space for everybody. Who may upgrade it may. When it is synced the server
+// frees what it has; whoever has the space is told ([SpaceDeleted]) and keeps what is on their device until they have it
+// forgotten ([Client.Forget]). What is written to it later is rejected with the code deleted.
+func (s *Space) Delete(ctx context.Context) (*Receipt, error) {
+	return s.AppendEvents(ctx, []space.Event{{Type: module.TypeDelete, Payload: []byte{0x80}}})
+}
+
+// Forget removes a space that was deleted from this device, for all who share the store. It fails with the code bad_argument while
+// some of it was never sent, unless force says that it may be lost, and for a space that was not deleted. Export it before, if
+// it is to be kept ([Client.Export]).
+func (c *Client) Forget(ctx context.Context, id space.ID, force bool) error {
+	s := Space{client: c, id: id}
+	return s.do(ctx, "forget", func(ref uint64) replica.Input { return replica.Forget{Ref: ref, Space: id, Force: force} })
+}
+
 // UpgradeEvent returns the event of [Space.Upgrade].
 func UpgradeEvent(to digest.Digest, params []byte) space.Event {
-	fields := 1
-	if params != nil {
-		fields = 2
-	}
-	payload := msgpack.AppendBinary(msgpack.AppendString(msgpack.AppendMap(nil, fields), "hash"), to[:])
-	if params != nil {
-		payload = msgpack.AppendBinary(msgpack.AppendString(payload, "params"), params)
-	}
-	return space.Event{Type: module.TypeModule, Payload: payload}
+	return space.Event{Type: module.TypeModule, Payload: module.Upgrade(to, params)}
 }
 
 // AppendFollowed is [Space.AppendEvents] with a follower in place of a receipt, and the caller says whether the events may
@@ -282,9 +288,9 @@ func checkTransaction(t *space.Transaction) error {
 		switch {
 		case e.Type == "" || !utf8.ValidString(e.Type):
 			return wire.Errorf(wire.CodeBadTransaction, "event %d has no type, or one that is not UTF-8", i)
-		case e.Type == module.TypeModule && len(t.Events) > 1:
-			return wire.Errorf(wire.CodeBadTransaction, "an upgrade is a transaction of its own")
-		case e.Type[0] == '$' && e.Type != module.TypeModule:
+		case (e.Type == module.TypeModule || e.Type == module.TypeDelete) && len(t.Events) > 1:
+			return wire.Errorf(wire.CodeBadTransaction, "an upgrade or a deletion is a transaction of its own")
+		case e.Type[0] == '$' && e.Type != module.TypeModule && e.Type != module.TypeDelete:
 			return wire.Errorf(wire.CodeReservedType, "types beginning with $ are the server's: %q", e.Type)
 		case uint64(len(e.Type)) > limits.Type:
 			return wire.Errorf(wire.CodeTooLarge, "a type of %d bytes is over the limit of %d", len(e.Type), limits.Type)

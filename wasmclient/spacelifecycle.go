@@ -15,6 +15,7 @@ const (
 	SpaceJoined   = "joined"   // this identity reads a space that somebody else made, or again one that it had left
 	SpaceUpgraded = "upgraded" // another module judges it from here on
 	SpaceLeft     = "left"     // this identity read it and may not read any more; what is here stays
+	SpaceDeleted  = "deleted"  // who may has deleted it for everybody; what is here stays, see [Client.Forget]
 )
 
 // SpaceLifecycle tells what happened to a space as a whole.
@@ -27,11 +28,12 @@ type SpaceLifecycle struct {
 type life struct {
 	created bool
 	left    bool
+	deleted bool
 	module  digest.Digest // zero while it is unknown
 }
 
 // OnSpaceLifecycle calls f with what happens to spaces from now on, until stop is called: for each space in the order of [SpaceCreated],
-// [SpaceJoined], [SpaceUpgraded], [SpaceLeft] where several things were learnt at once, else as they happen. Each client
+// [SpaceJoined], [SpaceUpgraded], [SpaceLeft], [SpaceDeleted] where several things were learnt at once, else as they happen. Each client
 // learns it for itself, from the store or from who syncs. That this identity left a space is not stored: a client that is opened
 // later tells it again, once the server has refused to let it read. f runs in the client's loop: it must return soon and must not
 // call the client's methods.
@@ -49,6 +51,7 @@ func (c *Client) lifeOf(id space.ID) (l life) {
 	if status.Info.Genesis != nil {
 		l.created, l.module = status.Info.Created, status.Info.CurrentModule()
 	}
+	l.deleted = status.Info.Deleted
 	l.left = c.access[id] == replica.AccessLost
 	return l
 }
@@ -75,11 +78,14 @@ func (c *Client) live(id space.ID) {
 	case is.created && !was.created, was.left && !is.left:
 		tell(SpaceJoined)
 	}
-	if !was.module.IsZero() && is.module != was.module {
+	if !was.module.IsZero() && !is.module.IsZero() && is.module != was.module {
 		tell(SpaceUpgraded)
 	}
 	if is.left && !was.left {
 		tell(SpaceLeft)
+	}
+	if is.deleted && !was.deleted {
+		tell(SpaceDeleted)
 	}
 }
 

@@ -70,14 +70,18 @@ type Store interface {
 	// in milliseconds since 1970.
 	CollectModules(ctx context.Context, named *replica.ModuleNames, now uint64) error
 
-	// Checkpoint returns the newest checkpoint of a space that is kept, or nil. One of which something is missing, or no
-	// longer what its digest says, counts as none: the caller replays the log, and what it puts then is right again. It
-	// takes the time to hash it all. That the tables are of the log as it is now, the caller checks: the root names the
-	// chain after Seq.
+	// Checkpoint returns the newest checkpoint of a space that is kept, or nil. Of its pages it has the names alone. One whose
+	// root is missing, or no longer what its digest says, counts as none. That the tables are of the log as it is now, the
+	// caller checks: the root names the chain after Seq.
 	Checkpoint(ctx context.Context, id space.ID) (*replica.Checkpoint, error)
 
+	// CheckpointPages reads pages of the checkpoint of a space, by their digests. One that is missing, or no longer what its
+	// digest says, is not among them: the caller replays the log, and what it puts then is right again. So are those that
+	// went since, with a checkpoint that was put in the place of that one. It takes the time to hash them.
+	CheckpointPages(ctx context.Context, id space.ID, names []digest.Digest) (map[digest.Digest][]byte, error)
+
 	// PutCheckpoint keeps a checkpoint of a space in place of the one that was kept. Pages that are there already are
-	// not written again. It is not durable, since the log can make it again, but there as a whole or not at all; it goes
+	// not written again, and need only be named: it returns [ErrDamaged] where one is not there that has no bytes. It is not durable, since the log can make it again, but there as a whole or not at all; it goes
 	// with the records that a cut takes from under it, and checkpoints of all spaces go before the device is full for
 	// anything else. One that is larger than [replica.MaxCheckpoint], or of records that the store does not have, is not
 	// kept, which is no error; but for those records one that says that it is Ahead waits there, if the space is known. It returns [ErrFull] when there is no room but for what users write: the one that

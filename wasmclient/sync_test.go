@@ -22,6 +22,7 @@ import (
 	"skerry/shared/space"
 	"skerry/shared/wire"
 	"skerry/syncserver"
+	"skerry/syncserver/authtest"
 	"skerry/syncserver/memlog"
 	"skerry/wasmclient"
 	"skerry/wasmclient/memstore"
@@ -63,7 +64,7 @@ func newSite(t *testing.T, config syncserver.Config) *site {
 		s.config.Log = memlog.New()
 	}
 	s.log = s.config.Log
-	s.config.InsecureIdentities = true
+	s.config.Auth = authtest.Names{}
 	if s.config.Creation == (syncserver.CreationLimits{}) {
 		many := syncserver.Rate{Burst: 1 << 20, PerHour: 1 << 20}
 		s.config.Creation = syncserver.CreationLimits{Identity: many, Address: many, Server: many}
@@ -127,9 +128,23 @@ func (s *site) records(id space.ID) []space.Record {
 	return records
 }
 
+// signing returns a configuration with the key of whoever's store it is.
+func signing(t *testing.T, config wasmclient.Config) wasmclient.Config {
+	t.Helper()
+	if config.URL == "" || config.Sign != nil {
+		return config
+	}
+	loaded, err := config.Store.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Sign = authtest.Signer(loaded.Meta.Identity)
+	return config
+}
+
 func open(t *testing.T, config wasmclient.Config) *wasmclient.Client {
 	t.Helper()
-	client, err := wasmclient.Open(t.Context(), config)
+	client, err := wasmclient.Open(t.Context(), signing(t, config))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -424,7 +439,7 @@ func TestFullDevice(t *testing.T) {
 func TestReopen(t *testing.T) {
 	server := newSite(t, syncserver.Config{})
 	store := memstore.New(memstore.Config{Identity: "ada"})
-	first, err := wasmclient.Open(t.Context(), wasmclient.Config{Store: store, URL: server.url()})
+	first, err := wasmclient.Open(t.Context(), signing(t, wasmclient.Config{Store: store, URL: server.url()}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -455,6 +470,62 @@ func TestReopen(t *testing.T) {
 		return info.Position.Seq == 1 && info.Pending == 0
 	})
 	same(t, server, second, s.ID())
+}
+
+// TestSetupRequired writes to a server that has no administrator: the status says what it waits for, and when there is one all of it
+// arrives by itself.
+func TestSetupRequired(t *testing.T) {
+	server := judgingSite(t)
+	server.config.RequireSetup = true
+	client := open(t, wasmclient.Config{Store: memstore.New(memstore.Config{Identity: "ada"}), URL: server.url()})
+	s, err := client.CreateSpace(t.Context(), wasmclient.SpaceOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	receipt := append1(t, s, "before anybody was there")
+	server.up()
+	client.Poke()
+	until(t, client, "waiting for the administrator", func() bool { return client.Status().Connection == "setup_required" })
+	if named, err := server.server.SetUp(t.Context(), "ann"); err != nil || !named {
+		t.Fatal(named, err)
+	}
+	if v, err := receipt.Synced(t.Context()); err != nil || v.Seq != 1 {
+		t.Errorf("%+v %v", v, err)
+	}
+	until(t, client, "being online", func() bool { return client.Status().Connection == "online" })
+}
+
+// TestEventLimit writes more offline than the server takes at once: all of it arrives, in order, and the author is told of the wait.
+func TestEventLimit(t *testing.T) {
+	server := newSite(t, syncserver.Config{
+		Limits: wire.Limits{TransactionEvents: 10},
+		Rates:  syncserver.Rates{IdentityEvents: syncserver.Rate{Burst: 10, PerHour: 3600}},
+	})
+	client := open(t, wasmclient.Config{Store: memstore.New(memstore.Config{Identity: "ada"}), URL: server.url()})
+	s, err := client.CreateSpace(t.Context(), wasmclient.SpaceOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var receipts []*wasmclient.Receipt
+	for range 12 {
+		receipts = append(receipts, append1(t, s, "important"))
+	}
+	waited := false
+	server.up()
+	client.Poke()
+	until(t, client, "everything synced", func() bool {
+		info := s.Info()
+		waited = waited || info.Code == wire.CodeRateLimited && info.RetryAt > 0
+		return info.Position.Seq == 12 && info.Pending == 0
+	})
+	for i, receipt := range receipts {
+		if v, err := receipt.Synced(t.Context()); err != nil || v.Seq != uint64(i+1) {
+			t.Errorf("%d: %+v %v", i, v, err)
+		}
+	}
+	if !waited {
+		t.Error("nobody was told of a wait")
+	}
 }
 
 // TestCreationLimit makes more spaces offline than the server lets through at once: all arrive, those with events

@@ -25,6 +25,7 @@ import (
 	"skerry/syncserver"
 	"skerry/syncserver/wasmengine"
 	"skerry/wasmclient"
+	"skerry/wasmclient/storetest"
 )
 
 // engine lends a client the server's engine.
@@ -742,7 +743,7 @@ func TestCheckpointOfTables(t *testing.T) {
 		j.same(j.texts(s, wasmclient.Query{Table: "rooms"}))
 		time.Sleep(time.Second)
 		synctest.Wait()
-		kept, err := device.store.Checkpoint(j.Context(), s.ID())
+		kept, err := storetest.Checkpoint(j.Context(), device.store, s.ID())
 		if err != nil || kept == nil || kept.Seq < 1000 {
 			t.Fatalf("kept: %+v, %v", kept, err)
 		}

@@ -26,7 +26,7 @@ func TestTabs(t *testing.T) {
 	}
 	tabs := &channels{}
 	store := memstore.New(memstore.Config{Identity: "ada"})
-	leader, err := wasmclient.Open(t.Context(), wasmclient.Config{Store: store, URL: server.url(), Lead: lead, Channel: tabs.channel()})
+	leader, err := wasmclient.Open(t.Context(), signing(t, wasmclient.Config{Store: store, URL: server.url(), Lead: lead, Channel: tabs.channel()}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -82,22 +82,24 @@ type view struct {
 	used    time.Time     // when somebody asked last
 	anew    atomic.Bool   // somebody else tells of the server's checkpoint now: to wait for that begins again
 	// Of the goroutine alone.
-	together int           // how many records are applied at a time
-	kept     uint64        // the last record of the checkpoint that the store has
-	chain    digest.Digest // after what was applied
-	unproven bool          // chain is a checkpoint's word, and what followed: it was not seen to be the log's
-	root     digest.Digest // of the checkpoint that the instance began with; zero: with none
-	distrust digest.Digest // of one that is of another log, or lacks a page
-	missed   digest.Digest // a checkpoint of the server that the store did not have,
-	useless  digest.Digest // and one that cannot be begun with
-	ahead    uint64        // the last record of a checkpoint of the server, as long as the log does not have it
-	awaits   time.Time     // since when word of the server's checkpoint is waited for
-	asked    time.Time     // when a checkpoint of the server was wanted last,
-	askedFor digest.Digest // and which
-	comes    bool          // coming, of the error that is being made
-	needs    uint64        // not 0: tables that were made here diverged there, and only the server's are gone on from
-	marks    []mark        // places that were passed, oldest first
-	compared digest.Digest // the checkpoint of the server that was found to be what it is here
+	together int                 // how many records are applied at a time
+	kept     uint64              // the last record of the checkpoint that the store has
+	chain    digest.Digest       // after what was applied
+	unproven bool                // chain is a checkpoint's word, and what followed: it was not seen to be the log's
+	root     digest.Digest       // of the checkpoint that the instance began with; zero: with none
+	distrust digest.Digest       // of one that is of another log, or lacks a page
+	missed   digest.Digest       // a checkpoint of the server that the store did not have,
+	useless  digest.Digest       // and one that cannot be begun with
+	ahead    uint64              // the last record of a checkpoint of the server, as long as the log does not have it
+	awaits   time.Time           // since when word of the server's checkpoint is waited for
+	asked    time.Time           // when a checkpoint of the server was wanted last,
+	askedFor digest.Digest       // and which
+	looked   bool                // for a checkpoint in the store, to begin with: while the server's comes another look would find
+	found    *replica.Checkpoint // the same
+	comes    bool                // coming, of the error that is being made
+	needs    uint64              // not 0: tables that were made here diverged there, and only the server's are gone on from
+	marks    []mark              // places that were passed, oldest first
+	compared digest.Digest       // the checkpoint of the server that was found to be what it is here
 	ended    bool
 }
 
@@ -234,8 +236,14 @@ var (
 
 // pass brings the view to where the store is. It also returns how long laying the overlay took.
 func (v *view) pass() (took time.Duration, err error) {
-	for range passTries {
+	for n := 0; n < passTries; n++ {
 		took, err = v.try()
+		if l := (*lacking)(nil); errors.As(err, &l) {
+			if err = l.of.read(v.ctx, l.page); err == nil {
+				n--
+				continue
+			}
+		}
 		d := (*differs)(nil)
 		switch {
 		case errors.As(err, &d), err == errAgain:
@@ -347,17 +355,21 @@ func (v *view) start(info *SpaceInfo, told replica.ServerCheckpoint) (*program.I
 	if v.needs > 0 {
 		return v.rebuild(info, told)
 	}
-	kept, err := v.keptCheckpoint()
-	if err != nil {
+	if !v.looked || told.State == replica.CheckpointStored {
+		kept, err := v.keptCheckpoint()
+		if err != nil {
+			return nil, err
+		}
+		v.found, v.looked = kept, true
+	}
+	if err := v.boot(info, told, v.found); err != nil {
 		return nil, err
 	}
-	if err := v.boot(info, told, kept); err != nil {
-		return nil, err
-	}
-	instance, err := v.resume(kept, info)
+	instance, err := v.resume(v.found, info)
 	if instance == nil && err == nil {
 		instance, err = v.begin(info)
 	}
+	v.found, v.looked = nil, false
 	return instance, err
 }
 
@@ -375,7 +387,7 @@ func (v *view) begin(info *SpaceInfo) (*program.Instance, error) {
 	if err != nil && loaded.Release != nil {
 		loaded.Release()
 	}
-	v.chain = digest.Digest(v.id)
+	v.chain, v.kept = digest.Digest(v.id), 0
 	return instance, err
 }
 
@@ -692,10 +704,19 @@ func (v *view) await(ctx context.Context) {
 // preview asks the module what it thinks of a transaction that is about to be appended, and shows it at once if it is
 // allowed. It returns why it is refused, or nil: that may also be since nobody knows yet.
 func (v *view) preview(t *space.Transaction, at uint64, info *SpaceInfo, again bool) *replica.Refusal {
+	refusal, err := v.look(t, at, info, again)
+	for err != nil {
+		refusal, err = v.look(t, at, info, !v.supply(v.ctx, err))
+	}
+	return refusal
+}
+
+// look is preview. Its error is that tables were lacking, and nothing was done.
+func (v *view) look(t *space.Transaction, at uint64, info *SpaceInfo, again bool) (*replica.Refusal, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.ended {
-		return nil // nobody looks
+		return nil, nil // nobody looks
 	}
 	v.used = time.Now()
 	a := &appended{transaction: t, at: at}
@@ -703,11 +724,13 @@ func (v *view) preview(t *space.Transaction, at uint64, info *SpaceInfo, again b
 	if current {
 		verdict, err := v.add(a)
 		switch {
+		case errors.Is(err, tables.ErrPage):
+			return nil, err
 		case err != nil || verdict.Code == wire.CodeUnknownType: // a newer module may know it
 			current = false
 		case !verdict.Allowed():
 			v.laid = v.laid[:len(v.laid)-1]
-			return &replica.Refusal{Code: verdict.Code, Reason: verdict.Reason}
+			return &replica.Refusal{Code: verdict.Code, Reason: verdict.Reason}, nil
 		}
 	}
 	v.appended = append(v.appended, a)
@@ -717,7 +740,7 @@ func (v *view) preview(t *space.Transaction, at uint64, info *SpaceInfo, again b
 		v.whole = false
 		v.signal()
 	}
-	return nil
+	return nil, nil
 }
 
 // stored notes what became of storing a transaction that was previewed. The loop calls it, which waits for nothing.

@@ -61,6 +61,11 @@ var rules = []rule{
 	},
 	{
 		from: "./wasmclient/cmd/client", on: []platform{js},
+		forbid: []string{"./shared/identity", "crypto/ecdsa", "crypto/ed25519"},
+		reason: "a page signs by the browser and verifies nothing",
+	},
+	{
+		from: "./wasmclient/cmd/client", on: []platform{js},
 		forbid: []string{"github.com/tetratelabs/wazero/...", "github.com/ncruces/...", "modernc.org/...", "database/sql"},
 		reason: "the browser has an engine and a database of its own",
 	},
@@ -170,7 +175,7 @@ func TestLibrariesReached(t *testing.T) {
 // The packages of the layout, so that a rule cannot come to apply to nothing by a renaming.
 var layout = map[platform][]string{
 	native: {
-		"./shared/archtest", "./shared/digest", "./shared/hub", "./shared/module", "./shared/replica", "./shared/sim",
+		"./shared/archtest", "./shared/digest", "./shared/hub", "./shared/identity", "./shared/module", "./shared/replica", "./shared/sim",
 		"./shared/space", "./shared/wire",
 		"./syncserver", "./syncserver/logtest", "./syncserver/memlog", "./syncserver/sqlitelog",
 		"./syncserver/cmd/skerry", "./syncserver/cmd/syncload",

@@ -20,6 +20,7 @@ var pure = []struct {
 }{
 	{dir: "shared/digest"},
 	{dir: "shared/hub"},
+	{dir: "shared/identity"},
 	{dir: "shared/module"},
 	{dir: "shared/replica"},
 	{dir: "shared/space"},

@@ -5,6 +5,7 @@ import (
 
 	"skerry/shared/module/program"
 	"skerry/shared/space"
+	"skerry/shared/wire"
 )
 
 // batch is what one append stores.
@@ -15,6 +16,8 @@ type batch struct {
 	made           []proposal       // what propose hands out next; proposals are made many at a time
 	turned         bool             // who may read may have changed at its end, so nothing is added to it
 	people         []program.Person // who may take part now, or no longer
+	deletes        bool             // its last record deletes the space
+	beside         []any            // of the server's own transactions among them
 }
 
 // proposal is one judged transaction on its way to the log.
@@ -99,7 +102,7 @@ func (s *Space) append() {
 		return
 	}
 	s.inFlight = true
-	s.out.Append = &Append{Previous: b.previous, Records: b.records, Next: b.next, People: b.people}
+	s.out.Append = &Append{Previous: b.previous, Records: b.records, Next: b.next, People: b.people, Beside: b.beside, Deletes: b.deletes}
 }
 
 // appended takes the log's answer.
@@ -129,7 +132,9 @@ func (s *Space) commit() {
 	s.instance.Commit(s.head.Seq)
 	s.retained = append(s.retained, b)
 	s.out.Moved = true
-	if b.turned {
+	if b.deletes {
+		s.end(b.records[len(b.records)-1].ID, true)
+	} else if b.turned {
 		s.out.Turned, s.out.TurnedAt = true, s.head.Seq
 	}
 }
@@ -146,7 +151,8 @@ func (s *Space) backOff(now uint64) {
 // headRead takes the log's head. After a failed append it tells what became of it.
 func (s *Space) headRead(now uint64, in HeadRead) {
 	if in.Ref == 0 {
-		if in.Code != 0 || s.phase != ready || s.inFlight || in.Head.Seq <= s.head.Seq {
+		ends := in.Code == wire.CodeDeleted
+		if in.Code != 0 && !ends || s.phase != ready || s.inFlight || in.Head.Seq < s.head.Seq || in.Head.Seq == s.head.Seq && !ends {
 			return
 		}
 	} else {
@@ -154,18 +160,23 @@ func (s *Space) headRead(now uint64, in HeadRead) {
 			return
 		}
 		s.headRef = 0
-		if in.Code != 0 {
+		if in.Code != 0 && in.Code != wire.CodeDeleted {
 			s.backOff(now)
 			return
 		}
 		if s.inFlight && in.Head == s.batches[0].next {
-			s.commit() // the append had succeeded after all
 			s.phase = ready
+			s.commit() // the append had succeeded after all
 			return
 		}
 	}
 	s.release()
 	s.rollback()
+	if in.Code == wire.CodeDeleted {
+		s.head = in.Head
+		s.end(in.Last, false)
+		return
+	}
 	if in.Head.Seq < s.head.Seq || in.Head.Seq == s.head.Seq && in.Head != s.head {
 		s.forget() // another history than the one that was judged: begin from nothing
 		return
@@ -194,7 +205,7 @@ func (s *Space) rollback() {
 	s.lookupRef, s.readRef = 0, 0
 	s.lookupIDs, s.group, s.span = nil, nil, span{}
 	s.batches, s.retained = nil, nil
-	s.inFlight, s.rewind = false, false
+	s.inFlight, s.rewind, s.ending = false, false, false
 	clear(s.proposed)
 	s.instance.Rollback()
 	s.tip = s.head

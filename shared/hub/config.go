@@ -19,12 +19,8 @@ type Config struct {
 	Seal      func(id space.ID, seq uint64, chain digest.Digest) digest.Digest
 	CheckSeal func(id space.ID, position *space.Position) bool
 
-	// InsecureIdentities accepts any identity that a client names with an empty proof, and clients that name
-	// none. Without it no proof can be checked yet, so every hello is refused with auth_required.
-	InsecureIdentities bool
-
-	// VerifyGenesis checks a creator's signature over a space's ID; nil checks none. An error is bad_genesis.
-	VerifyGenesis func(id space.ID, genesis *space.Genesis, signature []byte) error
+	// SetupRequired reports whether the server has no administrator yet: then every push is deferred with setup_required. nil: never.
+	SetupRequired func() bool
 
 	// Admit charges one new transaction to the limits on events and bytes, after dedupe and before the module
 	// sees it, and returns how long to wait if one of them is exceeded (then it charged none). nil admits all.

@@ -11,6 +11,7 @@ type stage int
 const (
 	fresh       stage = iota // nothing happened
 	challenged               // waiting for hello
+	proving                  // waiting for what its proofs come to
 	registering              // waiting for the registry of sessions
 	welcomed                 // everything is allowed
 	over                     // closed
@@ -23,10 +24,16 @@ type Conn struct {
 	stage  stage
 	api    string
 
+	nonce      [32]byte
+	register   *Register // what the hello said, while its proofs are checked
+	proven     []Proven
+	refreshing uint64 // the ref of a newer proof that is being checked; 0: none is
+
 	deadline uint64 // for the hello; 0 once it came
 	heard    uint64 // when bytes came last
 
 	pushed     map[space.ID]struct{} // where pushes went
+	absent     map[space.ID]struct{} // of those, what does not exist
 	unanswered uint64                // bytes of pushes without verdicts
 	unsent     int                   // bytes that the transport has not taken
 
@@ -46,7 +53,7 @@ type Conn struct {
 	out ConnEffects
 }
 
-// NewConn returns the server half of a connection from address. Its first input is [Begin]. config is a
+// NewConn returns the server half of a connection from address. Its first input is [Begin] or [Enter]. config is a
 // [Config.Complete].
 func NewConn(config *Config, id ConnID, address string) *Conn {
 	return &Conn{
@@ -55,7 +62,7 @@ func NewConn(config *Config, id ConnID, address string) *Conn {
 	}
 }
 
-// Caller returns who is behind the connection. It is complete, and does not change, once Register was asked for.
+// Caller returns who is behind the connection. It is complete, and does not change, once Register was asked for, or [Enter] came.
 func (c *Conn) Caller() *Caller { return c.caller }
 
 // Step takes one input and returns what to do. now is in milliseconds since 1970 and need not rise.
@@ -83,6 +90,8 @@ func (c *Conn) step(now uint64, in ConnInput) {
 	switch in := in.(type) {
 	case Begin:
 		c.begin(now, in.Nonce)
+	case Enter:
+		c.enter(now, in.Identities)
 	case Received:
 		c.heard = max(c.heard, now)
 		c.receive(now, in)
@@ -101,11 +110,14 @@ func (c *Conn) step(now uint64, in ConnInput) {
 		c.close(wire.CodeShutdown)
 	case Gone:
 		c.close(wire.CodeUnknown)
+	case Proved:
+		c.proved(in)
 	case Registered:
 		c.registered(in)
 	case Verdicts:
 		c.unanswered -= min(c.unanswered, uint64(in.Reply.Size))
 		c.send(in.Reply.Pushed)
+		c.countAbsent(in.Reply.Pushed)
 	case Woken:
 		c.woken(in)
 	case Checked:
@@ -144,16 +156,36 @@ func reasonOf(err error) string {
 	return ""
 }
 
+// countAbsent bounds how many spaces a client pushes to that do not exist: each is kept in memory as long as the connection is, since its
+// pushes have an order.
+func (c *Conn) countAbsent(p *wire.Pushed) {
+	absent := p.Genesis != nil && p.Genesis.Kind != wire.Accepted && p.Genesis.Kind != wire.Duplicate ||
+		p.Genesis == nil && len(p.Verdicts) > 0 && p.Verdicts[0].Code == wire.CodeUnknownSpace
+	if !absent {
+		delete(c.absent, p.Space)
+		return
+	}
+	if c.absent == nil {
+		c.absent = map[space.ID]struct{}{}
+	}
+	if c.absent[p.Space] = struct{}{}; len(c.absent) > wire.MaxAbsent && c.stage != over {
+		c.fail(wire.CodeTooMany, "too many spaces at once that the server does not have; create them as fast as you are told to")
+	}
+}
+
 // wakeAt returns when silence has lasted too long.
 func (c *Conn) wakeAt() uint64 {
 	if c.stage == fresh {
 		return 0
 	}
-	idle := c.heard + c.config.IdleTimeout
+	at := c.heard + c.config.IdleTimeout
 	if c.deadline != 0 {
-		return min(c.deadline, idle)
+		at = min(at, c.deadline)
 	}
-	return idle
+	if ends := c.expires(); ends != 0 {
+		at = min(at, ends)
+	}
+	return at
 }
 
 func (c *Conn) tick(now uint64) {
@@ -161,6 +193,8 @@ func (c *Conn) tick(now uint64) {
 	case c.stage == fresh:
 	case c.deadline != 0 && now >= c.deadline:
 		c.fail(wire.CodeIdle, "no hello within the time for the handshake")
+	case c.expires() != 0 && now >= c.expires():
+		c.fail(wire.CodeAuthExpired, "the credentials have expired and were not refreshed")
 	case now >= c.heard+c.config.IdleTimeout:
 		c.fail(wire.CodeIdle, "nothing came for too long")
 	}

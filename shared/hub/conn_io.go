@@ -12,6 +12,10 @@ type ConnInput interface{ connInput() }
 // Begin is the first input: the socket is open. Nonce is 32 fresh random bytes.
 type Begin struct{ Nonce [32]byte }
 
+// Enter is the first input instead of Begin, for a connection that needs no handshake because its shell has proven who it is in
+// another way: a subscription over plain HTTP. No session is registered for it. API is [wire.APIHigh].
+type Enter struct{ Identities []string }
+
 // Received is a whole decoded message of Size bytes, parts joined.
 type Received struct {
 	Frame wire.Frame
@@ -35,6 +39,21 @@ type Shutdown struct{ RetryAfterMS uint64 }
 
 // Gone tells that the socket is closed.
 type Gone struct{}
+
+// Proved answers [ConnEffects.Prove] with the identities that the proofs are of. Code not 0: one of them is none, and the
+// connection is refused with the code, or the newer proof alone is.
+type Proved struct {
+	Proven []Proven
+	Code   wire.Code
+	Reason string
+}
+
+// Proven is an identity that the client has proven.
+type Proven struct {
+	Identity string
+	Claims   []byte // what its issuer says of it, a msgpack map; nil for a key, of which nobody says anything
+	Expires  uint64 // when it must have been proven again, in ms since 1970; 0: never
+}
 
 // Registered answers [ConnEffects.Register]. Code 0: the connection may go on, and an older one of the same session
 // has been closed and nothing of it is left in any space ([Effects.Finished]). Otherwise the connection is refused.
@@ -135,12 +154,14 @@ type SpacesChanged struct {
 type Written struct{ Bytes int }
 
 func (Begin) connInput()         {}
+func (Enter) connInput()         {}
 func (Received) connInput()      {}
 func (Alive) connInput()         {}
 func (Malformed) connInput()     {}
 func (Fail) connInput()          {}
 func (Shutdown) connInput()      {}
 func (Gone) connInput()          {}
+func (Proved) connInput()        {}
 func (Registered) connInput()    {}
 func (Verdicts) connInput()      {}
 func (Woken) connInput()         {}
@@ -164,7 +185,9 @@ type ConnEffects struct {
 	Unwatch []space.ID // no longer
 
 	Send      [][]byte          // whole messages, in order; the shell splits them ([wire.Split]) by Limits.Frame
+	Prove     *Prove            // answered by Proved
 	Register  *Register         // answered by Registered
+	Renewed   *Proven           // a newer proof counts from now on; not answered
 	Directory []*wire.Directory // answered by DirectoryRead
 	Push      []Offer           // to the space that each names; answered by Verdicts
 	Check     []CheckPosition   // answered by Checked
@@ -185,6 +208,13 @@ type ConnEffects struct {
 	WakeAt uint64 // when a Tick is wanted; 0: not
 }
 
+// Prove asks whether a client has proven what it says it is. Nonce is the connection's own; proofs of keys sign it, beside the
+// server's key and the host that was dialled, both of which the shell knows.
+type Prove struct {
+	Nonce  [32]byte
+	Proofs []wire.Proof
+}
+
 // Register asks the registry of sessions. An equal or newer epoch of the same session and identities ends the
 // older connection, whose pushes are finished or dropped before [Registered] comes; an older epoch is refused
 // with superseded, and so is a connection_id that is connected.
@@ -193,6 +223,7 @@ type Register struct {
 	Session    wire.SessionID
 	Epoch      uint64
 	Identities []string
+	Proven     []Proven // the same, with what else is known of them; not changed
 }
 
 // CheckPosition asks whether a space can be read from a position on. [Ask] tells what only the space knows.

@@ -24,8 +24,11 @@ type line struct {
 	read   *hub.ReadEvents
 	page   *wire.Fetch
 	blob   *hub.ReadBlob
+	prove  *hub.Prove // asked and not answered, since patient
 	closed bool
-	code   wire.Code
+
+	patient bool // proofs are answered by the test
+	code    wire.Code
 }
 
 func newLine(t *testing.T, change ...func(*hub.Config)) *line {
@@ -71,6 +74,22 @@ func (l *line) step(in hub.ConnInput) {
 		l.closed, l.code = true, e.Code
 	}
 	l.last = e
+	if e.Prove == nil {
+		return
+	}
+	if l.prove = e.Prove; !l.patient {
+		l.proves()
+	}
+}
+
+// proves finds every proof good.
+func (l *line) proves() {
+	l.t.Helper()
+	proven := make([]hub.Proven, 0, len(l.prove.Proofs))
+	for _, p := range l.prove.Proofs {
+		proven = append(proven, hub.Proven{Identity: p.Identity})
+	}
+	l.step(hub.Proved{Proven: proven})
 }
 
 func (l *line) receive(f wire.Frame) {
@@ -171,7 +190,6 @@ func TestHandshakesThatFail(t *testing.T) {
 		"no version":  {change(func(h *wire.Hello) { h.API = "" }), wire.CodeAPIUnsupported},
 		"bad version": {change(func(h *wire.Hello) { h.API = "1.0" }), wire.CodeAPIUnsupported},
 		"zero id":     {change(func(h *wire.Hello) { h.ConnectionID = wire.ConnectionID{} }), wire.CodeBadFrame},
-		"proof":       {change(func(h *wire.Hello) { h.Proofs[0].Proof = []byte{1} }), wire.CodeBadCredentials},
 		"no name":     {change(func(h *wire.Hello) { h.Proofs[0].Identity = "" }), wire.CodeBadCredentials},
 		"long name":   {change(func(h *wire.Hello) { h.Proofs[0].Identity = strings.Repeat("x", 257) }), wire.CodeBadCredentials},
 		"long app":    {change(func(h *wire.Hello) { h.ClientVersion = strings.Repeat("x", 65) }), wire.CodeTooLarge},
@@ -200,11 +218,6 @@ func TestHandshakesThatFail(t *testing.T) {
 	if l.closed || l.last.Register == nil || len(l.last.Register.Identities) != 16 {
 		t.Errorf("16 identities: closed %v, %+v", l.closed, l.last.Register)
 	}
-
-	l = newLine(t, func(c *hub.Config) { c.InsecureIdentities = false })
-	l.step(hub.Begin{})
-	l.receive(hello(0))
-	l.fails(wire.CodeAuthRequired)
 
 	l = newLine(t)
 	l.step(hub.Begin{})
@@ -268,11 +281,11 @@ func TestSilence(t *testing.T) {
 func TestFramesThatAreAnswered(t *testing.T) {
 	l := welcomedLine(t, 0)
 	for _, f := range []wire.Frame{
-		&wire.AuthRefresh{Ref: 2}, &wire.Reserved{N: wire.NumberAdopt}, &wire.Ping{},
+		&wire.Reserved{N: wire.NumberAdopt}, &wire.Ping{},
 	} {
 		l.receive(f)
 	}
-	l.wants("refused 2 unsupported, refused 0 unsupported, pong")
+	l.wants("refused 0 unsupported, pong")
 	l.receive(&wire.Welcome{})
 	l.fails(wire.CodeBadFrame)
 
@@ -394,5 +407,59 @@ func TestDirectory(t *testing.T) {
 	l.receive(&wire.Subscribe{Subscriptions: []wire.Subscription{{Space: spaceID}, {Space: space.ID{5}}}})
 	if l.last.Check[0].NeedRow || !l.last.Check[1].NeedRow {
 		t.Error("a row is needed where the directory does not have it, and only there")
+	}
+}
+
+// TestEnter: a connection that its shell has proven needs no handshake, registers no session, and reads as others do.
+func TestEnter(t *testing.T) {
+	l := newLine(t)
+	l.step(hub.Enter{Identities: []string{"ann"}})
+	if len(l.frames) != 0 || l.last.Register != nil || l.closed {
+		t.Fatalf("%v %+v", l.frames, l.last)
+	}
+	if names := l.c.Caller().Identities; len(names) != 1 || names[0] != "ann" {
+		t.Errorf("identities %q", names)
+	}
+	l.receive(&wire.Credit{Bytes: 1000})
+	l.receive(&wire.Subscribe{Subscriptions: []wire.Subscription{{Space: space.ID{1}, Position: space.Start(space.ID{1})}}})
+	if len(l.last.Check) != 1 || l.last.Check[0].Space != (space.ID{1}) {
+		t.Errorf("%+v", l.last)
+	}
+	l.step(hub.Enter{Identities: []string{"bob"}}) // too late
+	if names := l.c.Caller().Identities; names[0] != "ann" {
+		t.Errorf("identities %q", names)
+	}
+	l = newLine(t)
+	l.step(hub.Begin{})
+	l.step(hub.Enter{Identities: []string{"bob"}}) // nor does it take the place of a handshake
+	l.receive(&wire.Subscribe{Subscriptions: []wire.Subscription{{Space: space.ID{1}}}})
+	if !l.closed {
+		t.Error("a connection went on without its handshake")
+	}
+}
+
+// TestAbsentSpaces: a connection pushes to so many spaces that do not exist and no more; those that come to be do not count.
+func TestAbsentSpaces(t *testing.T) {
+	l := welcomedLine(t, 1000)
+	told := func(n int, pushed wire.Pushed) {
+		pushed.Space = space.ID{1, byte(n >> 16), byte(n >> 8), byte(n)}
+		l.step(hub.Verdicts{Reply: hub.Reply{Pushed: &pushed}})
+	}
+	unknown := wire.Pushed{Verdicts: []wire.Verdict{{Kind: wire.Deferred, Code: wire.CodeUnknownSpace}}}
+	limited := wire.Pushed{Genesis: &wire.Verdict{Kind: wire.Deferred, Code: wire.CodeRateLimited}}
+	for n := range wire.MaxAbsent {
+		if told(n, limited); n%2 == 0 {
+			told(n, unknown) // the same space again
+		}
+	}
+	told(0, wire.Pushed{Genesis: &wire.Verdict{Kind: wire.Accepted}})
+	told(1, wire.Pushed{Verdicts: []wire.Verdict{{Kind: wire.Accepted}}})
+	told(wire.MaxAbsent, unknown)
+	told(wire.MaxAbsent+1, limited)
+	if l.closed {
+		t.Fatal("closed at the limit")
+	}
+	if told(wire.MaxAbsent+2, unknown); !l.closed || l.code != wire.CodeTooMany {
+		t.Errorf("over the limit: closed %v, %v", l.closed, l.code)
 	}
 }

@@ -3,9 +3,9 @@
 // input and the time, and does what the effects say. It answers every request among the effects with one input,
 // whatever happens, and may do so in any order.
 //
-//	config := hub.Config{Seal: ..., CheckSeal: ..., InsecureIdentities: true}.Complete() // one for the server
-//	s := hub.NewSpace(config, id)                                                      // one for each space in use
-//	c := hub.NewConn(config, connID, address)                                          // one for each socket
+//	config := hub.Config{Seal: ..., CheckSeal: ...}.Complete() // one for the server
+//	s := hub.NewSpace(config, id)                            // one for each space in use
+//	c := hub.NewConn(config, connID, address)                // one for each socket
 //	effects := c.Step(now, hub.Begin{Nonce: nonce})
 //
 // Neither type is safe for concurrent use; a shell gives each its own goroutine or lock. A Step never waits.
@@ -58,12 +58,21 @@
 // minute; a second upgrade waits, deferred. Behind the upgrade, in the same append, stands the server's word of what the tables
 // are then. An upgrade that another server took is applied like other records.
 //
+// A deletion ($delete) is the last record of a space: what is pushed behind it is rejected, in the same step already. When it is
+// durable the instance goes, [Effects.Deleted] says so once, and nobody reads any further. The shell says of a space that it
+// finds deleted, by the last record of its log or by what is left of one, whenever it reads a head.
+//
+// What a server writes to a space of its own ([Record]) is judged in its turn too, and answered when it is durable. It may bring
+// something along that the log stores in the same step as its records, so that there is never one without the other.
+//
 // An instance may fail for want of a page of the checkpoint that it began with ([Effects.Lost]). That says nothing about
 // what is judged: the space is opened anew, and everything judged again.
 //
 // # What a connection promises
 //
-// The handshake is challenge, hello, welcome, with the registry of sessions asked before welcome. Frames out of order
+// The handshake is challenge, hello, welcome, with the proofs checked ([Prove]) and then the registry of sessions asked before
+// welcome. A connection whose shell has proven who it is ([Enter]) has none. One whose proofs end is closed unless they were
+// renewed; who it is never changes. Frames out of order
 // or unknown end the connection with an error; requests that cannot be met are refused and it goes on.
 //
 // There is no queue for a subscription, only a cursor. The connection is registered to be woken, then the position

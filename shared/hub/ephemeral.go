@@ -40,7 +40,7 @@ func (c *Conn) ephemeral(now uint64, f *wire.Ephemeral) {
 // not lost that right, though records of before may still be on their way to it.
 func (c *Conn) hears(id space.ID) bool {
 	cur := c.cursors[id]
-	return cur != nil && cur.reads && cur.until == 0
+	return cur != nil && cur.reads && cur.code == 0
 }
 
 // relayed sends what another connection said, if there is room that no record needs: what waits in the transport stays well

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"skerry/shared/space"
 	"skerry/shared/wire"
@@ -15,12 +17,22 @@ func (c *Conn) begin(now uint64, nonce [32]byte) {
 		return
 	}
 	c.stage = challenged
+	c.nonce = nonce
 	c.heard = now
 	c.deadline = now + c.config.HandshakeTimeout
 	c.send(&wire.Challenge{Nonce: nonce, Server: c.config.Server, APILow: wire.APILow, APIHigh: wire.APIHigh, Time: now})
 }
 
-// hello checks what the client says of itself and asks the registry of sessions.
+// enter begins a connection that the shell has proven.
+func (c *Conn) enter(now uint64, identities []string) {
+	if c.stage != fresh {
+		return
+	}
+	c.stage, c.heard, c.api = welcomed, now, wire.APIHigh
+	c.caller.Identities = identities
+}
+
+// hello checks what the client says of itself and has its proofs checked.
 func (c *Conn) hello(h *wire.Hello) {
 	c.deadline = 0
 	switch {
@@ -36,28 +48,96 @@ func (c *Conn) hello(h *wire.Hello) {
 	case len(h.Proofs) > wire.MaxProofs:
 		c.fail(wire.CodeTooMany, "too many identities")
 		return
-	case !c.config.InsecureIdentities:
-		c.fail(wire.CodeAuthRequired, "this server cannot check proofs yet and accepts no unproven identity")
-		return
 	}
-	identities := make([]string, 0, len(h.Proofs))
-	for _, proof := range h.Proofs {
-		switch {
-		case len(proof.Proof) != 0:
-			c.fail(wire.CodeBadCredentials, "this server cannot check proofs yet")
-			return
-		case proof.Identity == "" || uint64(len(proof.Identity)) > c.config.Limits.Identity:
-			c.fail(wire.CodeBadCredentials, "an identity is empty or too long")
-			return
-		case !slices.Contains(identities, proof.Identity):
-			identities = append(identities, proof.Identity)
-		}
-	}
-	c.caller.Identities = identities
 	c.api = h.API
 	c.addCredit(h.Credit)
+	c.register = &Register{Connection: h.ConnectionID, Session: h.Session, Epoch: h.Epoch}
+	c.stage = proving
+	c.out.Prove = &Prove{Nonce: c.nonce, Proofs: h.Proofs}
+}
+
+// proved takes what the proofs of the hello came to and asks the registry of sessions.
+func (c *Conn) proved(in Proved) {
+	if c.stage == welcomed && c.refreshing != 0 {
+		c.refreshed(in)
+		return
+	}
+	if c.stage != proving {
+		return
+	}
+	if in.Code != 0 {
+		c.fail(in.Code, in.Reason)
+		return
+	}
+	for _, p := range in.Proven {
+		if reason := CheckIdentity(p.Identity, c.config.Limits.Identity); reason != "" {
+			c.fail(wire.CodeBadCredentials, reason)
+			return
+		}
+		if !c.caller.proves(p.Identity) {
+			c.caller.Identities = append(c.caller.Identities, p.Identity)
+			c.proven = append(c.proven, p)
+		}
+	}
+	r := c.register
+	c.register = nil
 	c.stage = registering
-	c.out.Register = &Register{Connection: h.ConnectionID, Session: h.Session, Epoch: h.Epoch, Identities: identities}
+	r.Identities, r.Proven = c.caller.Identities, c.proven
+	c.out.Register = r
+}
+
+// CheckIdentity says why nobody can have an identity of at most so many bytes; "": somebody can. Control characters would let two
+// lists of names look the same.
+func CheckIdentity(name string, most uint64) string {
+	switch {
+	case name == "" || uint64(len(name)) > most:
+		return "an identity is empty or too long"
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
+		return "an identity has a control character, or is not UTF-8"
+	}
+	return ""
+}
+
+// refresh has a newer proof checked of an identity that the connection has proven.
+func (c *Conn) refresh(f *wire.AuthRefresh) {
+	if c.refreshing != 0 {
+		c.refuse(f.Ref, wire.CodeTooMany, "another proof is being checked")
+		return
+	}
+	c.refreshing = f.Ref
+	c.out.Prove = &Prove{Nonce: c.nonce, Proofs: []wire.Proof{f.Proof}}
+}
+
+// refreshed takes what a newer proof came to. Whoever may write under a name does not change by it.
+func (c *Conn) refreshed(in Proved) {
+	ref := c.refreshing
+	c.refreshing = 0
+	if in.Code == 0 && (len(in.Proven) != 1 || !c.caller.proves(in.Proven[0].Identity)) {
+		in.Code, in.Reason = wire.CodeBadCredentials, "the proof is of another identity than those of this connection"
+	}
+	if in.Code != 0 {
+		c.refuse(ref, in.Code, in.Reason)
+		return
+	}
+	at := slices.IndexFunc(c.proven, func(p Proven) bool { return p.Identity == in.Proven[0].Identity })
+	c.proven = slices.Clone(c.proven) // the shell has the older ones
+	c.proven[at] = in.Proven[0]
+	c.out.Renewed = &c.proven[at]
+	c.welcome()
+}
+
+// expires returns when the first of the proofs ends; 0: none does.
+func (c *Conn) expires() (at uint64) {
+	for i := range c.proven {
+		if ends := c.proven[i].Expires; ends != 0 && (at == 0 || ends < at) {
+			at = ends
+		}
+	}
+	return at
+}
+
+func (c *Conn) welcome() {
+	c.send(&wire.Welcome{Identities: c.caller.Identities, Limits: c.config.Limits, API: c.api})
 }
 
 func (c *Conn) registered(in Registered) {
@@ -69,7 +149,7 @@ func (c *Conn) registered(in Registered) {
 		return
 	}
 	c.stage = welcomed
-	c.send(&wire.Welcome{Identities: c.caller.Identities, Limits: c.config.Limits, API: c.api})
+	c.welcome()
 }
 
 // within reports whether a version lies between two others, both included.

@@ -108,7 +108,9 @@ func (s *Space) judgePush(now uint64, p *push) bool {
 		if !ok {
 			return false
 		}
-		p.known = p.known[len(t.Events):]
+		if s.phase != deleted {
+			p.known = p.known[len(t.Events):]
+		}
 		s.verdict(p, v)
 	}
 	return true
@@ -126,11 +128,19 @@ func (s *Space) judgeTransaction(now uint64, p *push, t *space.Transaction) (v w
 	if reason := malformed(t); reason != "" {
 		return refuse(wire.CodeBadTransaction, reason), true
 	}
+	if s.phase == deleted {
+		return s.judgeDeleted(t), true
+	}
 	if v, ok := s.dedupe(p, t); !ok || v.Kind != 0 {
 		return v, ok
 	}
-	if v := s.checkLimits(t); v.Kind != 0 {
-		return v, true
+	if s.ending {
+		return refuseDeleted(), true
+	}
+	if p.own == nil || t.Events[0].Type == module.TypeModule {
+		if v := s.checkLimits(t); v.Kind != 0 {
+			return v, true
+		}
 	}
 	if s.tip.Seq+uint64(len(t.Events)) > space.MaxSeq {
 		return refuse(wire.CodeSpaceFull, "the space has given its last sequence number"), true
@@ -140,7 +150,7 @@ func (s *Space) judgeTransaction(now uint64, p *push, t *space.Transaction) (v w
 		v.RetryAfterMS = s.fullUntil - now
 		return v, true
 	}
-	if admit := s.config.Admit; admit != nil && p.charged <= len(p.verdicts) {
+	if admit := s.config.Admit; admit != nil && p.own == nil && p.charged <= len(p.verdicts) {
 		if wait := admit(now, p.peer.caller, t.Author, len(t.Events), t.Size()); wait > 0 {
 			v := refuse(wire.CodeRateLimited, "over the rate limit on events")
 			v.RetryAfterMS = wait
@@ -153,24 +163,32 @@ func (s *Space) judgeTransaction(now uint64, p *push, t *space.Transaction) (v w
 			return v, ok
 		}
 	}
-	return s.authorize(now, t)
+	return s.authorize(now, t, p.own)
 }
 
 // authorize lets the module judge a new transaction and proposes it if the module allows. It reports false if there are no
-// tables any more to judge it by.
-func (s *Space) authorize(now uint64, t *space.Transaction) (v wire.Verdict, ok bool) {
+// tables any more to judge it by. What is to be stored beside a transaction of the server's own is there before the module is
+// asked, and gone if that refuses.
+func (s *Space) authorize(now uint64, t *space.Transaction, own *Record) (v wire.Verdict, ok bool) {
 	b := s.room(t)
+	beside := len(b.beside)
 	records := b.stage(t, s.tip.Seq+1, max(now, s.tip.ReceivedAt))
-	verdict, err := s.instance.Judge(module.Caller{Identity: t.Author}, records)
+	caller := module.Caller{Identity: t.Author}
+	if own != nil {
+		caller.Each = own.Claims
+		b.beside = append(b.beside, own.Beside)
+	}
+	verdict, err := s.instance.Judge(caller, records)
+	if err != nil || !verdict.Allowed() {
+		b.unstage(records)
+		b.beside = b.beside[:beside]
+	}
 	switch {
 	case s.losing(err):
-		b.unstage(records)
 		return wire.Verdict{}, false
 	case err != nil:
-		b.unstage(records)
 		return refuse(wire.CodeOverloaded, "the module could not be run"), true
 	case !verdict.Allowed():
-		b.unstage(records)
 		return refuse(verdict.Code, verdict.Reason), true
 	}
 	accepted := wire.Verdict{Kind: wire.Accepted, Position: s.sealed(s.propose(b, records))}
@@ -178,8 +196,11 @@ func (s *Space) authorize(now uint64, t *space.Transaction) (v wire.Verdict, ok 
 		b.turned = b.turned || s.tables.Turned()
 		b.people = append(b.people, s.tables.People()...)
 	}
-	if records[0].Type == module.TypeModule {
+	switch records[0].Type {
+	case module.TypeModule:
 		s.witness(b)
+	case module.TypeDelete:
+		b.deletes, s.ending = true, true
 	}
 	return accepted, true
 }
@@ -249,6 +270,13 @@ func (s *Space) checkLimits(t *space.Transaction) wire.Verdict {
 			}
 			if s.tip.Seq+2 > space.MaxSeq {
 				return refuse(wire.CodeSpaceFull, "the space has no sequence number left for an upgrade")
+			}
+			if len(e.Payload) > int(limits.Payload) {
+				return tooLarge("payload", len(e.Payload), limits.Payload, "bytes")
+			}
+		case e.Type == module.TypeDelete && s.tables != nil:
+			if len(t.Events) > 1 {
+				return refuse(wire.CodeBadTransaction, "a deletion is a transaction of its own")
 			}
 			if len(e.Payload) > int(limits.Payload) {
 				return tooLarge("payload", len(e.Payload), limits.Payload, "bytes")

@@ -3,8 +3,8 @@ package hub
 import (
 	"errors"
 	"fmt"
-	"strings"
 
+	"skerry/shared/identity"
 	"skerry/shared/module"
 	"skerry/shared/module/program"
 	"skerry/shared/space"
@@ -33,6 +33,9 @@ func (s *Space) opened(now uint64, in Opened) {
 		s.tables, _ = in.Instance.(program.Materializer)
 		s.told = in.Head // nobody was told of another
 		s.catchUp()
+	case in.Code == wire.CodeDeleted:
+		s.head, s.tip = in.Head, in.Head
+		s.end(in.Last, false)
 	case s.phase == creating:
 		p := s.queue[s.judged]
 		v := refuse(in.Code, in.Reason)
@@ -77,37 +80,44 @@ func (s *Space) refuseOrCreate(now uint64) {
 func (s *Space) create(p *push) {
 	s.phase = creating
 	s.openRef = s.ref()
+	who := p.frame.Genesis.Creator
+	if caller := p.peer.caller; !caller.proves(who) && len(caller.Identities) > 0 {
+		who = caller.Identities[0] // who brings back what another made pays for it
+	}
 	s.out.Create = &CreateSpace{
 		Ref: s.openRef, Genesis: p.frame.Genesis, Signature: p.frame.GenesisSignature,
 		Charges: []string{
-			"create/identity/" + p.frame.Genesis.Creator, "create/address/" + p.peer.caller.Address, "create/server",
+			"create/identity/" + who, "create/address/" + p.peer.caller.Address, "create/server",
 		},
 	}
 }
 
 // checkGenesis judges a genesis by all that can be known here. The zero verdict means that it may be created.
 func (s *Space) checkGenesis(p *push) wire.Verdict {
-	g, limits := p.frame.Genesis, &s.config.Limits
+	g, limits, signature := p.frame.Genesis, &s.config.Limits, p.frame.GenesisSignature
 	switch {
 	case uint64(len(g.Creator)) > limits.Identity:
 		return tooLarge("creator", len(g.Creator), limits.Identity, "bytes")
 	case uint64(len(g.Params)) > limits.Params:
 		return tooLarge("params", len(g.Params), limits.Params, "bytes")
-	case len(p.frame.GenesisSignature) > wire.MaxSignature:
-		return tooLarge("genesis_signature", len(p.frame.GenesisSignature), wire.MaxSignature, "bytes")
+	case len(signature) > wire.MaxSignature:
+		return tooLarge("genesis_signature", len(signature), wire.MaxSignature, "bytes")
 	case g.ID() != s.id:
 		return refuse(wire.CodeBadGenesis, "the genesis is that of another space")
-	case !p.peer.caller.proves(g.Creator):
-		return refuse(wire.CodeAuthRequired, "the connection has not proven the space's creator")
-	case len(p.frame.GenesisSignature) > 0 && !strings.HasPrefix(g.Creator, "did:key:"):
+	case !identity.IsKey(g.Creator) && len(signature) > 0:
 		return refuse(wire.CodeBadGenesis, "there is a signature, but the creator is no did:key")
-	}
-	if verify := s.config.VerifyGenesis; verify != nil {
-		if err := verify(s.id, g, p.frame.GenesisSignature); err != nil {
-			return refuse(wire.CodeBadGenesis, err.Error())
-		}
+	case len(signature) == 0 && !p.peer.caller.proves(g.Creator):
+		return refuse(wire.CodeAuthRequired, "the connection has not proven the space's creator")
+	case identity.IsKey(g.Creator) && !signed(s.id, g.Creator, signature):
+		return refuse(wire.CodeBadGenesis, "the genesis is not signed by the space's creator")
 	}
 	return wire.Verdict{}
+}
+
+// signed reports whether a key has signed the ID of a space that it made. Whoever has that signature may bring the space back.
+func signed(id space.ID, creator string, signature []byte) bool {
+	key, err := identity.Parse(creator)
+	return err == nil && key.Verify(space.GenesisMessage(id), signature)
 }
 
 func tooLarge(what string, got int, most uint64, unit string) wire.Verdict {
@@ -189,6 +199,10 @@ func (s *Space) replay(now uint64, in History) {
 		}
 		s.fault(now, code)
 		s.out.Failed = err
+		return
+	}
+	if last := &records[len(records)-1]; last.Seq >= s.head.Seq && last.Type == module.TypeDelete {
+		s.end(last.ID, false)
 		return
 	}
 	s.catchUp()

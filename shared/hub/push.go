@@ -11,6 +11,7 @@ type push struct {
 	peer  *peer
 	frame *wire.Push
 	size  int
+	own   *Record // the server's; its peer is of this push alone
 
 	started      bool
 	behindBefore bool // peer.behind before this push was begun
@@ -65,6 +66,9 @@ func (p *push) ids() int {
 	return n
 }
 
+// setupRetry is how long after a push was deferred for want of an administrator it is tried again, in ms.
+const setupRetry = 2000
+
 // begin settles what holds for the push as a whole before its first transaction is judged.
 func (s *Space) begin(now uint64, p *push) {
 	if p.started {
@@ -81,9 +85,11 @@ func (s *Space) begin(now uint64, p *push) {
 	switch {
 	case p.peer.behind:
 		p.deferWhole(wire.CodeBehind, 0)
+	case p.own == nil && s.config.SetupRequired != nil && s.config.SetupRequired():
+		p.deferWhole(wire.CodeSetupRequired, setupRetry)
 	case p.genesis != nil && p.genesis.Code != 0:
 		p.deferWhole(wire.CodeUnknownSpace, 0)
-	case now < s.recoverUntil:
+	case p.own == nil && now < s.recoverUntil: // the server's own goes on: nobody could connect
 		p.deferWhole(wire.CodeRecovering, s.recoverUntil-now)
 	}
 }

@@ -46,7 +46,7 @@ func (c *Conn) receive(now uint64, in Received) {
 	case *wire.BlobPut:
 		c.blobPut(f)
 	case *wire.AuthRefresh:
-		c.refuse(f.Ref, wire.CodeUnsupported, "")
+		c.refresh(f)
 	case *wire.Reserved:
 		c.refuse(0, wire.CodeUnsupported, "")
 	case *wire.Ephemeral:

@@ -22,6 +22,7 @@ const (
 	replaying              // the instance applies records that it did not judge
 	reloading              // the log's head is being read after an append that was not stored, or may not have been
 	ready                  // pushes are judged
+	deleted                // its last record deleted it: pushes are refused
 )
 
 // Space is the server half of one space. See the package comment. It is not safe for concurrent use.
@@ -38,6 +39,7 @@ type Space struct {
 
 	peers  map[ConnID]*peer
 	asks   []Ask
+	tries  []Try
 	queue  []*push // in the order of arrival; answered from the front
 	judged int     // queue[:judged] wait only for appends
 	looked int     // queue[judged:looked] have been looked up, or are being
@@ -59,6 +61,9 @@ type Space struct {
 	spanTo     uint64       // how far they must reach
 
 	upgrade *upgrade // the space is on its way to another module
+
+	ending bool       // a record that deletes the space is proposed
+	last   space.ULID // of the space that was deleted: the id of the record that did
 
 	failures     int    // appends and head reads that failed in a row
 	retryAt      uint64 // reloading: when to read the head
@@ -89,9 +94,9 @@ func NewSpace(config *Config, id space.ID) *Space {
 // Idle reports that the shell may forget the space after [Space.Close]: no connection that pushed here is left, and no
 // request or recovery is under way.
 func (s *Space) Idle() bool {
-	return len(s.peers) == 0 && len(s.queue) == 0 && len(s.asks) == 0 && !s.inFlight && !s.recovered &&
+	return len(s.peers) == 0 && len(s.queue) == 0 && len(s.asks) == 0 && len(s.tries) == 0 && !s.inFlight && !s.recovered &&
 		(s.upgrade == nil || s.upgrade.ref == 0) &&
-		(s.phase == closed || s.phase == ready)
+		(s.phase == closed || s.phase == ready || s.phase == deleted)
 }
 
 // Close releases the instance. It is the last call.
@@ -101,11 +106,16 @@ func (s *Space) Close() { s.forget() }
 func (s *Space) Step(now uint64, in Input) Effects {
 	s.out = Effects{
 		Replies: s.out.Replies[:0], Answers: s.out.Answers[:0],
-		Close: s.out.Close[:0], Finished: s.out.Finished[:0],
+		Close: s.out.Close[:0], Finished: s.out.Finished[:0], Recorded: s.out.Recorded[:0],
 	}
 	switch in := in.(type) {
 	case Offer:
 		s.offer(in)
+	case Record:
+		s.record(&in)
+	case Try:
+		in.at = now
+		s.tries = append(s.tries, in)
 	case Disconnected:
 		s.disconnect(in.Conn)
 	case Ask:
@@ -144,7 +154,7 @@ func (s *Space) Step(now uint64, in Input) Effects {
 
 // advance does everything that can be done without another input.
 func (s *Space) advance(now uint64) {
-	if s.phase == closed && (len(s.queue) > 0 || len(s.asks) > 0) {
+	if s.phase == closed && (len(s.queue) > 0 || len(s.asks) > 0 || len(s.tries) > 0) {
 		s.open()
 	}
 	if s.phase == absent {
@@ -168,6 +178,10 @@ func (s *Space) advance(now uint64) {
 		s.judge(now)
 		s.advanceUpgrade(now)
 		s.append()
+	}
+	if s.phase == deleted {
+		s.answerAsks(true, wire.CodeDeleted)
+		s.judgeRest(now)
 	}
 	s.release()
 	s.prune()
@@ -232,6 +246,14 @@ func (s *Space) offer(in Offer) {
 	s.queue = append(s.queue, q)
 }
 
+// record queues a transaction of the server's own. It behaves as if it came from a connection of its own.
+func (s *Space) record(in *Record) {
+	s.queue = append(s.queue, &push{
+		peer: &peer{caller: &Caller{Identities: []string{in.Transaction.Author}}, pushes: 1}, own: in,
+		frame: &wire.Push{Space: s.id, Transactions: []space.Transaction{in.Transaction}},
+	})
+}
+
 // disconnect drops what the connection pushed and was not begun. What was judged stays: its records may be on
 // their way to the log.
 func (s *Space) disconnect(conn ConnID) {
@@ -273,7 +295,9 @@ func (s *Space) release() {
 	n := 0
 	for n < s.judged && s.queue[n].barrier() <= s.head.Seq {
 		p := s.queue[n]
-		if !p.peer.gone {
+		if p.own != nil {
+			s.out.Recorded = append(s.out.Recorded, Recorded{Ref: p.own.Ref, Verdict: p.verdicts[0]})
+		} else if !p.peer.gone {
 			s.out.Replies = append(s.out.Replies, Reply{
 				Conn: p.peer.caller.Conn, Size: p.size,
 				Pushed: &wire.Pushed{Space: s.id, N: p.frame.N, Genesis: p.genesis, Verdicts: p.verdicts},
@@ -305,6 +329,43 @@ func (s *Space) answerAsks(exists bool, code wire.Code) {
 		s.out.Answers = append(s.out.Answers, answer)
 	}
 	s.asks = s.asks[:0]
+	s.answerTries(exists, code)
+}
+
+// answerTries answers what is only to be judged.
+func (s *Space) answerTries(exists bool, code wire.Code) {
+	for n := range s.tries {
+		v := refuse(code, "")
+		switch {
+		case !exists:
+			v = refuse(wire.CodeUnknownSpace, "")
+		case code == 0:
+			if v = s.try(&s.tries[n]); s.lost != nil {
+				s.tries = s.tries[n:] // they wait until it is opened anew
+				return
+			}
+		}
+		s.out.Recorded = append(s.out.Recorded, Recorded{Ref: s.tries[n].Ref, Verdict: v})
+	}
+	s.tries = nil
+}
+
+// try judges what nothing stays of.
+func (s *Space) try(in *Try) wire.Verdict {
+	if s.tables == nil { // "open" allows all
+		return wire.Verdict{Kind: wire.Accepted}
+	}
+	records := (&batch{}).stage(&in.Transaction, s.tip.Seq+1, max(in.at, s.tip.ReceivedAt))
+	verdict, err := s.tables.Try(module.Caller{Identity: in.Transaction.Author, Each: in.Claims}, records)
+	switch {
+	case s.losing(err):
+		return wire.Verdict{}
+	case err != nil:
+		return refuse(wire.CodeOverloaded, "the module could not be run")
+	case !verdict.Allowed():
+		return refuse(verdict.Code, verdict.Reason)
+	}
+	return wire.Verdict{Kind: wire.Accepted}
 }
 
 // guarded reports whether the module decides who may read.

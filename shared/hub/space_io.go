@@ -1,6 +1,8 @@
 package hub
 
 import (
+	"slices"
+
 	"skerry/shared/module"
 	"skerry/shared/module/program"
 	"skerry/shared/space"
@@ -15,6 +17,28 @@ type Offer struct {
 	Caller *Caller
 	Push   *wire.Push
 	Size   int // of its message; comes back in the Reply
+}
+
+// Record asks to write a transaction of the server's own, whose events may be of types that clients cannot write; answered in
+// [Effects.Recorded]. It is judged like others, in its turn.
+type Record struct {
+	Ref         uint64
+	Transaction space.Transaction
+	Claims      [][]byte // what the module sees with each event, if it is to see any
+
+	// Beside is handed to the log together with the records, to be stored in the same step ([Append.Beside]); with a transaction
+	// that is refused, or is there already, it is dropped.
+	Beside any
+}
+
+// Try asks how a transaction of the server's own would be judged, by all that is judged so far; answered in [Effects.Recorded]. Nothing
+// of it stays, so it needs no room in the log, and none of its ids is looked for there.
+type Try struct {
+	Ref         uint64 // of the same numbers as those of Record
+	Transaction space.Transaction
+	Claims      [][]byte
+
+	at uint64
 }
 
 // Disconnected tells that a connection is gone. Its judged pushes are finished, the others dropped; when none is
@@ -37,8 +61,9 @@ type Opened struct {
 	Ref          uint64
 	Instance     module.Instance // brought to any point at or before Head; the space owns it from now on
 	Head         space.Head
-	Created      bool // by this very call
-	Code         wire.Code
+	Created      bool       // by this very call
+	Code         wire.Code  // deleted: Head and Last say by which record
+	Last         space.ULID // the id of that record
 	Reason       string
 	RetryAfterMS uint64
 }
@@ -85,7 +110,8 @@ type Appended struct{ Outcome Outcome }
 type HeadRead struct {
 	Ref  uint64
 	Head space.Head
-	Code wire.Code // not 0: the log could not be read
+	Code wire.Code  // deleted: the record at Head deletes the space; any other but 0: the log could not be read
+	Last space.ULID // the id of the record that deletes the space
 }
 
 // Prepared answers [Effects.Prepare]. Failed tells that Run did not return.
@@ -102,6 +128,8 @@ type Spoiled struct{ Err error }
 type Tick struct{}
 
 func (Offer) input()        {}
+func (Record) input()       {}
+func (Try) input()          {}
 func (Disconnected) input() {}
 func (Ask) input()          {}
 func (Ahead) input()        {}
@@ -128,6 +156,7 @@ type Effects struct {
 	Prepare  *Prepare
 
 	Replies  []Reply     // verdicts, final and durable: give each to its connection
+	Recorded []Recorded  // verdicts on Record, final and durable, and on Try
 	Answers  []Answer    // to Ask
 	Close    []CloseConn // connections to close with an error
 	Finished []ConnID    // disconnected ones of which nothing is left here
@@ -136,6 +165,7 @@ type Effects struct {
 	Loaded   bool        // the module's instance is here, and Head is what its tables contain
 	Turned   bool        // who may read may be others at Head than before: ask for each subscriber ([Space.MayRead]) before more is read
 	TurnedAt uint64      // the last record for who may not read any more; 0: the last that may have been read before
+	Deleted  bool        // a record, perhaps behind Head, deleted the space: nobody reads past Head, and what is stored is to be freed
 	Failed   error       // the log could not be applied; the space is deferred
 	Lost     error       // why the instance that was there cannot be used any more ([tables.ErrPage]); Open asks for another one
 
@@ -176,7 +206,14 @@ type Append struct {
 	Previous space.Head
 	Records  []space.Record
 	Next     space.Head
+	Deletes  bool             // the last record deletes the space: what People are told, and that it is so, has to be durable before anything is freed
+	Beside   []any            // of each [Record] among them, in their order: to be stored in the same step
 	People   []program.Person // who may be one of those who take part by these records, or no longer: [Ask] when Next is the head
+}
+
+// Moves reports whether an identity is one of the people.
+func (a *Append) Moves(identity string) bool {
+	return slices.ContainsFunc(a.People, func(p program.Person) bool { return p.Identity == identity })
 }
 
 // LoadHead asks for the log's head, read linearizably; answered by [HeadRead].
@@ -187,6 +224,12 @@ type LoadHead struct{ Ref uint64 }
 type Prepare struct {
 	Ref  uint64
 	Work *program.Upgrade
+}
+
+// Recorded is the answer to one [Record] or [Try].
+type Recorded struct {
+	Ref     uint64
+	Verdict wire.Verdict
 }
 
 // Reply is the answer to one push.

@@ -17,7 +17,6 @@ var secret = [32]byte{7}
 
 func testConfig(change ...func(*hub.Config)) *hub.Config {
 	c := hub.Config{
-		InsecureIdentities: true,
 		Seal: func(id space.ID, seq uint64, chain digest.Digest) digest.Digest {
 			return space.Seal(secret, id, seq, chain)
 		},
@@ -43,6 +42,7 @@ type rules struct {
 	stranger  string // may not read
 	committed uint64
 	spoiled   bool // its tables lack a page
+	claims    [][]byte
 }
 
 // page is the error of tables that lack a page.
@@ -67,8 +67,14 @@ func (r *rules) Apply(records []space.Record) error {
 	}
 	return nil
 }
-func (r *rules) Judge(_ module.Caller, records []space.Record) (module.Verdict, error) {
+func (r *rules) Judge(caller module.Caller, records []space.Record) (module.Verdict, error) {
 	r.calls++
+	r.claims = nil
+	for i := range records {
+		if claims := caller.ClaimsOf(i); claims != nil {
+			r.claims = append(r.claims, claims)
+		}
+	}
 	if r.spoiled {
 		return module.Verdict{}, r.page()
 	}
@@ -104,6 +110,7 @@ type fakeLog struct {
 	head    space.Head
 	records []space.Record
 	at      map[space.ULID]uint64
+	beside  []any
 }
 
 func newLog() *fakeLog {
@@ -130,7 +137,16 @@ func (l *fakeLog) append(a *hub.Append) hub.Outcome {
 		l.at[a.Records[i].ID] = a.Records[i].Seq
 	}
 	l.head = a.Next
+	l.beside = append(l.beside, a.Beside...)
 	return hub.Stored
+}
+
+// last returns the newest record.
+func (l *fakeLog) last() (last space.Record) {
+	if n := len(l.records); n > 0 {
+		last = l.records[n-1]
+	}
+	return last
 }
 
 func (l *fakeLog) known(ids []space.ULID) []hub.Known {
@@ -199,11 +215,14 @@ type world struct {
 	prepare  *hub.Prepare
 
 	replies  []hub.Reply
+	recorded []hub.Recorded
 	answers  []hub.Answer
 	closed   []hub.CloseConn
 	finished []hub.ConnID
 	lost     int
 	moved    int
+	deleted  int    // how often that was said
+	readTo   uint64 // what may be read then
 	wakeAt   uint64
 }
 
@@ -258,11 +277,24 @@ func (w *world) step(in hub.Input) {
 			}
 		}
 	}
+	for _, r := range e.Recorded {
+		if r.Verdict.Position.Seq > w.log.head.Seq {
+			w.t.Fatalf("a verdict tells of %d before it is durable", r.Verdict.Position.Seq)
+		}
+	}
 	w.replies = append(w.replies, e.Replies...)
+	w.recorded = append(w.recorded, e.Recorded...)
 	w.answers = append(w.answers, e.Answers...)
 	w.closed = append(w.closed, e.Close...)
 	w.finished = append(w.finished, e.Finished...)
 	w.wakeAt = e.WakeAt
+	if e.Deleted {
+		w.deleted++
+		w.readTo = e.Head.Seq
+		if e.Turned || e.Loaded || w.log.last().Type != module.TypeDelete || e.Head.Seq > w.log.head.Seq {
+			w.t.Fatalf("the space was deleted, and %+v is to be done", e)
+		}
+	}
 	if e.Moved {
 		w.moved++
 		if e.Head.Seq > w.log.head.Seq {
@@ -290,6 +322,10 @@ func answer[T any](w *world, request **T, what string) *T {
 
 func (w *world) answerOpen() {
 	w.t.Helper()
+	if last := w.log.last(); last.Type == module.TypeDelete {
+		w.step(hub.Opened{Ref: answer(w, &w.open, "open").Ref, Code: wire.CodeDeleted, Head: w.log.head, Last: last.ID})
+		return
+	}
 	var instance module.Instance = w.module
 	if w.begin != nil {
 		instance = w.begin()
@@ -316,7 +352,11 @@ func (w *world) stored() {
 
 func (w *world) headRead() {
 	w.t.Helper()
-	w.step(hub.HeadRead{Ref: answer(w, &w.loadHead, "head read").Ref, Head: w.log.head})
+	read := hub.HeadRead{Ref: answer(w, &w.loadHead, "head read").Ref, Head: w.log.head}
+	if last := w.log.last(); last.Type == module.TypeDelete {
+		read.Code, read.Last = wire.CodeDeleted, last.ID
+	}
+	w.step(read)
 }
 
 // prepared lets the preparation under way come to its end.

@@ -22,8 +22,8 @@ type cursor struct {
 	lagging  bool   // its last message was big and did not reach the head: back to the backlog
 	share    int    // bytes that it may still be sent in this turn; negative after a big message
 	removed  bool
-	until    uint64    // the last record that may be sent, with code; 0: any
-	code     wire.Code // with which the subscription ends there
+	until    uint64    // the last record that may be sent, with code
+	code     wire.Code // with which the subscription ends there; 0: it goes on
 	kept     *Kept     // a row that waits for the position
 }
 
@@ -146,7 +146,7 @@ func (c *Conn) checked(in Checked) {
 
 func (c *Conn) start(cur *cursor, in Checked) {
 	cur.checked, cur.reads = true, true
-	if in.Seq >= cur.until { // asked later than that, they may read again
+	if in.Seq >= cur.until && cur.code != wire.CodeDeleted { // asked later than that, they may read again
 		cur.until, cur.code = 0, 0
 	}
 	cur.head = max(cur.head, in.Head.Seq)
@@ -182,7 +182,7 @@ func (c *Conn) finished(cur *cursor) bool {
 		c.sendRows(&wire.Spaces{Rows: []wire.SpaceRow{*cur.kept.Row}})
 		cur.kept = nil
 	}
-	if cur.until == 0 || cur.position.Seq < cur.until {
+	if cur.code == 0 || cur.position.Seq < cur.until {
 		return false
 	}
 	c.end(cur, cur.code, "")
@@ -191,7 +191,7 @@ func (c *Conn) finished(cur *cursor) bool {
 
 // left bounds a subscription.
 func (c *Conn) left(in Left) {
-	if cur := c.cursors[in.Space]; cur != nil && cur.until == 0 {
+	if cur := c.cursors[in.Space]; cur != nil && cur.code == 0 {
 		cur.until, cur.code = in.Seq, in.Code
 		c.ready(cur)
 	}

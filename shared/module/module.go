@@ -30,6 +30,17 @@ type Checker interface {
 type Caller struct {
 	Identity string // proven on the connection, and the transaction's author
 	Claims   []byte // msgpack, of the credentials; empty where there are none
+
+	// Each has claims for each record of the transaction in place of Claims: those of whom the record is about.
+	Each [][]byte
+}
+
+// ClaimsOf returns the claims that authorize sees with the record at a place of the transaction.
+func (c *Caller) ClaimsOf(index int) []byte {
+	if c.Each == nil {
+		return c.Claims
+	}
+	return c.Each[index]
 }
 
 // Verdict is what a module decided. The zero Verdict allows.
@@ -76,7 +87,21 @@ type Instance interface {
 const (
 	TypeModule     = "$module"     // the space goes over to another module
 	TypeCheckpoint = "$checkpoint" // the server's word of what the tables are
+	TypeDelete     = "$delete"     // the space is deleted: nothing follows
 )
+
+// The types of events that a server writes to its system space, and that the module of that declares.
+const (
+	TypeConnect    = "$connect"    // an identity connects: to refuse it refuses the connection
+	TypeDisconnect = "$disconnect" // it is gone
+	TypeSpace      = "$space"      // what became of a space
+	TypeSetup      = "$setup"      // the first administrator
+)
+
+// Told reports whether a type that begins with $ is one that a module may declare, since servers write it to the system space.
+func Told(name string) bool {
+	return name == TypeConnect || name == TypeDisconnect || name == TypeSpace || name == TypeSetup
+}
 
 // NeedsNothing is what [Instance.Applied] returns when no record is ever needed.
 const NeedsNothing = math.MaxUint64

@@ -7,6 +7,20 @@ import (
 	"skerry/shared/msgpack"
 )
 
+// Upgrade returns the payload of a record of [TypeModule], which names the module that a space goes over to. Params, of msgpack, are
+// given to it if it migrates; nil: there are none.
+func Upgrade(to digest.Digest, params []byte) []byte {
+	fields := 1
+	if params != nil {
+		fields = 2
+	}
+	payload := msgpack.AppendBinary(msgpack.AppendString(msgpack.AppendMap(nil, fields), "hash"), to[:])
+	if params != nil {
+		payload = msgpack.AppendBinary(msgpack.AppendString(payload, "params"), params)
+	}
+	return payload
+}
+
 // UpgradeTo reads the module that the payload of a record of [TypeModule] names.
 func UpgradeTo(payload []byte) (name digest.Digest, ok bool) {
 	r := msgpack.Reader{Rest: payload}

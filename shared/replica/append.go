@@ -17,6 +17,8 @@ type appendOperation struct {
 	discard     space.ULID
 	pin         *bool
 	damaged     uint64
+	forget      bool
+	force       bool
 }
 
 func (o *appendOperation) size() int {
@@ -98,7 +100,7 @@ func (l *appendLane) advance(r *Replica) {
 	total, taken := 0, 0
 	for ; taken < len(l.waiting); taken++ {
 		o := &l.waiting[taken]
-		if taken > 0 && (l.single > 0 || total+o.size() > commitBytes) {
+		if taken > 0 && (l.single > 0 || o.forget || l.waiting[taken-1].forget || total+o.size() > commitBytes) {
 			break
 		}
 		total += o.size()
@@ -164,6 +166,8 @@ func (o *appendOperation) addTo(part *SpaceCommit, stamp space.ULID) {
 		part.SetPinned = o.pin // the last one counts
 	case o.damaged > 0:
 		part.SetDamaged = &o.damaged
+	case o.forget:
+		part.Forget, part.Force = true, o.force
 	}
 }
 
@@ -249,6 +253,9 @@ func (l *appendLane) failed(r *Replica, c *appendCommit, in Committed) {
 		for i := range operations {
 			o := &operations[i]
 			failed.Ref = o.ref
+			if o.forget && in.Err == nil {
+				failed = Failed{Ref: o.ref, Code: wire.CodeBadArgument, Reason: unsentReason}
+			}
 			r.notify(failed)
 			if s := r.space(o.space); o.transaction != nil && s.sought[o.transaction.ID()] {
 				r.refresh(s) // who else asked for it is told that there is no trace of it
@@ -260,6 +267,12 @@ func (l *appendLane) failed(r *Replica, c *appendCommit, in Committed) {
 // applied brings memory to what a part of a commit made of the store, and tells who asked.
 func (l *appendLane) applied(r *Replica, part *SpaceCommit, operations []appendOperation, keys []uint64, version uint64) {
 	s := r.space(part.Space)
+	if part.Forget {
+		r.forgotten(s)
+		r.seen(s, version)
+		r.notify(Durable{operations[0].ref})
+		return
+	}
 	older := version <= s.version // a refresh has seen it, and perhaps more
 	if part.SetPinned != nil && !older {
 		s.info.Pinned = *part.SetPinned

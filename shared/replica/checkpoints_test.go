@@ -128,7 +128,7 @@ func (s *tabled) has(root digest.Digest) {
 		s.t.Fatal(err)
 	}
 	for _, d := range pages {
-		if kept.Pages[d] == nil {
+		if s.store.CheckpointPages(idOf("a"), []digest.Digest{d})[d] == nil {
 			s.t.Fatalf("page %v is missing", d)
 		}
 	}

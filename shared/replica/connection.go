@@ -28,6 +28,7 @@ const (
 	offline phase = iota
 	dialing
 	challenged // the socket is open, the challenge has not come
+	proving    // it came, a proof is being made
 	greeted    // hello is sent
 	pinning    // welcome came, the server's key is being made durable
 	online
@@ -43,6 +44,7 @@ type connection struct {
 	pinged     bool
 	server     [32]byte
 	identities []string
+	proof      proof
 	limits     wire.Limits
 	unanswered uint64 // pushed bytes without a verdict
 	// pushedSpaces is how many spaces were pushed to.
@@ -74,15 +76,20 @@ func (c *connection) wakeAt(r *Replica) uint64 {
 		return never
 	case c.phase == offline:
 		return c.dialAt
-	case c.phase == dialing, c.phase == challenged, c.phase == greeted:
+	case c.phase == dialing, c.phase == challenged, c.phase == proving, c.phase == greeted:
 		return c.since + handshake
-	case c.pinged:
-		return c.heard + silence + pongWithin
-	case c.directoryAt > 0:
-		return min(c.heard+silence, c.directoryAt)
-	default:
-		return c.heard + silence
 	}
+	at := c.heard + silence
+	if c.pinged {
+		at += pongWithin
+	}
+	if c.directoryAt > 0 {
+		at = min(at, c.directoryAt)
+	}
+	if c.proof.refreshAt > 0 && c.phase == online {
+		at = min(at, c.proof.refreshAt)
+	}
+	return at
 }
 
 func (r *Replica) advanceConnection() {
@@ -96,7 +103,7 @@ func (r *Replica) advanceConnection() {
 			r.out.Dial = true
 			c.enter(r, dialing)
 		}
-	case c.phase == dialing, c.phase == challenged, c.phase == greeted:
+	case c.phase == dialing, c.phase == challenged, c.phase == proving, c.phase == greeted:
 		if c.since+handshake <= r.now {
 			r.drop(wire.CodeIdle, "the server did not finish the handshake")
 		}
@@ -109,6 +116,9 @@ func (r *Replica) advanceConnection() {
 	if c.phase == online && c.directoryAt > 0 && c.directoryAt <= r.now {
 		c.directoryAt = 0
 		r.askDirectory(r.meta.Since)
+	}
+	if c.phase == online {
+		r.refreshDue()
 	}
 	r.grantCredit()
 }
@@ -196,7 +206,8 @@ func (r *Replica) ended(wait uint64) {
 		delay = r.random(backoffFloor)
 	}
 	switch c.code {
-	case wire.CodeServerChanged, wire.CodeAPIUnsupported, wire.CodeAuthRequired, wire.CodeBadCredentials:
+	case wire.CodeServerChanged, wire.CodeAPIUnsupported, wire.CodeAuthRequired, wire.CodeBadCredentials,
+		wire.CodeConnectRefused:
 		delay = backoffCeiling + r.random(backoffCeiling) // only a person changes this
 	}
 	r.conn = connection{attempts: c.attempts + 1, dialAt: r.now + max(delay, wait), code: c.code, reason: c.reason}
@@ -242,11 +253,15 @@ func (r *Replica) received(in Received) {
 	case *wire.Refused:
 		if f.Ref == 0 {
 			r.notify(Unheard{f.Code, f.Reason})
+		} else if f.Ref == refreshRef {
+			r.refreshLater()
 		} else if !r.moduleRefused(f) && !r.checkpointRefused(f) && f.Ref == c.directory {
 			r.askDirectoryLater()
 		}
 	case *wire.Ephemeral:
 		r.hear(f)
+	case *wire.Welcome:
+		r.welcomeAgain()
 	case *wire.Pong:
 	default:
 		r.drop(wire.CodeBadServerMessage, fmt.Sprintf("the server sent frame %d out of place", f.Number()))
@@ -258,7 +273,7 @@ func (r *Replica) shakeHands(frame wire.Frame) {
 	switch f := frame.(type) {
 	case *wire.Challenge:
 		if c.phase == challenged {
-			r.hello(f)
+			r.challenge(f)
 			return
 		}
 	case *wire.Welcome:
@@ -278,22 +293,26 @@ func (r *Replica) shakeHands(frame wire.Frame) {
 	r.drop(wire.CodeBadServerMessage, fmt.Sprintf("the server sent frame %d during the handshake", frame.Number()))
 }
 
-func (r *Replica) hello(challenge *wire.Challenge) {
-	c := &r.conn
+func (r *Replica) challenge(challenge *wire.Challenge) {
 	if r.meta.Server != [32]byte{} && r.meta.Server != challenge.Server {
 		r.drop(wire.CodeServerChanged, "another server answers at this address; nothing was sent to it")
 		return
 	}
-	api, ok := chooseAPI(challenge.APILow, challenge.APIHigh)
-	if !ok {
+	if _, ok := chooseAPI(challenge.APILow, challenge.APIHigh); !ok {
 		r.drop(wire.CodeAPIUnsupported, fmt.Sprintf("the server speaks api %s to %s, this client %s to %s",
 			challenge.APILow, challenge.APIHigh, wire.APILow, wire.APIHigh))
 		return
 	}
+	r.prove(challenge)
+}
+
+func (r *Replica) hello(challenge *wire.Challenge, proof []byte) {
+	c := &r.conn
 	c.server = challenge.Server
+	api, _ := chooseAPI(challenge.APILow, challenge.APIHigh)
 	hello := wire.Hello{
 		API: api, ClientVersion: r.config.ClientVersion, Session: r.meta.Session, Epoch: r.meta.Epoch,
-		Credit: r.config.Credit, Proofs: []wire.Proof{{Identity: r.meta.Identity}},
+		Credit: r.config.Credit, Proofs: []wire.Proof{{Identity: r.meta.Identity, Proof: proof}},
 	}
 	if _, err := io.ReadFull(r.config.Rand, hello.ConnectionID[:]); err != nil {
 		panic("replica: the source of randomness failed: " + err.Error())
@@ -306,6 +325,7 @@ func (r *Replica) hello(challenge *wire.Challenge) {
 func (r *Replica) welcome(f *wire.Welcome) {
 	c := &r.conn
 	c.identities, c.limits = f.Identities, f.Limits
+	c.proof.taken(r.now)
 	c.enter(r, pinning)
 	if r.meta.Server == c.server {
 		r.startSync()

@@ -26,7 +26,7 @@ type feedState struct {
 	verified space.Position // after the last record received, stored or not
 	inbox    []batch        // received, not handed to a commit yet
 	retryAt  uint64         // when to subscribe again
-	unknown  int            // how often the server did not know the space
+	unknown  int            // how often the server did not know the space, or failed, since it was caught up with
 	idle     bool           // nothing needed it when it was last looked at
 	pausedAt uint64         // since when nothing more is sent, as a checkpoint comes first; 0: it is not so
 	stale    bool           // the store stands elsewhere than memory thought: read it, then subscribe again
@@ -60,10 +60,10 @@ func (r *Replica) subscribe(spaces []*spaceState) {
 	}
 	for _, s := range spaces {
 		f := &s.feed
-		r.dropInbox(s) // it comes again
-		if !s.known || !s.exists() || s.problem != 0 {
+		if !s.known || !s.exists() || s.problem != 0 || s.info.Deleted {
 			continue
 		}
+		r.dropInbox(s) // it comes again
 		if !f.asked && !r.pulls(s) {
 			continue // one that was asked for goes on until it is ended: what was dropped would be missing
 		}
@@ -112,6 +112,7 @@ func (r *Replica) trimInbox(s *spaceState) {
 		s.feed.inbox = s.feed.inbox[1:]
 	}
 	if len(s.feed.inbox) > 0 && s.feed.inbox[0].first != stored+1 {
+		r.dropInbox(s)
 		r.resubscribe(s)
 	}
 }
@@ -189,7 +190,7 @@ func (r *Replica) caughtUp(f *wire.CaughtUp) {
 	if s == nil || !s.feed.asked || f.Position.Seq != s.feed.verified.Seq {
 		return // of an earlier cursor
 	}
-	s.feed.answered, s.feed.caughtUp, s.feed.again, s.feed.access = true, true, false, AccessGiven
+	s.feed.answered, s.feed.caughtUp, s.feed.again, s.feed.access, s.feed.unknown = true, true, false, AccessGiven, 0
 	if s.outboxCount == 0 {
 		r.moduleTaken(s)
 	}
@@ -223,7 +224,9 @@ func (r *Replica) subscriptionEnded(f *wire.Ended) {
 		return
 	}
 	again := s.feed.again
-	r.dropInbox(s)
+	if f.Code != wire.CodeDeleted && f.Code != wire.CodeLeft { // else what came is the last of it, and never comes again
+		r.dropInbox(s)
+	}
 	r.unsubscribed(s)
 	s.feed.again = again // nothing more is on its way
 	r.dropWithdrawn(s, f.Code == wire.CodeUnknownSpace)
@@ -237,16 +240,22 @@ func (r *Replica) subscriptionEnded(f *wire.Ended) {
 		s.feed.retryAt = r.now + min(uint64(retryFloor)<<min(s.feed.unknown, 5), backoffCeiling) + r.random(retryFloor)
 		s.feed.unknown++
 		r.delay(s, s.push.retryAt)
-	case f.Code == wire.CodeModuleMissing: // a server that lost something
+	case f.Code == wire.CodeModuleMissing, // a server that lost something,
+		f.Code == wire.CodeInternal, f.Code == wire.CodeOverloaded: // or that something failed
 		s.reason = f.Code.String()
 		s.feed.retryAt = r.now + min(uint64(retryFloor)<<min(s.feed.unknown, 5), backoffCeiling) + r.random(retryFloor)
 		s.feed.unknown++
 		r.delay(s, s.push.retryAt)
-		r.moduleMissing(s, s.module())
+		if f.Code == wire.CodeModuleMissing {
+			r.moduleMissing(s, s.module())
+		}
 	default:
 		s.problem, s.reason = f.Code, f.Reason
 		if f.Code == wire.CodeLeft || f.Code == wire.CodeForbidden && s.info.Position.Seq > 0 {
 			s.feed.access = AccessLost
+		}
+		if f.Code == wire.CodeDeleted {
+			r.spaceDeleted(s)
 		}
 		if s.outside() && s.feed.joined {
 			r.readAnew(s)
@@ -259,9 +268,13 @@ func (r *Replica) subscriptionEnded(f *wire.Ended) {
 
 // gone takes it from the directory that this identity may not read a space any more. Where it is subscribed to, that comes behind
 // the last record.
-func (r *Replica) gone(id space.ID) {
+func (r *Replica) gone(id space.ID, state wire.SpaceState) {
 	s := r.spaces[id]
 	if s == nil || !s.known {
+		return
+	}
+	if state == wire.SpaceDeleted {
+		r.spaceDeleted(s)
 		return
 	}
 	s.feed.joined = false
@@ -305,7 +318,7 @@ func (r *Replica) directoryRows(f *wire.Spaces) {
 		row := &f.Rows[i]
 		id := row.Genesis.ID()
 		if row.State != wire.SpacePresent {
-			r.gone(id)
+			r.gone(id, row.State)
 			continue
 		}
 		s := r.space(id)

@@ -39,6 +39,8 @@ type modelSpace struct {
 	records  []space.Record // ascending, with a hole only where a position was set without its records
 
 	checkpoint *modelCheckpoint
+
+	forgotten bool // the version alone is left
 }
 
 // NewModel returns an empty store of one identity, which the server will know by session.
@@ -164,6 +166,9 @@ func (m *Model) stale(c *Commit) bool {
 	}
 	for i := range c.Spaces {
 		sc := &c.Spaces[i]
+		if s := m.spaces[sc.Space]; sc.Forget && !sc.Force && s != nil && s.unsent() {
+			return true
+		}
 		if sc.Expect == nil {
 			continue
 		}
@@ -176,6 +181,11 @@ func (m *Model) stale(c *Commit) bool {
 		}
 	}
 	return false
+}
+
+// unsent reports whether something of the space may be on this device alone.
+func (s *modelSpace) unsent() bool {
+	return len(s.rejected) > 0 || slices.ContainsFunc(s.outbox, func(row *OutboxRow) bool { return row.State == Waiting })
 }
 
 // decodeRun reads the records of one space's part, as a copy, and checks that they are those announced.
@@ -202,12 +212,17 @@ func decodeRun(sc *SpaceCommit) ([]space.Record, error) {
 // [SpaceCommit]. The conditions hold already and nothing here fails.
 func (m *Model) applySpace(sc *SpaceCommit, run []space.Record, keys []uint64) []uint64 {
 	s := m.spaces[sc.Space]
-	if s == nil {
-		s = &modelSpace{
-			info:     SpaceInfo{Position: space.Start(sc.Space)},
-			keys:     map[space.ULID]uint64{},
-			rejected: map[space.ULID]*RejectedRow{},
+	if s == nil || s.forgotten || sc.Forget {
+		fresh := &modelSpace{
+			info:      SpaceInfo{Position: space.Start(sc.Space)},
+			keys:      map[space.ULID]uint64{},
+			rejected:  map[space.ULID]*RejectedRow{},
+			forgotten: sc.Forget,
 		}
+		if s != nil {
+			fresh.version = s.version
+		}
+		s = fresh
 		if sc.Insert != nil {
 			s.info = InsertedInfo(sc.Space, sc.Insert)
 		}
@@ -226,6 +241,7 @@ func (m *Model) applySpace(sc *SpaceCommit, run []space.Record, keys []uint64) [
 	if !sc.SetModule.IsZero() {
 		s.info.Module = sc.SetModule
 	}
+	s.info.Deleted = s.info.Deleted || sc.SetDeleted
 	s.info.SetDamaged(sc.SetDamaged)
 
 	for i := range sc.Append {

@@ -13,6 +13,9 @@ func (m *Model) Load() *Loaded {
 	loaded := &Loaded{Meta: m.meta, Changes: m.changes, Spaces: make([]Summary, 0, len(m.spaces))}
 	loaded.Meta.Since = bytes.Clone(m.meta.Since)
 	for id, s := range m.spaces {
+		if s.forgotten {
+			continue
+		}
 		loaded.Spaces = append(loaded.Spaces, Summary{Space: id, Info: s.info, Version: s.version, Outbox: len(s.outbox), Rejected: len(s.rejected)})
 	}
 	slices.SortFunc(loaded.Spaces, func(a, b Summary) int { return bytes.Compare(a.Space[:], b.Space[:]) })
@@ -44,7 +47,7 @@ func (m *Model) Refresh(id space.ID) *Snapshot {
 	if s == nil {
 		return snapshot
 	}
-	snapshot.Known = true
+	snapshot.Known = !s.forgotten
 	snapshot.Info = s.info
 	snapshot.Version = s.version
 	for _, row := range s.outbox {

@@ -67,6 +67,8 @@ func (p *pushed) upgrade(id space.ULID) (name digest.Digest) {
 // wantPush gives a space a turn to push, or to be created first.
 func (r *Replica) wantPush(s *spaceState) {
 	switch {
+	case s.info.Deleted:
+		r.refuseWaiting(s)
 	case r.conn.phase != online:
 	case s.creates() && s.outboxCount > 0:
 		if !s.push.creating {
@@ -131,7 +133,7 @@ func (s *spaceState) outside() bool {
 func (r *Replica) mayPush(s *spaceState) bool {
 	p := &s.push
 	switch {
-	case !s.loaded, s.unsure, s.outdated > 0, s.problem != 0 && !s.outside(), p.blocked, p.genesis, p.retryAt > r.now:
+	case !s.loaded, s.unsure, s.outdated > 0, s.problem != 0 && !s.outside(), s.info.Deleted, p.blocked, p.genesis, p.retryAt > r.now:
 		return false
 	case p.resume && len(p.inFlight) > 0:
 		return false // their answers are behind; what they carried is pushed again with what was deferred
@@ -384,6 +386,9 @@ func (r *Replica) pushed(f *wire.Pushed) {
 			r.accepted(s, e, v.Position)
 		case wire.Rejected:
 			p.failures = 0
+			if v.Code == wire.CodeDeleted {
+				r.spaceDeleted(s)
+			}
 			if e.State == Withdrawn {
 				r.sync.dropWithdrawn(r, s, e)
 			} else if e.State == Waiting {

@@ -171,6 +171,7 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 			s.info.Genesis, s.info.GenesisSignature = before.Genesis, before.GenesisSignature
 			s.info.Created, s.info.Module = before.Created, before.Module
 		}
+		s.info.Deleted = s.info.Deleted || before.Deleted
 		if created != nil {
 			s.info.Created = *created
 		}
@@ -188,6 +189,9 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 		if s.info.healing() {
 			s.cut = nil // done, by whichever tab
 		}
+	}
+	if !s.known && s.info.Deleted {
+		s.info = SpaceInfo{Position: space.Start(s.id)} // another tab had it forgotten
 	}
 	s.unsure = len(s.ahead) > 0
 	if s.unsure { // rows that this tab appended since are not in the snapshot

@@ -195,6 +195,8 @@ func (r *Replica) Step(now uint64, input Input) Effects {
 		r.follow()
 	case Connected:
 		r.connected()
+	case Proved:
+		r.proved(in)
 	case Disconnected:
 		r.disconnected(in.Reason)
 	case Unreadable:
@@ -231,6 +233,8 @@ func (r *Replica) Step(now uint64, input Input) Effects {
 		r.damaged(in)
 	case Checked:
 		r.checked(in)
+	case Forget:
+		r.forget(in)
 	case Closing:
 		r.appends.closing = true
 	case Hint:

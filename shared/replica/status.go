@@ -119,7 +119,8 @@ func (r *Replica) connectionName() string {
 		return ConnectionServerChanged
 	case r.conn.code == wire.CodeAPIUnsupported:
 		return ConnectionUpgradeRequired
-	case r.conn.code == wire.CodeAuthRequired, r.conn.code == wire.CodeBadCredentials:
+	case r.conn.code == wire.CodeAuthRequired, r.conn.code == wire.CodeBadCredentials, r.conn.code == wire.CodeAuthExpired,
+		r.conn.code == wire.CodeConnectRefused:
 		return ConnectionAuthRequired
 	case r.conn.phase == offline:
 		return ConnectionOffline
@@ -163,6 +164,9 @@ func (r *Replica) Space(id space.ID) SpaceStatus {
 		Space: id, Known: s.known, Info: s.info, Pending: s.outboxCount, Rejected: s.rejected,
 		CaughtUp: s.feed.caughtUp, Access: s.feed.access, Code: s.problem, Reason: s.reason, RetryAt: s.push.retryAt,
 		Checkpoint: r.checkpoint(s),
+	}
+	if s.info.Deleted {
+		status.Code, status.Reason = wire.CodeDeleted, deletedReason
 	}
 	if status.Code == 0 && s.info.Damaged > 0 {
 		status.Code, status.Reason = wire.CodeDamaged, damagedReason

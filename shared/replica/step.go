@@ -12,6 +12,8 @@ import (
 type Config struct {
 	// Sync is false for a replica that never connects.
 	Sync bool
+	// Proves says that the shell can prove the replica's identity. Without it the identity is offered as it is.
+	Proves bool
 	// ClientVersion is the app's own version; it travels with every transaction authored here.
 	ClientVersion string
 	// Rand gives connection ids and jitter: secure randomness in a shell, a seeded source in a simulation.
@@ -146,6 +148,14 @@ type Checked struct {
 	Err     error
 }
 
+// Forget deletes what the store has of a space, which the server has deleted or lets this identity not read any more. It fails
+// while there is something that only this device has, unless it is forced.
+type Forget struct {
+	Ref   uint64
+	Space space.ID
+	Force bool
+}
+
 // Closing tells that the tab is about to go: what the store fails to take from now on is not tried again.
 type Closing struct{}
 
@@ -228,6 +238,7 @@ func (Watch) input()        {}
 func (Lost) input()         {}
 func (Damaged) input()      {}
 func (Checked) input()      {}
+func (Forget) input()       {}
 func (Closing) input()      {}
 func (Hint) input()         {}
 func (Poll) input()         {}
@@ -272,6 +283,7 @@ type Effects struct {
 	Check            []space.ID // read all records stored of these spaces and fold the chain over them; Checked answers
 	Hangup           string     // close the socket, with this reason, if not empty; nothing of it is reported any more
 	Dial             bool       // open a socket
+	Prove            *Prove     // prove who this is; Proved answers
 	Send             [][]byte   // messages, to be split into parts by the shell
 	StepDown         bool       // another tab leads: release the lock, and ask for it again
 	Hints            []Hint     // tell other tabs

@@ -31,6 +31,8 @@ type SpaceInfo struct {
 	// Damaged, when not zero, tells that the records up to this number were stored here and cannot all be read: some are
 	// damaged, or, where Position is below, were given up and are being fetched again.
 	Damaged uint64
+	// Deleted tells that the server has said that the space was deleted. Nothing is sent or asked for any more.
+	Deleted bool
 }
 
 // OutboxState is where a transaction in the outbox stands.
@@ -136,6 +138,8 @@ type SpaceCommit struct {
 	SetPinned *bool
 	// SetModule overwrites Module when not zero.
 	SetModule digest.Digest
+	// SetDeleted makes Deleted true, for ever.
+	SetDeleted bool
 	// SetDamaged changes Damaged when not nil: 0 clears it, anything else raises it to at least that.
 	SetDamaged *uint64
 
@@ -171,6 +175,10 @@ type SpaceCommit struct {
 	Cut bool
 	// Settle deletes outbox rows whose records are stored now, in whatever state they are.
 	Settle []space.ULID
+
+	// Forget deletes all that the store has of the space, which it does not know any more then. Only the version goes on. It
+	// comes alone. Unless Force is put too, that no row of the space waits in the outbox and none is rejected is a condition.
+	Forget, Force bool
 }
 
 // MaxCheckpoint is how large a checkpoint is at most that a store keeps, see [Checkpoint.Size].
@@ -181,7 +189,7 @@ const MaxCheckpoint = 16 << 20
 type Checkpoint struct {
 	Seq   uint64 // the last record that is in the tables
 	Root  []byte
-	Pages map[digest.Digest][]byte // all that the root names, by digest
+	Pages map[digest.Digest][]byte // all that the root names, by digest; nil are those that are in the store
 	// Ahead, when it is put, tells that it may be of records that the store does not have yet: the server made it.
 	Ahead bool
 }

@@ -544,6 +544,27 @@ func TestNothingIsPushedBeforeTheServerShowsItsBranch(t *testing.T) {
 	s.wantsRecords("a", 1)
 }
 
+// TestASubscriptionThatFailedIsTriedAgain: what fails on the server for now stops a space for now, on the same connection.
+func TestASubscriptionThatFailedIsTriedAgain(t *testing.T) {
+	for _, code := range []wire.Code{wire.CodeInternal, wire.CodeOverloaded} {
+		s := synced(t)
+		for range 3 {
+			s.receive(&wire.Ended{Space: idOf("a"), Code: code})
+			s.settle()
+			s.wants("")
+			s.tick()
+			s.settle()
+			s.wants("subscribe a@0")
+		}
+		s.caughtUp("a")
+		s.settle()
+		s.wantsSpace(idOf("a"), 0)
+		s.write("a", tx(1))
+		s.settle()
+		s.wants("push a/1 1")
+	}
+}
+
 func TestASpaceThatTheServerDoesNotKnowIsCreatedAgain(t *testing.T) {
 	t.Run("subscribing", func(t *testing.T) {
 		s := synced(t)

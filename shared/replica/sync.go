@@ -43,6 +43,7 @@ type pending struct {
 	rejects       []Rejection
 	settle        []space.ULID
 	dropWithdrawn []space.ULID
+	deleted       bool            // the server said so
 	touch         bool            // those who look at it are to look again
 	sound         *space.Position // nothing is damaged up to there, contrary to what was noted
 }
@@ -224,8 +225,11 @@ func (l *syncLane) part(s *spaceState, room int) (*SpaceCommit, int, uint64) {
 	if !p.setModule.IsZero() {
 		l.inserts--
 	}
+	if p.deleted {
+		l.inserts--
+	}
 	part := SpaceCommit{
-		Space: s.id, Insert: p.insert, SetCreated: p.setCreated, SetModule: p.setModule,
+		Space: s.id, Insert: p.insert, SetCreated: p.setCreated, SetModule: p.setModule, SetDeleted: p.deleted,
 		DropWithdrawn: p.dropWithdrawn, Reject: p.rejects, Settle: p.settle,
 	}
 	if s.cut != nil {
@@ -282,7 +286,7 @@ func (l *syncLane) part(s *spaceState, room int) (*SpaceCommit, int, uint64) {
 		part.Mark = append(part.Mark, m)
 		size += rowCost
 	}
-	if !p.touch && part.Insert == nil && part.SetCreated == nil && part.SetModule.IsZero() && part.SetDamaged == nil && len(part.Records)+len(part.Settle)+len(part.Mark)+len(part.Reject)+len(part.DropWithdrawn) == 0 {
+	if !p.touch && !p.deleted && part.Insert == nil && part.SetCreated == nil && part.SetModule.IsZero() && part.SetDamaged == nil && len(part.Records)+len(part.Settle)+len(part.Mark)+len(part.Reject)+len(part.DropWithdrawn) == 0 {
 		return nil, 0, 0
 	}
 	return &part, size, credit
@@ -401,6 +405,9 @@ func (l *syncLane) stale(r *Replica, c *syncCommit, epoch uint64) {
 		}
 		if part := &c.commit.Spaces[i]; !part.SetModule.IsZero() && len(part.Records) == 0 {
 			l.keepModule(r, s, part.SetModule)
+		}
+		if c.commit.Spaces[i].SetDeleted {
+			l.setDeleted(r, s)
 		}
 		// What this commit carried is lost to memory, not to the world: the records are asked for again, and pushing
 		// everything again brings the verdicts again.

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"skerry/shared/digest"
+	"skerry/shared/module"
 	"skerry/shared/replica"
 	"skerry/shared/space"
 )
@@ -31,6 +32,10 @@ func (w *World) restless() string {
 			switch {
 			case d.bad[s.Space] != 0 || s.Info.Damaged != 0:
 				return fmt.Sprintf("%s has something bad from %d on in %s%s", d.name, d.bad[s.Space], short(s.Space), d.explain(s.Space))
+			case st != nil && st.told:
+				if wanted && !s.Info.Deleted || s.Info.Deleted && d.waits(s.Space) {
+					return fmt.Sprintf("%s: %s was deleted, and known to be: %v%s", d.name, short(s.Space), s.Info.Deleted, d.explain(s.Space))
+				}
 			case s.Outbox > 0 && (st != nil || s.Info.Genesis != nil):
 				return fmt.Sprintf("%s has %d rows in the outbox of %s%s", d.name, s.Outbox, short(s.Space), d.explain(s.Space))
 			case st == nil && s.Info.Genesis != nil:
@@ -51,6 +56,12 @@ func (w *World) restless() string {
 // pinned.
 func (d *device) wants(s *replica.Summary) bool {
 	return d.mute || s.Info.Pinned || d.looksAt(s.Space)
+}
+
+// waits reports whether a device has something in the outbox of a space that the server is not known to have.
+func (d *device) waits(id space.ID) bool {
+	rows := d.store.Outbox(id, 0, 1<<30)
+	return slices.ContainsFunc(rows, func(row replica.OutboxRow) bool { return row.State != replica.Accepted })
 }
 
 // lacks reports whether a device does not have a module.
@@ -100,6 +111,9 @@ func (w *World) checkLog() {
 				w.failf("%s: record %d is %s", short(id), i+1, r.ID)
 			}
 			seen[r.ID] = true
+			if r.Type == module.TypeDelete && r.Seq != st.head.Seq {
+				w.failf("%s: it was deleted at %d, and goes on", short(id), r.Seq)
+			}
 			if r.Index > 0 && (st.records[i-1].Index+1 != r.Index || st.records[i-1].Count != r.Count || st.records[i-1].Author != r.Author) {
 				w.failf("%s: a transaction is torn at %d", short(id), r.Seq)
 			}
@@ -124,8 +138,15 @@ func (w *World) checkDevice(d *device) {
 			continue
 		}
 		records := d.store.Read(s.Space, 0, 1<<30, 1<<30)
-		if len(records) != len(st.records) || space.Fold(s.Space, records) != st.head.Chain || s.Info.Position.Chain != st.head.Chain {
+		if st.told {
+			if len(records) > len(st.records) || space.Fold(s.Space, records) != space.Fold(s.Space, st.records[:len(records)]) || s.Info.Position.Seq != uint64(len(records)) {
+				w.failf("%s: %s was deleted, and has other records than it had", d.name, short(s.Space))
+			}
+		} else if len(records) != len(st.records) || space.Fold(s.Space, records) != st.head.Chain || s.Info.Position.Chain != st.head.Chain {
 			w.failf("%s: %s has %d records, the server %d, or they differ", d.name, short(s.Space), len(records), len(st.records))
+		}
+		if s.Info.Genesis == nil && st.told {
+			continue // it came too late to be told
 		}
 		if s.Info.Genesis.ID() != s.Space || s.Info.Genesis.Stamp != w.made[s.Space].Stamp {
 			w.failf("%s: knows %s by another genesis", d.name, short(s.Space))

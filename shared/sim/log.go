@@ -2,6 +2,7 @@ package sim
 
 import (
 	"skerry/shared/hub"
+	"skerry/shared/module"
 	"skerry/shared/space"
 )
 
@@ -14,6 +15,16 @@ type storedSpace struct {
 	head      space.Head
 	known     map[space.ULID]int // index in records
 	kept      []checkpoint       // of its tables
+	told      bool               // the directory says that it was deleted
+	freed     bool               // nobody is sent any of it
+}
+
+// deleted returns the id of the record that deleted the space, if one did.
+func (st *storedSpace) deleted() (id space.ULID, ok bool) {
+	if n := len(st.records); n > 0 && st.records[n-1].Type == module.TypeDelete {
+		return st.records[n-1].ID, true
+	}
+	return id, false
 }
 
 func (st *storedSpace) append(w *World, id space.ID, ask *hub.Append) hub.Outcome {

@@ -36,6 +36,14 @@ type hotSpace struct {
 	instance *program.Instance // that core has, of a module that is run
 	watchers []*serverConn
 	wake     uint64
+	head     uint64 // durable, as core told it; nobody is sent what is past it
+	asks     map[asked]func(hub.Answer)
+}
+
+// asked names what a connection asked of a space.
+type asked struct {
+	conn hub.ConnID
+	ref  uint64
 }
 
 type serverConn struct {
@@ -55,7 +63,7 @@ func newServer(w *World) *server {
 	copy(secret[:], "the simulated server's own secret")
 	s.keyer = digest.NewKeyer(secret)
 	s.config = hub.Config{
-		Server: digest.Of([]byte("server")), InsecureIdentities: true,
+		Server: digest.Of([]byte("server")),
 		Seal: func(id space.ID, seq uint64, chain digest.Digest) digest.Digest {
 			return space.SealWith(s.keyer, id, seq, chain)
 		},
@@ -142,6 +150,14 @@ func (s *server) stepConn(c *serverConn, in hub.ConnInput) {
 		size := len(message)
 		c.link.toClient(message, func() { s.stepConn(c, hub.Written{Bytes: size}) })
 	}
+	if effects.Prove != nil { // every replica here is honest about who it is; shells check proofs
+		var proven []hub.Proven
+		for _, p := range effects.Prove.Proofs {
+			proven = append(proven, hub.Proven{Identity: p.Identity})
+		}
+		s.stepConn(c, hub.Proved{Proven: proven})
+		return
+	}
 	if effects.Register != nil {
 		s.register(c, effects.Register)
 	}
@@ -160,6 +176,9 @@ func (s *server) stepConn(c *serverConn, in hub.ConnInput) {
 	}
 	if read := effects.Read; read != nil {
 		r := *read
+		if head := s.space(r.Space).head; r.Until == 0 || r.Until > head {
+			r.Until = head // as it is now, and not when the log answers
+		}
 		s.later(func() { s.read(c, r) })
 	}
 	if effects.Page != nil {
@@ -269,13 +288,26 @@ func (s *server) directory(c *serverConn, f *wire.Directory) *wire.Spaces {
 
 func (s *server) row(id space.ID) *wire.SpaceRow {
 	st := s.stored[id]
+	if st.told {
+		return &wire.SpaceRow{Genesis: st.genesis, GenesisSignature: st.signature, State: wire.SpaceDeleted}
+	}
 	return &wire.SpaceRow{Genesis: st.genesis, GenesisSignature: st.signature, Module: st.module(), Head: st.head.Seq}
 }
 
+// check asks the space, so that it is loaded and its head known, and then the log. Everybody may read here.
 func (s *server) check(c *serverConn, check hub.CheckPosition) {
+	h := s.space(check.Space)
+	h.asks[asked{c.id, check.Ref}] = func(answer hub.Answer) { s.checkLog(c, check, answer) }
+	s.stepSpace(check.Space, hub.Ask{Conn: c.id, Ref: check.Ref, Identities: c.core.Caller().Identities})
+}
+
+func (s *server) checkLog(c *serverConn, check hub.CheckPosition, answer hub.Answer) {
 	s.later(func() {
-		checked := hub.Checked{Space: check.Space, Ref: check.Ref}
-		if st := s.stored[check.Space]; st != nil {
+		checked := hub.Checked{Space: check.Space, Ref: check.Ref, Code: answer.Code, Seq: answer.Seq}
+		if answer.Code == wire.CodeOverloaded {
+			checked.Code = wire.CodeInternal // which is how a subscription says it
+		}
+		if st := s.stored[check.Space]; st != nil && answer.Exists {
 			checked.Exists, checked.MayRead, checked.Head = true, true, st.head
 			if check.Seq <= st.head.Seq {
 				chain, err := hub.ChainAt(st.source(), check.Seq)
@@ -294,18 +326,43 @@ func (s *server) check(c *serverConn, check hub.CheckPosition) {
 
 func (s *server) read(c *serverConn, r hub.ReadEvents) {
 	st := s.stored[r.Space]
-	records, err := st.source().Read(r.After, r.MaxRecords, r.MaxBytes)
-	if err != nil {
-		panic(err)
+	if st.freed {
+		s.stepConn(c, hub.EventsRead{Space: r.Space, Ref: r.Ref, Code: wire.CodeDeleted})
+		return
+	}
+	var records []space.Record
+	head := min(st.head.Seq, r.After) // there may be more, for which the connection is woken
+	if r.Until > r.After {
+		var err error
+		if records, err = st.source().Read(r.After, int(min(uint64(r.MaxRecords), r.Until-r.After)), r.MaxBytes); err != nil {
+			panic(err)
+		}
+		head = st.head.Seq
 	}
 	message, position := hub.EventsMessage(s.config, r.Space, r.Chain, records)
-	s.stepConn(c, hub.EventsRead{Space: r.Space, Ref: r.Ref, Message: message, Position: position, Head: st.head.Seq})
+	s.stepConn(c, hub.EventsRead{Space: r.Space, Ref: r.Ref, Message: message, Position: position, Head: head})
+}
+
+// free tells who watches, and the directory, that a space was deleted, and later frees it; the server may be killed before. What
+// was in the log stays here, to be compared with.
+func (s *server) free(h *hotSpace, id space.ID, seq uint64) {
+	for _, c := range slices.Clone(h.watchers) {
+		s.stepConn(c, hub.Left{Space: id, Seq: seq, Code: wire.CodeDeleted})
+	}
+	st := s.stored[id]
+	s.later(func() {
+		if !st.told {
+			st.told = true
+			s.listed[st.genesis.Creator] = append(s.listed[st.genesis.Creator], id)
+		}
+		s.later(func() { st.freed = true })
+	})
 }
 
 func (s *server) space(id space.ID) *hotSpace {
 	h := s.spaces[id]
 	if h == nil {
-		h = &hotSpace{core: hub.NewSpace(s.config, id)}
+		h = &hotSpace{core: hub.NewSpace(s.config, id), asks: map[asked]func(hub.Answer){}}
 		s.spaces[id] = h
 	}
 	return h
@@ -351,20 +408,35 @@ func (s *server) stepSpace(id space.ID, in hub.Input) {
 	}
 	if effects.LoadHead != nil {
 		ref := effects.LoadHead.Ref
-		s.later(func() { s.stepSpace(id, hub.HeadRead{Ref: ref, Head: s.stored[id].head}) })
+		s.later(func() {
+			read := hub.HeadRead{Ref: ref, Head: s.stored[id].head}
+			if last, ok := s.stored[id].deleted(); ok {
+				read.Code, read.Last = wire.CodeDeleted, last
+			}
+			s.stepSpace(id, read)
+		})
 	}
 	if effects.Prepare != nil {
 		s.prepare(id, *effects.Prepare)
 	}
 	replies, answers, closing, finished := slices.Clone(effects.Replies), slices.Clone(effects.Answers), slices.Clone(effects.Close), slices.Clone(effects.Finished)
 	moved, head, wake := effects.Moved, effects.Head, effects.WakeAt
+	if effects.Deleted {
+		s.free(h, id, head.Seq)
+	}
+	if effects.Loaded || head.Seq > h.head {
+		h.head = head.Seq
+	}
 	for _, reply := range replies {
 		if c := s.conns[reply.Conn]; c != nil {
 			s.stepConn(c, hub.Verdicts{Reply: reply})
 		}
 	}
-	if len(answers) > 0 {
-		panic("sim: nobody asks a space")
+	for _, answer := range answers {
+		name := asked{answer.Conn, answer.Ref}
+		then := h.asks[name]
+		delete(h.asks, name)
+		then(answer)
 	}
 	for _, end := range closing {
 		if c := s.conns[end.Conn]; c != nil {

@@ -17,10 +17,10 @@ import (
 	"skerry/syncserver/wasmengine"
 )
 
-// TestSimulation runs many worlds. SKERRY_SIM_SEEDS says how many (60 by default), SKERRY_SIM_FIRST with which seed
-// to begin.
+// TestSimulation runs many worlds. SKERRY_SIM_SEEDS says how many (20 by default, as the race detector makes each ten times
+// as long), SKERRY_SIM_FIRST with which seed to begin.
 func TestSimulation(t *testing.T) {
-	seeds, first := number("SKERRY_SIM_SEEDS", 60), number("SKERRY_SIM_FIRST", 1)
+	seeds, first := number("SKERRY_SIM_SEEDS", 20), number("SKERRY_SIM_FIRST", 1)
 	t.Logf("seeds %d to %d", first, first+seeds-1)
 	inParallel(first, seeds, func(seed uint64) bool {
 		if n := seed - first; n%10_000 == 0 && n > 0 {
@@ -117,7 +117,7 @@ func withTables(t *testing.T, options Options) Options {
 
 // TestSimulationOfTables runs worlds whose spaces are judged by modules, one for ten of the other worlds.
 func TestSimulationOfTables(t *testing.T) {
-	seeds, first := max(1, number("SKERRY_SIM_SEEDS", 60)/10), number("SKERRY_SIM_FIRST", 1)
+	seeds, first := max(1, number("SKERRY_SIM_SEEDS", 20)/10), number("SKERRY_SIM_FIRST", 1)
 	t.Logf("seeds %d to %d", first, first+seeds-1)
 	upgrades := map[string]int{}
 	var mu sync.Mutex
@@ -142,9 +142,9 @@ func TestSimulationOfTables(t *testing.T) {
 	}
 }
 
-// TestDamage runs worlds in which stored records go bad too.
+// TestDamage runs worlds in which stored records go bad too, one for ten of the other worlds, and no fewer than 20.
 func TestDamage(t *testing.T) {
-	for n := range number("SKERRY_SIM_SEEDS", 120) {
+	for n := range max(20, number("SKERRY_SIM_SEEDS", 0)/10) {
 		w := New(Options{Seed: number("SKERRY_SIM_FIRST", 1) + n, Damage: true})
 		if err := w.Run(); err != nil {
 			t.Fatalf("%v\n%s", err, strings.Join(w.Trace(), "\n"))

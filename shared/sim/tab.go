@@ -385,6 +385,11 @@ func (t *tab) notice(n replica.Notice) {
 				p.synced = true
 			}
 		case replica.Refused:
+			if st := w.server.stored[n.Space]; n.Code == wire.CodeDeleted && st != nil {
+				if _, deleted := st.deleted(); deleted {
+					break
+				}
+			}
 			if p != nil && !p.refused {
 				w.failf("%s: refused with %s: %s", n.ID, n.Code, n.Reason)
 			}

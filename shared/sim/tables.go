@@ -118,6 +118,10 @@ func begin(genesis *space.Genesis, load func(digest.Digest) (*program.Loaded, er
 
 // open gives the hub an instance of a space: from nothing, or from a checkpoint that is kept.
 func (s *server) open(id space.ID, st *storedSpace, opened *hub.Opened) {
+	if last, ok := st.deleted(); ok {
+		opened.Code, opened.Head, opened.Last = wire.CodeDeleted, st.head, last
+		return
+	}
 	if s.world.options.Engine == nil {
 		instance, err := module.Native.New(&space.Genesis{Module: module.Open})
 		if err != nil {
@@ -254,6 +258,9 @@ func (w *World) checkTables() {
 		}
 		for _, d := range w.devices {
 			records := d.store.Read(id, 0, 1<<30, 1<<30)
+			if n := len(records); n > 0 && st.told && records[n-1].Type == module.TypeModule {
+				records = records[:n-1] // the server's word of it came too late
+			}
 			if info := d.store.Refresh(id).Info; info.Genesis != nil && len(records) > 0 && !slices.ContainsFunc(st.modulesOf(), d.lacks) {
 				w.materialize(id, d.name, info.Genesis, d.store.Module, records, nil)
 			}
@@ -317,6 +324,11 @@ func payload(name string, binary bool, value []byte) []byte {
 // means makes events of a transaction that modules know, or an upgrade, whose module the page has.
 func (t *tab) means(id space.ID, transaction *space.Transaction) {
 	w := t.device.world
+	if w.options.Deletes && w.chance(30) {
+		transaction.Events = transaction.Events[:1]
+		transaction.Events[0].Type, transaction.Events[0].Payload = module.TypeDelete, []byte{0x80}
+		return
+	}
 	if w.chance(12) {
 		content := w.modules[w.random.IntN(len(w.modules))]
 		t.put(content)

@@ -21,6 +21,7 @@ type Options struct {
 	Damage   bool   // stored records go bad now and then
 	Engine   Engine // runs Modules; nil for worlds where modules are bytes and no more
 	Modules  [][]byte
+	Deletes  bool   // spaces are deleted now and then, where modules say who may
 	Mutation string // breaks one safety rule of the model around the cores, to show that it is needed
 }
 
@@ -168,6 +169,8 @@ const quietLimit = 3_600_000
 //   - a module that is stored anywhere is what its digest says, and every replica has those of the spaces that it pulls
 //   - where modules are run, the tables of a space at a record are the same on the server, in all of its lives and from
 //     any of its checkpoints, and of every replica's log; and no fault of a machine refuses anything
+//   - behind a deletion there is nothing in a log; whoever looks at the space knows that it was deleted and has of it what the log
+//     begins with, and what of theirs came too late is among the rejected
 //   - the log has no holes and no id twice, and hashes to its head
 //   - when all is quiet, every outbox is empty, and every replica holds the same records and chain as the server for
 //     each space that it pulls; when somebody looks then at the others, soon for each space that it knows

@@ -306,3 +306,24 @@ func TestOver(t *testing.T) {
 		t.Errorf("an index that they are against: %v", err)
 	}
 }
+
+// BenchmarkOver is what it takes to take 100,000 rows over to another module: with the indexes that there are, and with one more.
+func BenchmarkOver(b *testing.B) {
+	from := newSet(b, people)
+	for i := range 100_000 {
+		if err := from.Begin().Put(0, row(uint64(i), fmt.Sprint("n", i%7), some{fmt.Sprint(i)}, float64(i), true, nil)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	more := people
+	more.Indexes = append(append([]tables.Index{}, people.Indexes...), tables.Index{Name: "more", Columns: []int{1, 0}})
+	for name, schema := range map[string]tables.Schema{"same": people, "index": more} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, _, err := from.Over([]tables.Schema{schema}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -101,7 +101,7 @@ var people = tables.Schema{
 	},
 }
 
-func newSet(t *testing.T, schemas ...tables.Schema) *tables.Set {
+func newSet(t testing.TB, schemas ...tables.Schema) *tables.Set {
 	t.Helper()
 	set, err := tables.New(schemas)
 	if err != nil {

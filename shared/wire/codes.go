@@ -28,6 +28,9 @@ const (
 	CodeTooMany        Code = 11 // more subscriptions, requests or connections than allowed
 	CodeInternal       Code = 12 // the server failed; its log says how
 	CodeBadCredentials Code = 13 // an identity could not be proven
+	CodeAuthExpired    Code = 14 // the credentials have expired: newer ones are needed
+	CodeConnectRefused Code = 15 // the server's policy refuses the connection, and says why
+	CodeConnectFailed  Code = 16 // the server's policy failed when it was asked about the connection
 
 	// Deferrals: nothing was decided, the same may be sent again.
 	CodeBehind        Code = 40 // an earlier transaction of this space was deferred
@@ -62,6 +65,7 @@ const (
 	CodeQuotaTables    Code = 96 // the tables of the space, or what one transaction writes, are over their quota
 	CodeBadUpgrade     Code = 97 // the module cannot take over the space from the one that it has
 	CodeMigrateFailed  Code = 98 // the module's migrate stopped, refused, or took more than it may
+	CodeSetupDone      Code = 99 // the server has an administrator already
 
 	// Ends of subscriptions.
 	CodeDiverged   Code = 120 // the position is on a branch of history that this server never had or left
@@ -101,6 +105,8 @@ var codeNames = map[Code]string{
 	CodeMessageTooBig: "message_too_big", CodeWindowExceeded: "window_exceeded", CodeSuperseded: "superseded",
 	CodeAPIUnsupported: "api_unsupported", CodeSlowReader: "slow_reader", CodeIdle: "idle", CodeShutdown: "shutdown",
 	CodeTooMany: "too_many", CodeInternal: "internal", CodeBadCredentials: "bad_credentials",
+	CodeAuthExpired:    "auth_expired",
+	CodeConnectRefused: "connect_refused", CodeConnectFailed: "connect_failed",
 
 	CodeBehind: "behind", CodeRateLimited: "rate_limited", CodeOverloaded: "overloaded", CodeServerFull: "server_full",
 	CodeUnknownSpace: "unknown_space", CodeUnknownType: "unknown_type", CodeModuleMissing: "module_missing",
@@ -113,6 +119,7 @@ var codeNames = map[Code]string{
 	CodeTooDeep: "too_deep", CodeModuleTrap: "module_trap", CodeBadCall: "bad_call", CodeBadRow: "bad_row",
 	CodeUnique: "unique", CodeQuotaTables: "quota_tables",
 	CodeBadUpgrade: "bad_upgrade", CodeMigrateFailed: "migrate_failed",
+	CodeSetupDone: "setup_done",
 
 	CodeDiverged: "diverged", CodeResumeGone: "resume_gone", CodeLeft: "left", CodeDeleted: "deleted",
 

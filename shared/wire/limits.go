@@ -44,6 +44,7 @@ const (
 	MaxDirectories  = 4        // directory requests under way on one connection
 	MaxRequests     = 16       // fetch and blob requests that wait on one connection
 	MaxUpload       = 4 << 20  // bytes of a module
+	MaxAbsent       = 2000     // spaces without being there that one connection has pushed to
 	MaxReason       = 256      // bytes of the reason of a verdict, a refusal or an error
 
 	MaxEphemeral   = 16 << 10          // bytes of one ephemeral

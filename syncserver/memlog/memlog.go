@@ -20,6 +20,7 @@ import (
 
 	"skerry/shared/digest"
 	"skerry/shared/space"
+	"skerry/shared/wire"
 	"skerry/syncserver"
 )
 
@@ -34,6 +35,7 @@ type Log struct {
 	blobs   map[digest.Digest][]byte
 	keys    map[string][]byte
 	limits  map[string]int64
+	clients map[wire.ConnectionID]map[string]syncserver.Client
 	watches map[*watch]struct{}
 }
 
@@ -41,6 +43,7 @@ var _ syncserver.Log = (*Log)(nil)
 
 // log is one space. records[i] has the number base+1+i; base is 0 but in tests of the last numbers.
 type log struct {
+	deleted   bool // nothing of it is left but its genesis
 	pages     map[digest.Digest][]byte
 	genesis   space.Genesis
 	signature []byte
@@ -61,6 +64,7 @@ func New() *Log {
 		blobs:   map[digest.Digest][]byte{},
 		keys:    map[string][]byte{},
 		limits:  map[string]int64{},
+		clients: map[wire.ConnectionID]map[string]syncserver.Client{},
 		watches: map[*watch]struct{}{},
 	}
 }
@@ -88,6 +92,10 @@ func (l *Log) lockSpace(ctx context.Context, id space.ID) (*log, error) {
 		l.mu.Unlock()
 		return nil, syncserver.ErrNoSpace
 	}
+	if s.deleted {
+		l.mu.Unlock()
+		return nil, syncserver.ErrDeleted
+	}
 	return s, nil
 }
 
@@ -98,7 +106,9 @@ func (l *Log) Create(ctx context.Context, genesis *space.Genesis, signature []by
 	}
 	defer l.mu.Unlock()
 	id := genesis.ID()
-	if _, ok := l.spaces[id]; ok {
+	if s, ok := l.spaces[id]; ok && s.deleted {
+		return false, syncserver.ErrDeleted
+	} else if ok {
 		return false, nil
 	}
 	l.spaces[id] = &log{
@@ -111,13 +121,33 @@ func (l *Log) Create(ctx context.Context, genesis *space.Genesis, signature []by
 	return true, nil
 }
 
+// Delete implements [syncserver.Log].
+func (l *Log) Delete(ctx context.Context, id space.ID, head space.Head) error {
+	s, err := l.lockSpace(ctx, id)
+	if errors.Is(err, syncserver.ErrDeleted) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer l.mu.Unlock()
+	if s.head != head {
+		return &syncserver.HeadError{Actual: s.head}
+	}
+	l.spaces[id] = &log{genesis: s.genesis, signature: s.signature, deleted: true}
+	return nil
+}
+
 // Genesis implements [syncserver.Log].
 func (l *Log) Genesis(ctx context.Context, id space.ID) (space.Genesis, []byte, error) {
-	s, err := l.lockSpace(ctx, id)
-	if err != nil {
+	if err := l.lock(ctx); err != nil {
 		return space.Genesis{}, nil, err
 	}
 	defer l.mu.Unlock()
+	s, ok := l.spaces[id]
+	if !ok {
+		return space.Genesis{}, nil, syncserver.ErrNoSpace
+	}
 	return s.genesis, bytes.Clone(s.signature), nil
 }
 
@@ -129,7 +159,7 @@ func (l *Log) Spaces(ctx context.Context, after space.ID, limit int) ([]space.ID
 	defer l.mu.Unlock()
 	compare := func(a, b space.ID) int { return bytes.Compare(a[:], b[:]) }
 	ids := slices.SortedFunc(maps.Keys(l.spaces), compare)
-	ids = slices.DeleteFunc(ids, func(id space.ID) bool { return compare(id, after) <= 0 })
+	ids = slices.DeleteFunc(ids, func(id space.ID) bool { return compare(id, after) <= 0 || l.spaces[id].deleted })
 	return ids[:min(len(ids), max(limit, 0))], nil
 }
 
@@ -145,6 +175,11 @@ func (l *Log) Head(ctx context.Context, id space.ID) (space.Head, error) {
 
 // Append implements [syncserver.Log].
 func (l *Log) Append(ctx context.Context, id space.ID, previous space.Head, records []space.Record, next space.Head) error {
+	return l.AppendClients(ctx, id, previous, records, next, syncserver.ClientChanges{})
+}
+
+// AppendClients implements [syncserver.Log].
+func (l *Log) AppendClients(ctx context.Context, id space.ID, previous space.Head, records []space.Record, next space.Head, changes syncserver.ClientChanges) error {
 	if err := syncserver.CheckAppend(previous, records, next); err != nil {
 		return err
 	}
@@ -165,10 +200,66 @@ func (l *Log) Append(ctx context.Context, id space.ID, previous space.Head, reco
 	}
 	s.head = next
 	s.ends = append(s.ends, next.Position())
+	l.change(changes)
 	for w := range l.watches {
 		w.notify(id)
 	}
 	return nil
+}
+
+// change changes who is connected.
+func (l *Log) change(changes syncserver.ClientChanges) {
+	for _, id := range changes.Gone {
+		delete(l.clients, id)
+	}
+	for _, c := range changes.Connected {
+		if l.clients[c.Connection] == nil {
+			l.clients[c.Connection] = map[string]syncserver.Client{}
+		}
+		c.Claims = bytes.Clone(c.Claims)
+		l.clients[c.Connection][c.Identity] = c
+	}
+}
+
+// SetClaims implements [syncserver.Log].
+func (l *Log) SetClaims(ctx context.Context, connection wire.ConnectionID, identity string, claims []byte) error {
+	if err := l.lock(ctx); err != nil {
+		return err
+	}
+	defer l.mu.Unlock()
+	if c, ok := l.clients[connection][identity]; ok {
+		c.Claims = bytes.Clone(claims)
+		l.clients[connection][identity] = c
+	}
+	return nil
+}
+
+// DropClients implements [syncserver.Log].
+func (l *Log) DropClients(ctx context.Context, connections []wire.ConnectionID) error {
+	if err := l.lock(ctx); err != nil {
+		return err
+	}
+	defer l.mu.Unlock()
+	l.change(syncserver.ClientChanges{Gone: connections})
+	return nil
+}
+
+// Clients implements [syncserver.Log].
+func (l *Log) Clients(ctx context.Context, after wire.ConnectionID, limit int) ([]syncserver.Client, error) {
+	if err := l.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer l.mu.Unlock()
+	compare := func(a, b wire.ConnectionID) int { return bytes.Compare(a[:], b[:]) }
+	ids := slices.SortedFunc(maps.Keys(l.clients), compare)
+	ids = slices.DeleteFunc(ids, func(id wire.ConnectionID) bool { return compare(id, after) <= 0 })
+	var found []syncserver.Client
+	for _, id := range ids[:min(len(ids), max(limit, 0))] {
+		for _, identity := range slices.Sorted(maps.Keys(l.clients[id])) {
+			found = append(found, l.clients[id][identity])
+		}
+	}
+	return found, nil
 }
 
 // known returns the ids of records that are stored, and those that occur twice in records.

@@ -22,6 +22,11 @@ const insertEvent = `INSERT OR FAIL INTO events(id, space, ulid, origin, receive
 
 // Append implements [syncserver.Log].
 func (l *Log) Append(ctx context.Context, id space.ID, previous space.Head, records []space.Record, next space.Head) error {
+	return l.AppendClients(ctx, id, previous, records, next, syncserver.ClientChanges{})
+}
+
+// AppendClients implements [syncserver.Log].
+func (l *Log) AppendClients(ctx context.Context, id space.ID, previous space.Head, records []space.Record, next space.Head, changes syncserver.ClientChanges) error {
 	if err := syncserver.CheckAppend(previous, records, next); err != nil {
 		return err
 	}
@@ -29,9 +34,14 @@ func (l *Log) Append(ctx context.Context, id space.ID, previous space.Head, reco
 	for i := range records {
 		size += records[i].Size()
 	}
+	for i := range changes.Connected {
+		size += clientSize + len(changes.Connected[i].Claims)
+	}
 	var refused error
 	err := l.write(ctx, size, func(w *writer) (err error) {
-		refused, err = w.append(id, previous, records, next)
+		if refused, err = w.append(id, previous, records, next); refused == nil && err == nil {
+			err = w.changeClients(&changes)
+		}
 		return err
 	})
 	if err != nil {
@@ -47,7 +57,7 @@ func (w *writer) append(id space.ID, previous space.Head, records []space.Record
 		return nil, err
 	}
 	if t == nil {
-		return syncserver.ErrNoSpace, nil
+		return w.missing(id)
 	}
 	if t.head != previous {
 		return &syncserver.HeadError{Actual: t.head}, nil
@@ -145,6 +155,15 @@ func (w *writer) undo(t *tip, records []space.Record) (refused, err error) {
 	return &syncserver.KnownError{IDs: known}, nil
 }
 
+// missing says of a space without a head whether it was deleted or never there.
+func (w *writer) missing(id space.ID) (refused, err error) {
+	found, err := w.conn.row("SELECT 1 FROM spaces WHERE id = ?", func(*sqlite3.Stmt) {}, id[:])
+	if found {
+		return syncserver.ErrDeleted, err
+	}
+	return syncserver.ErrNoSpace, err
+}
+
 // tip returns where a space ends, nil if there is no such space.
 func (w *writer) tip(id space.ID) (*tip, error) {
 	if t := w.heads[id]; t != nil {
@@ -205,12 +224,17 @@ func (w *writer) origin(o origin) (int64, error) {
 // Create implements [syncserver.Log].
 func (l *Log) Create(ctx context.Context, genesis *space.Genesis, signature []byte) (created bool, err error) {
 	id := genesis.ID()
+	var refused error
 	err = l.write(ctx, len(genesis.Params)+512, func(w *writer) error {
-		created = false
+		created, refused = false, nil
 		t, err := w.tip(id)
 		if t != nil || err != nil {
 			return err
 		}
+		if refused, err = w.missing(id); err != nil || !errors.Is(refused, syncserver.ErrNoSpace) {
+			return err
+		}
+		refused = nil
 		err = w.conn.exec("INSERT INTO spaces(id, stamp, creator, module, params, signature) VALUES (?, ?, ?, ?, ?, ?)",
 			id[:], genesis.Stamp[:], genesis.Creator, genesis.Module[:], genesis.Params, signature)
 		if err != nil {
@@ -227,5 +251,5 @@ func (l *Log) Create(ctx context.Context, genesis *space.Genesis, signature []by
 	if err != nil {
 		return false, fmt.Errorf("create space %s: %w", id, err)
 	}
-	return created, nil
+	return created, refused
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"reflect"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -92,7 +94,7 @@ func (w *witness) run(ctx context.Context, log *Log) error {
 			w.trying[0].Payload = make([]byte, 10_000)
 			w.tryingHead.Chain = space.Fold(w.head.Chain, w.trying)
 		}
-		if err := log.Append(ctx, w.id, w.head, w.trying, w.tryingHead); err != nil {
+		if err := w.append(ctx, log); err != nil {
 			return err
 		}
 		w.landed()
@@ -128,6 +130,21 @@ func (w *witness) run(ctx context.Context, log *Log) error {
 		}
 	}
 	return nil
+}
+
+// client is the one row that the witness has while its space ends at a record.
+func (w *witness) client(seq uint64) syncserver.Client {
+	sum := digest.Of(fmt.Append(nil, w.id, seq))
+	return syncserver.Client{Connection: [16]byte(sum[:16]), Identity: w.id.String(), Since: seq, Claims: fmt.Append(nil, seq)}
+}
+
+// append appends what it is trying, and moves its row with it.
+func (w *witness) append(ctx context.Context, log *Log) error {
+	changes := syncserver.ClientChanges{Connected: []syncserver.Client{w.client(w.tryingHead.Seq)}}
+	if w.head.Seq > 0 {
+		changes.Gone = append(changes.Gone, w.client(w.head.Seq).Connection)
+	}
+	return log.AppendClients(ctx, w.id, w.head, w.trying, w.tryingHead, changes)
 }
 
 // landed moves what was under way to what is stored.
@@ -168,6 +185,14 @@ func (w *witness) check(t *testing.T, log *Log) {
 		if !logtest.SameRecord(&records[i], &w.records[i]) {
 			t.Fatalf("record %d is not what was acknowledged", i+1)
 		}
+	}
+	clients, err := logtest.AllClients(ctx, log)
+	if err != nil {
+		t.Fatalf("Clients: %v", err)
+	}
+	clients = slices.DeleteFunc(clients, func(c syncserver.Client) bool { return c.Identity != w.id.String() })
+	if want := w.client(head.Seq); len(clients) != min(int(head.Seq), 1) || len(clients) > 0 && !reflect.DeepEqual(clients[0], want) {
+		t.Fatalf("the log ends at %d, and the rows beside it are %v", head.Seq, clients)
 	}
 	value, err := log.Key(ctx, w.id.String())
 	switch n, _ := strconv.Atoi(string(value)); {
@@ -300,7 +325,7 @@ func TestFull(t *testing.T) {
 			t.Fatalf("Head on a full disk = %d, %v; want %d", head.Seq, err, w.head.Seq)
 		}
 		w.check(t, log)
-		if err := log.Append(t.Context(), w.id, w.head, w.trying, w.tryingHead); w.trying != nil && !errors.Is(err, syncserver.ErrFull) {
+		if err := w.append(t.Context(), log); w.trying != nil && !errors.Is(err, syncserver.ErrFull) {
 			// A smaller remainder may have fitted in.
 			if err != nil {
 				t.Fatal(err)
@@ -312,7 +337,7 @@ func TestFull(t *testing.T) {
 	if w.trying == nil {
 		w.trying, w.tryingHead = logtest.Batch(w.rng, w.head, 3)
 	}
-	if err := log.Append(t.Context(), w.id, w.head, w.trying, w.tryingHead); err != nil {
+	if err := w.append(t.Context(), log); err != nil {
 		t.Fatal(err)
 	}
 	w.landed()

@@ -3,6 +3,7 @@ package sqlitelog
 import (
 	"bytes"
 	"errors"
+	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"skerry/shared/space"
+	"skerry/shared/wire"
 	"skerry/syncserver"
 	"skerry/syncserver/logtest"
 )
@@ -168,6 +170,68 @@ func TestOlderData(t *testing.T) {
 		t.Fatal(err)
 	}
 	open(t, Config{Dir: dir})
+}
+
+// TestTablesOfClientsAreAdded: data of a version that did not know who is connected gets the tables, which one line of the log says
+// once, and may be looked into before.
+func TestTablesOfClientsAreAdded(t *testing.T) {
+	dir, id, head := filled(t)
+	alter(t, dir, "DROP TABLE st_client; DROP TABLE st_connection_credentials; UPDATE format SET version = 1")
+	reader, err := OpenReadOnly(t.Context(), Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if clients, err := reader.Clients(t.Context(), wire.ConnectionID{}, 10); err != nil || len(clients) != 0 {
+		t.Fatalf("Clients = %v, %v", clients, err)
+	}
+	if err := reader.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for round, want := range []int{1, 0} {
+		var lines bytes.Buffer
+		log := open(t, Config{Dir: dir, Logger: slog.New(slog.NewTextHandler(&lines, nil))})
+		if got := strings.Count(lines.String(), "st_client, st_connection_credentials"); got != want || strings.Count(lines.String(), "\n") != want {
+			t.Fatalf("opened %d times before, the log says:\n%s", round, lines.String())
+		}
+		if got, err := log.Head(t.Context(), id); err != nil || got != head {
+			t.Fatalf("Head = %+v, %v", got, err)
+		}
+		if clients, err := log.Clients(t.Context(), wire.ConnectionID{}, 10); err != nil || len(clients) != 0 {
+			t.Fatalf("Clients = %v, %v", clients, err)
+		}
+		if err := log.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestPowerFailsWhileTablesAreAdded: wherever it does, the next opening adds what is missing.
+func TestPowerFailsWhileTablesAreAdded(t *testing.T) {
+	for after := 1; ; after++ {
+		fs, config := newFS(t)
+		log := open(t, config)
+		err := log.write(t.Context(), 0, func(w *writer) error {
+			return w.conn.Exec("DROP TABLE st_client; DROP TABLE st_connection_credentials")
+		})
+		if err := errors.Join(err, log.Close()); err != nil {
+			t.Fatal(err)
+		}
+		fs.CrashAfter(after)
+		log, err = Open(t.Context(), config)
+		finished := err == nil && log.Close() == nil
+		fs.Crash(nil)
+		log = open(t, config)
+		if clients, err := log.Clients(t.Context(), wire.ConnectionID{}, 10); err != nil || len(clients) != 0 {
+			t.Fatalf("after %d changes: Clients = %v, %v", after, clients, err)
+		}
+		integrity(t, log)
+		if err := log.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if finished {
+			return
+		}
+	}
 }
 
 func TestForeignData(t *testing.T) {

@@ -189,7 +189,7 @@ func (l *Log) openWriter() (*writer, error) {
 		err = checkFormat(w.conn, l.config.Dir, true)
 	}
 	if err == nil {
-		err = createSchema(w.conn)
+		err = createSchema(w.conn, l.config.Logger)
 	}
 	if err != nil {
 		return nil, errors.Join(err, w.conn.close())

@@ -57,8 +57,22 @@ func (l *Log) writePages(ctx context.Context, what string, id space.ID, size int
 		no = n
 		return nil
 	})
+	var refused error
 	if err == nil {
-		err = l.write(ctx, size, func(w *writer) error { return do(w, no) })
+		err = l.write(ctx, size, func(w *writer) error {
+			t, err := w.tip(id)
+			if refused = nil; t == nil && err == nil {
+				refused = syncserver.ErrDeleted // since
+				return nil
+			}
+			if err == nil {
+				err = do(w, no)
+			}
+			return err
+		})
+	}
+	if err == nil {
+		err = refused
 	}
 	if err != nil {
 		return fmt.Errorf("%s pages of %s: %w", what, id, err)

@@ -67,14 +67,22 @@ func (l *Log) read(ctx context.Context, do func(*reader) error) error {
 	return err
 }
 
-// readSpace calls do with a reader and the number of a space.
+// readSpace calls do with a reader and the number of a space. Whether the space was deleted is looked at behind it: what do has
+// read of one may have holes.
 func (l *Log) readSpace(ctx context.Context, id space.ID, do func(r *reader, no int64) error) error {
 	return l.read(ctx, func(r *reader) error {
 		no, err := r.number(id)
 		if err != nil {
 			return err
 		}
-		return do(r, no)
+		if err := do(r, no); err != nil {
+			return err
+		}
+		found, err := r.conn.row("SELECT 1 FROM heads WHERE space = ?", func(*sqlite3.Stmt) {}, no)
+		if err == nil && !found {
+			err = syncserver.ErrDeleted
+		}
+		return err
 	})
 }
 
@@ -127,7 +135,7 @@ func (l *Log) Spaces(ctx context.Context, after space.ID, limit int) (ids []spac
 		n := min(limit-len(ids), maxRows)
 		before := len(ids)
 		err = l.read(ctx, func(r *reader) error {
-			return r.conn.rows("SELECT id FROM spaces WHERE id > ? ORDER BY id LIMIT ?", func(s *sqlite3.Stmt) bool {
+			return r.conn.rows("SELECT id FROM spaces JOIN heads ON space = no WHERE id > ? ORDER BY id LIMIT ?", func(s *sqlite3.Stmt) bool {
 				copy(after[:], s.ColumnRawBlob(0))
 				ids = append(ids, after)
 				return true
@@ -146,7 +154,7 @@ func (l *Log) Head(ctx context.Context, id space.ID) (head space.Head, err error
 		found, err := r.conn.row("SELECT seq, chain, received_at FROM heads WHERE space = ?",
 			func(s *sqlite3.Stmt) { head = scanHead(s, 0) }, no)
 		if err == nil && !found {
-			err = fmt.Errorf("space %s has no head", id)
+			err = syncserver.ErrDeleted
 		}
 		return err
 	})

@@ -2,6 +2,9 @@ package sqlitelog
 
 import (
 	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
 
 	"github.com/ncruces/go-sqlite3"
 )
@@ -10,7 +13,7 @@ import (
 const (
 	release = 0_001_000 // this build's
 
-	formatVersion = 1         // of the layout below; rises with every change to it
+	formatVersion = 2         // of the layout below; rises with every change to it
 	minReader     = 0_001_000 // the oldest release that reads the layout right
 	minWriter     = 0_001_000 // the oldest release that may write it
 )
@@ -44,6 +47,7 @@ CREATE TABLE IF NOT EXISTS spaces(
 	signature BLOB NOT NULL
 ) STRICT;
 
+-- A space without a head was deleted: its row in spaces stays, so that it is never made again.
 CREATE TABLE IF NOT EXISTS heads(
 	space       INTEGER PRIMARY KEY,
 	seq         INTEGER NOT NULL,
@@ -100,6 +104,21 @@ CREATE TABLE IF NOT EXISTS limits(
 	key BLOB PRIMARY KEY,
 	tat INTEGER NOT NULL -- nanoseconds since 1970
 ) STRICT, WITHOUT ROWID;
+
+-- Who is connected, and what their credentials claim (never the credentials). Both are private: no frame and no page has them.
+CREATE TABLE IF NOT EXISTS st_client(
+	connection_id BLOB NOT NULL,
+	identity      TEXT NOT NULL,
+	since         INTEGER NOT NULL, -- milliseconds since 1970
+	PRIMARY KEY (connection_id, identity)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS st_connection_credentials(
+	connection_id BLOB NOT NULL,
+	identity      TEXT NOT NULL,
+	claims        BLOB NOT NULL, -- msgpack
+	PRIMARY KEY (connection_id, identity)
+) STRICT, WITHOUT ROWID;
 `
 
 // FormatError tells that the data needs a newer release than this build is. Nothing was changed.
@@ -155,15 +174,35 @@ func checkFormat(c *conn, dir string, write bool) error {
 	return nil
 }
 
-// createSchema adds to the database whatever it lacks, in one transaction.
-func createSchema(c *conn) error {
-	err := c.Exec(fmt.Sprintf(`BEGIN IMMEDIATE; PRAGMA application_id = %d; %s
-		INSERT INTO format(one, version, min_reader, min_writer) VALUES (1, %d, %d, %d) ON CONFLICT DO NOTHING; COMMIT`,
+// createSchema adds to the database whatever it lacks, in one transaction, and says so if it was not new.
+func createSchema(c *conn, logger *slog.Logger) error {
+	before, err := tableNames(c)
+	if err != nil {
+		return err
+	}
+	err = c.Exec(fmt.Sprintf(`BEGIN IMMEDIATE; PRAGMA application_id = %d; %s
+		INSERT INTO format(one, version, min_reader, min_writer) VALUES (1, %d, %d, %d) 
+		ON CONFLICT DO UPDATE SET version = excluded.version WHERE version < excluded.version; COMMIT`,
 		applicationID, schema, formatVersion, minReader, minWriter))
 	if err != nil {
 		return fmt.Errorf("create schema: %w", err)
 	}
+	after, err := tableNames(c)
+	if err != nil || len(before) == 0 {
+		return err
+	}
+	if added := slices.DeleteFunc(after, func(name string) bool { return slices.Contains(before, name) }); len(added) > 0 {
+		logger.Info("the data of an older version got the tables that it lacked", "tables", strings.Join(added, ", "))
+	}
 	return nil
+}
+
+func tableNames(c *conn) (names []string, err error) {
+	err = c.rows("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name", func(s *sqlite3.Stmt) bool {
+		names = append(names, s.ColumnText(0))
+		return true
+	})
+	return names, err
 }
 
 // checkSQLite refuses an SQLite that is too old to be trusted.

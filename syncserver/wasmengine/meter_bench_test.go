@@ -94,31 +94,13 @@ func TestUncountedIsTheSameModule(t *testing.T) {
 // BenchmarkMeterOrdinary is an ordinary transaction, authorized and applied, with the meter and without.
 func BenchmarkMeterOrdinary(b *testing.B) {
 	for _, m := range moduletest.OrdinaryModules() {
-		programs, err := m.Loaded()
-		if err != nil {
-			b.Fatal(err)
-		}
-		for name, p := range programs {
-			b.Run(m.Name+"/"+name, func(b *testing.B) {
-				machines, err := newEngine(b, Options{}).Machines(p)
-				if err != nil {
-					b.Fatal(err)
-				}
-				defer machines.Release()
-				i, err := program.New(p, machines, m.Genesis())
-				if err != nil {
-					b.Fatal(err)
-				}
-				n := uint64(0)
-				for b.Loop() {
-					n++
-					if v, err := i.Judge(module.Caller{Identity: "creator"}, m.Transaction(n)); err != nil || !v.Allowed() {
-						b.Fatal(v, err)
-					}
-					i.Commit(n)
-				}
-			})
-		}
+		m.Benchmark(b, func(p *program.Program) (program.Machines, func(), error) {
+			machines, err := newEngine(b, Options{}).Machines(p)
+			if err != nil {
+				return nil, nil, err
+			}
+			return machines, machines.Release, nil
+		})
 	}
 }
 

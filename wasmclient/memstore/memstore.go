@@ -12,6 +12,7 @@ package memstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -241,6 +242,12 @@ func (s *Store) Checkpoint(ctx context.Context, id space.ID) (c *replica.Checkpo
 	return c, err
 }
 
+// CheckpointPages implements [wasmclient.Store].
+func (s *Store) CheckpointPages(ctx context.Context, id space.ID, names []digest.Digest) (pages map[digest.Digest][]byte, err error) {
+	err = s.with(ctx, func(m *replica.Model) { pages = m.CheckpointPages(id, names) })
+	return pages, err
+}
+
 // PutCheckpoint implements [wasmclient.Store].
 func (s *Store) PutCheckpoint(ctx context.Context, id space.ID, c *replica.Checkpoint) error {
 	var failed error
@@ -248,8 +255,8 @@ func (s *Store) PutCheckpoint(ctx context.Context, id space.ID, c *replica.Check
 		if s.data.fail != nil {
 			failed = s.data.fail(&replica.Commit{})
 		}
-		if failed == nil {
-			m.PutCheckpoint(id, c)
+		if failed == nil && !m.PutCheckpoint(id, c) {
+			failed = fmt.Errorf("keep a checkpoint of %v: a page is not here: %w", id, wasmclient.ErrDamaged)
 		}
 	})
 	if err == nil {

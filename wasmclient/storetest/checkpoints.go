@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -22,6 +23,21 @@ func makeCheckpoint(seq uint64, pages ...string) *replica.Checkpoint {
 	return c
 }
 
+// Checkpoint reads the checkpoint that a store keeps of a space, with all of its pages: nil where one is missing, or damaged.
+func Checkpoint(ctx context.Context, store wasmclient.Store, id space.ID) (*replica.Checkpoint, error) {
+	c, err := store.Checkpoint(ctx, id)
+	if err != nil || c == nil {
+		return nil, err
+	}
+	names := slices.Collect(maps.Keys(c.Pages))
+	pages, err := store.CheckpointPages(ctx, id, names)
+	if err != nil || len(pages) < len(names) {
+		return nil, err
+	}
+	c.Pages = pages
+	return c, nil
+}
+
 func checkpointText(c *replica.Checkpoint) string {
 	var b []byte
 	for _, d := range slices.SortedFunc(maps.Keys(c.Pages), func(a, b digest.Digest) int { return bytes.Compare(a[:], b[:]) }) {
@@ -40,7 +56,7 @@ func (h handle) putCheckpoint(id space.ID, c *replica.Checkpoint) {
 // wantCheckpoint checks that the checkpoint of a space is this one.
 func (h handle) wantCheckpoint(id space.ID, want *replica.Checkpoint) {
 	h.s.Helper()
-	got := try(h.Checkpoint(h.s.ctx, id)).or(h.s, "read a checkpoint")
+	got := try(Checkpoint(h.s.ctx, h, id)).or(h.s, "read a checkpoint")
 	switch {
 	case got == nil && want == nil:
 	case got == nil:
@@ -142,6 +158,45 @@ func testCheckpointsShare(s *suite) {
 		for j, f := range feeds {
 			other.wantCheckpoint(f.id, kept[j])
 		}
+	}
+}
+
+// testCheckpointsNamed puts checkpoints of pages that the store has, by their names alone, and of one that it has not.
+func testCheckpointsNamed(s *suite) {
+	h, other := s.open(), s.open()
+	f := newFeed(1)
+	h.change(f.runOf(9, 10))
+	whole := makeCheckpoint(9, "a", "b", "c")
+	named := func(given ...string) *replica.Checkpoint {
+		c := makeCheckpoint(9, "a", "b", "c")
+		for d, page := range c.Pages {
+			if !slices.Contains(given, string(page)) {
+				c.Pages[d] = nil
+			}
+		}
+		return c
+	}
+	first := makeCheckpoint(5, "a", "b")
+	h.putCheckpoint(f.id, first)
+	for _, given := range [][]string{{}, {"a"}, {"a", "b"}} {
+		if err := h.PutCheckpoint(s.ctx, f.id, named(given...)); !errors.Is(err, wasmclient.ErrDamaged) {
+			s.Fatalf("put a checkpoint that lacks a page: %v", err)
+		}
+		other.wantCheckpoint(f.id, first)
+	}
+	h.putCheckpoint(f.id, named("c"))
+	other.wantCheckpoint(f.id, whole)
+	h.putCheckpoint(f.id, named())
+	other.wantCheckpoint(f.id, whole)
+	all := try(other.Checkpoint(s.ctx, f.id)).or(s, "read a checkpoint")
+	for d, page := range all.Pages {
+		if page != nil {
+			s.Fatalf("page %v comes with the root", d)
+		}
+	}
+	a, none := digest.Of([]byte("a")), digest.Of([]byte("none"))
+	if pages := try(other.CheckpointPages(s.ctx, f.id, []digest.Digest{none, a})).or(s, "read pages"); len(pages) != 1 || string(pages[a]) != "a" {
+		s.Fatalf("of two pages, one of which is here, it reads %q", pages)
 	}
 }
 

@@ -67,6 +67,7 @@ func testClosed(s *suite) {
 	_, errs["Module"] = h.Module(s.ctx, digest.Of(nil))
 	errs["PutModule"] = h.PutModule(s.ctx, digest.Of(nil), nil)
 	_, errs["Checkpoint"] = h.Checkpoint(s.ctx, f.id)
+	_, errs["CheckpointPages"] = h.CheckpointPages(s.ctx, f.id, nil)
 	errs["PutCheckpoint"] = h.PutCheckpoint(s.ctx, f.id, &replica.Checkpoint{})
 	for method, err := range errs {
 		if !errors.Is(err, wasmclient.ErrStoreClosed) {

@@ -147,7 +147,7 @@ func describeSpace(s *suite, b *strings.Builder, store wasmclient.Store, id spac
 	for _, row := range try(store.Rejected(s.ctx, id)).or(s, "rejected") {
 		fmt.Fprintf(b, " rejected %v at %d: %d %q by %q %x\n", row.ID, row.AppendedAt, row.Code, row.Reason, row.By, transactionDigest(&row.Transaction))
 	}
-	if c := try(store.Checkpoint(s.ctx, id)).or(s, "read a checkpoint"); c != nil {
+	if c := try(Checkpoint(s.ctx, store, id)).or(s, "read a checkpoint"); c != nil {
 		fmt.Fprintf(b, " checkpoint %s\n", checkpointText(c))
 	}
 	// Where a page ends is the store's choice; where a stretch of records does is not.
@@ -175,7 +175,7 @@ func infoText(info *replica.SpaceInfo) string {
 	if info.Genesis != nil {
 		genesis = wire.AppendGenesis(nil, info.Genesis)
 	}
-	return fmt.Sprintf("genesis %x signature %x created %v pinned %v damaged %d module %v %v", genesis, info.GenesisSignature, info.Created, info.Pinned, info.Damaged, info.Module, info.Position)
+	return fmt.Sprintf("genesis %x signature %x created %v pinned %v deleted %v damaged %d module %v %v", genesis, info.GenesisSignature, info.Created, info.Pinned, info.Deleted, info.Damaged, info.Module, info.Position)
 }
 
 func entryText(e *replica.Entry) string {

@@ -134,7 +134,7 @@ func (g *generator) commit() *replica.Commit {
 }
 
 func (g *generator) part(f *feed) replica.SpaceCommit {
-	part := replica.SpaceCommit{Space: f.id}
+	part := replica.SpaceCommit{Space: f.id, SetDeleted: g.chance(1)}
 	if g.chance(50) {
 		g.records(f, &part)
 	}

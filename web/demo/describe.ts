@@ -14,6 +14,7 @@ const words: Readonly<Record<string, (payload: Record<string, unknown>) => strin
   grant: ({ identity, role }) => `Make ${String(identity)} ${role === "admin" ? "an" : "a"} ${String(role)}`,
   remove: ({ identity }) => `Remove ${String(identity)}`,
   leave: () => "Leave the room",
+  $delete: () => "Delete the room",
   transfer: ({ to }) => `Hand the room over to ${String(to)}`,
 };
 

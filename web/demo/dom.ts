@@ -1,3 +1,5 @@
+import type { Client } from "skerry";
+
 /** Returns the element with an id; the page's HTML has it. */
 export function element<T extends HTMLElement = HTMLElement>(id: string): T {
   return document.getElementById(id) as T;
@@ -63,6 +65,14 @@ export function toast(text: string): void {
   at.classList.add("shown");
   clearTimeout(toasted);
   toasted = setTimeout(() => at.classList.remove("shown"), 3000);
+}
+
+/** Lets the browser save a space, or the whole replica. */
+export async function save(client: Client, id: string | undefined): Promise<void> {
+  const url = URL.createObjectURL(await client.export(id));
+  const link = make<HTMLAnchorElement>("a", { href: url, download: `${id ? id.slice(0, 12) : client.identity}.skerry` });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
 export function messageOf(error: unknown): string {

@@ -2,7 +2,7 @@
 // It reads through what package skerry exports, which is also at `skerry` in the browser's console; only which
 // databases there are and how many rows they have is asked of the browser itself.
 import { type Client, open, type Space } from "skerry";
-import { button, eachFrame, element, make, messageOf, setText, toast } from "./dom.js";
+import { button, eachFrame, element, make, messageOf, save, setText, toast } from "./dom.js";
 import { nameOf } from "./format.js";
 import { SpaceView } from "./inspector/space.js";
 import { loadOffline } from "./offline.js";
@@ -176,14 +176,6 @@ function databaseOf({ identity, name, server }: Choice): string {
   const url = addressOf(server).url;
   const host = url === null ? "local" : url ? new URL(url).host : location.host;
   return ["skerry", host, name, identity].map(encodeURIComponent).join("/");
-}
-
-/** Lets the browser save a space, or the whole replica. */
-async function save(client: Client, id: string | undefined): Promise<void> {
-  const url = URL.createObjectURL(await client.export(id));
-  const link = make<HTMLAnchorElement>("a", { href: url, download: `${id ? id.slice(0, 12) : client.identity}.skerry` });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
 start().catch((error: unknown) => {

@@ -79,8 +79,9 @@ export class Members {
     arrange(element("members"), order.map((member) => this.#member(member, role)));
     element("links-title").hidden = links.length === 0 || roles.length === 0;
     arrange(element("links"), roles.length === 0 ? [] : links.map((link) => this.#link(link, roles)));
-    const leaves = role !== undefined && role !== "owner";
-    arrange(element("leave"), leaves ? [button("Leave this room", () => this.#write(this.#room.append("leave", {}), "You left"), "plain")] : []);
+    const leave = button("Leave this room", () => this.#write(this.#room.append("leave", {}), "You left"), "plain");
+    const remove = button("Delete this room", () => this.#delete(), "plain");
+    arrange(element("leave"), role === undefined ? [] : [role === "owner" ? remove : leave]);
   }
 
   #member({ identity, role, by, $pending }: Member, mine: string | undefined): HTMLElement {
@@ -110,6 +111,12 @@ export class Members {
       void this.#write(this.#room.append("transfer", { to: identity }), `${identity} owns the room`);
     }
     this.#draw();
+  }
+
+  async #delete(): Promise<void> {
+    if (!confirm("Delete the room for everybody? The server forgets it; each device keeps what it has until somebody takes it off there.")) return;
+    this.#dialog.close();
+    await this.#write(this.#room.delete(), "The room is deleted when the server has heard of it");
   }
 
   /** Says what was done when this device has it; what is refused is told among the messages. */

@@ -15,6 +15,7 @@ export class Presence {
   readonly #people = new Map<string, { until: number; typing: number }>();
   #said = 0; // when this page last said that somebody types
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #among = false;
 
   constructor(room: Room, me: string, signal: AbortSignal, changed: () => void) {
     this.#room = room;
@@ -23,14 +24,18 @@ export class Presence {
     const unlisten = room.on("ephemeral", ({ author, payload }) => this.#hear(author, payload));
     const beats = setInterval(() => this.#seen("here"), beat);
     document.addEventListener("visibilitychange", () => this.#say(document.visibilityState === "visible" ? "hello" : "away"), { signal });
-    addEventListener("pagehide", () => this.#say("away"), { signal });
     signal.addEventListener("abort", () => {
       unlisten();
       clearInterval(beats);
       clearTimeout(this.#timer);
       this.#say("away");
     });
-    this.#seen("hello");
+  }
+
+  /** Notes whether what is said here reaches the others now. Who is let in, or back, says so at once. */
+  among(is: boolean): void {
+    if (is && !this.#among) this.#seen("hello");
+    this.#among = is;
   }
 
   /** Others who are here, by name. */

@@ -1,7 +1,7 @@
 // One room: its head, its messages, and the field to write in.
 import type { Client } from "skerry";
 import { Conversation } from "./conversation.js";
-import { announce, eachFrame, element, make, messageOf, setText, toast } from "./dom.js";
+import { announce, eachFrame, element, make, messageOf, save, setText, toast } from "./dom.js";
 import { flagOf } from "./flags.js";
 import { count, left, nameOf, parseID } from "./format.js";
 import { isJoining, join } from "./invitations.js";
@@ -60,7 +60,7 @@ export class RoomView {
     this.#text.value = drafts.get(room.id) ?? "";
     this.#grow();
     this.#log.setAttribute("aria-busy", "true"); // what is there already is not news
-    for (const id of ["empty", "newest", "earlier", "changing", "none-here"]) element(id).hidden = true;
+    for (const id of ["empty", "newest", "earlier", "changing", "none-here", "gone"]) element(id).hidden = true;
     this.drawHead();
     void this.join();
     keepModule(client).catch((error: unknown) => console.info("the rooms' module is not kept:", error));
@@ -93,6 +93,8 @@ export class RoomView {
     this.#text.addEventListener("keydown", (event) => this.#key(event), { signal });
     element("unchange").addEventListener("click", () => this.#unchange(), { signal });
     element("share").addEventListener("click", () => this.openPeople(), { signal });
+    element("save").addEventListener("click", () => save(this.#client, this.room.id).catch((error: unknown) => toast(messageOf(error))), { signal });
+    element("forget").addEventListener("click", () => void this.#forget(), { signal });
     log.addEventListener("scroll", () => this.#scrolled(), { signal, passive: true });
     element("newest").addEventListener("click", () => void this.#toNewest(), { signal });
     document.addEventListener("visibilitychange", this.#schedule, { signal });
@@ -168,6 +170,18 @@ export class RoomView {
     });
   }
 
+  /** Takes a room that was deleted off this device. */
+  async #forget(): Promise<void> {
+    if (!confirm("Take the room off this device, with what was never sent? Without a file of it, it is gone.")) return;
+    this.close(); // now: what it still writes down comes before
+    location.hash = "#/";
+    try {
+      await this.#client.forget(this.room.id, { force: true });
+    } catch (error) {
+      toast(messageOf(error));
+    }
+  }
+
   /** Makes the field as high as its text, where the browser does not do so itself. */
   #grow(): void {
     if (CSS.supports("field-sizing", "content")) return;
@@ -215,15 +229,17 @@ export class RoomView {
     const moved = anchor && element("messages").querySelector(`[data-id="${anchor.id}"]`); // it may look otherwise now
     if (moved) this.#log.scrollTop += moved.getBoundingClientRect().top - anchor.top;
     this.#keepEnd();
-    const { seq, creator, created, caughtUp } = this.room.info();
-    const arriving = created && !caughtUp && this.#client.status.connection === "online";
+    const { seq, creator, created, caughtUp, code } = this.room.info();
+    const { connection } = this.#client.status;
+    const arriving = created && !caughtUp && connection === "online";
+    this.#presence.among(talk.role !== undefined && caughtUp && connection !== "offline");
     element("empty").hidden = !talk.ready || rows.length > 0 || creator === undefined || arriving;
     element("earlier").hidden = this.#atEnd || !talk.older;
     const newest = element("newest");
     newest.hidden = this.#atEnd;
     setText(newest, talk.below > 0 ? `↓ ${count(talk.below, "newer message")}` : "↓ To the newest");
     if (talk.ready) requestAnimationFrame(() => this.#log.setAttribute("aria-busy", "false"));
-    if (this.#atEnd && document.visibilityState === "visible" && talk.ready && seq > 0) talk.markRead();
+    if (this.#atEnd && document.visibilityState === "visible" && talk.ready && seq > 0 && code !== "deleted") talk.markRead();
     if (talk.rejected.length > this.#refused) announce(`Refused: ${talk.rejected.at(-1)?.reason ?? ""}. You find it at the end of the messages, to retry or to discard.`);
     this.#refused = talk.rejected.length;
     this.#drawPeople();
@@ -280,7 +296,7 @@ export class RoomView {
       !info.created && known ? `only on this device${next ? `: the server takes it in ${next}` : " until the server has it"}` : "",
       joining ? (connection === "online" ? "joining…" : "you join when the server can be reached") : "",
       !known && !joining && !info.code ? (connection === "online" ? "asking the server for it…" : "it comes when the server can be reached") : "",
-      info.code && !["rate_limited", "left", "forbidden"].includes(info.code) ? `${info.code.replaceAll("_", " ")}${info.reason ? `: ${info.reason}` : ""}` : "",
+      info.code && !["rate_limited", "left", "forbidden", "deleted"].includes(info.code) ? `${info.code.replaceAll("_", " ")}${info.reason ? `: ${info.reason}` : ""}` : "",
     ];
     setText(element("about"), parts.filter(Boolean).join(" · "));
     drawProgress(info.seq, info.head, connection === "online" && !info.caughtUp && info.created);
@@ -298,7 +314,11 @@ export class RoomView {
     const left = info.code === "left" || stranger;
     const out = left || info.code === "forbidden";
     const reads = this.#talk.role === "reader";
-    const why = other
+    const gone = info.code === "deleted";
+    element("gone").hidden = !gone;
+    const why = gone
+      ? ""
+      : other
       ? "This space is no room of this page: it has another module. The inspector shows what is in it."
       : left && !joining
         ? "You are no member of this room any more. What is on this device stays."
@@ -309,13 +329,13 @@ export class RoomView {
             : "";
     setText(element("none-here"), why);
     element("none-here").hidden = why === "";
-    const disabled = other || (out && !joining) || reads;
+    const disabled = gone || other || (out && !joining) || reads;
     if (this.#text.disabled !== disabled) {
       this.#text.disabled = disabled;
       element("write").querySelector<HTMLButtonElement>("button:not(.plain)")!.disabled = disabled;
-      this.#text.placeholder = disabled ? (reads ? "You read here: only writers write" : "You cannot write here") : "Write a message";
+      this.#text.placeholder = disabled ? (reads && !gone ? "You read here: only writers write" : "You cannot write here") : "Write a message";
     }
-    element("share").hidden = other || !this.#talk.ready;
+    element("share").hidden = gone || other || !this.#talk.ready;
   }
 }
 

@@ -178,6 +178,7 @@ function aboutOf(info: SpaceInfo, last: Glimpse["last"], me: string): string {
     const next = left(info.retryAt);
     return next ? `waits for its turn at the server: ${next}` : "only on this device";
   }
+  if (info.code === "deleted") return "deleted: what is here stays";
   if (info.code === "left") return "you are no member any more";
   return last ? `${last.author === me ? "You" : last.author}: ${last.text}` : "no messages";
 }

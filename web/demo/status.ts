@@ -76,6 +76,7 @@ export function drawStatus(client: Client): void {
   const list = lines.map((line) => make(`p.${line.tone}`, {}, line.text));
   const children: Element[] = [head, ...list];
   if (s.pending + s.pendingSpaces > 0 && s.storage.persisted === false && s.storage.state === "ok") children.push(evictable(client));
+  if (s.connection === "setup_required") children.push(setUp(client));
   if (s.connection === "offline") children.push(again());
   else if (s.catchingUp > 0) children.push(make("progress", { "aria-label": "Catching up" }));
   arrange(at, children);
@@ -99,6 +100,33 @@ function evictable(client: Client): HTMLElement {
     warning = asked;
   }
   return warning;
+}
+
+let administrator: HTMLElement | undefined;
+
+/** Returns what to do about a server that has no administrator: on a developer's own machine one click, elsewhere whoever has the link. */
+function setUp(client: Client): HTMLElement {
+  if (!administrator) {
+    const said = make("p.quiet", {}, "Whoever started it has a link for that. ");
+    administrator = said;
+    const state = fetch("/api/v1/setup").then((answer) => answer.json() as Promise<{ local?: boolean }>);
+    void state.then(
+      ({ local }) => {
+        if (!local) return;
+        const me = make<HTMLButtonElement>("button.plain", { type: "button" }, "Make me its administrator");
+        me.addEventListener("click", async () => {
+          me.disabled = true;
+          const answer = await fetch("/api/v1/setup", { method: "POST", body: JSON.stringify({ identity: client.identity }) });
+          const { reason } = (await answer.json()) as { reason?: string };
+          toast(answer.ok ? "You are the administrator" : (reason ?? answer.statusText));
+          if (answer.ok) dispatchEvent(new Event("online")); // try at once
+        });
+        said.replaceChildren(me);
+      },
+      () => {}, // offline by now
+    );
+  }
+  return administrator;
 }
 
 let button: HTMLButtonElement | undefined;

@@ -43,6 +43,20 @@ test("two people chat; what one writes offline is marked, and arrives later", { 
   }),
 );
 
+test("on a developer's own machine one click sets a new server up", { timeout: 60_000 }, () =>
+  World.run(["--insecure-identities=false", "--local-setup"], async (world) => {
+    const { page, wire } = await world.device("ada");
+    await page.goto(`${wire.origin}/?identity=`);
+    await page.waitForSelector("#name");
+    await create(page, "harbour");
+    await say(page, "is anybody there?");
+    await page.waitForSelector("#status .setup_required");
+    await page.click("#status button:text('Make me its administrator')");
+    await page.waitForSelector(`${message("is anybody there?")} .mark.synced`);
+    await page.waitForSelector("#status .online");
+  }),
+);
+
 test("a refused message is shown with its reason and can be discarded, by the keyboard alone", { timeout: 60_000 }, () =>
   World.run(["--limit-payload=1000"], async (world) => {
     const { page } = await world.replica("ada");
@@ -139,5 +153,35 @@ test("a long log opens at its end, goes back page by page, and fits a small phon
     await page.press("#log", "Escape");
     assert.ok(await page.isVisible("nav"));
     assert.match(await page.locator("#rooms a:focus").innerText(), /long/);
+  }),
+);
+
+test("an owner deletes a room: others see that it is gone, keep what they have, and take it off their device", { timeout: 60_000 }, () =>
+  World.run([], async (world) => {
+    const ada = await world.replica("ada");
+    await create(ada.page, "harbour");
+    await say(ada.page, "low tide at six");
+    const bob = await world.device("bob");
+    const link = await invite(ada.page);
+    await bob.page.goto(link.replace(ada.wire.origin, bob.wire.origin));
+    await bob.page.fill("#who-name", "bob");
+    await bob.page.press("#who-name", "Enter");
+    await bob.page.waitForSelector(message("low tide"));
+    for (const { page } of [ada, bob]) page.on("dialog", (dialog) => void dialog.accept());
+    await ada.page.click("#share");
+    await ada.page.click("#leave button:text('Delete this room')");
+    for (const { page } of [ada, bob]) {
+      await page.waitForSelector("#gone:has-text('This room was deleted')");
+      await page.waitForSelector(message("low tide"));
+      await page.waitForSelector("#text:disabled");
+      await page.waitForSelector("#rooms a:has-text('harbour'):has-text('deleted')");
+    }
+    const saved = bob.page.waitForEvent("download");
+    await bob.page.click("#save");
+    assert.match((await saved).suggestedFilename(), /\.skerry$/);
+    await bob.page.click("#forget");
+    await bob.page.waitForSelector("#none:not([hidden])");
+    await bob.page.waitForSelector("#rooms a", { state: "detached" });
+    assert.equal(await bob.page.locator("#refused, .message.refused").count(), 0);
   }),
 );

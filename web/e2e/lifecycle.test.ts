@@ -76,3 +76,48 @@ test("created, joined, upgraded and left are told to every tab and device, in or
     assert.deepEqual(kept, ["add,$module,$checkpoint,remove", true]);
   }),
 );
+
+test("a space that its owner deletes is deleted everywhere, stays where it was, and goes when it is forgotten", { timeout: 90_000 }, () =>
+  World.run([], async (world) => {
+    const ada = await world.replica("ada");
+    await note(ada.page);
+    const bob = await world.replica("bob");
+    const second = await bob.newPage();
+    await bob.load(second);
+    for (const page of bob.tabs) await note(page);
+    const id = await ada.page.evaluate(async () => {
+      const space = await globalThis.skerry.client.createSpace({ module: "members" });
+      await space.append("grant", { identity: "bob", role: "writer" }).synced;
+      return space.id;
+    });
+    const module = await ada.page.evaluate((id) => globalThis.skerry.client.space(id).info().module, id);
+    const line = (what: string, code?: string) => `${what} ada ${module} ${code} true`;
+    for (const page of bob.tabs) await wants(page, line("joined"));
+    await bob.page.evaluate((id) => globalThis.skerry.client.space(id).append("note", { text: "hello" }).synced.then(() => {}), id);
+    await bob.page.waitForFunction((id) => globalThis.skerry.client.space(id).info().seq === 2, id); // its record comes after the word
+    await bob.wire.cut();
+    await second.evaluate((id) => globalThis.skerry.client.space(id).append("note", { text: "from the boat" }).durable, id);
+    const refused = await bob.page.evaluate(
+      (id) => globalThis.skerry.client.space(id).delete().durable.then(() => "", () => "refused"), id,
+    ); // by the module in the page already, or later
+    assert.ok(["", "refused"].includes(refused));
+    await ada.page.evaluate((id) => globalThis.skerry.client.space(id).delete().synced.then(() => {}), id);
+    await wants(ada.page, line("created"), line("deleted", "deleted"));
+    await bob.wire.mend();
+    for (const page of bob.tabs) await wants(page, line("joined"), line("deleted", "deleted"));
+    await second.waitForFunction(async (id) => (await globalThis.skerry.client.space(id).rejected()).length === 2, id);
+    const kept = await second.evaluate(async (id) => {
+      const { client } = globalThis.skerry;
+      const types: string[] = [];
+      for await (const { type } of client.space(id).events()) types.push(type);
+      const codes = (await client.space(id).rejected()).map(({ code }) => code).filter((code) => code === "deleted").length;
+      const forgotten = await client.forget(id).then(() => "", ({ code }) => code);
+      return [types.slice(0, 2).join(), codes >= 1, (await client.export(id)).size > 0, forgotten];
+    }, id);
+    assert.deepEqual(kept, ["grant,note", true, true, "bad_argument"]);
+    await second.evaluate((id) => globalThis.skerry.client.forget(id, { force: true }), id);
+    for (const page of bob.tabs) await page.waitForFunction(() => globalThis.skerry.client.spaces().length === 0, undefined, { polling: 50 });
+    await bob.load(second);
+    assert.equal(await second.evaluate(() => globalThis.skerry.client.spaces().length), 0);
+  }),
+);

@@ -64,7 +64,7 @@ test("what the server refuses stays on the page, to be retried, discarded or wri
     await page.reload();
     await page.click("#messages li.refused button:text('Retry')");
     await page.waitForSelector("#messages li.refused button:text('Retry'):enabled"); // refused again
-    assert.match(await page.innerText("#status"), /1 change refused/);
+    await page.waitForSelector("#status:has-text('1 change refused')");
     await page.click("#messages li.refused button:text('Change')");
     await page.waitForSelector("#messages li.refused", { state: "detached" });
     assert.equal(await page.locator("#messages li.message").count(), 1);

@@ -1,6 +1,5 @@
 // A room of several people, as its module rules it: roles that change while some are away, what is refused then, and links
-// that outlive who made them. The week that two of them are away is as long as the test takes: the server's clock cannot be
-// set, and nothing in a room depends on how late it is.
+// that outlive who made them. The week that two of them are away is one by the server's clock.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Page } from "playwright-core";
@@ -8,10 +7,10 @@ import type { Replica } from "./replica.js";
 import { create, follow, give, invite, menu, message, openRoom, say } from "./rooms.js";
 import { assertSameLogs, World } from "./world.js";
 
-/** Returns all tables of the room that is shown, with all their rows, when nothing waits any more. */
-async function tables(device: Replica): Promise<Record<string, unknown[]>> {
-  return device.page.evaluate(async () => {
-    const space = globalThis.skerry.client.space(location.hash.split("/").at(-1)!);
+/** Returns all tables of a room, with all their rows, when nothing waits any more. */
+async function tables(device: Replica, id: string): Promise<Record<string, unknown[]>> {
+  return device.page.evaluate(async (id) => {
+    const space = globalThis.skerry.client.space(id);
     const found: Record<string, unknown[]> = {};
     for (const { name } of (await space.tables()).tables) {
       const rows = await space.table(name).query();
@@ -19,7 +18,7 @@ async function tables(device: Replica): Promise<Record<string, unknown[]>> {
       found[name] = rows.map((row) => Object.entries(row).map(([column, value]) => [column, value instanceof Uint8Array ? [...value].join() : String(value)]));
     }
     return found;
-  });
+  }, id);
 }
 
 const refused = (page: Page) => page.locator(".message.refused");
@@ -78,9 +77,9 @@ test("five people, two of them away while roles change: all have the same tables
     await say(dan.page, "Ada has left for the season");
     await dan.synced();
     await world.server.stop();
-    await world.server.start();
+    await world.server.start("--clock-ahead", "168h");
 
-    // Somebody new opens the link of who left, with no network first.
+    // A week later somebody new opens the link of who left, with no network first.
     const eve = await world.replica("eve");
     await eve.wire.cut();
     await eve.page.evaluate(() => void (Math.random = () => 0)); // she tries that first, and what she writes is refused with it
@@ -122,8 +121,8 @@ test("five people, two of them away while roles change: all have the same tables
     await menu(eve.page, "by hand", "React: agreed");
     for (const device of devices) await device.page.waitForSelector(`${message("by hand")} .reaction:has-text('✓')`);
 
-    // How far each has read is written when they look: until all is still.
-    const want = await settled(world, devices);
+    const id = new URL(dan.page.url()).hash.split("/").at(-1)!;
+    const want = await settled(world, devices, id);
     const people = want["members"]!.map((row) => Object.fromEntries(row as [string, string][]));
     assert.deepEqual(people.map(({ identity, role, by }) => `${identity} ${role} by ${by}`), ["bob writer by dan", "cyd admin by ada", "dan owner by ada", "eve writer by ada"]);
     const texts = want["messages"]!.map((row) => Object.fromEntries(row as [string, string][])).sort((a, b) => Number(a["number"]) - Number(b["number"]));
@@ -131,21 +130,29 @@ test("five people, two of them away while roles change: all have the same tables
     assert.equal(texts.length, 7);
     for (const device of devices) assert.equal(await refused(device.page).count(), 0);
     await ada.close(); // who left has less
-    const id = new URL(dan.page.url()).hash.split("/").at(-1)!;
     await assertSameLogs(world, [id]);
+    const records = await world.server.log(id);
+    const week = 7 * 24 * 3600 * 1000;
+    const later = records.filter(({ received_at }) => received_at > records[0]!.received_at + week);
+    assert.deepEqual(new Set(later.map(({ author }) => author)), new Set(["bob", "cyd", "dan", "eve"]));
+    assert.ok(records.at(-later.length)!.received_at - records.at(-later.length - 1)!.received_at > week - 120_000, "nobody was away for a week");
   }),
 );
 
-/** Waits until all have the same log and nothing waits, and returns the tables, which are then the same. */
-async function settled(world: World, devices: readonly Replica[]): Promise<Record<string, unknown[]>> {
-  const id = new URL(devices[0]!.page.url()).hash.split("/").at(-1)!;
+/** Leaves the room on all devices, waits until they have the same log and nothing waits, and returns the tables, which are then the same. */
+async function settled(world: World, devices: readonly Replica[], id: string): Promise<Record<string, unknown[]>> {
+  for (const device of devices) {
+    await device.page.evaluate((id) => globalThis.skerry.client.space(id).pin(), id);
+    await device.page.evaluate(() => (location.hash = "#/")); // who looks at it writes how far they have read
+    await device.page.waitForSelector("#room", { state: "hidden" });
+  }
   const stand = (device: Replica) => device.page.evaluate((id) => {
     const { chain, pending } = globalThis.skerry.client.space(id).info();
     return pending > 0 ? "" : chain;
   }, id);
   for (;;) {
     const before = await Promise.all(devices.map(stand));
-    const all = await Promise.all(devices.map((device) => tables(device).catch(() => undefined)));
+    const all = await Promise.all(devices.map((device) => tables(device, id).catch(() => undefined)));
     const after = await Promise.all(devices.map(stand));
     if (before[0] && new Set([...before, ...after]).size === 1 && all.every((found) => found !== undefined)) {
       for (const [i, found] of all.entries()) assert.deepEqual(found, all[0], `${devices[i]!.identity} and ${devices[0]!.identity} have other tables`);

@@ -33,8 +33,7 @@ test("another server at the same address is told nothing, and the first one ever
     assert.deepEqual([status.code, status.pending, status.pendingSpaces], ["server_changed", 2, 1]);
     assert.deepEqual(pending, waiting.slice(0, 1));
     await server.stop();
-    const told = await server.cli("space", "ls", "--data", server.data, "--identity", "ada", "--json");
-    assert.deepEqual(told, [], "the other server was told of spaces");
+    assert.deepEqual(await server.spaces(), [], "the other server was told of spaces");
 
     rmSync(server.data, { recursive: true });
     renameSync(`${server.data}-first`, server.data);

@@ -49,9 +49,9 @@ export class TestServer {
     return this.#process !== undefined;
   }
 
-  async start(): Promise<void> {
+  async start(...more: string[]): Promise<void> {
     const args = ["serve", "--listen", `127.0.0.1:${this.port}`, "--data", this.data, "--web", this.www];
-    const child = spawn(binary, [...args, "--insecure-identities", ...this.#flags], { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(binary, [...args, "--insecure-identities", ...this.#flags, ...more], { stdio: ["ignore", "pipe", "pipe"] });
     this.#process = child;
     for (const stream of [child.stdout!, child.stderr!]) {
       stream.setEncoding("utf8").on("data", (text: string) => this.output.push(text));
@@ -94,9 +94,17 @@ export class TestServer {
   /** Runs the command line against the data directory, while the server does not run, and returns what it printed. */
   async cli<T>(...args: string[]): Promise<T[]> {
     const stdout = await new Promise<string>((resolve, reject) => {
-      execFile(binary, args, { maxBuffer: 1 << 28 }, (error, out, err) => (error ? reject(new Error(`${error.message}\n${err}`)) : resolve(out)));
+      const named = args.indexOf("--identity"); // devices here go by plain names
+      execFile(binary, named < 0 ? args : args.toSpliced(named, 0, "--unproven"), { maxBuffer: 1 << 28 }, (error, out, err) => (error ? reject(new Error(`${error.message}\n${err}`)) : resolve(out)));
     });
     return stdout.split("\n").filter(Boolean).map((line) => JSON.parse(line) as T);
+  }
+
+  /** Returns the IDs of the spaces that the server has on disk, but for its own. */
+  async spaces(): Promise<string[]> {
+    const [system] = await this.cli<{ id: string }>("system", "--data", this.data, "--json");
+    const all = await this.cli<{ id: string }>("space", "ls", "--data", this.data, "--json");
+    return all.map(({ id }) => id).filter((id) => id !== system?.id);
   }
 
   /** Returns a space's log as the server has it on disk. */

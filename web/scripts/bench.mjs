@@ -25,7 +25,7 @@ if (!executablePath) throw new Error("no Chromium; set CHROMIUM to its path");
 
 /** Starts the server on a free port and returns its address. */
 function serve() {
-  const args = ["serve", "--listen", "127.0.0.1:0", "--data", join(dir, "data"), "--web", join(dir, "www"), "--insecure-identities", "--log-level", "warn", "--json"];
+  const args = ["serve", "--listen", "127.0.0.1:0", "--data", join(dir, "data"), "--web", join(dir, "www"), "--insecure-identities", "--log-level", "warn", "--json", "--events-burst=100000000", "--events-address-burst=100000000", "--bytes-burst=100000000000", "--bytes-address-burst=100000000000"];
   const child = spawn(join(root, "build", "skerry"), args, { stdio: ["ignore", "pipe", "inherit"] });
   const url = new Promise((resolve, reject) => {
     child.once("exit", (code) => reject(new Error(`the server ended with ${code}`)));
@@ -38,7 +38,7 @@ function serve() {
 function fill(url) {
   const flags = ["--clients", "1", "--spaces", "1", "--batch", "10", "--events", String(records), "--payload", "200", "--json"];
   execFileSync(join(root, "build", "syncload"), ["run", "--url", url, ...flags], { stdio: ["ignore", "ignore", "pipe"] });
-  const spaces = execFileSync(join(root, "build", "skerry"), ["space", "ls", "--url", url, "--identity", "load-1-0", "--json"], { encoding: "utf8" });
+  const spaces = execFileSync(join(root, "build", "skerry"), ["space", "ls", "--data", join(dir, "data"), "--json"], { encoding: "utf8" });
   return JSON.parse(spaces.split("\n")[0]).id;
 }
 
@@ -160,7 +160,8 @@ function meter() {
     }
   }
   console.log("\nWhat the meter costs: metered and, as the floor, as it was. First whole transactions of ordinary modules, authorized and");
-  console.log("applied, with the host's part; then a guest's own work alone. Calls count how deep they go, too.\n");
+  console.log("applied, with the host's part: what people wait for, and what the wish is of. Then a guest's own work alone, as little");
+  console.log("else as can be: where it costs most. Calls count how deep they go, too.\n");
   console.log("| a module that | in | metered | floor | times the floor | wanted | |\n| --- | --- | --: | --: | --: | --: | --- |");
   const work = {
     "MeterOrdinary/chat": "is written by hand: a message of a chat",
@@ -174,7 +175,8 @@ function meter() {
     for (const [where, took] of Object.entries(figures)) {
       const [metered, plain] = [took[`${kind}/metered`], took[`${kind}/plain`]];
       const ratio = metered / plain;
-      console.log(`| ${does} | ${where} | ${us(metered)} | ${us(plain)} | ${ratio.toFixed(2)} | < 1.2 | ${met(ratio < 1.2)} |`);
+      const wish = kind.startsWith("MeterOrdinary/") ? `< 1.2 | ${met(ratio < 1.2)}` : " | ";
+      console.log(`| ${does} | ${where} | ${us(metered)} | ${us(plain)} | ${ratio.toFixed(2)} | ${wish} |`);
     }
   }
 }
@@ -183,7 +185,7 @@ function meter() {
 function goBench(path, names, time) {
   const runner = join(dir, "browsertest");
   execFileSync("go", ["build", "-o", runner, "./wasmclient/internal/browsertest"], { cwd: root });
-  const args = ["test", "-exec", runner, "-run", "^$", "-bench", names, "-benchtime", time, path];
+  const args = ["test", "-timeout", "30m", "-exec", runner, "-run", "^$", "-bench", names, "-benchtime", time, path];
   return execFileSync("go", args, {
     cwd: root,
     env: { ...process.env, GOOS: "js", GOARCH: "wasm", CHROME: executablePath },
@@ -257,8 +259,8 @@ async function report() {
   row("the first query", ms(tables.kept), ms(tables.log), times(tables.log, tables.kept), "20", met(tables.log >= 20 * tables.kept));
 
   console.log(`\n## The store in a worker\n`);
-  console.log("The store alone, Go in a dedicated Worker. Cold load: 100,000 records of 200 bytes that came in commits of so many");
-  console.log("(of 1: 10,000 records, read ten times); the floor reads the same in segments of 1,000 by one getAll and decodes them.");
+  console.log("The store alone, Go in a dedicated Worker. Cold load: 100,000 records of 200 bytes that came in commits of so many;");
+  console.log("the floor reads the same in segments of 1,000 by one getAll and decodes them.");
   console.log("Append: outbox rows that are strictly durable; the floor puts as many bytes a row and nothing else.\n");
   row("", "Skerry", "floor", "times the floor", "wanted", "");
   row("---", "--:", "--:", "--:", "--:", "---");

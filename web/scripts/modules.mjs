@@ -11,6 +11,7 @@ import { compile } from "../module-sdk/compile.mjs";
 
 const root = join(import.meta.dirname ?? new URL(".", import.meta.url).pathname, "..", "..");
 const builtins = join(root, "shared/module/builtin");
+const system = join(root, "shared/module/system");
 const guests = join(root, "shared/module/moduletest/guests");
 const demo = join(root, "web/demo/module");
 const check = process.argv.includes("--check");
@@ -25,11 +26,11 @@ for (const dir of [join(root, "shared/module/guest/link"), guests, join(root, "w
     module.destroy();
   }
 }
-for (const dir of [builtins, guests, demo]) {
+for (const dir of [builtins, system, guests, demo]) {
   for (const path of sources(dir, ".ts")) {
     const { bytes, manifest } = await compile(path);
     const target = path.replace(/\.ts$/, ".wasm");
-    if (dir === builtins) keepReleased(target, bytes, manifest);
+    if (dir === builtins || dir === system) keepReleased(target, bytes, manifest);
     write(target, bytes);
   }
 }

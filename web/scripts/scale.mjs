@@ -108,7 +108,7 @@ async function measure() {
     const few = 10;
     const spaces = {};
     for (const n of [few, many]) {
-      const flags = ["--clients", "1", "--spaces", String(n), "--batch", "1", "--events", String(n), "--seed", String(n)];
+      const flags = ["--clients", "1", "--spaces", String(n), "--batch", "1", "--events", String(n), "--seed", String(n), "--unproven"];
       execFileSync(join(root, "build", "syncload"), ["run", "--url", url, ...flags], { stdio: ["ignore", "ignore", "pipe"] });
       await call("learn", `load-${n}-0`, n);
       spaces[n] = { opened: [], bytes: 0 };

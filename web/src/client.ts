@@ -156,6 +156,16 @@ export class Client {
   }
 
   /**
+   * Takes a space that was deleted ({@link Space.delete}) off this device, in all tabs; {@link Client.export} it before, if it is
+   * to be kept. Rejects with `bad_argument` while something in it was never sent, unless `force` says that it may be lost, and
+   * for a space that was not deleted.
+   */
+  async forget(id: string, options: { readonly force?: boolean } = {}): Promise<void> {
+    await this.call("forget", checkDigest(id, "a space's ID"), options.force === true);
+    this.closeSpace(id);
+  }
+
+  /**
    * Asks the browser not to evict this origin's storage when the device runs full, and returns what it says;
    * `status.storage.persisted` says it from then on. Call it from a click, since Firefox asks the user. The other
    * browsers decide by themselves, and are asked without this at the first durable write.

@@ -1,54 +1,148 @@
-// The name of whoever writes, where the page gives none: made once for each server and name, and kept in a small
-// database, because only there two tabs that begin at once agree. localStorage is a copy in each of the browser's
-// processes, in which a tab may miss what another has just written.
+// The key of whoever writes: made once for each server and name, and kept in a small database, because only there two tabs
+// that begin at once agree. Its secret half never leaves the browser. Every key was used for a signature before anything is written
+// under its name, since what a key cannot sign no server takes.
+import { didOf, type KeyKind } from "./did.js";
 
-const manners = ["amber", "brisk", "calm", "eager", "fond", "gentle", "hardy", "keen", "lucid", "merry", "noble", "quiet"];
-const birds = ["auk", "dunlin", "eider", "fulmar", "gannet", "heron", "kittiwake", "plover", "puffin", "skua", "tern", "wren"];
+/** Who writes, and what proves it. */
+export interface Owner {
+  readonly identity: string;
+  readonly key?: CryptoKey;
+  readonly kept: Kept;
+}
 
-/** Returns the name that was made for a replica of this browser, or makes it. */
-export async function ownIdentity(server: string, name: string): Promise<string> {
-  const key = `skerry/${server}/${name}`;
-  const proposed = stored(key) ?? fresh();
+/**
+ * `key`: a key that this browser keeps. `ephemeral`: a key that is gone with the page, as the browser keeps nothing. `token`: a
+ * token proves it. `unproven`: nothing does here, so it can be read what is on this device, and no server takes what is written.
+ */
+export type Kept = "key" | "ephemeral" | "token" | "unproven";
+
+/** A key as it is kept. One that cannot be kept as it is lies under another key, which can. */
+interface Entry {
+  readonly kind: KeyKind;
+  readonly public: Uint8Array<ArrayBuffer>;
+  readonly secret: CryptoKey | ArrayBuffer;
+  readonly under?: CryptoKey;
+  readonly iv?: Uint8Array<ArrayBuffer>;
+}
+
+const algorithms = { Ed25519: { name: "Ed25519" }, "P-256": { name: "ECDSA", namedCurve: "P-256" } };
+const ephemerals = new Map<string, Promise<Owner>>(); // so that all of a page is one
+
+/** Returns the owner of a replica of this browser: its key is found, or made. */
+export async function ownKey(server: string, name: string): Promise<Owner> {
+  const at = `skerry/${server}/${name}/key`;
   try {
-    return await add(key, proposed);
+    const entry = await keptKey(at);
+    if (entry) return { identity: didOf(entry.kind, entry.public), ...(await proving(entry)) };
   } catch {
-    return proposed; // storage is blocked: a name for this page
+    // storage is blocked
+  }
+  let owner = ephemerals.get(at);
+  if (!owner) ephemerals.set(at, (owner = ephemeral()));
+  return owner;
+}
+
+/** The key of an identity that was made before is used while it works; without it the replica can still be read. */
+async function proving(entry: Entry): Promise<{ key?: CryptoKey; kept: Kept }> {
+  try {
+    return { key: await usable(entry), kept: "key" };
+  } catch {
+    return { kept: "unproven" };
   }
 }
 
-function fresh(): string {
-  const [a, b, c] = crypto.getRandomValues(new Uint32Array(3)) as unknown as [number, number, number];
-  return `${manners[a % manners.length]}-${birds[b % birds.length]}-${c.toString(36).padStart(7, "0")}`;
-}
-
-/** Returns the name that an older version kept. */
-function stored(key: string): string | null {
-  try {
-    return localStorage.getItem(`${key}/identity`);
-  } catch {
-    return null;
+async function ephemeral(): Promise<Owner> {
+  for (const kind of ["Ed25519", "P-256"] as const) {
+    try {
+      const entry = await make(kind, false);
+      return { identity: didOf(kind, entry.public), key: await usable(entry), kept: "ephemeral" };
+    } catch {
+      // the engine has no such keys
+    }
   }
+  throw new Error("this browser makes no keys");
 }
 
-/** Keeps a name unless there is one, and returns the one that is kept. */
-async function add(key: string, name: string): Promise<string> {
-  const request = indexedDB.open("skerry-identities", 1);
-  request.onupgradeneeded = () => request.result.createObjectStore("identities");
-  const database = await done(request);
+async function make(kind: KeyKind, wrapped: boolean): Promise<Entry> {
+  const { subtle } = crypto;
+  const pair = (await subtle.generateKey(algorithms[kind], wrapped, ["sign", "verify"])) as CryptoKeyPair;
+  const raw = new Uint8Array(await subtle.exportKey("raw", pair.publicKey));
+  if (!wrapped) return { kind, public: raw, secret: pair.privateKey };
+  const under = await subtle.generateKey({ name: "AES-GCM", length: 256 }, false, ["wrapKey", "unwrapKey"]);
+  const iv = crypto.getRandomValues(new Uint8Array(12));
+  return { kind, public: raw, secret: await subtle.wrapKey("pkcs8", pair.privateKey, under, { name: "AES-GCM", iv }), under, iv };
+}
+
+/** Returns an entry's key once it has signed something. */
+async function usable({ kind, public: raw, secret, under, iv }: Entry): Promise<CryptoKey> {
+  const { subtle } = crypto;
+  const key =
+    secret instanceof ArrayBuffer
+      ? await subtle.unwrapKey("pkcs8", secret, under!, { name: "AES-GCM", iv: iv! }, algorithms[kind], false, ["sign"])
+      : secret;
+  const algorithm = { ...algorithms[kind], hash: "SHA-256" };
+  const message = crypto.getRandomValues(new Uint8Array(32));
+  const check = await subtle.importKey("raw", raw, algorithms[kind], true, ["verify"]);
+  if (!(await subtle.verify(algorithm, check, await subtle.sign(algorithm, key, message), message))) throw new Error("the key does not sign");
+  return key;
+}
+
+/** Returns the key that is kept, or makes the best that this browser can keep: it was read back and has signed before it counts. */
+async function keptKey(at: string): Promise<Entry | undefined> {
+  const database = await openDatabase();
   try {
-    const transaction = database.transaction("identities", "readwrite");
-    const written = new Promise((resolve, reject) => {
-      transaction.oncomplete = resolve;
-      transaction.onabort = () => reject(transaction.error);
-    });
-    const store = transaction.objectStore("identities");
-    const kept: unknown = await done(store.get(key));
-    if (kept === undefined) store.add(name, key);
-    await written;
-    return typeof kept === "string" ? kept : name;
+    const kept = await inStore<Entry | undefined>(database, (store) => store.get(at), undefined, "readonly");
+    if (kept) return kept;
+    for (const kind of ["Ed25519", "P-256"] as const) {
+      for (const wrapped of [false, true]) {
+        const probe = `probe/${crypto.randomUUID()}`;
+        try {
+          await inStore(database, (store, entry) => store.add(entry, probe), await make(kind, wrapped));
+          const back = (await inStore<Entry>(database, (store) => store.get(probe)))!;
+          await usable(back);
+          return (await inStore<Entry | undefined>(database, (store) => first(store, at, back))) ?? back;
+        } catch {
+          // the engine has no such keys, or cannot keep them so
+        } finally {
+          await inStore(database, (store) => store.delete(probe)).catch(() => {});
+        }
+      }
+    }
+    return undefined;
   } finally {
     database.close();
   }
+}
+
+/** Keeps an entry unless another tab was first, whose entry it gives. */
+function first(store: IDBObjectStore, at: string, entry: Entry): IDBRequest {
+  const got = store.get(at);
+  got.addEventListener("success", () => got.result ?? store.add(entry, at));
+  return got;
+}
+
+async function openDatabase(): Promise<IDBDatabase> {
+  const request = indexedDB.open("skerry-identities", 1);
+  request.onupgradeneeded = () => request.result.createObjectStore("identities");
+  return done(request);
+}
+
+/** Makes a request in a transaction of its own, and returns what it gave once that is complete. */
+async function inStore<T>(
+  database: IDBDatabase,
+  ask: (store: IDBObjectStore, entry: unknown) => IDBRequest,
+  entry?: unknown,
+  mode: IDBTransactionMode = "readwrite",
+): Promise<T> {
+  const transaction = database.transaction("identities", mode, { durability: "strict" });
+  const written = new Promise<void>((resolve, reject) => {
+    transaction.oncomplete = () => resolve();
+    transaction.onabort = () => reject(transaction.error);
+  });
+  written.catch(() => {}); // awaited below, unless asking threw
+  const request = ask(transaction.objectStore("identities"), entry);
+  await written;
+  return request.result as T;
 }
 
 function done<T>(request: IDBRequest<T>): Promise<T> {

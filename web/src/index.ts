@@ -19,6 +19,7 @@ export { open, type Client, type ClientEvents, type SpaceOptions } from "./clien
 export { codes, type Code } from "./codes.js";
 export { SkerryError } from "./error.js";
 export type { EventIterator, EventsOptions } from "./events.js";
+export type { Kept } from "./identity.js";
 export type { WorkerLike } from "./link.js";
 export type { AnyModule, AnyTable, ColumnType, ColumnValue, KeyValue, KeyValueTables, ModuleTypes, TableOf, TableTypes } from "./module.js";
 export type { OpenOptions } from "./options.js";

@@ -1,5 +1,5 @@
 import { SkerryError } from "./error.js";
-import { ownIdentity } from "./identity.js";
+import { type Kept, type Owner, ownKey } from "./identity.js";
 import type { WorkerLike } from "./link.js";
 
 /** What {@link open} takes. Everything is optional. */
@@ -11,8 +11,17 @@ export interface OpenOptions {
   readonly url?: string | URL | null;
   /** Names one of several replicas of a page; `default` without it. */
   readonly name?: string;
-  /** Who writes. Without it a name is made for this browser and kept. */
+  /**
+   * Who writes. Without it and a token it is a key (`did:key`) that is made for this browser, the server and `name`, and kept. What
+   * another identity wrote here can be read by its name, but nobody proves it.
+   */
   readonly identity?: string;
+  /**
+   * Gives a token (JWT) of an issuer that the server trusts. It is called for every connection, and again before the token expires;
+   * what it rejects with is in `status` while nobody is signed in. `identity` is the token's issuer, `#` and its subject; it
+   * should be given, else a token is needed before anything opens.
+   */
+  readonly token?: () => string | Promise<string>;
   /** The version of your app, kept with each transaction. */
   readonly clientVersion?: string;
   /** Gives up opening. */
@@ -30,6 +39,9 @@ export interface Config {
   readonly url: string;
   readonly database: string;
   readonly identity: string;
+  /** Signs for the identity, if it is a key. */
+  readonly key: CryptoKey | null;
+  readonly kept: Kept;
   readonly clientVersion: string;
   readonly log: boolean;
 }
@@ -39,16 +51,41 @@ export async function toConfig(options: OpenOptions): Promise<Config> {
   const url = toSocketURL(options.url);
   const name = options.name ?? "default";
   const server = url ? new URL(url).host : "local";
-  const identity = options.identity ?? (await ownIdentity(server, name));
+  const { identity, key, kept } = await ownerOf(options, server, name);
   const bytes = new TextEncoder().encode(identity).length;
   if (bytes === 0 || bytes > 256) throw new SkerryError("bad_argument", "an identity has 1 to 256 bytes");
   return {
     url,
     database: ["skerry", server, name, identity].map(encodeURIComponent).join("/"),
     identity,
+    key: key ?? null,
+    kept,
     clientVersion: options.clientVersion ?? "",
     log: options.log !== undefined,
   };
+}
+
+async function ownerOf({ identity, token }: OpenOptions, server: string, name: string): Promise<Owner> {
+  if (token) return { identity: identity ?? identityOf(await token()), kept: "token" };
+  if (identity !== undefined && !identity.startsWith("did:key:")) return { identity, kept: "unproven" };
+  const own = await ownKey(server, name);
+  return identity === undefined || identity === own.identity ? own : { identity, kept: "unproven" };
+}
+
+/** What a token says of itself. The server believes nothing of it that is not signed. */
+export function claimsOf(token: string): Record<string, unknown> {
+  try {
+    const payload = token.split(".")[1]!.replace(/-/g, "+").replace(/_/g, "/");
+    const bytes = Uint8Array.from(atob(payload), (c) => c.charCodeAt(0));
+    return JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>;
+  } catch {
+    throw new SkerryError("bad_argument", "that is no token (JWT)");
+  }
+}
+
+function identityOf(token: string): string {
+  const { iss, sub } = claimsOf(token);
+  return `${String(iss)}#${String(sub)}`;
 }
 
 function toSocketURL(given: OpenOptions["url"]): string {

@@ -1,7 +1,7 @@
 import { toHex } from "./bytes.js";
 import { SkerryError } from "./error.js";
 import { type Host, Link, type Request, type WorkerLike } from "./link.js";
-import type { Config, OpenOptions } from "./options.js";
+import { claimsOf, type Config, type OpenOptions } from "./options.js";
 import { askPersist, askStorage, persistIsSilent, type StorageFacts, visibility, warnBeforeUnload, watchPage } from "./page.js";
 import type { Receipt } from "./receipt.js";
 import {
@@ -39,6 +39,7 @@ const unopened = Object.freeze({
   refusal: undefined,
   catchingUp: 0,
   atRisk: 0,
+  identity: "key",
   retryAt: undefined,
   reconnectAt: undefined,
   code: undefined,
@@ -80,7 +81,7 @@ export class Replica implements Host {
   #sorted: readonly SpaceInfo[] | undefined;
 
   #told: Status = unopened; // by the worker
-  #status: Status | undefined = unopened; // all together; made when it is asked for
+  #status: Status | undefined; // all together; made when it is asked for
   #facts = unknownStorage;
   #factsAt = 0;
   #renewedAt = -Infinity;
@@ -201,8 +202,20 @@ export class Replica implements Host {
     } else if (what === "ephemeral") {
       const [space, ephemeral] = decodeEphemeral(value as Uint8Array);
       for (const f of [...this.#hearers]) callback(() => f(space, ephemeral));
+    } else if (what === "token") {
+      void this.#giveToken();
     } else if (what === "log") {
       this.#options.log?.(value as string);
+    }
+  }
+
+  async #giveToken(): Promise<void> {
+    try {
+      const token = await this.#options.token!();
+      const { exp } = claimsOf(token);
+      this.#link.tell("token", token, typeof exp === "number" ? Math.max(1, exp * 1000 - Date.now()) : 0, "");
+    } catch (error) {
+      this.#link.tell("token", "", 0, error instanceof Error ? error.message : String(error));
     }
   }
 
@@ -486,6 +499,7 @@ export class Replica implements Host {
     const down = this.#failure;
     return Object.freeze({
       ...told,
+      identity: this.config.kept,
       undurable: this.#undurable.size,
       refusal: this.#refusal,
       atRisk: storage.persisted ? 0 : told.pendingSpaces,
@@ -504,7 +518,8 @@ export class Replica implements Host {
     this.#told = status;
     this.#status = undefined;
     for (const info of infos) {
-      this.#infos.set(info.id, info);
+      if (!info.creator && this.#infos.get(info.id)?.code === "deleted") this.#infos.delete(info.id); // it was forgotten
+      else this.#infos.set(info.id, info);
       this.#unknown.delete(info.id);
       if (info.created) this.#made.delete(info.id);
     }

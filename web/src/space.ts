@@ -140,6 +140,16 @@ export class Space<M extends ModuleTypes = AnyModule> {
   }
 
   /**
+   * Deletes the space for everybody, as its last event. Who may is for its module to say, as for an {@link Space.upgrade}. Works
+   * offline, as any transaction. Once the server has it the space is gone there; whoever has it is told, by
+   * `client.on("lifecycle", ...)` and `info().code`, and keeps what is on their device until {@link Client.forget}. What was not
+   * sent by then is kept among the rejected, with the code `deleted`.
+   */
+  delete(): Receipt {
+    return this.#append([{ type: "$delete", payload: {} }]);
+  }
+
+  /**
    * Finds the receipt of a transaction again, by its id, which is the id of its first event: in any tab, later, after a
    * restart. It is `durable` and `synced` if the log has it, also if somebody else wrote it; `synced` rejects if it was
    * refused, and both reject with `discarded` if this device has no trace of it.

@@ -4,6 +4,7 @@ import { decode, Decoder } from "@msgpack/msgpack";
 import { type Code, codeName } from "./codes.js";
 import { SkerryError } from "./error.js";
 import { toHex } from "./bytes.js";
+import type { Kept } from "./identity.js";
 import type { AnyModule, ModuleTypes, NameOf } from "./module.js";
 import { formatULID } from "./ulid.js";
 
@@ -132,6 +133,8 @@ export interface Status {
    * promise to keep them. Syncing helps, and {@link Client.persist}.
    */
   readonly atRisk: number;
+  /** What proves who writes, see {@link Kept}; known before the first write. */
+  readonly identity: Kept;
   /** Why it does not get on: why the connection or the worker ended last, or what storage failed with. */
   readonly code: Code | undefined;
   /** The same for people. */
@@ -184,8 +187,10 @@ export interface SpaceLifecycle {
    * `created`: the server has it now, and this identity made it, here or on another device. `joined`: this identity reads a space
    * that somebody else made, or one again that it had left. `upgraded`: another module judges it from here on. `left`: this
    * identity read it, and the server does not let it any more; what is on this device stays, and can be read and exported.
+   * `deleted`: somebody who may has deleted it for everybody ({@link Space.delete}); what is on this device stays until
+   * {@link Client.forget}.
    */
-  readonly what: "created" | "joined" | "upgraded" | "left";
+  readonly what: "created" | "joined" | "upgraded" | "left" | "deleted";
   /** The space as it is then. */
   readonly info: SpaceInfo;
 }
@@ -371,6 +376,7 @@ function unpackStatus(packed: PackedStatus): Status {
     refusal: undefined, // from here on the page knows more
     catchingUp,
     atRisk: 0,
+    identity: "key",
     worker: "running",
     retryAt: retryAt || undefined,
     reconnectAt: reconnectAt || undefined,

@@ -26,13 +26,13 @@ type builtin struct {
 }
 
 // newest are the modules of this build.
-var newest = []builtin{
+var newest = append([]builtin{
 	{"open", module.OpenBytes, module.Open},
 	{"personal", personal, digest.Of(personal)},
 	{"broadcast", broadcast, digest.Of(broadcast)},
 	{"members", members, digest.Of(members)},
 	{"kv", kv, digest.Of(kv)},
-}
+}, servers...)
 
 // Names returns the names of the modules that are built in.
 func Names() []string {

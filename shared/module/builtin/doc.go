@@ -6,6 +6,7 @@
 //	broadcast  only who made the space writes, everyone reads
 //	members    a list of people with roles, who alone read; they are invited by links
 //	kv         tables that the app declares, over such roles
+//	system     the policy of a server (package system); not in pages
 //
 // docs/modules in the repository has a page on each. A space's genesis names a module by its digest, so a name is for people,
 // and stands for the newest module of that name: [ByName]. [Bytes] has that one and every one that was ever released,

@@ -6,7 +6,11 @@ import (
 	"embed"
 
 	"skerry/shared/digest"
+	"skerry/shared/module/system"
 )
+
+// servers are the modules that servers need and pages do not.
+var servers = []builtin{{"system", system.Bytes, system.Digest}}
 
 //go:embed released
 var released embed.FS

@@ -60,9 +60,12 @@ func ChatMessage(room, text string) []byte { return payload("room", room, "text"
 // ChatJoin returns the payload of a join.
 func ChatJoin(name string) []byte { return payload("name", name) }
 
+// ChatRemove returns the payload that removes the message of a record.
+func ChatRemove(seq int) []byte { return payload("seq", seq) }
+
 func message(room, text string) event { return event{"message", ChatMessage(room, text)} }
 func edit(seq int, text string) event { return event{"edit", payload("seq", seq, "text", text)} }
-func remove(seq int) event            { return event{"remove", payload("seq", seq)} }
+func remove(seq int) event            { return event{"remove", ChatRemove(seq)} }
 func join(name string, age any) event { return event{"join", payload("name", name, "age", age)} }
 func stats(room string) event         { return event{"stats", payload("room", room)} }
 

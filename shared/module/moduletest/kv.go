@@ -121,6 +121,7 @@ func kvTruth() *Truth {
 			{"leaves", "no yes yes yes no no", one(leave())},
 			{"hands the space over", "yes no no no no no", one(transfer("writer"))},
 			{"takes the space over to another module", "yes no no no no no", one(upgrade(builtinBytes("kv"), nil))},
+			{"deletes the space", "yes no no no no no", one(deletion)},
 		},
 	}
 }

@@ -74,6 +74,7 @@ func membersTruth() *Truth {
 			{"hands the space over", "yes no no no no no", one(transfer("writer"))},
 			{"hands it over to no member", "no no no no no no", one(transfer("eve"))},
 			{"takes the space over to another module", "yes no no no no no", one(upgrade(builtinBytes("members"), nil))},
+			{"deletes the space", "yes no no no no no", one(deletion)},
 		},
 	}
 }

@@ -23,6 +23,7 @@ type testSpace struct {
 	spent    uint64
 	modules  [][]byte // that it can go over to
 	loaded   int      // programs of them that were not released
+	claims   [][]byte // of whom the events are about that are judged next
 }
 
 // space makes a space of a module, or tells why there is none and returns nil.
@@ -112,7 +113,9 @@ func (s *testSpace) records(author string, events []event) []space.Record {
 	return t.Records(uint64(len(s.log)+1), 1_700_000_000_000+uint64(len(s.log)))
 }
 
-func (s *testSpace) caller(author string) module.Caller { return module.Caller{Identity: author} }
+func (s *testSpace) caller(author string) module.Caller {
+	return module.Caller{Identity: author, Each: s.claims}
+}
 
 // mayRead asks and tells.
 func (s *testSpace) mayRead(identity string) bool {

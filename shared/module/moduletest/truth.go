@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"strings"
 
+	"skerry/shared/module"
 	"skerry/shared/module/builtin"
+	"skerry/shared/module/system"
 )
 
 // Truth is a table of who may do what in a space of a module that is built in. Every engine is held to it, and so is the
@@ -86,19 +88,26 @@ func (s *session) builtin(name string) *testSpace {
 }
 
 func builtinBytes(name string) []byte {
+	if name == "system" {
+		return system.Bytes // which the page's build has under no name
+	}
 	d, _ := builtin.ByName(name)
 	return builtin.Bytes(d)
 }
 
 // Truths returns the tables of all modules that are built in.
 func Truths() []*Truth {
-	return []*Truth{ownerTruth("personal", "yes no no"), ownerTruth("broadcast", "yes yes yes"), membersTruth(), kvTruth()}
+	return []*Truth{ownerTruth("personal", "yes no no"), ownerTruth("broadcast", "yes yes yes"), membersTruth(), kvTruth(), systemTruth()}
 }
 
 func anything() []event { return []event{{"anything", []byte{0xc1}}} }
 func several() []event {
 	return []event{{"anything", nil}, {"else", payload("n", 1)}, {"anything", []byte("no msgpack")}}
 }
+
+// deletion is the event that deletes a space.
+var deletion = event{module.TypeDelete, []byte{0x80}}
+
 func takeover() []event { return []event{upgrade(Members(nil), nil)} }
 
 // ownerTruth is that of a space which only its maker writes to.
@@ -111,6 +120,7 @@ func ownerTruth(name, reads string) *Truth {
 			{"writes an event of any type", "yes no no", anything},
 			{"writes several at once", "yes no no", several},
 			{"takes the space over to another module", "yes no no", takeover},
+			{"deletes the space", "yes no no", one(deletion)},
 		},
 	}
 }
@@ -126,6 +136,7 @@ func builtinCases() []testCase {
 	}
 	cases = append(cases, builtinMembersCases()...)
 	cases = append(cases, builtinKVCases()...)
+	cases = append(cases, builtinSystemCases()...)
 	return append(cases, testCase{"broadcast: personal, and for all again", func(s *session) {
 		space := s.upgradable(builtinBytes("personal"), builtinBytes("broadcast"))
 		space.push("creator", event{"secret", nil})

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"testing"
 
+	"skerry/shared/module"
 	"skerry/shared/module/meter"
 	"skerry/shared/module/program"
 	"skerry/shared/space"
@@ -96,6 +98,35 @@ func (o *Ordinary) Transaction(n uint64) []space.Record {
 // Genesis returns what a space of the module begins with.
 func (o *Ordinary) Genesis() *space.Genesis {
 	return &space.Genesis{Creator: "creator", Params: payload("title", "", "limit", 1)}
+}
+
+// Benchmark judges and applies transactions, with the meter and without, on the machines that an engine makes.
+func (o *Ordinary) Benchmark(b *testing.B, machines func(*program.Program) (program.Machines, func(), error)) {
+	programs, err := o.Loaded()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, p := range programs {
+		b.Run(o.Name+"/"+name, func(b *testing.B) {
+			made, release, err := machines(p)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer release()
+			i, err := program.New(p, made, o.Genesis())
+			if err != nil {
+				b.Fatal(err)
+			}
+			n := uint64(0)
+			for b.Loop() {
+				n++
+				if v, err := i.Judge(module.Caller{Identity: "creator"}, o.Transaction(n)); err != nil || !v.Allowed() {
+					b.Fatal(v, err)
+				}
+				i.Commit(n)
+			}
+		})
+	}
 }
 
 // Loaded returns the module's program by name: metered as it is run, or plain.

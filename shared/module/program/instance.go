@@ -225,6 +225,17 @@ func (i *Instance) Judge(caller module.Caller, records []space.Record) (module.V
 	return verdict, err
 }
 
+// Try implements [Materializer].
+func (i *Instance) Try(caller module.Caller, records []space.Record) (module.Verdict, error) {
+	defer i.giveBack()
+	p, newest := i.next(), i.newest()
+	verdict, err := i.runOn(&p, &caller, records)
+	if p.change != nil && p.tables == newest.tables {
+		p.change.TakeBack(p.tables.set)
+	}
+	return verdict, err
+}
+
 // Apply implements [module.Instance]. An error with CodeModuleDiverged tells that the module does not allow what is in
 // the log: the tables here are not those by which it was admitted.
 func (i *Instance) Apply(records []space.Record) error {
@@ -287,7 +298,7 @@ func (i *Instance) run(p *proposal, caller *module.Caller, records []space.Recor
 // runOn applies the records of a transaction to a proposal, each authorized before if there is a caller.
 func (i *Instance) runOn(p *proposal, caller *module.Caller, records []space.Record) (module.Verdict, error) {
 	p.seq = records[len(records)-1].Seq
-	if strings.HasPrefix(records[0].Type, "$") {
+	if strings.HasPrefix(records[0].Type, "$") && !declares(p.by, records[0].Type) {
 		return i.reserved(p, caller, records)
 	}
 	if p.by.native() {
@@ -323,6 +334,11 @@ func (i *Instance) runOn(p *proposal, caller *module.Caller, records []space.Rec
 		p.turned = p.turned || p.change.Wrote(m.Table(name))
 	}
 	return module.Verdict{}, nil
+}
+
+// declares reports whether a program takes events of a type that begins with $.
+func declares(by *Loaded, name string) bool {
+	return !by.native() && by.Program.Manifest.Event(name) >= 0
 }
 
 // authorize asks the module whether an event may be written, whose payload was read.
@@ -376,7 +392,7 @@ func appendCall(b []byte, event uint32, record *space.Record, caller *module.Cal
 	b = appendBytes(b, record.Author)
 	b = appendBytes(b, record.ClientVersion)
 	if caller != nil {
-		b = appendBytes(b, caller.Claims)
+		b = appendBytes(b, caller.ClaimsOf(int(record.Index)))
 	} else {
 		b = binary.LittleEndian.AppendUint64(b, record.Seq)
 		b = binary.LittleEndian.AppendUint64(b, record.ReceivedAt)

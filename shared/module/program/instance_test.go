@@ -195,6 +195,13 @@ func TestProposalsShareTables(t *testing.T) {
 			if ends = ends[:committed+1]; digestOf(t, shown) != before {
 				t.Fatal("who looks at tables sees them change")
 			}
+		case 11:
+			machines.calls, machines.at = 0, r.IntN(40)
+			_, err := i.Try(module.Caller{Identity: "creator"}, randomRecords(r, last))
+			if machines.at = 0; err != nil && !errors.Is(err, errFault) {
+				t.Fatal(err)
+			}
+			same("tried", proposed, last)
 		case 5:
 			if may, err := i.MayRead("creator"); !may || err != nil {
 				t.Fatal(may, err)

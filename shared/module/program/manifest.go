@@ -198,7 +198,7 @@ func (m *Manifest) check() error {
 	}
 	seen := map[string]bool{}
 	for _, e := range m.Events {
-		if e.Name == "" || len(e.Name) > maxTypeName || e.Name[0] == '$' {
+		if e.Name == "" || len(e.Name) > maxTypeName || e.Name[0] == '$' && !module.Told(e.Name) {
 			return fmt.Errorf("an event type is 1 to %d bytes and does not begin with $, not %q", maxTypeName, e.Name)
 		}
 		if seen[e.Name] {

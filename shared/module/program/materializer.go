@@ -36,6 +36,9 @@ type Materializer interface {
 	// Checkpoint returns the tables at the newest place that was passed, nil if there was none since the last call.
 	Checkpoint() *Checkpoint
 
+	// Try judges a transaction as Judge does, on all that is proposed, and proposes nothing.
+	Try(caller module.Caller, records []space.Record) (module.Verdict, error)
+
 	// Upgrade judges a transaction of [module.TypeModule] by who its caller is and what it says, on all that is proposed, and
 	// proposes nothing. What it returns is prepared by [Upgrade.Run], which may take long and runs beside the instance: Place
 	// comes before each Run, and Adopt before the Judge that uses what came of it. Judge without it does all by itself.

@@ -27,6 +27,8 @@ func (i *Instance) reserved(p *proposal, caller *module.Caller, records []space.
 	switch record.Type {
 	case module.TypeCheckpoint:
 		return module.Verdict{}, nil // the server's word, which others compare with
+	case module.TypeDelete:
+		return i.end(p, caller, records)
 	case module.TypeModule:
 	default:
 		return module.Verdict{}, fmt.Errorf("record %d is of type %s, which this version does not know", record.Seq, record.Type)
@@ -67,7 +69,7 @@ func (i *Instance) readUpgrade(p *proposal, caller *module.Caller, records []spa
 		return name, nil, module.Verdict{Code: wire.CodeBadTransaction, Reason: "an upgrade is a transaction of its own"}, nil
 	}
 	if caller != nil {
-		if v, err = i.mayUpgrade(p, caller, record); err != nil || !v.Allowed() {
+		if v, err = i.mayUpgrade(p, caller, record, "upgrade"); err != nil || !v.Allowed() {
 			return name, nil, v, err
 		}
 	}
@@ -86,7 +88,7 @@ func (i *Instance) readUpgrade(p *proposal, caller *module.Caller, records []spa
 }
 
 // mayUpgrade asks the running module, if it knows of types that it does not declare; the creator may where it cannot say.
-func (i *Instance) mayUpgrade(p *proposal, caller *module.Caller, record *space.Record) (module.Verdict, error) {
+func (i *Instance) mayUpgrade(p *proposal, caller *module.Caller, record *space.Record, do string) (module.Verdict, error) {
 	if !p.by.native() && p.by.Program.Manifest.Raw {
 		host, left := Host{set: p.tables.set, logged: i.Logged}, int32(Fuel)
 		i.payload = appendRaw(i.payload[:0], record)
@@ -97,9 +99,26 @@ func (i *Instance) mayUpgrade(p *proposal, caller *module.Caller, record *space.
 		}
 	}
 	if caller.Identity != i.genesis.Creator {
-		return module.Verdict{Code: wire.CodeForbidden, Reason: "the module does not say who may upgrade the space, so only its creator may"}, nil
+		return module.Verdict{Code: wire.CodeForbidden, Reason: "the module does not say who may " + do + " the space, so only its creator may"}, nil
 	}
 	return module.Verdict{}, nil
+}
+
+// end judges a record that deletes the space. Modules know of no such type, and one may be allowed to who writes what the app
+// likes: so they are asked about an upgrade to no module, for who may have another module judge could have that one delete.
+func (i *Instance) end(p *proposal, caller *module.Caller, records []space.Record) (v module.Verdict, err error) {
+	if len(records) != 1 {
+		return module.Verdict{Code: wire.CodeBadTransaction, Reason: "a deletion is a transaction of its own"}, nil
+	}
+	if caller == nil {
+		return v, nil
+	}
+	asked := records[0]
+	asked.Type, asked.Payload = module.TypeModule, module.Upgrade(digest.Digest{}, nil)
+	if v, err = i.mayUpgrade(p, caller, &asked, "delete"); err == nil && v.Allowed() {
+		p.people, err = audience(p.by, p.tables.set)
+	}
+	return v, err
 }
 
 // load gives the module that a space goes over to. With a caller, that it is not here, or no good, is a verdict.
@@ -162,7 +181,7 @@ func (i *Instance) replay(by *Loaded, set *tables.Set, at, seq uint64, params []
 			if records[0].Seq != at+1 {
 				return fmt.Errorf("after record %d the log gives %d", at, records[0].Seq)
 			}
-			if records[0].Type[0] != '$' {
+			if records[0].Type[0] != '$' || declares(by, records[0].Type) {
 				var err error
 				if verdict, err = i.runOn(&p, nil, records[:n]); err != nil {
 					return err

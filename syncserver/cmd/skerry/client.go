@@ -19,14 +19,19 @@ const answerTime = 30 * time.Second
 
 // client is one connection for one question: it keeps nothing and never reconnects.
 type client struct {
+	signer
 	socket  *websocket.Conn
 	joiner  wire.Joiner
 	welcome *wire.Welcome
 }
 
-// dial connects to a server and shakes hands. credit pays for the records that the command asks for.
-func dial(ctx context.Context, server, identity string, credit uint64) (*client, error) {
-	address, err := syncURL(server)
+// dial connects to the server and shakes hands. credit pays for the records that the command asks for.
+func (p *place) dial(ctx context.Context, credit uint64) (*client, error) {
+	address, err := syncURL(p.url)
+	if err != nil {
+		return nil, err
+	}
+	who, err := p.who.signer()
 	if err != nil {
 		return nil, err
 	}
@@ -40,8 +45,8 @@ func dial(ctx context.Context, server, identity string, credit uint64) (*client,
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
 	socket.SetReadLimit(wire.MaxServerMessage)
-	c := &client{socket: socket, joiner: wire.Joiner{Limit: wire.MaxServerMessage}}
-	if err := c.handshake(ctx, identity, credit); err != nil {
+	c := &client{signer: who, socket: socket, joiner: wire.Joiner{Limit: wire.MaxServerMessage}}
+	if err := c.handshake(ctx, address, credit); err != nil {
 		socket.CloseNow()
 		return nil, err
 	}
@@ -65,16 +70,15 @@ func syncURL(server string) (string, error) {
 	return u.String(), nil
 }
 
-func (c *client) handshake(ctx context.Context, identity string, credit uint64) error {
-	if _, err := expect[*wire.Challenge](ctx, c); err != nil {
+func (c *client) handshake(ctx context.Context, address string, credit uint64) error {
+	challenge, err := expect[*wire.Challenge](ctx, c)
+	if err != nil {
 		return err
 	}
 	hello := &wire.Hello{API: wire.APIHigh, ClientVersion: "skerry-cli", Credit: credit} // a server that is newer speaks it too, or says that not
 	rand.Read(hello.ConnectionID[:])
 	rand.Read(hello.Session[:])
-	if identity != "" {
-		hello.Proofs = []wire.Proof{{Identity: identity}}
-	}
+	hello.Proofs = c.proofs(challenge, address)
 	if err := c.send(ctx, hello); err != nil {
 		return err
 	}

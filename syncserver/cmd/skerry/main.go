@@ -1,9 +1,13 @@
 // Command skerry is Skerry's server and its tools, in one static binary.
 //
 //	skerry serve --data DIR --web DIR     run the server
+//	skerry setup --url URL --token TOKEN --identity IDENTITY
+//	skerry health --url URL               ask whether it can serve clients
 //	skerry space id|ls|info|create|append|upgrade|log
 //	skerry module new|build|test|watch|run|inspect|types|put|has
+//	skerry system|connections             who administrates and who is connected
 //	skerry version
+//	skerry help limits|routes|settings    print a reference page
 //
 // Every command takes --json where it prints, and --help. A failure is one line on standard error and a non-zero
 // exit: 2 for a command line that cannot be, 1 for everything else.
@@ -21,8 +25,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -48,12 +55,15 @@ type command struct {
 
 var commands = []command{
 	{"serve", "serve [flags]", "run the server", serve},
+	{"setup", "setup (--url URL --token TOKEN | --data DIR) --identity IDENTITY", "name a server's first administrator, by what serve printed, or in the data directory of a server that does not run", setup},
+	{"health", "health [--url URL]", "ask a server whether it can serve clients; exits with 1 if not", health},
 	{"space id", "space id --stamp ULID --creator TEXT --module NAME|HEX [--params-hex HEX]", "print the ID of a space, offline", spaceID},
 	{"space ls", "space ls (--data DIR | --url URL --identity NAME)", "list spaces", spaceList},
 	{"space info", "space info (--data DIR | --url URL --identity NAME) ID", "print what a space is made from", spaceInfo},
 	{"space create", "space create --url URL --identity NAME", "create a space", spaceCreate},
 	{"space append", "space append --url URL --identity NAME --type TYPE ID [JSON]", "append one event; its payload is the JSON, or standard input", spaceAppend},
 	{"space upgrade", "space upgrade --url URL --identity NAME ID MODULE", "take a space over to another module: a built-in's name, a digest, or a file or source, which is uploaded", spaceUpgrade},
+	{"space delete", "space delete --url URL --identity NAME ID", "delete a space for everybody: whoever has it keeps what is on their device", spaceDelete},
 	{"space log", "space log (--data DIR | --url URL) ID", "print the records of a space", spaceLog},
 	{"module inspect", "module inspect NAME|FILE", "print what a module says of itself, without running it", moduleInspect},
 	{"module types", "module types [--lang ts|go] [--package NAME] NAME|FILE", "print what a module declares as types of TypeScript or Go", moduleTypes},
@@ -64,6 +74,9 @@ var commands = []command{
 	{"module watch", "module watch [--out FILE] [--url URL --identity NAME [--space ID]] SOURCE [TESTS...]", "whenever a file beside a source changes, make the module, play its tests, upload it, and take a space over to it", moduleWatch},
 	{"module put", "module put --url URL --identity NAME FILE", "upload a module, and print its digest", modulePut},
 	{"module has", "module has --url URL --identity NAME DIGEST", "print whether a server has a module", moduleHas},
+	{"key", "key [--keys DIR] NAME", "print the identity of a key, which is made if it is not there", keyShow},
+	{"system", "system [--data DIR]", "print the ID of the system space, which administrators read as their audit log", systemSpace},
+	{"connections", "connections [--data DIR]", "print who is connected, and what their credentials claim", connections},
 	{"version", "version", "print the version", version},
 }
 
@@ -77,6 +90,10 @@ func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(fo
 // run does one command line and returns the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	c := &console{in: stdin, out: stdout, err: stderr}
+	if len(args) == 2 && args[0] == "help" && topics[args[1]] != nil {
+		topics[args[1]](stdout)
+		return 0
+	}
 	if len(args) == 0 || args[0] == "help" || args[0] == "--help" || args[0] == "-h" {
 		usage(stdout)
 		if len(args) == 0 {
@@ -113,6 +130,7 @@ func usage(w io.Writer) {
 	for _, command := range commands {
 		fmt.Fprintf(w, "  %s\n        %s\n", command.line, command.help)
 	}
+	fmt.Fprintf(w, "  help [%s]\n        print this, or a reference page\n", strings.Join(slices.Sorted(maps.Keys(topics)), "|"))
 }
 
 // print prints one value: as a line of JSON, or as text.

@@ -182,7 +182,7 @@ func modulePut(ctx context.Context, c *console, args []string) error {
 	if err := p.complete(false); err != nil {
 		return err
 	}
-	if set.NArg() != 1 || p.identity == "" {
+	if set.NArg() != 1 || !p.who.given() {
 		return usagef("needs --identity and the file of a module")
 	}
 	content, err := c.moduleBytes(ctx, set.Arg(0)) // not checked here: what may judge, the server says
@@ -205,7 +205,7 @@ func modulePut(ctx context.Context, c *console, args []string) error {
 
 // upload sends what the server does not have yet, and reports whether there was anything.
 func (p *place) upload(ctx context.Context, name digest.Digest, content []byte) (uploaded bool, err error) {
-	client, err := dial(ctx, p.url, p.identity, 1<<20)
+	client, err := p.dial(ctx, 1<<20)
 	if err != nil {
 		return false, err
 	}
@@ -248,7 +248,7 @@ func moduleHas(ctx context.Context, c *console, args []string) error {
 	if err != nil {
 		return usagef("%q is no digest", set.Arg(0))
 	}
-	client, err := dial(ctx, p.url, p.identity, 1)
+	client, err := p.dial(ctx, 1)
 	if err != nil {
 		return err
 	}

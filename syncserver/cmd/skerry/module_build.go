@@ -26,8 +26,8 @@ func moduleBuild(ctx context.Context, c *console, args []string) error {
 	if set.NArg() != 1 || *out == "" {
 		return usagef("needs --out, and a source in AssemblyScript (.ts) or the directory of a Go program")
 	}
-	if source := set.Arg(0); !strings.HasSuffix(source, ".ts") && !isDir(source) {
-		return usagef("%s is neither a source in AssemblyScript (.ts) nor the directory of a Go program", source)
+	if err := checkSource(set.Arg(0)); err != nil {
+		return err
 	}
 	content, p, err := c.loadModule(ctx, set.Arg(0))
 	if err != nil {
@@ -42,6 +42,14 @@ func moduleBuild(ctx context.Context, c *console, args []string) error {
 		Version string `json:"version"`
 		Size    int    `json:"size"`
 	}{p.Digest.String(), p.Manifest.Name, p.Manifest.Version, len(content)}, "%s", p.Digest)
+}
+
+// checkSource tells what is no source of a module.
+func checkSource(name string) error {
+	if strings.HasSuffix(name, ".ts") || isDir(name) {
+		return nil
+	}
+	return usagef("%s is neither a source in AssemblyScript (.ts) nor the directory of a Go program", name)
 }
 
 // loadModule makes or reads the module that a command line names, and checks it.

@@ -48,10 +48,10 @@ func moduleWatch(ctx context.Context, c *console, args []string) error {
 	if _, err := os.Stat(w.source); err != nil {
 		return err
 	}
-	if !strings.HasSuffix(w.source, ".ts") && !isDir(w.source) {
-		return usagef("%s is neither a source in AssemblyScript (.ts) nor the directory of a Go program", w.source)
+	if err := checkSource(w.source); err != nil {
+		return err
 	}
-	if (p.url == "") != (p.identity == "") || *id != "" && p.url == "" {
+	if (p.url == "") == p.who.given() || *id != "" && p.url == "" {
 		return usagef("--url needs --identity, and --space needs both")
 	}
 	if *id != "" {
@@ -154,7 +154,7 @@ type roundView struct {
 
 // round does everything once.
 func (w *watcher) round(ctx context.Context) *roundView {
-	v := &roundView{Failed: []*testView{}, Warnings: []string{}, identity: w.identity}
+	v := &roundView{Failed: []*testView{}, Warnings: []string{}, identity: w.who.name}
 	if err := w.try(ctx, v); err != nil {
 		v.Error = err.Error()
 	}

@@ -59,9 +59,10 @@ func (r *running) round() (v roundView) {
 // TestModuleWatch: each change is made, tested and given to a server, and takes a space over; and what is wrong is told, and it goes on.
 func TestModuleWatch(t *testing.T) {
 	const tests = "test notes\n  ada: note {\"text\": \"hello\"}\n  ada: note {\"text\": \"\"} -> module_1\n"
+	t.Setenv("SKERRY_KEYS", t.TempDir())
 	dir := project(t, map[string]string{"guestbook.ts": guestbook, "guestbook.tests": tests})
 	source, out := filepath.Join(dir, "guestbook.ts"), filepath.Join(dir, "guestbook.wasm")
-	server := start(t, "serve", "--json", "--listen", "127.0.0.1:0", "--data", t.TempDir(), "--insecure-identities")
+	server := start(t, "serve", "--json", "--listen", "127.0.0.1:0", "--data", t.TempDir(), "--admin", "admin")
 	var listening struct{ URL string }
 	server.next(&listening)
 	code, id := tool("space", "create", "--url", listening.URL, "--identity", "ada")
@@ -97,7 +98,7 @@ func TestModuleWatch(t *testing.T) {
 	if v.Version != "1.1.0" || v.Passed != 0 || len(v.Failed) != 1 || v.Failed[0].Want != "module_1" || v.URL != "" || now() != first.Digest {
 		t.Errorf("%+v", v)
 	}
-	if code, printed := tool("module", "has", "--url", listening.URL, v.Digest); code != 0 || printed != "false\n" {
+	if code, printed := tool("module", "has", "--url", listening.URL, "--identity", "ada", v.Digest); code != 0 || printed != "false\n" {
 		t.Errorf("%d: %s", code, printed)
 	}
 	if code, printed := tool("module", "inspect", out); code != 0 || !strings.Contains(printed, first.Digest) {

@@ -9,9 +9,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/vmihailenco/msgpack/v5"
-
 	"skerry/shared/digest"
+	"skerry/shared/module"
 	"skerry/shared/module/program"
 	"skerry/shared/space"
 	"skerry/shared/tables"
@@ -159,7 +158,7 @@ func (s *stage) payload(e *scenarioEvent) ([]byte, error) {
 				return nil, err
 			}
 		}
-		return msgpack.Marshal(map[string][]byte{"hash": to[:]})
+		return module.Upgrade(to, nil), nil
 	}
 	if by := s.space.Program(); by != nil {
 		if i := by.Manifest.Event(e.name); i >= 0 {

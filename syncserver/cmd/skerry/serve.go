@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -20,6 +23,7 @@ import (
 	"skerry/shared/digest"
 	"skerry/shared/module"
 	"skerry/syncserver"
+	"skerry/syncserver/auth"
 	"skerry/syncserver/sqlitelog"
 	"skerry/syncserver/wasmengine"
 )
@@ -27,36 +31,17 @@ import (
 // serveFlags is what serve is told.
 type serveFlags struct {
 	listen, data, web, logFormat, logLevel, pprof string
-	origins, proxies                              string
-	insecure                                      bool
-	creation                                      syncserver.CreationLimits
+	origins, proxies, policy, policyParams        string
+	hosts, issuers, admin                         string
+	insecure, anonymous                           bool
+	clockAhead                                    time.Duration
 	config                                        syncserver.Config
 }
 
 // serve runs the server until it is told to stop.
 func serve(ctx context.Context, c *console, args []string) error {
-	f := serveFlags{creation: syncserver.DefaultCreation}
-	set := c.flags("serve")
-	set.StringVar(&f.listen, "listen", "127.0.0.1:8080", "`address` to listen on")
-	set.StringVar(&f.data, "data", "skerry-data", "`directory` that holds everything; made if it is not there")
-	set.StringVar(&f.web, "web", "", "`directory` of files to serve under /")
-	set.BoolVar(&f.insecure, "insecure-identities", false, "take identities without proof; only on a loopback address")
-	set.StringVar(&f.origins, "allow-origins", "", "hosts of other pages that may connect, `patterns` with commas between")
-	set.StringVar(&f.proxies, "trusted-proxies", "", "networks of reverse proxies whose X-Forwarded-For counts, `prefixes` with commas between")
-	set.IntVar(&f.creation.Identity.Burst, "create-burst", f.creation.Identity.Burst, "spaces that one identity may create at once")
-	set.IntVar(&f.creation.Identity.PerHour, "create-per-hour", f.creation.Identity.PerHour, "spaces an hour that one identity may create after that")
-	set.IntVar(&f.creation.Address.Burst, "create-address-burst", f.creation.Address.Burst, "the same for one network address")
-	set.IntVar(&f.creation.Address.PerHour, "create-address-per-hour", f.creation.Address.PerHour, "the same for one network address")
-	set.IntVar(&f.creation.Server.Burst, "create-server-burst", f.creation.Server.Burst, "the same for the whole server")
-	set.IntVar(&f.creation.Server.PerHour, "create-server-per-hour", f.creation.Server.PerHour, "the same for the whole server")
-	set.Uint64Var(&f.config.Limits.Payload, "limit-payload", 0, "bytes of one event's payload (0: the default)")
-	set.Uint64Var(&f.config.Limits.TransactionBytes, "limit-transaction", 0, "bytes of one transaction (0: the default)")
-	set.Uint64Var(&f.config.Limits.Frame, "limit-frame", 0, "bytes of one WebSocket message to a client (0: the default)")
-	set.DurationVar(&f.config.ModulesKept, "modules-kept", 0, "how long a module is kept that no space names (0: 30 days)")
-	set.DurationVar(&f.config.RetryAfter, "retry-after", 0, "when clients come back after the server stopped (0: the default)")
-	set.StringVar(&f.logFormat, "log-format", "text", "`text` or json")
-	set.StringVar(&f.logLevel, "log-level", "info", "`level`: debug, info, warn or error")
-	set.StringVar(&f.pprof, "pprof", "", "loopback `address` to serve profiles on")
+	f := serveFlags{config: syncserver.Defaults()}
+	set := f.flags(c)
 	if err := c.parse(set, args); err != nil {
 		return err
 	}
@@ -69,10 +54,51 @@ func serve(ctx context.Context, c *console, args []string) error {
 	return f.serve(ctx, c)
 }
 
+// flags returns what serve can be told.
+func (f *serveFlags) flags(c *console) *flag.FlagSet {
+	set := c.flags("serve")
+	set.StringVar(&f.listen, "listen", "127.0.0.1:8080", "`address` to listen on")
+	set.StringVar(&f.data, "data", "skerry-data", "`directory` that holds everything; made if it is not there")
+	set.StringVar(&f.web, "web", "", "`directory` of files to serve under /")
+	set.BoolVar(&f.insecure, "insecure-identities", false, "take identities without proof; only on a loopback address")
+	set.StringVar(&f.admin, "admin", "", "the `identity` that becomes the administrator, if the server has none")
+	set.BoolVar(&f.config.LocalSetup, "local-setup", false, "whoever asks from this machine may become the administrator, without the link that is printed; only on a loopback address, and not behind a proxy")
+	set.StringVar(&f.hosts, "public-hosts", "", "hosts by which clients dial this server, with commas between; without it only the machine's own addresses, when dialled directly")
+	set.StringVar(&f.issuers, "issuers", "", "`file` of JSON that names the issuers whose tokens count: [{\"issuer\": ..., \"audience\": [...], \"keys\": URL or file}]")
+	set.BoolVar(&f.anonymous, "allow-anonymous", false, "let in who proves no identity: they read what everybody may, and write nothing")
+	set.StringVar(&f.origins, "allow-origins", "", "hosts of other pages that may connect, `patterns` with commas between")
+	set.StringVar(&f.proxies, "trusted-proxies", "", "networks of reverse proxies whose X-Forwarded-For counts, `prefixes` with commas between")
+	for _, s := range f.config.Settings() {
+		switch v := s.Value.(type) {
+		case *int:
+			set.IntVar(v, s.Flag, *v, s.About)
+		case *uint64:
+			set.Uint64Var(v, s.Flag, *v, s.About)
+		case *time.Duration:
+			set.DurationVar(v, s.Flag, *v, s.About)
+		}
+	}
+	set.StringVar(&f.policy, "policy", "", "who may connect: a `module` in place of the built-in system, a file, a source or a digest that was uploaded")
+	set.StringVar(&f.policyParams, "policy-params", "", "what credentials have to claim, or what else the policy takes, as `JSON`")
+	set.DurationVar(&f.config.ModulesKept, "modules-kept", f.config.ModulesKept, "how long a module is kept that no space names")
+	set.DurationVar(&f.config.RetryAfter, "retry-after", f.config.RetryAfter, "when clients come back after the server stopped")
+	set.StringVar(&f.logFormat, "log-format", "text", "`text` or json")
+	set.StringVar(&f.logLevel, "log-level", "info", "`level`: debug, info, warn or error")
+	set.DurationVar(&f.clockAhead, "clock-ahead", 0, "run as if it were so much later, to try out what takes days; only on a loopback address")
+	set.StringVar(&f.pprof, "pprof", "", "loopback `address` to serve profiles on")
+	return set
+}
+
 // complete makes the configuration of the flags.
 func (f *serveFlags) complete(logs io.Writer) error {
 	if f.insecure && !loopback(f.listen) {
 		return usagef("--insecure-identities is only for a loopback address, not %s", f.listen)
+	}
+	if f.clockAhead != 0 {
+		if !loopback(f.listen) || f.clockAhead < 0 {
+			return usagef("--clock-ahead is only for a loopback address, and goes on only: %s at %s", f.clockAhead, f.listen)
+		}
+		f.config.Now = func() time.Time { return time.Now().Add(f.clockAhead) }
 	}
 	if f.pprof != "" && !loopback(f.pprof) {
 		return usagef("--pprof is only for a loopback address, not %s", f.pprof)
@@ -98,8 +124,15 @@ func (f *serveFlags) complete(logs io.Writer) error {
 		f.config.TrustedProxies = append(f.config.TrustedProxies, network)
 	}
 	f.config.AllowedOrigins = words(f.origins)
+	if f.config.LocalSetup && (!loopback(f.listen) || f.proxies != "") {
+		return usagef("--local-setup is only for a loopback address without proxies, not %s", f.listen)
+	}
 	f.config.InsecureIdentities = f.insecure
-	f.config.Creation = f.creation
+	f.config.RequireSetup = !f.insecure // where anybody may say to be the administrator nobody has to
+	f.config.PublicHosts = words(strings.ToLower(f.hosts))
+	if err := f.authenticator(); err != nil {
+		return err
+	}
 	if f.web != "" {
 		files := os.DirFS(f.web)
 		if info, err := fs.Stat(files, "."); err != nil || !info.IsDir() {
@@ -108,6 +141,24 @@ func (f *serveFlags) complete(logs io.Writer) error {
 		f.config.Web = files
 	}
 	return nil
+}
+
+// authenticator makes what says who clients are.
+func (f *serveFlags) authenticator() (err error) {
+	config := auth.Config{Anonymous: f.anonymous, Logger: f.config.Logger, Now: f.config.Now}
+	if f.issuers != "" {
+		content, err := os.ReadFile(f.issuers)
+		if err != nil {
+			return fmt.Errorf("--issuers: %w", err)
+		}
+		decoder := json.NewDecoder(bytes.NewReader(content))
+		decoder.DisallowUnknownFields()
+		if err := decoder.Decode(&config.Issuers); err != nil {
+			return fmt.Errorf("--issuers %s: %w", f.issuers, err)
+		}
+	}
+	f.config.Auth, err = auth.New(config)
+	return err
 }
 
 func words(list string) []string {
@@ -142,17 +193,16 @@ func (f *serveFlags) serve(ctx context.Context, c *console) (err error) {
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	f.config.Log, f.config.Engine = log, engine
+	if err := f.readPolicy(ctx, c, engine); err != nil {
+		return err
+	}
 	server, err := syncserver.New(f.config)
 	if err != nil {
 		return err
 	}
-	web := &http.Server{
-		Handler: server, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 5 * time.Minute,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(f.config.Logger.Handler(), slog.LevelDebug),
-	}
+	web := server.HTTP()
 	failed := make(chan error, 2)
-	go func() { failed <- web.Serve(listener) }()
+	go func() { failed <- web.Serve(server.Listener(listener)) }()
 	if f.pprof != "" {
 		profiles, err := listen("--pprof", f.pprof)
 		if err != nil {
@@ -167,11 +217,29 @@ func (f *serveFlags) serve(ctx context.Context, c *console) (err error) {
 	ran := make(chan error, 1)
 	go func() { ran <- server.Run(ctx) }()
 	key := server.Key()
-	err = c.print(struct {
-		URL string `json:"url"`
-		Key string `json:"key"`
-	}{"http://" + listener.Addr().String(), fmt.Sprintf("%x", key)}, "listening on http://%s", listener.Addr())
-	f.config.Logger.Info("listening", "address", listener.Addr().String(), "data", f.data, "server", fmt.Sprintf("%x", key))
+	system, _ := server.System()
+	if f.admin != "" && !server.IsSetUp() {
+		if _, err = server.SetUp(ctx, f.admin); err != nil {
+			err = fmt.Errorf("--admin %s: %w", f.admin, err)
+			cancel() // and drain
+		}
+	}
+	if err == nil {
+		url, link := "http://"+listener.Addr().String(), ""
+		text := "listening on " + url
+		if token := server.SetupToken(); token != "" {
+			link = url + "/setup?token=" + token
+			text += "\nwaiting for an administrator: open " + link + "\nor run: skerry setup --url " + url + " --token " + token + " --identity IDENTITY"
+		}
+		err = c.print(struct {
+			URL string `json:"url"`
+			Key string `json:"key"`
+
+			System string `json:"system"`          // the ID of the system space
+			Setup  string `json:"setup,omitempty"` // the link by which the first administrator is named
+		}{url, fmt.Sprintf("%x", key), system.String(), link}, "%s", text)
+	}
+	f.config.Logger.Info("listening", "address", listener.Addr().String(), "data", f.data, "server", fmt.Sprintf("%x", key), "system", system)
 
 	var broken error
 	select {
@@ -187,6 +255,34 @@ func (f *serveFlags) serve(ctx context.Context, c *console) (err error) {
 		web.Close()
 	}
 	return err
+}
+
+// readPolicy reads the policy that the flags name, and puts it where the server finds it.
+func (f *serveFlags) readPolicy(ctx context.Context, c *console, engine *wasmengine.Engine) (err error) {
+	if f.policyParams != "" {
+		if f.config.PolicyParams, err = readPayload(nil, strings.NewReader(f.policyParams), true); err != nil {
+			return fmt.Errorf("--policy-params: %w", err)
+		}
+	}
+	if f.policy == "" {
+		return nil
+	}
+	if d, err := digest.Parse(f.policy); err == nil {
+		f.config.Policy = d
+		return nil
+	}
+	content, err := c.moduleBytes(ctx, f.policy)
+	if err == nil {
+		err = engine.Check(content)
+	}
+	if err == nil {
+		f.config.Policy = digest.Of(content)
+		err = f.config.Log.PutBlob(ctx, f.config.Policy, content)
+	}
+	if err != nil {
+		return fmt.Errorf("--policy %s: %w", f.policy, err)
+	}
+	return nil
 }
 
 // listen opens the address that a flag names; what stands in the way is told with what to do about it.

@@ -14,7 +14,7 @@ func (c *console) flags(name string) *flag.FlagSet {
 	set := flag.NewFlagSet("skerry "+name, flag.ContinueOnError)
 	set.SetOutput(c.err)
 	set.BoolVar(&c.json, "json", false, "print JSON, one value a line")
-	set.String("config", "", "file of `key = value` lines for flags that are not given")
+	set.String("config", "", "`file` of lines \"key = value\" for flags that are not given")
 	return set
 }
 
@@ -35,7 +35,7 @@ func (c *console) parse(set *flag.FlagSet, args []string) error {
 	given := map[string]bool{}
 	set.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	set.VisitAll(func(f *flag.Flag) {
-		name := "SKERRY_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		name := environment(f.Name)
 		value, ok := os.LookupEnv(name)
 		if !ok || given[f.Name] || err != nil {
 			return

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 // The directory $MODULES has modules: chat.wasm, newer.wasm, which is made of the log of a chat, and bare.wasm, which has no
 // manifest.
 //
-//	serve FLAGS...   start a server on the directory data; its URL is $URL, and where it listens $ADDRESS
+//	serve FLAGS...   start a server on the directory data; its URL is $URL, where it listens $ADDRESS, and the token to set it up $SETUP
 //	stopserver       stop it by SIGTERM; it must exit with 0
 //	field NAME KEY   set a variable to a field of the JSON that the last command printed
 func TestScripts(t *testing.T) {
@@ -47,6 +47,7 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			e.Setenv("MODULES", modules)
+			e.Setenv("SKERRY_KEYS", filepath.Join(e.WorkDir, "keys"))
 			newer := moduletest.ChatManifest()
 			newer.Version, newer.Upgrade = "1.1.0", program.Replay
 			for name, content := range map[string][]byte{
@@ -124,8 +125,10 @@ func (s *server) start(ts *testscript.TestScript, args ...string) (url string, e
 	if err != nil {
 		return "", fmt.Errorf("serve ended: %w: %s", errors.Join(err, s.stop()), s.errors.String())
 	}
-	var listening struct{ URL string }
+	var listening struct{ URL, Setup string }
 	err = json.Unmarshal([]byte(line), &listening)
+	_, token, _ := strings.Cut(listening.Setup, "token=")
+	ts.Setenv("SETUP", token)
 	return listening.URL, err
 }
 

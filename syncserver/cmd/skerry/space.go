@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"flag"
 	"fmt"
 	"time"
@@ -15,12 +16,15 @@ import (
 )
 
 // place is where a command finds spaces: a server, or the data directory of one, which is only read.
-type place struct{ url, data, identity string }
+type place struct {
+	url, data string
+	who       credentials
+}
 
 func (c *console) placeFlags(set *flag.FlagSet, offline bool) *place {
 	p := new(place)
 	set.StringVar(&p.url, "url", "", "`address` of a server, as http://127.0.0.1:8080")
-	set.StringVar(&p.identity, "identity", "", "`name` to connect as")
+	p.who.flags(set)
 	if offline {
 		set.StringVar(&p.data, "data", "", "data `directory` to look into instead of asking a server")
 	}
@@ -83,6 +87,9 @@ func rowOf(ctx context.Context, log syncserver.Log, id space.ID) (*wire.SpaceRow
 		return nil, err
 	}
 	head, err := log.Head(ctx, id)
+	if errors.Is(err, syncserver.ErrDeleted) {
+		return &wire.SpaceRow{Genesis: genesis, GenesisSignature: signature, State: wire.SpaceDeleted}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +132,7 @@ func spaceList(ctx context.Context, c *console, args []string) error {
 	if p.data != "" {
 		return listData(ctx, p, show)
 	}
-	client, err := dial(ctx, p.url, p.identity, 0)
+	client, err := p.dial(ctx, 0)
 	if err != nil {
 		return err
 	}
@@ -218,7 +225,7 @@ func (p *place) row(ctx context.Context, id space.ID) (*wire.SpaceRow, error) {
 		defer log.Close()
 		return rowOf(ctx, log, id)
 	}
-	client, err := dial(ctx, p.url, p.identity, 0)
+	client, err := p.dial(ctx, 0)
 	if err != nil {
 		return nil, err
 	}

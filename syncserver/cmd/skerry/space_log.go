@@ -97,7 +97,7 @@ func (p *place) pages(ctx context.Context, id space.ID) (next func(after uint64)
 			return records, nil, err
 		}, func() { log.Close() }, nil
 	}
-	client, err := dial(ctx, p.url, p.identity, 1<<40)
+	client, err := p.dial(ctx, 1<<40)
 	if err != nil {
 		return nil, nil, err
 	}

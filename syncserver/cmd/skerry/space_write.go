@@ -31,7 +31,7 @@ func spaceCreate(ctx context.Context, c *console, args []string) error {
 	if err := p.complete(false); err != nil {
 		return err
 	}
-	if set.NArg() > 0 || p.identity == "" {
+	if set.NArg() > 0 || !p.who.given() {
 		return usagef("needs --identity, and takes no arguments")
 	}
 	if *stamp == "" {
@@ -41,23 +41,28 @@ func spaceCreate(ctx context.Context, c *console, args []string) error {
 		}
 		*stamp = made.String()
 	}
-	genesis, err := (&genesisText{*stamp, p.identity, *module, *params}).parse()
+	who, err := p.who.signer()
 	if err != nil {
 		return err
 	}
-	client, err := dial(ctx, p.url, p.identity, 0)
+	genesis, err := (&genesisText{*stamp, who.identity, *module, *params}).parse()
+	if err != nil {
+		return err
+	}
+	client, err := p.dial(ctx, 0)
 	if err != nil {
 		return err
 	}
 	defer client.close()
-	pushed, err := client.push(ctx, &wire.Push{Space: genesis.ID(), Genesis: &genesis})
+	id := genesis.ID()
+	pushed, err := client.push(ctx, &wire.Push{Space: id, Genesis: &genesis, GenesisSignature: who.genesisSignature(id)})
 	if err != nil {
 		return err
 	}
 	if err := refusal(pushed.Genesis); err != nil {
 		return err
 	}
-	v := viewOf(&wire.SpaceRow{Genesis: genesis, Module: genesis.Module})
+	v := viewOf(&wire.SpaceRow{Genesis: genesis, GenesisSignature: who.genesisSignature(id), Module: genesis.Module})
 	return c.print(struct {
 		spaceView
 		Created bool `json:"created"`
@@ -85,7 +90,7 @@ func spaceAppend(ctx context.Context, c *console, args []string) error {
 	if err != nil {
 		return err
 	}
-	if p.identity == "" || *kind == "" || set.NArg() > 2 {
+	if !p.who.given() || *kind == "" || set.NArg() > 2 {
 		return usagef("needs --identity, --type, the ID of a space and at most one payload")
 	}
 	eventID, err := newULID()
@@ -116,13 +121,13 @@ func spaceAppend(ctx context.Context, c *console, args []string) error {
 
 // append appends one event to a space, and returns the verdict by which it is in the log.
 func (p *place) append(ctx context.Context, id space.ID, event *space.Event, version string) (*wire.Verdict, error) {
-	client, err := dial(ctx, p.url, p.identity, 0)
+	client, err := p.dial(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer client.close()
 	pushed, err := client.push(ctx, &wire.Push{Space: id, Transactions: []space.Transaction{{
-		Author: p.identity, API: client.welcome.API, ClientVersion: version, Events: []space.Event{*event},
+		Author: client.identity, API: client.welcome.API, ClientVersion: version, Events: []space.Event{*event},
 	}}})
 	if err != nil {
 		return nil, err

@@ -34,7 +34,7 @@ type benchmark struct {
 func bench(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	b := &benchmark{stdout: stdout, stderr: stderr}
 	set := flag.NewFlagSet("syncload bench", flag.ContinueOnError)
-	only := set.String("only", "", "a regular `expression`: the tables to measure, of ingest, modules, fan-out, idle, append")
+	only := set.String("only", "", "a regular `expression`: the tables to measure, of ingest, modules, fan-out, idle, connect, append")
 	parent := set.String("dir", "", "`directory` of the logs (default: the system's for temporary files)")
 	set.DurationVar(&b.time, "time", 4*time.Second, "how long each row of ingest takes; the others follow it")
 	if err := parse(set, args, stderr); err != nil {
@@ -51,7 +51,7 @@ func bench(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	for _, table := range []struct {
 		name    string
 		measure func(context.Context) error
-	}{{"ingest", b.ingest}, {"modules", b.modules}, {"fan-out", b.fanOut}, {"idle", b.idle}, {"append", b.append}} {
+	}{{"ingest", b.ingest}, {"modules", b.modules}, {"fan-out", b.fanOut}, {"idle", b.idle}, {"connect", b.connect}, {"append", b.append}} {
 		if !wanted.MatchString(table.name) {
 			continue
 		}
@@ -222,18 +222,18 @@ func (r *receipts) percentiles() (p50, p99 float64, err error) {
 
 func (b *benchmark) fanOutServer(ctx context.Context, url string) (p50, p99 float64, err error) {
 	w := (&load{seed: 1, payload: payloadSize}).writer(0)
-	writer, err := dial(ctx, url, "writer")
+	writer, err := dial(ctx, url, memberOf("writer"))
 	if err != nil {
 		return 0, 0, err
 	}
 	defer writer.close()
-	id, err := writer.create(ctx, "writer", w.ulid())
+	id, err := writer.create(ctx, memberOf("writer"), w.ulid())
 	if err != nil {
 		return 0, 0, err
 	}
 	r := &receipts{sent: make([]time.Time, 101)}
 	for range subscribers {
-		p, err := dial(ctx, url, "reader")
+		p, err := dial(ctx, url, memberOf("reader"))
 		if err != nil {
 			return 0, 0, err
 		}
@@ -257,7 +257,7 @@ func (b *benchmark) fanOutServer(ctx context.Context, url string) (p50, p99 floa
 	}
 	err = r.pace(func(n int) error {
 		err := writer.send(ctx, &wire.Push{Space: id, N: uint64(n) + 1, Transactions: []space.Transaction{{
-			Author: "writer", API: wire.APIHigh, Events: w.events(1),
+			Author: memberOf("writer").identity, API: wire.APIHigh, Events: w.events(1),
 		}}})
 		if err != nil {
 			return err
@@ -378,12 +378,12 @@ func growth(c *child, connect func() (closeAll func(), err error)) (grown, settl
 }
 
 func (b *benchmark) idleServer(ctx context.Context, c *child, n int) (grown, settled int, err error) {
-	maker, err := dial(ctx, c.url, "maker")
+	maker, err := dial(ctx, c.url, memberOf("maker"))
 	if err != nil {
 		return 0, 0, err
 	}
 	defer maker.close()
-	id, err := maker.create(ctx, "maker", (&load{seed: 1}).writer(0).ulid())
+	id, err := maker.create(ctx, memberOf("maker"), (&load{seed: 1}).writer(0).ulid())
 	if err != nil {
 		return 0, 0, err
 	}
@@ -395,7 +395,7 @@ func (b *benchmark) idleServer(ctx context.Context, c *child, n int) (grown, set
 			}
 		}
 		for i := range n {
-			p, err := dial(ctx, c.url, "idler-"+strconv.Itoa(i))
+			p, err := dial(ctx, c.url, memberOf("idler-"+strconv.Itoa(i)))
 			if err != nil {
 				return closeAll, err
 			}

@@ -26,8 +26,8 @@ func (l *load) startClients(ctx context.Context) (work func(context.Context, int
 		return nil, stop, err
 	}
 	for i := range l.clients {
-		store := memstore.New(memstore.Config{Identity: l.identity(i)})
-		c, err := wasmclient.Open(ctx, wasmclient.Config{Store: store, URL: address, ClientVersion: "syncload"})
+		store := memstore.New(memstore.Config{Identity: l.member(i).identity})
+		c, err := wasmclient.Open(ctx, wasmclient.Config{Store: store, URL: address, Sign: l.member(i).sign, ClientVersion: "syncload"})
 		if err != nil {
 			return nil, stop, err
 		}

@@ -27,7 +27,7 @@ func judging() (float64, error) {
 	}
 	defer engine.Close()
 	l := load{seed: 1, payload: payloadSize, chat: "message"}
-	author := l.identity(0)
+	author := l.member(0).identity
 	instance, err := engine.New(&space.Genesis{Creator: author, Module: digest.Of(chatModule)})
 	if err != nil {
 		return 0, err

@@ -5,8 +5,8 @@
 //
 // # run
 //
-// Many clients in this process write to a server that takes identities without proof and lets so many spaces be
-// created (skerry serve --insecure-identities, with --create-address-burst and --create-server-burst as needed).
+// Many clients in this process write to a server that lets so many spaces be created (skerry
+// serve, with --create-address-burst and --create-server-burst as needed).
 // Transactions have --batch events of --payload random bytes; --events is their number in all. With as many spaces as
 // clients each has its own; with more each client takes turns between several; with fewer several clients write to
 // one. Everything random comes from --seed, but the time in the ids is the clock's.

@@ -176,8 +176,7 @@ func (b *benchmark) opening(ctx context.Context, data string, byLog bool) (float
 }
 
 func openOnce(ctx context.Context, url string) (time.Duration, error) {
-	identity := (&load{seed: 1}).identity(0)
-	p, err := dial(ctx, url, identity)
+	p, err := dial(ctx, url, (&load{seed: 1}).member(0))
 	if err != nil {
 		return 0, err
 	}

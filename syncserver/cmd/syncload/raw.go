@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -24,7 +25,7 @@ type peer struct {
 }
 
 // dial connects and shakes hands.
-func dial(ctx context.Context, server, identity string) (*peer, error) {
+func dial(ctx context.Context, server string, as member) (*peer, error) {
 	address, err := syncURL(server)
 	if err != nil {
 		return nil, err
@@ -37,24 +38,29 @@ func dial(ctx context.Context, server, identity string) (*peer, error) {
 	}
 	socket.SetReadLimit(wire.MaxServerMessage)
 	p := &peer{socket: socket, joiner: wire.Joiner{Limit: wire.MaxServerMessage}}
-	if err := p.handshake(ctx, identity); err != nil {
+	if err := p.handshake(ctx, address, as); err != nil {
 		p.close()
 		return nil, fmt.Errorf("handshake with %s: %w", address, err)
 	}
 	return p, nil
 }
 
-func (p *peer) handshake(ctx context.Context, identity string) error {
-	if _, err := expect[*wire.Challenge](ctx, p); err != nil {
+func (p *peer) handshake(ctx context.Context, address string, as member) error {
+	challenge, err := expect[*wire.Challenge](ctx, p)
+	if err != nil {
 		return err
 	}
-	hello := &wire.Hello{API: wire.APIHigh, ClientVersion: "syncload", Credit: 1 << 40, Proofs: []wire.Proof{{Identity: identity}}}
+	dialled, err := url.Parse(address)
+	if err != nil {
+		return err
+	}
+	hello := &wire.Hello{API: wire.APIHigh, ClientVersion: "syncload", Credit: 1 << 40, Proofs: []wire.Proof{as.proof(challenge, dialled.Host)}}
 	rand.Read(hello.ConnectionID[:])
 	rand.Read(hello.Session[:])
 	if err := p.send(ctx, hello); err != nil {
 		return err
 	}
-	_, err := expect[*wire.Welcome](ctx, p)
+	_, err = expect[*wire.Welcome](ctx, p)
 	return err
 }
 
@@ -118,16 +124,20 @@ func expect[F wire.Frame](ctx context.Context, p *peer) (F, error) {
 	}
 }
 
-// create creates a space of an identity.
-func (p *peer) create(ctx context.Context, identity string, stamp space.ULID) (space.ID, error) {
-	return p.createOf(ctx, identity, stamp, module.Open)
+// create creates a space of somebody.
+func (p *peer) create(ctx context.Context, of member, stamp space.ULID) (space.ID, error) {
+	return p.createOf(ctx, of, stamp, module.Open)
 }
 
 // createOf creates a space of a module.
-func (p *peer) createOf(ctx context.Context, identity string, stamp space.ULID, of digest.Digest) (space.ID, error) {
-	genesis := &space.Genesis{Stamp: stamp, Creator: identity, Module: of}
+func (p *peer) createOf(ctx context.Context, by member, stamp space.ULID, of digest.Digest) (space.ID, error) {
+	genesis := &space.Genesis{Stamp: stamp, Creator: by.identity, Module: of}
 	id := genesis.ID()
-	if err := p.send(ctx, &wire.Push{Space: id, N: 1, Genesis: genesis}); err != nil {
+	signature, err := by.sign(ctx, space.GenesisMessage(id))
+	if err != nil {
+		return id, err
+	}
+	if err := p.send(ctx, &wire.Push{Space: id, N: 1, Genesis: genesis, GenesisSignature: signature}); err != nil {
 		return id, err
 	}
 	answer, err := expect[*wire.Pushed](ctx, p)
@@ -159,7 +169,7 @@ func (l *load) startRaw(ctx context.Context) (work func(context.Context, int, *o
 	ids := make([]space.ID, l.spaces)
 	created := make(map[space.ID]int)
 	for i := range l.clients {
-		p, err := dial(ctx, l.url, l.identity(i))
+		p, err := dial(ctx, l.url, l.member(i))
 		if err != nil {
 			return nil, stop, err
 		}
@@ -174,13 +184,13 @@ func (l *load) startRaw(ctx context.Context) (work func(context.Context, int, *o
 	}
 	for no := range ids {
 		owner := no % l.clients
-		if ids[no], err = peers[owner].createOf(ctx, l.identity(owner), writers[owner].ulid(), of); err != nil {
+		if ids[no], err = peers[owner].createOf(ctx, l.member(owner), writers[owner].ulid(), of); err != nil {
 			return nil, stop, err
 		}
 		created[ids[no]] = owner
 	}
 	return func(ctx context.Context, i int, o *outcome) error {
-		r := &rawClient{load: l, peer: peers[i], writer: writers[i], identity: l.identity(i), outcome: o, waiting: map[space.ID][]sent{}}
+		r := &rawClient{load: l, peer: peers[i], writer: writers[i], identity: l.member(i).identity, outcome: o, waiting: map[space.ID][]sent{}}
 		for _, no := range l.of(i) {
 			r.spaces = append(r.spaces, ids[no])
 		}

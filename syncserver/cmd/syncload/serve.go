@@ -29,6 +29,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	set := flag.NewFlagSet("syncload serve", flag.ContinueOnError)
 	listen := set.String("listen", "127.0.0.1:0", "`address` to listen on")
 	data := set.String("data", "", "`directory` of the log")
+	bare := set.Bool("no-modules", false, "run no modules, and so no policy either")
 	if err := parse(set, args, stderr); err != nil {
 		return err
 	}
@@ -49,11 +50,19 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
-	plenty := syncserver.Rate{Burst: 1e9, PerHour: 1e9}
-	server, err := syncserver.New(syncserver.Config{
-		Log: log, Logger: logger, Engine: engine, InsecureIdentities: true,
+	plenty := syncserver.Rate{Burst: 1 << 40, PerHour: 1 << 40}
+	config := syncserver.Config{
+		Log: log, Logger: logger, Engine: engine,
 		Creation: syncserver.CreationLimits{Identity: plenty, Address: plenty, Server: plenty},
-	})
+		Rates: syncserver.Rates{
+			IdentityEvents: plenty, AddressEvents: plenty, IdentityBytes: plenty, AddressBytes: plenty, IdentityModules: plenty,
+			AddressModules: plenty, AddressRequests: plenty, AddressConnects: plenty,
+		},
+	}
+	if *bare {
+		config.Engine = nil
+	}
+	server, err := syncserver.New(config)
 	if err != nil {
 		return err
 	}

@@ -92,12 +92,12 @@ func TestVerifyFinds(t *testing.T) {
 	if err != nil || s.Events != 20 || s.Read != 20 {
 		t.Fatal(s, err)
 	}
-	peer, err := dial(t.Context(), l.url, "somebody")
+	peer, err := dial(t.Context(), l.url, memberOf("somebody"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer peer.close()
-	id, err := peer.create(t.Context(), "somebody", space.ULID{1})
+	id, err := peer.create(t.Context(), memberOf("somebody"), space.ULID{1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,11 +13,11 @@ import (
 // verify reads every space back and counts what is missing or there more than once.
 func (l *load) verify(ctx context.Context, outcomes []outcome, s *summary) error {
 	began := time.Now()
-	bySpace, reader := map[space.ID][]acked{}, map[space.ID]string{}
+	bySpace, reader := map[space.ID][]acked{}, map[space.ID]member{}
 	for i, o := range outcomes {
 		for id, transactions := range o.acked {
 			bySpace[id] = append(bySpace[id], transactions...)
-			reader[id] = l.identity(i) // who wrote there may read there
+			reader[id] = l.member(i) // who wrote there may read there
 		}
 	}
 	work := make(chan space.ID, len(bySpace))

@@ -29,6 +29,7 @@ type bridge struct {
 	inbox  chan struct{}
 	// moments of the page's life: few enough that the bridge never waits for room.
 	moments chan moment
+	tokens  chan js.Value // the page's answers to where it was asked for a token
 	client  *wasmclient.Client
 	store   wasmclient.Store
 
@@ -44,7 +45,7 @@ type bridge struct {
 func newBridge(ctx context.Context, script js.Value) *bridge {
 	return &bridge{
 		ctx: ctx, script: script,
-		inbox: make(chan struct{}, 1), moments: make(chan moment, 64), wake: make(chan struct{}, 1),
+		inbox: make(chan struct{}, 1), moments: make(chan moment, 64), tokens: make(chan js.Value, 1), wake: make(chan struct{}, 1),
 		spaces: map[space.ID]*handle{}, changed: map[space.ID]struct{}{},
 	}
 }
@@ -124,6 +125,14 @@ func (b *bridge) handle(ref int, method string, message js.Value) {
 		b.reply(ref, nil, appendUint(appendArray(nil, 1), uint64(b.script.Call("memory").Float())))
 		return
 	}
+	if method == "token" { // token, milliseconds that it lasts, why there is none
+		select {
+		case b.tokens <- message:
+		default: // nobody waits for it any more
+		}
+		b.reply(ref, nil, nil)
+		return
+	}
 	if b.client == nil {
 		b.reply(ref, wire.Errorf(wire.CodeClosed, "the client is not open"), nil)
 		return
@@ -179,6 +188,11 @@ func (b *bridge) handle(ref int, method string, message js.Value) {
 	if method == "leave" { // id: the page looks at it no more
 		b.leave(id)
 		b.reply(ref, nil, nil)
+		return
+	}
+	if method == "forget" { // id, whether what was never sent may be lost
+		force := message.Index(3).Bool()
+		go func() { b.reply(ref, b.client.Forget(b.ctx, id, force), nil) }()
 		return
 	}
 	s := b.space(id)
@@ -472,6 +486,20 @@ func (b *bridge) reply(ref int, err error, result []byte) {
 }
 
 // push sends what was not asked for.
+// token asks the page for a token. One is asked for at a time; an answer to an earlier question will do.
+func (b *bridge) token(ctx context.Context) (string, time.Duration, error) {
+	b.push("token", js.Null())
+	select {
+	case m := <-b.tokens:
+		if reason := m.Index(4).String(); reason != "" {
+			return "", 0, errors.New(reason)
+		}
+		return m.Index(2).String(), time.Duration(m.Index(3).Float()) * time.Millisecond, nil
+	case <-ctx.Done():
+		return "", 0, ctx.Err()
+	}
+}
+
 func (b *bridge) push(what string, value js.Value) { b.script.Call("send", 0, what, value) }
 
 // explain returns an error's code and reason.

@@ -36,6 +36,12 @@ func openClient(ctx context.Context, b *bridge, config js.Value) (*wasmclient.Cl
 		ClientVersion: config.Get("clientVersion").String(),
 		Engine:        engine{},
 	}
+	switch key := config.Get("key"); {
+	case key.Truthy():
+		c.Sign = jsbind.Signer(key)
+	case config.Get("kept").String() == "token":
+		c.Token = b.token
+	}
 	database, err := idbstore.Open(ctx, idbstore.Config{Name: name, Identity: identity, OnBlocked: b.setBlocked, OnDisconnected: b.disconnected})
 	switch {
 	case err == nil:

@@ -47,18 +47,12 @@ func BenchmarkColdLoad(b *testing.B) {
 	for _, size := range []int{1, 7, 100, 1000} {
 		b.Run(fmt.Sprintf("commits of %d", size), func(b *testing.B) {
 			s := openTest(b, freshName(b))
-			at := space.Start(testSpace)
-			count := total
-			if size == 1 {
-				count = total / 10 // read ten times; else the preparation takes minutes
-			}
-			for at.Seq < uint64(count) {
+			for at := space.Start(testSpace); at.Seq < total; { // of 1: for minutes
 				_, part := benchRun(at, size)
 				mustCommit(b, s, &replica.Commit{Spaces: []replica.SpaceCommit{*part}})
 				at = *part.Position
 			}
-			b.ResetTimer()
-			for range b.N * (total / count) {
+			for b.Loop() {
 				n := 0
 				for after := uint64(0); ; {
 					records, err := s.Read(context.Background(), testSpace, after, total, 16<<20)
@@ -71,7 +65,7 @@ func BenchmarkColdLoad(b *testing.B) {
 					n += len(records)
 					after = records[len(records)-1].Seq
 				}
-				if n < count {
+				if n < total {
 					b.Fatalf("%d records", n)
 				}
 			}
@@ -85,8 +79,7 @@ func BenchmarkColdLoad(b *testing.B) {
 			mustCommit(b, s, &replica.Commit{Spaces: []replica.SpaceCommit{*part}})
 			at = *part.Position
 		}
-		b.ResetTimer()
-		for range b.N {
+		for b.Loop() {
 			for after := uint64(0); after < total; {
 				_, n, last, err := s.ReadEncoded(context.Background(), testSpace, after, 1024, 256<<10)
 				if err != nil || n == 0 {
@@ -112,8 +105,7 @@ func BenchmarkColdLoad(b *testing.B) {
 			}
 			at = *part.Position
 		}
-		b.ResetTimer()
-		for range b.N {
+		for b.Loop() {
 			n := 0
 			err := s.view(context.Background(), func(tx *transaction) error {
 				request := tx.getAll(storeSegments, js.Undefined(), 0)

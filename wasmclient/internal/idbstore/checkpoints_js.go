@@ -2,6 +2,7 @@ package idbstore
 
 import (
 	"context"
+	"fmt"
 	"syscall/js"
 
 	"github.com/hack-pad/go-indexeddb/idb"
@@ -9,6 +10,7 @@ import (
 	"skerry/shared/digest"
 	"skerry/shared/replica"
 	"skerry/shared/space"
+	"skerry/wasmclient"
 	"skerry/wasmclient/internal/jsbind"
 )
 
@@ -24,11 +26,10 @@ const (
 
 // Checkpoint implements wasmclient.Store. What it finds damaged it deletes, so that it is written again.
 func (s *Store) Checkpoint(ctx context.Context, id space.ID) (*replica.Checkpoint, error) {
-	var seq uint64
-	var names []digest.Digest
-	var values []reply
+	var c *replica.Checkpoint
+	var root digest.Digest
 	err := s.view(ctx, func(t *transaction) error {
-		names, values = nil, nil
+		c = nil
 		all := within(t.c.inKey(id))
 		keys, rows := t.getAllKeys(storeCheckpoints, all, 0), t.getAll(storeCheckpoints, all, 0)
 		if err := t.turn(); err != nil {
@@ -38,33 +39,65 @@ func (s *Store) Checkpoint(ctx context.Context, id space.ID) (*replica.Checkpoin
 		if newest < 0 {
 			return nil
 		}
-		seq = uint64(keys.result().Index(newest).Index(1).Float())
-		names = decodeCheckpoint(jsbind.ToBytes(rows.result().Index(newest)))
-		for _, d := range names {
-			values = append(values, t.get(storeCheckpoints, jsbind.FromBytes(d[:])))
+		names := decodeCheckpoint(jsbind.ToBytes(rows.result().Index(newest)))
+		if len(names) == 0 {
+			return nil
+		}
+		root = names[0]
+		value := t.get(storeCheckpoints, jsbind.FromBytes(root[:]))
+		if err := t.turn(); err != nil {
+			return err
+		}
+		c = &replica.Checkpoint{Seq: uint64(keys.result().Index(newest).Index(1).Float()), Root: pageOf(value, root), Pages: map[digest.Digest][]byte{}}
+		for _, d := range names[1:] {
+			c.Pages[d] = nil
+		}
+		return nil
+	}, storeCheckpoints)
+	if err != nil || c == nil {
+		return nil, err
+	}
+	if c.Root == nil {
+		s.dropCheckpoints(ctx, []digest.Digest{root})
+		return nil, nil
+	}
+	return c, nil
+}
+
+// CheckpointPages implements wasmclient.Store. What it finds damaged it deletes, so that it is written again.
+func (s *Store) CheckpointPages(ctx context.Context, _ space.ID, names []digest.Digest) (map[digest.Digest][]byte, error) {
+	values := make([]reply, len(names))
+	err := s.view(ctx, func(t *transaction) error {
+		for i, d := range names {
+			values[i] = t.get(storeCheckpoints, jsbind.FromBytes(d[:]))
 		}
 		return t.turn()
 	}, storeCheckpoints)
-	if err != nil || len(names) == 0 {
+	if err != nil {
 		return nil, err
 	}
-	c := &replica.Checkpoint{Seq: seq, Pages: make(map[digest.Digest][]byte, len(names))}
+	pages := make(map[digest.Digest][]byte, len(names))
 	var damaged []digest.Digest // or missing
 	for i, d := range names {
-		b := values[i].bytes()
-		if len(b) == 0 || b[0] != format || digest.Of(b[1:]) != d {
-			damaged = append(damaged, d)
-		} else if i == 0 {
-			c.Root = b[1:]
+		if page := pageOf(values[i], d); page != nil {
+			pages[d] = page
 		} else {
-			c.Pages[d] = b[1:]
+			damaged = append(damaged, d)
 		}
 	}
 	if damaged != nil {
 		s.dropCheckpoints(ctx, damaged)
-		return nil, nil
 	}
-	return c, nil
+	return pages, nil
+}
+
+// pageOf returns a page or a root, nil where it is not there as what its digest says.
+func pageOf(value reply, d digest.Digest) []byte {
+	b := value.bytes()
+	if len(b) == 0 || b[0] != format || digest.Of(b[1:]) != d {
+		return nil
+	}
+	return b[1:]
 }
 
 // PutCheckpoint implements wasmclient.Store. What is too much for one transaction is written in several, the row in the
@@ -133,6 +166,9 @@ func (t *transaction) putCheckpoint(id space.ID, c *replica.Checkpoint, names []
 		page := c.Pages[d]
 		if i == 0 {
 			page = c.Root
+		}
+		if page == nil {
+			return false, fmt.Errorf("keep a checkpoint of %v: page %v is not here: %w", id, d, wasmclient.ErrDamaged)
 		}
 		if written > 0 && written+len(page) > pagesAtOnce {
 			return false, nil

@@ -16,6 +16,7 @@ import (
 	"skerry/shared/space"
 	"skerry/wasmclient"
 	"skerry/wasmclient/internal/jsbind"
+	"skerry/wasmclient/storetest"
 )
 
 func mustPut(t testing.TB, s *Store, c *replica.Checkpoint) {
@@ -28,7 +29,7 @@ func mustPut(t testing.TB, s *Store, c *replica.Checkpoint) {
 // mustHave checks which checkpoint the test's space has.
 func mustHave(t testing.TB, s *Store, want *replica.Checkpoint) {
 	t.Helper()
-	got, err := s.Checkpoint(t.Context(), testSpace)
+	got, err := storetest.Checkpoint(t.Context(), s, testSpace)
 	if err != nil || !sameCheckpoint(got, want) {
 		t.Fatalf("the checkpoint is not the one that was put: there is one %v, %v", got != nil, err)
 	}
@@ -232,7 +233,7 @@ func TestDamagedCheckpoints(t *testing.T) {
 	none := 0
 	for range 100 {
 		spoil(t, s, random)
-		got, err := s.Checkpoint(t.Context(), testSpace)
+		got, err := storetest.Checkpoint(t.Context(), s, testSpace)
 		if err != nil || got != nil && !sameCheckpoint(got, c) && len(got.Pages) == len(c.Pages) {
 			t.Fatalf("damaged it is read as %+v, %v", got, err)
 		}

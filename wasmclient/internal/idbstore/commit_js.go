@@ -77,6 +77,8 @@ type part struct {
 	counter uint64
 	added   map[*rowState]reply
 
+	doomed  rawRequest // keys of the outbox, of a space to be forgotten
+	unsent  rawRequest // and its rows, if it is only to be forgotten when all were sent
 	damaged reply      // what SetDamaged raises
 	torn    rawRequest // a cursor at the last segment that begins at a cut or below
 
@@ -127,6 +129,9 @@ func touched(c *replica.Commit) []string {
 		if sc.Cut {
 			add(storeCheckpoints)
 		}
+		if sc.Forget {
+			return allStores
+		}
 	}
 	return stores
 }
@@ -172,6 +177,13 @@ func (s *Store) apply(t *transaction, c *replica.Commit) (*replica.CommitResult,
 		}
 		at := p.known.info.Position
 		stale = stale || p.Expect != nil && (p.Expect.Seq != at.Seq || p.Expect.Chain != at.Chain)
+		if p.Forget && !p.Force {
+			keeps, err := p.keeps()
+			if err != nil {
+				return nil, err
+			}
+			stale = stale || keeps
+		}
 	}
 	if stale {
 		t.abort()
@@ -291,6 +303,13 @@ func (t *transaction) ask(sc *replica.SpaceCommit) *part {
 			p.rows[id] = t.find(name, true)
 		}
 	}
+	if sc.Forget {
+		p.doomed = t.raw(true, storeOutbox, "getAllKeys", within(p.key))
+		if !sc.Force {
+			p.unsent = t.raw(true, storeOutbox, "getAll", within(p.key))
+			p.anyRefused = t.raw(false, storeRejected, "count", within(p.key))
+		}
+	}
 	if sc.SetDamaged != nil {
 		p.damaged = t.getMeta(damagedName(sc.Space))
 	}
@@ -372,6 +391,10 @@ func (p *part) plan(t *transaction) (merging bool) {
 
 // write issues everything that the part changes.
 func (p *part) write(t *transaction) error {
+	if p.Forget {
+		p.forget(t)
+		return nil
+	}
 	if p.Insert != nil {
 		if !p.stored {
 			p.known.info = replica.InsertedInfo(p.Space, p.Insert)
@@ -392,6 +415,9 @@ func (p *part) write(t *transaction) error {
 		} else {
 			t.delete(storeMeta, js.ValueOf(damagedName(p.Space)))
 		}
+	}
+	if p.SetDeleted {
+		t.putMeta(deletedName(p.Space), appendNumber(1))
 	}
 	p.changes.apply(p.SpaceCommit)
 	if len(p.Records) > 0 {
@@ -443,6 +469,33 @@ func (p *part) write(t *transaction) error {
 		p.added[row] = t.putRow(0, rowKey{p.key, row.id}, encoded)
 	}
 	return nil
+}
+
+// keeps reports whether something of a space that is to be forgotten may be on this device alone.
+func (p *part) keeps() (bool, error) {
+	for rows, i := p.unsent.result(), 0; i < rows.Length(); i++ {
+		row, err := decodeOutboxRow(jsbind.ToBytes(rows.Index(i).Get("row")), 0)
+		if err != nil || row.State == replica.Waiting {
+			return true, err
+		}
+	}
+	return p.anyRefused.result().Int() > 0, nil
+}
+
+// forget deletes all that there is of the space but its version. What no other space names of checkpoints and modules goes as
+// it does otherwise.
+func (p *part) forget(t *transaction) {
+	for keys, i := p.doomed.result(), 0; i < keys.Length(); i++ {
+		t.delete(storeOutbox, keys.Index(i))
+	}
+	for _, store := range []string{storeRejected, storeSegments, storeCheckpoints} {
+		t.delete(store, within(p.key))
+	}
+	for _, name := range []string{pinnedName(p.Space), damagedName(p.Space), deletedName(p.Space)} {
+		t.delete(storeMeta, js.ValueOf(name))
+	}
+	t.delete(storeSpaces, p.name)
+	t.putMeta(versionName(p.Space), appendNumber(p.counter))
 }
 
 // changesSpace reports whether the part may change the row of its space, which appending does not.

@@ -10,7 +10,7 @@
 // values, each of which begins with a format byte, and in meta's min_reader and min_writer: a Skerry that is too
 // old for them writes nothing.
 //
-//	meta        name -> value; version/<space> -> counter; pinned/<space>, of those that are; damaged/<space> -> up to
+//	meta        name -> value; version/<space> -> counter; pinned/<space>, of those that are; deleted/<space>, of those that were; damaged/<space> -> up to
 //	            where records were that cannot all be read; changes -> the number of the last commit that touched a
 //	            space, and which spaces the last ones touched (see changes.go)
 //	spaces      SpaceID -> genesis, signature, created, position, module, the newest segments

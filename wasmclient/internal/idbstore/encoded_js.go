@@ -52,7 +52,7 @@ func (r *recent) drop() { *r = recent{drops: r.drops + 1} }
 // dropMoved forgets what was read of a space whose position was moved other than forward.
 func (s *Store) dropMoved(c *replica.Commit) {
 	for i := range c.Spaces {
-		if part := &c.Spaces[i]; part.Position != nil && (part.Expect == nil || part.Position.Seq < part.Expect.Seq) {
+		if part := &c.Spaces[i]; part.Forget || part.Position != nil && (part.Expect == nil || part.Position.Seq < part.Expect.Seq) {
 			s.mu.Lock()
 			s.recent.drop()
 			s.mu.Unlock()

@@ -48,6 +48,7 @@ type loading struct {
 	names, versions js.Value // of versions in meta, in the order of IDs
 	pinned          js.Value // names
 	damaged         map[space.ID]uint64
+	deleted         map[space.ID]bool
 }
 
 func (t *transaction) load() (*loading, error) {
@@ -72,7 +73,7 @@ func (t *transaction) load() (*loading, error) {
 		return nil, err
 	}
 	l := &loading{
-		outbox: counts, rejected: map[space.ID]int{}, damaged: map[space.ID]uint64{}, ids: ids.result(), rows: rows.result(),
+		outbox: counts, rejected: map[space.ID]int{}, damaged: map[space.ID]uint64{}, deleted: map[space.ID]bool{}, ids: ids.result(), rows: rows.result(),
 		names: names.result(), versions: values.result(), pinned: pinned.result(),
 	}
 	for _, requests := range few {
@@ -97,6 +98,9 @@ func (l *loading) take(name string, value []byte) (err error) {
 	if id, ok := spaceOf(damagedPrefix, name); ok {
 		l.damaged[id], err = decodeNumber(value)
 		return err
+	}
+	if id, ok := spaceOf(deletedPrefix, name); ok {
+		l.deleted[id] = true
 	}
 	switch name {
 	case metaEpoch:
@@ -192,6 +196,7 @@ func (l *loading) decodeSpaces(ids, rows, versions []byte) error {
 	for i := range spaces {
 		spaces[i].Info.Pinned = pinned[spaces[i].Space]
 		spaces[i].Info.Damaged = l.damaged[spaces[i].Space]
+		spaces[i].Info.Deleted = l.deleted[spaces[i].Space]
 	}
 	l.loaded.Spaces = spaces
 	return nil

@@ -12,7 +12,7 @@ const version = 1
 
 // The names in meta. The counters of spaces are under versionPrefix and the space's digest in hexadecimal; under
 // pinnedPrefix and the same there is something for spaces that are pinned, under damagedPrefix the number of
-// [replica.SpaceInfo] for those that are damaged; under unnamedPrefix and a module's digest since when no space names it.
+// [replica.SpaceInfo] for those that are damaged, under deletedPrefix something for those that were deleted; under unnamedPrefix and a module's digest since when no space names it.
 const (
 	metaEpoch     = "epoch"
 	metaIdentity  = "identity"
@@ -26,6 +26,7 @@ const (
 	versionPrefix = "version/"
 	pinnedPrefix  = "pinned/"
 	damagedPrefix = "damaged/"
+	deletedPrefix = "deleted/"
 	unnamedPrefix = "unnamed/"
 )
 
@@ -34,6 +35,8 @@ func versionName(id space.ID) string { return versionPrefix + id.String() }
 func pinnedName(id space.ID) string { return pinnedPrefix + id.String() }
 
 func damagedName(id space.ID) string { return damagedPrefix + id.String() }
+
+func deletedName(id space.ID) string { return deletedPrefix + id.String() }
 
 func unnamedName(d digest.Digest) string { return unnamedPrefix + d.String() }
 

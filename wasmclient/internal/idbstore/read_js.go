@@ -48,7 +48,7 @@ func (s *Store) Refresh(ctx context.Context, id space.ID) (*replica.Snapshot, er
 		snapshot = &replica.Snapshot{Space: id, Info: replica.SpaceInfo{Position: space.Start(id)}}
 		key := t.c.inKey(id)
 		epoch, counter, row := t.getMeta(metaEpoch), t.getMeta(versionName(id)), t.get(storeSpaces, jsbind.FromBytes(id[:]))
-		pinned, damaged := t.getMeta(pinnedName(id)), t.getMeta(damagedName(id))
+		pinned, damaged, deleted := t.getMeta(pinnedName(id)), t.getMeta(damagedName(id)), t.getMeta(deletedName(id))
 		refused := t.getAll(storeRejected, within(key), 0)
 		var err error
 		if snapshot.Outbox, err = t.entries(key); err != nil { // waits for what was asked above too
@@ -70,6 +70,7 @@ func (s *Store) Refresh(ctx context.Context, id space.ID) (*replica.Snapshot, er
 			}
 			snapshot.Known, snapshot.Info = true, known.info
 			snapshot.Info.Pinned = !pinned.value().IsUndefined()
+			snapshot.Info.Deleted = !deleted.value().IsUndefined()
 			if snapshot.Info.Damaged, err = decodeNumber(damaged.bytes()); err != nil {
 				return err
 			}
@@ -79,7 +80,7 @@ func (s *Store) Refresh(ctx context.Context, id space.ID) (*replica.Snapshot, er
 	if err != nil {
 		return nil, err
 	}
-	if snapshot.Info.Damaged > 0 { // what is kept of it may be damaged, or given up
+	if snapshot.Info.Damaged > 0 || !snapshot.Known { // what is kept of it may be damaged, given up, or forgotten
 		s.mu.Lock()
 		s.recent.drop()
 		s.mu.Unlock()

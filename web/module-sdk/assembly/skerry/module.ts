@@ -120,7 +120,7 @@ export class Offer extends Call {
     this.r.skip();
   }
 
-  /** What the author's credentials claim, as msgpack; empty in this version. `apply` does not see them. */
+  /** With `$connect`, what the credentials claim of whom it is about: msgpack, a map by name. Empty elsewhere. `apply` does not see them. */
   get claims(): Uint8Array {
     return new __Reader(this.claimsAt).bytes();
   }

@@ -30,6 +30,22 @@ export class Packed {
     return value;
   }
 
+  /** Returns a reader of what is left, which moves by itself. */
+  copy(): Packed {
+    const other = new Packed(this.bytes);
+    other.at = this.at;
+    other.end = this.end;
+    other.failed = this.failed;
+    return other;
+  }
+
+  /** Begins a list, and returns how many values follow. */
+  list(): i32 {
+    const c = this.byte();
+    const n = (c & 0xf0) == 0x90 ? u64(c & 15) : c == 0xdc ? this.bigEndian(2) : c == 0xdd ? this.bigEndian(4) : this.fail();
+    return i32(n > u64(this.end - this.at) ? this.fail() : n);
+  }
+
   /** Begins a map, and returns how many keys it has, each followed by its value. */
   map(): i32 {
     const c = this.byte();
@@ -58,8 +74,8 @@ export class Packed {
    */
   value(type: string): Uint8Array {
     const w = new __Writer();
-    if (type == "text") this.copy(w, this.textLength());
-    else if (type == "bytes") this.copy(w, this.binaryLength());
+    if (type == "text") this.give(w, this.textLength());
+    else if (type == "bytes") this.give(w, this.binaryLength());
     else if (type == "bool") w.bool(this.bool());
     else if (type == "i64") w.number<i64>(this.i64());
     else if (type == "u64") w.number<u64>(this.u64());
@@ -129,7 +145,7 @@ export class Packed {
     return n;
   }
 
-  private copy(w: __Writer, length: i32): void {
+  private give(w: __Writer, length: i32): void {
     const bytes = new Uint8Array(length);
     memory.copy(bytes.dataStart, this.at, length);
     this.at += length;

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"skerry/syncserver"
+	"skerry/syncserver/sqlitelog"
+	"skerry/syncserver/wasmengine"
+)
+
+// setup names the first administrator of a server.
+func setup(ctx context.Context, c *console, args []string) error {
+	set := c.flags("setup")
+	url := set.String("url", "", "`address` of a server that runs")
+	token := set.String("token", "", "`text` that serve printed when it started")
+	data := set.String("data", "", "`directory` of a server that does not run")
+	identity := set.String("identity", "", "`identity` that becomes the administrator")
+	if err := c.parse(set, args); err != nil {
+		return err
+	}
+	if set.NArg() > 0 || *identity == "" || (*url == "") == (*data == "") {
+		return usagef("needs --identity and either --url or --data, and takes no arguments")
+	}
+	var err error
+	if *data != "" {
+		err = setUpData(ctx, *data, *identity)
+	} else {
+		err = setUpServer(ctx, *url, *token, *identity)
+	}
+	if err != nil {
+		return err
+	}
+	return c.print(struct {
+		Administrator string `json:"administrator"`
+	}{*identity}, "%s is the administrator", *identity)
+}
+
+// setUpServer asks a server that runs.
+func setUpServer(ctx context.Context, url, token, identity string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	body, err := json.Marshal(map[string]string{"token": token, "identity": identity})
+	if err != nil {
+		return err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(url, "/")+"/api/v1/setup", bytes.NewReader(body))
+	if err != nil {
+		return usagef("--url %q is no address", url)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return fmt.Errorf("%s does not answer: %w", url, err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode == http.StatusOK {
+		return nil
+	}
+	var refused struct{ Code, Reason string }
+	text, _ := io.ReadAll(io.LimitReader(response.Body, 4096))
+	if json.Unmarshal(text, &refused) != nil || refused.Code == "" {
+		return fmt.Errorf("%s answers %s", url, response.Status)
+	}
+	return fmt.Errorf("%s: %s", refused.Code, refused.Reason)
+}
+
+// setUpData names the administrator in a data directory, by a server that nobody can reach.
+func setUpData(ctx context.Context, data, identity string) (err error) {
+	log, err := sqlitelog.Open(ctx, sqlitelog.Config{Dir: data, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return dataError(data, err)
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	engine, err := wasmengine.New(moduleSource(log), wasmengine.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, engine.Close()) }()
+	config := syncserver.Config{Log: log, Engine: engine}
+	if config.Policy, config.PolicyParams, err = syncserver.CurrentPolicy(ctx, log); err != nil {
+		return err
+	}
+	server, err := syncserver.New(config)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ran := make(chan error, 1)
+	go func() { ran <- server.Run(ctx) }()
+	named, err := server.SetUp(ctx, identity)
+	cancel()
+	err = errors.Join(err, <-ran)
+	if err == nil && !named {
+		err = errors.New("setup_done: this server has an administrator already")
+	}
+	return err
+}

@@ -1,0 +1,218 @@
+package syncserver
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"skerry/shared/digest"
+	"skerry/shared/space"
+	"skerry/shared/wire"
+	"skerry/syncserver/auth"
+)
+
+// What plain HTTP is let in by: a proof, as a socket's hello has it, buys a token that counts for a few minutes, at this server alone.
+const (
+	tokenLife   = 5 * time.Minute
+	nonceLife   = time.Minute
+	tokenPrefix = "skerry."
+	proofBody   = 32 << 10
+	maxNonces   = 100_000 // that were used within their lives
+)
+
+// tokens makes and checks short tokens and the nonces of proofs. Neither is stored: both carry a keyed hash under the server's secret.
+type tokens struct {
+	key digest.Digest
+
+	mu   sync.Mutex
+	used map[[32]byte]uint64 // nonces that bought a token, until when they count
+}
+
+func newTokens(secret [digest.Size]byte) *tokens {
+	return &tokens{key: digest.Keyed(secret, []byte("skerry.http.1")), used: map[[32]byte]uint64{}}
+}
+
+func (t *tokens) sum(domain string, content []byte) digest.Digest {
+	return digest.Keyed(t.key, append([]byte(domain), content...))
+}
+
+// nonce returns what a proof is to sign: when it was made, randomness, and what shows that it was made here.
+func (t *tokens) nonce(now uint64) (nonce [32]byte) {
+	binary.BigEndian.PutUint64(nonce[:8], now)
+	rand.Read(nonce[8:16])
+	sum := t.sum("nonce", nonce[:16])
+	copy(nonce[16:], sum[:16])
+	return nonce
+}
+
+// take uses a nonce up, and reports why it cannot be used.
+func (t *tokens) take(nonce [32]byte, now uint64) error {
+	sum := t.sum("nonce", nonce[:16])
+	ends := binary.BigEndian.Uint64(nonce[:8]) + uint64(nonceLife.Milliseconds())
+	if subtle.ConstantTimeCompare(sum[:16], nonce[16:]) != 1 || ends <= now {
+		return wire.Errorf(wire.CodeBadCredentials, "the nonce is not this server's, or older than a minute")
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, used := t.used[nonce]; used {
+		return wire.Errorf(wire.CodeBadCredentials, "the nonce was used before")
+	}
+	if len(t.used) >= maxNonces {
+		for old, until := range t.used {
+			if until <= now {
+				delete(t.used, old)
+			}
+		}
+		if len(t.used) >= maxNonces {
+			return wire.Errorf(wire.CodeOverloaded, "too many tokens are asked for")
+		}
+	}
+	t.used[nonce] = ends
+	return nil
+}
+
+// issue returns a token for somebody.
+func (t *tokens) issue(of *caller) string {
+	content := binary.BigEndian.AppendUint64(nil, of.expires)
+	for i, identity := range of.identities {
+		content = append(space.AppendCompact(content, len(identity)), identity...)
+		content = append(space.AppendCompact(content, len(of.claims[i])), of.claims[i]...) // which the policy is asked with again
+	}
+	sum := t.sum("token", content)
+	return tokenPrefix + base64.RawURLEncoding.EncodeToString(append(content, sum[:]...))
+}
+
+// check returns whose token it is.
+func (t *tokens) check(token string, now uint64) (*caller, error) {
+	bad := wire.Errorf(wire.CodeBadCredentials, "the token is not this server's")
+	content, err := base64.RawURLEncoding.Strict().DecodeString(strings.TrimPrefix(token, tokenPrefix))
+	if err != nil || len(content) < 8+digest.Size {
+		return nil, bad
+	}
+	content, sum := content[:len(content)-digest.Size], content[len(content)-digest.Size:]
+	if want := t.sum("token", content); subtle.ConstantTimeCompare(want[:], sum) != 1 {
+		return nil, bad
+	}
+	of := &caller{expires: binary.BigEndian.Uint64(content)}
+	if of.expires <= now {
+		return nil, wire.Errorf(wire.CodeAuthExpired, "the token has expired")
+	}
+	rest := content[8:]
+	next := func() (part []byte) {
+		n, size, failed := space.Compact(rest)
+		if failed != nil || n > len(rest)-size {
+			err, rest = bad, nil
+			return nil
+		}
+		part, rest = rest[size:size+n], rest[size+n:]
+		return part
+	}
+	for len(rest) > 0 {
+		of.identities = append(of.identities, string(next()))
+		of.claims = append(of.claims, next())
+	}
+	if err != nil {
+		return nil, err
+	}
+	return of, nil
+}
+
+// proofRequest is what a token is bought by: what a hello has as text. Of an issuer's subject token is the proof, of a key proof is,
+// over a nonce of /api/v1/challenge.
+type proofRequest struct {
+	Identity string `json:"identity"`
+	Nonce    string `json:"nonce"` // hexadecimal
+	Proof    string `json:"proof"` // base64url
+	Token    string `json:"token"`
+}
+
+func (s *Server) serveChallenge(w http.ResponseWriter, _ *http.Request) {
+	nonce := s.tokens.nonce(s.wall())
+	w.Header().Set("Cache-Control", "no-store")
+	answerJSON(w, http.StatusOK, struct {
+		Nonce  string `json:"nonce"`
+		Server string `json:"server"`
+	}{hex.EncodeToString(nonce[:]), hex.EncodeToString(s.secrets.public[:])})
+}
+
+func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
+	of, err := s.tokenFor(w, r)
+	if err != nil {
+		s.refuseRequest(w, r, err)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	answerJSON(w, http.StatusOK, struct {
+		Token      string   `json:"token"`
+		ExpiresIn  uint64   `json:"expires_in"` // seconds
+		Identities []string `json:"identities"`
+	}{s.tokens.issue(of), (of.expires - s.wall()) / 1000, of.identities})
+}
+
+// tokenFor checks what a request offers.
+func (s *Server) tokenFor(w http.ResponseWriter, r *http.Request) (*caller, error) {
+	var request proofRequest
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, proofBody))
+	if err != nil {
+		return nil, wire.Errorf(wire.CodeTooLarge, "at most %d bytes", proofBody)
+	}
+	if json.Unmarshal(body, &request) != nil || (request.Token == "") == (request.Proof == "") {
+		return nil, wire.Errorf(wire.CodeBadArgument, `want {"identity", "nonce", "proof"} of a key, or {"identity", "token"}`)
+	}
+	attempt := auth.Attempt{Server: s.secrets.public, Hosts: auth.Hosts(r, s.config.PublicHosts)}
+	proof := wire.Proof{Identity: request.Identity, Proof: []byte(request.Token)}
+	if request.Proof != "" {
+		nonce, err := hex.DecodeString(request.Nonce)
+		if err != nil || len(nonce) != len(attempt.Nonce) {
+			return nil, wire.Errorf(wire.CodeBadArgument, "a nonce has 64 hexadecimal digits")
+		}
+		attempt.Nonce = [32]byte(nonce)
+		if proof.Proof, err = base64.RawURLEncoding.DecodeString(strings.TrimRight(request.Proof, "=")); err != nil {
+			return nil, wire.Errorf(wire.CodeBadArgument, "a proof is base64url")
+		}
+		if err := s.tokens.take(attempt.Nonce, s.wall()); err != nil {
+			return nil, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), proveTime)
+	defer cancel()
+	attempt.Proofs = []wire.Proof{proof}
+	proven, err := s.config.Auth.Authenticate(ctx, &attempt)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.checkProven(proven); err != nil {
+		return nil, err
+	}
+	if err := s.admitted(ctx, proven); err != nil {
+		return nil, err
+	}
+	of := callerFrom(proven) // it ends no later than what it was bought by
+	if ends := s.wall() + uint64(tokenLife.Milliseconds()); of.expires == 0 || ends < of.expires {
+		of.expires = ends
+	}
+	return of, nil
+}
+
+func (s *Server) serveWhoami(w http.ResponseWriter, r *http.Request) {
+	of, err := s.callerOf(r)
+	if err != nil {
+		s.refuseRequest(w, r, err)
+		return
+	}
+	identities := append([]string{}, of.identities...)
+	w.Header().Set("Cache-Control", "no-store")
+	answerJSON(w, http.StatusOK, struct {
+		Identities []string `json:"identities"`
+		Expires    uint64   `json:"expires,omitempty"` // milliseconds since 1970
+	}{identities, of.expires})
+}
