@@ -195,6 +195,7 @@ type peer struct {
 	r        *rig
 	socket   *websocket.Conn
 	joiner   wire.Joiner
+	news     []wire.Frame // rows of the directory, passed over by await
 	asked    *wire.Challenge
 	identity string
 	welcome  *wire.Welcome
@@ -324,12 +325,23 @@ func (p *peer) receive() wire.Frame {
 	return frame
 }
 
-// await returns the next frame of a type and passes over others.
+// await returns the next frame of a type and passes over others. Rows of the directory that nobody asked for come when they do, before
+// or after what else the same thing brings about: those that it passes over are kept for who awaits them.
 func await[F wire.Frame](p *peer) F {
 	p.t.Helper()
-	for {
-		if f, ok := p.receive().(F); ok {
+	if len(p.news) > 0 {
+		if f, ok := p.news[0].(F); ok {
+			p.news = p.news[1:]
 			return f
+		}
+	}
+	for {
+		frame := p.receive()
+		if f, ok := frame.(F); ok {
+			return f
+		}
+		if rows, ok := frame.(*wire.Spaces); ok && rows.Ref == 0 {
+			p.news = append(p.news, rows)
 		}
 	}
 }
