@@ -45,9 +45,11 @@ type connection struct {
 
 	out      [][]byte // whole messages to write
 	outBytes int
-	room     sync.Cond // out became shorter, or over
-	writing  bool      // the writer exists
-	closed   bool      // the socket was told to close
+	room     sync.Cond     // out became shorter, or over
+	writing  bool          // the writer exists
+	closed   bool          // the socket was told to close
+	resting  time.Duration // by elapsed time: until then the reader rests, since too much of its address is refused
+	rested   *time.Timer   // wakes it
 
 	timer  *time.Timer
 	wakeAt uint64
@@ -157,6 +159,7 @@ func (c *connection) applyLocked(effects *hub.ConnEffects) {
 			c.pushed = map[space.ID]struct{}{}
 		}
 		c.pushed[offer.Push.Space] = struct{}{}
+		c.restLocked(s.meter.owe(time.Now(), s.unsettled(c.hub.Caller().Address, offer.Push.Genesis != nil, len(offer.Push.Transactions))))
 		s.post(offer.Push.Space, offer)
 	}
 	for _, check := range effects.Check {
@@ -247,8 +250,10 @@ func (c *connection) overLocked(code wire.Code, leave []space.ID) {
 	}
 	c.server.metrics.closed.WithLabelValues(why).Inc()
 	c.server.logger.Debug("connection ends", "connection", c.id, "code", why)
-	if c.timer != nil {
-		c.timer.Stop()
+	for _, timer := range []*time.Timer{c.timer, c.rested} {
+		if timer != nil {
+			timer.Stop()
+		}
 	}
 	for id := range c.watching {
 		c.unwatchLocked(id)
@@ -377,11 +382,35 @@ func readPiece(r io.Reader, limit int) ([]byte, error) {
 	}
 }
 
-// waitForRoom waits until the queue to the client is short, and reports whether the connection goes on.
+// restLocked has the reader rest before it takes the next message.
+func (c *connection) restLocked(rest time.Duration) {
+	if c.resting = 0; rest == 0 {
+		return
+	}
+	c.resting = time.Since(c.server.start) + rest
+	if c.rested == nil {
+		c.rested = time.AfterFunc(rest, c.room.Broadcast)
+	} else {
+		c.rested.Reset(rest)
+	}
+}
+
+// settled tells of a push of the connection that was taken as a whole: it is not what the reader is to rest for.
+func (c *connection) settled(p *wire.Pushed) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.server.meter.forgive(c.server.unsettled(c.hub.Caller().Address, p.Genesis != nil, len(p.Verdicts)))
+	if c.resting > 0 {
+		c.resting = 0
+		c.room.Broadcast()
+	}
+}
+
+// waitForRoom waits until the queue to the client is short and it need not rest, and reports whether the connection goes on.
 func (c *connection) waitForRoom() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.outBytes > outRoom && !c.over {
+	for (c.outBytes > outRoom || c.resting > time.Since(c.server.start)) && !c.over {
 		c.room.Wait()
 	}
 	return !c.over

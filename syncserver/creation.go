@@ -20,8 +20,27 @@ func (s *Server) admit(ctx context.Context, keys []string) (wait time.Duration, 
 	for i, key := range keys {
 		charges[i] = rates[i].charge(key)
 	}
-	return s.log.Limit(ctx, s.config.Now(), charges)
+	now := s.config.Now()
+	if wait, err = s.log.Limit(ctx, now, charges); wait > 0 && err == nil {
+		s.meter.remember(denialOf(keys), now.Add(min(wait, longestDenial)), now)
+	}
+	return wait, err
 }
+
+// longestDenial is how long a denial is remembered: after that the log is asked again.
+const longestDenial = time.Hour
+
+// denied returns how long creating is still denied by what the log said before, 0 if it has to be asked. What it denies once it denies
+// until the wait is over, whoever else charges, so that whoever does not wait costs no write.
+func (s *Server) denied(keys []string) time.Duration {
+	wait := time.Duration(s.meter.until(denialOf(keys)) - s.config.Now().UnixNano())
+	if wait > longestDenial { // the clock was set back since
+		return 0
+	}
+	return max(wait, 0)
+}
+
+func denialOf(keys []string) meterKey { return meterKey{deniedCreation, strings.Join(keys, "\x00")} }
 
 // addressOf returns whose address a request counts for: the peer's, or behind trusted proxies the first that they
 // did not add themselves. IPv6 addresses count by their /64, which is what one customer gets.

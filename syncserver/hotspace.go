@@ -328,6 +328,9 @@ func (h *hotSpace) apply(effects hub.Effects) {
 			s.metrics.verdict(&reply.Pushed.Verdicts[i])
 		}
 		if c := s.connection(reply.Conn); c != nil {
+			if settled(reply.Pushed) {
+				c.settled(reply.Pushed)
+			}
 			c.step(hub.Verdicts{Reply: reply})
 		}
 	}

@@ -22,6 +22,7 @@ type Rates struct {
 	IdentityModules, AddressModules Rate // uploads of modules that the server does not have
 	AddressRequests                 Rate // sockets and requests of the API
 	AddressConnects                 Rate // connections that are written down, since their records stay for ever
+	AddressUnsettled                Rate // transactions that wait for their verdict or were refused; a genesis is as much as five. Who is over it is read more slowly
 }
 
 // DefaultRates are the rates of a server that was not configured otherwise: far above what people do, and what a day offline
@@ -31,6 +32,7 @@ var DefaultRates = Rates{
 	IdentityBytes: Rate{Burst: 128 << 20, PerHour: int(min(3600<<20, int64(math.MaxInt)))}, AddressBytes: Rate{Burst: 512 << 20, PerHour: int(min(4*3600<<20, int64(math.MaxInt)))},
 	IdentityModules: Rate{Burst: 50, PerHour: 60}, AddressModules: Rate{Burst: 200, PerHour: 240},
 	AddressRequests: Rate{Burst: 2000, PerHour: 50 * 3600}, AddressConnects: Rate{Burst: 2000, PerHour: 1200},
+	AddressUnsettled: Rate{Burst: 10_000, PerHour: 1000 * 3600},
 }
 
 func (r *Rates) each(f func(name string, rate *Rate)) {
@@ -42,6 +44,7 @@ func (r *Rates) each(f func(name string, rate *Rate)) {
 	f("modules per address", &r.AddressModules)
 	f("requests per address", &r.AddressRequests)
 	f("connects per address", &r.AddressConnects)
+	f("unsettled transactions per address", &r.AddressUnsettled)
 }
 
 // metered is what a rate in memory counts.
@@ -53,6 +56,8 @@ const (
 	identityBytes
 	addressBytes
 	addressRequests
+	addressUnsettled
+	deniedCreation // until when creating is denied, by the names of what is charged for it
 )
 
 type meterKey struct {
@@ -108,6 +113,43 @@ func (m *meter) charge(now time.Time, tolls ...toll) (wait time.Duration) {
 	return 0
 }
 
+// maxDebt is how much longer than its rate allows a key is kept from anything at most.
+const maxDebt = 5 * time.Second
+
+// owe charges a toll whatever is owed already, and returns how long to rest until no more than a burst is.
+func (m *meter) owe(now time.Time, t toll) (rest time.Duration) {
+	at, charge := now.UnixNano(), t.rate.charge("")
+	tolerance := times(charge.Interval, charge.Burst)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	tat := min(max(m.tats[t.key], at)+times(charge.Interval, t.cost), at+tolerance+int64(maxDebt))
+	m.setLocked(t.key, tat, at)
+	return time.Duration(max(tat-at-tolerance, 0))
+}
+
+// forgive takes back what owe charged.
+func (m *meter) forgive(t toll) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if tat, known := m.tats[t.key]; known {
+		m.tats[t.key] = tat - times(t.rate.charge("").Interval, t.cost)
+	}
+}
+
+// until returns the time of a key, 0 if none is known.
+func (m *meter) until(key meterKey) int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.tats[key]
+}
+
+// remember sets the time of a key.
+func (m *meter) remember(key meterKey, until, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.setLocked(key, until.UnixNano(), now.UnixNano())
+}
+
 // setLocked sets a timestamp. Where there is no room, that key of a few is forgotten which would soonest be as if it never had
 // been charged: so whoever owes much stays known, however many others come.
 func (m *meter) setLocked(key meterKey, tat, now int64) {
@@ -138,6 +180,29 @@ func (s *Server) admitTransaction(now uint64, caller *hub.Caller, author string,
 		return 0
 	}
 	return milliseconds(wait)
+}
+
+// unsettled is what a push costs its address until it is settled: what was judged and refused cost the server about as much as what was
+// taken, and nobody else counts it. A genesis that is refused costs some five times as much as a transaction.
+func (s *Server) unsettled(address string, genesis bool, transactions int) toll {
+	if genesis {
+		transactions += 5
+	}
+	return toll{meterKey{addressUnsettled, address}, s.config.Rates.AddressUnsettled, max(transactions, 1)}
+}
+
+// settled reports whether a push was answered with nothing that the client may try again.
+func settled(p *wire.Pushed) bool {
+	taken := func(v *wire.Verdict) bool { return v.Kind == wire.Accepted || v.Kind == wire.Duplicate }
+	if p.Genesis != nil && !taken(p.Genesis) {
+		return false
+	}
+	for i := range p.Verdicts {
+		if !taken(&p.Verdicts[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // admitRequest charges a request to its address, and refuses it if there are too many.

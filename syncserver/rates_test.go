@@ -8,7 +8,9 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -346,5 +348,120 @@ func BenchmarkAdmission(b *testing.B) {
 		for i := 0; pb.Next(); i++ {
 			m.Admit(time.Unix(1_800_000_000, 0), names[i%len(names)], names[i%100], 1, 200)
 		}
+	})
+}
+
+// countedLimits counts how often the log was asked whether a space may be created.
+type countedLimits struct {
+	syncserver.Log
+	asked atomic.Int32
+}
+
+func (l *countedLimits) Limit(ctx context.Context, now time.Time, charges []syncserver.Charge) (time.Duration, error) {
+	if strings.HasPrefix(charges[0].Key, "create/") {
+		l.asked.Add(1)
+	}
+	return l.Log.Limit(ctx, now, charges)
+}
+
+// TestDeniedCreationAsksOnce: what the log has denied is denied again without it, until the wait is over, and to nobody else.
+func TestDeniedCreationAsksOnce(t *testing.T) {
+	log := &countedLimits{Log: memlog.New()}
+	clock := newClock()
+	r := start(t, log, clock.use, func(c *syncserver.Config) { c.Creation.Identity = syncserver.Rate{Burst: 1, PerHour: 60} })
+	create := func(p *peer) *wire.Verdict {
+		g := p.genesis()
+		return p.pushed(wire.Push{Space: g.ID(), Genesis: g}).Genesis
+	}
+	asked := func(want int32) {
+		t.Helper()
+		if got := log.asked.Load(); got != want {
+			t.Errorf("the log was asked %d times, want %d", got, want)
+		}
+	}
+	alice, bob := r.dial("alice"), r.dial("bob")
+	id := alice.create()
+	for i := range 50 {
+		if v := create(alice); v.Code != wire.CodeRateLimited || v.RetryAfterMS != 60_000 {
+			t.Fatalf("%d: %+v", i, v)
+		}
+	}
+	asked(2)
+	if v := create(bob); v.Kind != wire.Accepted {
+		t.Errorf("another identity: %+v", v)
+	}
+	asked(3)
+	clock.pass(59 * time.Second)
+	if v := create(alice); v.Code != wire.CodeRateLimited || v.RetryAfterMS != 1000 {
+		t.Errorf("a second too early: %+v", v)
+	}
+	asked(3)
+	clock.pass(time.Second)
+	if v := create(alice); v.Kind != wire.Accepted {
+		t.Errorf("after waiting as told: %+v", v)
+	}
+	asked(4)
+	if v := create(alice); v.Code != wire.CodeRateLimited {
+		t.Errorf("the next: %+v", v)
+	}
+	asked(5)
+	clock.pass(-24 * time.Hour)
+	if v := create(alice); v.Code != wire.CodeRateLimited || v.RetryAfterMS != 60_000 {
+		t.Errorf("after the clock was set back: %+v", v)
+	}
+	asked(6)
+	alice.append(id, alice.transaction(1))
+}
+
+// TestWhoIsRefusedIsReadSlower: whose pushes are refused has the next of them read when a rate of its address allows, and others of the
+// address when what they push is taken. Whatever is taken costs nothing.
+func TestWhoIsRefusedIsReadSlower(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, memlog.New(), func(c *syncserver.Config) {
+			c.Creation.Identity = syncserver.Rate{Burst: 1, PerHour: 1}
+			c.Rates.AddressUnsettled = syncserver.Rate{Burst: 20, PerHour: 3600}
+		})
+		defer r.stop()
+		began := time.Now()
+		at := func(want time.Duration, what string) {
+			t.Helper()
+			if took := time.Since(began).Round(100 * time.Millisecond); took != want {
+				t.Errorf("%s: after %v, want %v", what, took, want)
+			}
+		}
+		eve, ann := r.dial("eve"), r.dial("ann")
+		refused := func() {
+			t.Helper()
+			g := eve.genesis()
+			if v := eve.pushed(wire.Push{Space: g.ID(), Genesis: g}).Genesis; v.Code != wire.CodeRateLimited {
+				t.Fatalf("%+v", v)
+			}
+		}
+		annes, id := ann.create(), eve.create()
+		for range 50 {
+			eve.append(id, eve.transaction(1))
+			ann.append(annes, ann.transaction(1), ann.transaction(1))
+		}
+		at(0, "what was taken")
+		for range 5 { // the last is read, and what comes behind it rests
+			refused()
+		}
+		at(0, "a burst")
+		refused()
+		at(5*time.Second, "a genesis over it")
+		refused()
+		at(10*time.Second, "another")
+		for range 3 {
+			ann.append(annes, ann.transaction(1))
+		}
+		at(10*time.Second, "another identity")
+		eve.append(id, eve.transaction(1)) // its debt is older than that
+		at(15*time.Second, "something that is taken, behind what was refused")
+		eve.append(id, eve.transaction(1))
+		at(15*time.Second, "something behind what was taken")
+		time.Sleep(time.Minute)
+		refused()
+		refused()
+		at(75*time.Second, "after a while")
 	})
 }

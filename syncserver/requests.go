@@ -109,6 +109,14 @@ func (h *hotSpace) open(ctx context.Context, r hub.OpenSpace) hub.Input {
 func (h *hotSpace) create(ctx context.Context, r *hub.CreateSpace) hub.Input {
 	s := h.server
 	opened := hub.Opened{Ref: r.Ref}
+	refuse := func(wait time.Duration) hub.Input {
+		opened.Code, opened.Reason = wire.CodeRateLimited, "spaces are created too fast"
+		opened.RetryAfterMS = milliseconds(wait)
+		return opened
+	}
+	if wait := s.denied(r.Charges); wait > 0 { // if another server has created it meanwhile, that is found when it is sent again
+		return refuse(wait)
+	}
 	instance, err := h.first(ctx, r.Genesis)
 	if err != nil {
 		h.failed(&opened, "load the module of", err)
@@ -120,9 +128,7 @@ func (h *hotSpace) create(ctx context.Context, r *hub.CreateSpace) hub.Input {
 		var wait time.Duration
 		if wait, err = s.admit(ctx, r.Charges); err == nil && wait > 0 {
 			instance.Close()
-			opened.Code, opened.Reason = wire.CodeRateLimited, "spaces are created too fast"
-			opened.RetryAfterMS = milliseconds(wait)
-			return opened
+			return refuse(wait)
 		}
 		if err == nil {
 			err = s.noteChanges(ctx, s.created(h.id, r))

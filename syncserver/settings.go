@@ -50,6 +50,9 @@ func (c *Config) Settings() []Setting {
 	rate("modules-address", &c.Rates.AddressModules, "new modules uploaded from one network address")
 	rate("requests", &c.Rates.AddressRequests, "sockets and requests of the API from one network address")
 	rate("connects-address", &c.Rates.AddressConnects, "connections from one network address that are written to the audit log")
+	all = append(all,
+		Setting{"unsettled-address-burst", &c.Rates.AddressUnsettled.Burst, wire.CodeUnknown, "transactions from one network address that wait for their verdict or were refused (a genesis counts five), at once; whoever sends more is read more slowly"},
+		Setting{"unsettled-address-per-hour", &c.Rates.AddressUnsettled.PerHour, wire.CodeUnknown, "the same, an hour after that"})
 	return append(all,
 		Setting{"connections", &c.Connections.Total, wire.CodeUnknown, "connections in all; more are closed"},
 		Setting{"connections-address", &c.Connections.Address, wire.CodeUnknown, "connections from one network address; more are closed"},

@@ -19,7 +19,8 @@ import (
 // child is this program in a process of its own, serving something.
 type child struct {
 	cmd *exec.Cmd
-	url string
+	url string        // or another first line
+	out *bufio.Reader // what comes behind it
 }
 
 // spawn starts a command of this program and waits until it tells its address.
@@ -28,6 +29,23 @@ func spawn(ctx context.Context, stderr io.Writer, args ...string) (*child, error
 	if err != nil {
 		return nil, err
 	}
+	return start(cmd, args[0])
+}
+
+// spawnNice is spawn of a process that leaves the machine to others.
+func spawnNice(ctx context.Context, stderr io.Writer, args ...string) (*child, error) {
+	cmd, err := self(ctx, stderr, args...)
+	if err != nil {
+		return nil, err
+	}
+	if nice, err := exec.LookPath("nice"); err == nil {
+		cmd.Args = append([]string{nice, "-n", "19", cmd.Path}, cmd.Args[1:]...)
+		cmd.Path = nice
+	}
+	return start(cmd, args[0])
+}
+
+func start(cmd *exec.Cmd, name string) (*child, error) {
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -35,11 +53,11 @@ func spawn(ctx context.Context, stderr io.Writer, args ...string) (*child, error
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start a child: %w", err)
 	}
-	c := &child{cmd: cmd}
-	line, err := bufio.NewReader(out).ReadString('\n')
+	c := &child{cmd: cmd, out: bufio.NewReader(out)}
+	line, err := c.out.ReadString('\n')
 	if c.url = strings.TrimSpace(line); err != nil {
 		c.stop()
-		return nil, fmt.Errorf("the child %s did not start", args[0])
+		return nil, fmt.Errorf("the child %s did not start", name)
 	}
 	return c, nil
 }
@@ -73,6 +91,16 @@ func measure(ctx context.Context, stderr io.Writer, v any, args ...string) error
 func (c *child) stop() error {
 	c.cmd.Process.Signal(syscall.SIGTERM)
 	return c.cmd.Wait()
+}
+
+// end stops the child and returns the number that it prints last.
+func (c *child) end() (number float64, err error) {
+	c.cmd.Process.Signal(syscall.SIGTERM)
+	line, err := c.out.ReadString('\n')
+	if err == nil {
+		number, err = strconv.ParseFloat(strings.TrimSpace(line), 64)
+	}
+	return number, errors.Join(err, c.cmd.Wait())
 }
 
 // rss returns how much memory the child has resident, in bytes.

@@ -29,8 +29,8 @@
 // The servers are child processes with a log on disk in a temporary directory (--dir); the load is in this one.
 // --only takes a regular expression over the names of the tables. No test asserts the figures.
 //
-// The commands serve, sockets and inserts are what bench starts as children: a server, the floor of sockets and the
-// floor of SQLite.
+// The commands serve, sockets, inserts and flood are what bench starts as children: a server, the floor of sockets, the
+// floor of SQLite, and an abuser.
 //
 // Stable: the flags and the fields of --json of run, and the exit codes: 2 for a command line that cannot be, 1 for
 // everything else.
@@ -56,7 +56,7 @@ func main() {
 
 type command func(ctx context.Context, args []string, stdout, stderr io.Writer) error
 
-var commands = map[string]command{"run": runLoad, "bench": bench, "serve": serve, "sockets": sockets, "inserts": inserts}
+var commands = map[string]command{"run": runLoad, "bench": bench, "serve": serve, "sockets": sockets, "inserts": inserts, "flood": flood}
 
 // usageError is about the command line itself.
 type usageError struct{ message string }

@@ -24,11 +24,12 @@ import (
 	"skerry/syncserver/wasmengine"
 )
 
-// serve is a server as skerry serve runs it, that admits as many new spaces as there are.
+// serve is a server as skerry serve runs it, that limits nobody unless told to.
 func serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	set := flag.NewFlagSet("syncload serve", flag.ContinueOnError)
 	listen := set.String("listen", "127.0.0.1:0", "`address` to listen on")
 	data := set.String("data", "", "`directory` of the log")
+	limits := set.Bool("limits", false, "limit clients as a server does that was not configured otherwise")
 	bare := set.Bool("no-modules", false, "run no modules, and so no policy either")
 	if err := parse(set, args, stderr); err != nil {
 		return err
@@ -56,8 +57,11 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 		Creation: syncserver.CreationLimits{Identity: plenty, Address: plenty, Server: plenty},
 		Rates: syncserver.Rates{
 			IdentityEvents: plenty, AddressEvents: plenty, IdentityBytes: plenty, AddressBytes: plenty, IdentityModules: plenty,
-			AddressModules: plenty, AddressRequests: plenty, AddressConnects: plenty,
+			AddressModules: plenty, AddressRequests: plenty, AddressConnects: plenty, AddressUnsettled: plenty,
 		},
+	}
+	if *limits {
+		config.Creation, config.Rates = syncserver.CreationLimits{}, syncserver.Rates{}
 	}
 	if *bare {
 		config.Engine = nil
