@@ -214,15 +214,16 @@ func ReadCheckpoint(root []byte, schemas []Schema, page func(digest.Digest) ([]b
 
 // unread makes a tree of what a root says of it, without its pages, and returns how many bytes its entries are.
 func (r *checkpointReader) unread(t *tree, page func(digest.Digest) ([]byte, error)) (bytes uint64) {
+	last := ""
 	entries, bytes := r.tree(func(end string, pages []digest.Digest) {
-		lazy := &run{pages: pages, from: &unread{page: page, after: t.last, end: end}}
+		lazy := &run{pages: pages, from: &unread{page: page, after: last, end: end}}
 		lazy.made.Store(true)
 		if end == "" {
 			t.tail = lazy
 			return
 		}
-		t.runs.Load(end, lazy)
-		t.last = end
+		t.runs = append(t.runs, ended{end, lazy})
+		last = end
 	})
 	if bytes > MaxBytes {
 		r.failed = true

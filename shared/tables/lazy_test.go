@@ -2,8 +2,10 @@ package tables_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -74,6 +76,67 @@ func (s *store) open(t *testing.T, root []byte) *tables.Set {
 		t.Fatal(err)
 	}
 	return set
+}
+
+// TestCopiesOfManyRuns writes to copies of tables, in turn, which share most of what they are made of: each has the rows that were
+// written to it, and no other one's.
+func TestCopiesOfManyRuns(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	type world struct {
+		set  *tables.Set
+		rows map[uint64]string
+	}
+	worlds := []world{{newSet(t, notes), map[uint64]string{}}}
+	write := func(w world, id uint64) {
+		t.Helper()
+		if r.IntN(3) == 0 {
+			if _, err := w.set.Begin().Delete(0, noteKey(id)); err != nil {
+				t.Fatal(err)
+			}
+			delete(w.rows, id)
+			return
+		}
+		made := row(id, strings.Repeat("t", r.IntN(3)), nil, strings.Repeat("x", r.IntN(400)))
+		if err := w.set.Begin().Put(0, made); err != nil {
+			t.Fatal(err)
+		}
+		w.rows[id] = string(made)
+	}
+	for id := range uint64(2000) {
+		write(worlds[0], id)
+	}
+	for step := range 100 {
+		w := worlds[r.IntN(len(worlds))]
+		if step%4 == 0 {
+			c := world{w.set.Copy(), maps.Clone(w.rows)}
+			if len(worlds) < 4 {
+				worlds = append(worlds, c)
+			} else {
+				worlds[r.IntN(len(worlds))] = c
+			}
+		}
+		for range r.IntN(40) {
+			write(worlds[r.IntN(len(worlds))], uint64(r.IntN(2000)))
+		}
+	}
+	for n, w := range worlds {
+		rows := map[uint64]string{}
+		if err := w.set.Scan(0, 0, "", "", false, func(_, row string) bool {
+			rows[binary.LittleEndian.Uint64([]byte(row))] = row
+			return true
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if !maps.Equal(rows, w.rows) {
+			t.Errorf("copy %d has other rows than were written to it", n)
+		}
+		root, _ := written(t, w.set, of)
+		if other, _ := written(t, anew(t, r, w.set), of); !bytes.Equal(root, other) {
+			t.Errorf("copy %d made anew of its rows is another", n)
+		}
+	}
 }
 
 // TestLazyIsEager does the same random things with tables that are whole in memory and with ones that are opened again

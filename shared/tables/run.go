@@ -19,6 +19,10 @@ const (
 	maxPageBytes = 64 << 10
 )
 
+// degree is how large the nodes of a run's entries are, at most twice of it. A transaction copies the nodes that it writes to,
+// on the way from the root: small ones are less to copy than they are more to search.
+const degree = 8
+
 // ErrPage tells that a page of a checkpoint could not be had when its rows were needed, or has other bytes than it should.
 // A set that gave it is of no use any more, and it says nothing about what was done with it: it is a fault of the machine.
 var ErrPage = errors.New("tables: a page of the checkpoint cannot be read")

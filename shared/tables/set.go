@@ -62,7 +62,7 @@ func New(schemas []Schema) (*Set, error) {
 		names[schemas[i].Name] = true
 		orders := make([]tree, 1+len(schemas[i].Indexes))
 		for j := range orders {
-			orders[j] = newTree(&kind{&schemas[i], j})
+			orders[j].kind = &kind{&schemas[i], j}
 		}
 		set.tables[i].orders = orders
 	}
@@ -74,11 +74,7 @@ func (s *Set) Copy() *Set {
 	c := &Set{schemas: s.schemas, tables: make([]table, len(s.tables)), bytes: s.bytes, owner: new(owner), touched: s.touched}
 	s.owner = new(owner)
 	for i := range s.tables {
-		orders := make([]tree, len(s.tables[i].orders))
-		for j := range orders {
-			orders[j] = s.tables[i].orders[j].copy()
-		}
-		c.tables[i].orders = orders
+		c.tables[i].orders = slices.Clone(s.tables[i].orders)
 	}
 	return c
 }
@@ -131,10 +127,11 @@ func (s *Set) take(table int, of *Set, from int) error {
 	return nil
 }
 
-// share makes t a copy of another tree, whose entries are of the same form.
+// share makes t a copy of another tree, whose entries are of the same form. Neither writes to what they share if both have new
+// owners.
 func (t *tree) share(from *tree) {
 	kind := t.kind
-	*t = from.copy()
+	*t = *from
 	t.kind = kind
 }
 

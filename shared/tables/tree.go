@@ -2,9 +2,8 @@ package tables
 
 import (
 	"fmt"
+	"sort"
 	"strings"
-
-	"github.com/tidwall/btree"
 
 	"skerry/shared/digest"
 )
@@ -13,14 +12,20 @@ import (
 // which ends with an entry whose key and size say so ([ends]), but for the last one: where runs end depends on what is in
 // the tree alone, and not on how it came to be. A run is the unit of checkpoints, and of reading from them.
 //
-// Copies share runs. A run is written to by the one tree that made it since it was copied last.
+// Copies share runs, and the list of them. Each is written to by the one tree that made it since it was copied last.
 type tree struct {
-	runs  btree.Map[string, *run] // by the key that ends them
-	last  string                  // the greatest of these
-	tail  *run                    // what lies behind; nil for nothing
+	owner *owner
+	runs  []ended // in the order of their keys
+	tail  *run    // what lies behind; nil for nothing
 	len   int
 	bytes int // of all keys and values
 	kind  *kind
+}
+
+// ended is a run, and the key that ends it.
+type ended struct {
+	end string
+	run *run
 }
 
 // kind says how a tree's entries are written in pages. All trees of the same table and index share it.
@@ -29,45 +34,34 @@ type kind struct {
 	index  int // 0 for the rows
 }
 
-// owner stands for who may write to a run.
+// owner stands for who may write to a run, or to a list of them.
 type owner struct{ _ byte }
 
-// degree is how large the nodes of trees are, at most twice of it. A transaction copies the nodes that it writes to, on
-// the way from the root: small ones are less to copy than they are more to search.
-const degree = 8
-
-func newTree(k *kind) tree { return tree{runs: *btree.NewMap[string, *run](degree), kind: k} }
-
-// copy returns a tree with the same entries, of which neither is written to through the other if both have new owners.
-func (t *tree) copy() tree {
-	c := *t
-	c.runs = *t.runs.Copy()
-	return c
+// at returns the number of the run that a key is or would be in.
+func (t *tree) at(key string) int {
+	return sort.Search(len(t.runs), func(i int) bool { return t.runs[i].end >= key })
 }
 
-// find returns the run that a key is or would be in, nil for none, and the key that ends it, which is empty for the tail.
-func (t *tree) find(key string) (end string, r *run) {
-	if key > t.last {
-		return "", t.tail
+// run returns a run by its number, nil for none, and the key that ends it, which is empty for the tail.
+func (t *tree) run(i int) (end string, r *run) {
+	if i < len(t.runs) {
+		return t.runs[i].end, t.runs[i].run
 	}
-	t.runs.Ascend(key, func(e string, found *run) bool {
-		end, r = e, found
-		return false
-	})
-	return end, r
+	return "", t.tail
 }
 
-// read is find of a run that has been read.
-func (t *tree) read(key string) (end string, r *run, err error) {
-	if end, r = t.find(key); r != nil {
+// read returns the run that a key is or would be in, which has been read, its number, and the key that ends it.
+func (t *tree) read(key string) (i int, end string, r *run, err error) {
+	i = t.at(key)
+	if end, r = t.run(i); r != nil {
 		err = r.read(t.kind)
 	}
-	return end, r, err
+	return i, end, r, err
 }
 
 // get returns the value of a key.
 func (t *tree) get(key string) (value string, ok bool, err error) {
-	_, r, err := t.read(key)
+	_, _, r, err := t.read(key)
 	if r == nil || err != nil {
 		return "", false, err
 	}
@@ -75,39 +69,49 @@ func (t *tree) get(key string) (value string, ok bool, err error) {
 	return value, ok, nil
 }
 
-// own returns a run that o may write to, in place of r, which ends with end.
-func (t *tree) own(o *owner, end string, r *run) *run {
+// own returns a run that o may write to, in place of the one with a number.
+func (t *tree) own(o *owner, i int) *run {
+	_, r := t.run(i)
 	if r != nil && r.owner == o {
 		r.change()
 		return r
 	}
 	n := r.copy(o)
-	t.place(end, n)
+	t.place(o, i, n)
 	return n
 }
 
-func (t *tree) place(end string, r *run) {
-	if end == "" {
+// place puts a run in the place of another one, which ends with the same key.
+func (t *tree) place(o *owner, i int, r *run) {
+	if i == len(t.runs) {
 		t.tail = r
-	} else {
-		t.runs.Set(end, r)
+		return
+	}
+	t.ownList(o)
+	t.runs[i].run = r
+}
+
+// ownList makes the list of runs one that o may write to.
+func (t *tree) ownList(o *owner) {
+	if t.owner != o {
+		t.owner, t.runs = o, append([]ended(nil), t.runs...)
 	}
 }
 
 // set sets the value of a key, and returns what it was before if there was one.
 func (t *tree) set(o *owner, key, value string) (old string, replaced bool, err error) {
-	end, r, err := t.read(key)
+	i, end, _, err := t.read(key)
 	if err != nil {
 		return "", false, err
 	}
 	size := t.kind.size(key, value)
 	last := ends(key, size)
 	if key == end && !last {
-		if end, r, err = t.join(o, end, r); err != nil {
+		if err = t.join(o, i); err != nil {
 			return "", false, err
 		}
 	}
-	r = t.own(o, end, r)
+	r := t.own(o, i)
 	old, replaced = r.entries.Set(key, value)
 	r.size += size
 	t.bytes += len(key) + len(value)
@@ -118,14 +122,14 @@ func (t *tree) set(o *owner, key, value string) (old string, replaced bool, err 
 		t.len--
 	}
 	if last && key != end {
-		t.split(o, end, r, key)
+		t.split(o, i, key)
 	}
 	return old, replaced, nil
 }
 
 // delete deletes a key, and returns its value if it was there.
 func (t *tree) delete(o *owner, key string) (old string, ok bool, err error) {
-	end, r, err := t.read(key)
+	i, end, r, err := t.read(key)
 	if r == nil || err != nil {
 		return "", false, err
 	}
@@ -133,11 +137,11 @@ func (t *tree) delete(o *owner, key string) (old string, ok bool, err error) {
 		return "", false, nil
 	}
 	if key == end {
-		if end, r, err = t.join(o, end, r); err != nil {
+		if err = t.join(o, i); err != nil {
 			return "", false, err
 		}
 	}
-	r = t.own(o, end, r)
+	r = t.own(o, i)
 	old, _ = r.entries.Delete(key)
 	r.size -= t.kind.size(key, old)
 	t.bytes -= len(key) + len(old)
@@ -148,23 +152,15 @@ func (t *tree) delete(o *owner, key string) (old string, ok bool, err error) {
 	return old, true, nil
 }
 
-// join puts what follows a run, which ends with end, into it, and returns what it then ends with.
-func (t *tree) join(o *owner, end string, r *run) (string, *run, error) {
-	next, following := "", t.tail
-	t.runs.Ascend(end+"\x00", func(e string, found *run) bool {
-		next, following = e, found
-		return false
-	})
+// join puts what follows a run into it, which gets the end of that.
+func (t *tree) join(o *owner, i int) error {
+	_, following := t.run(i + 1)
 	if following != nil {
 		if err := following.read(t.kind); err != nil {
-			return "", nil, err
+			return err
 		}
 	}
-	t.runs.Delete(end)
-	if end == t.last {
-		t.last, _, _ = t.runs.Max()
-	}
-	n := r.copy(o)
+	n := t.runs[i].run.copy(o)
 	if following != nil {
 		following.entries.Scan(func(key, value string) bool {
 			n.entries.Load(key, value)
@@ -172,15 +168,18 @@ func (t *tree) join(o *owner, end string, r *run) (string, *run, error) {
 		})
 		n.size += following.size
 	}
-	t.place(next, n)
-	return next, n, nil
+	t.ownList(o)
+	t.runs = append(t.runs[:i], t.runs[i+1:]...)
+	t.place(o, i, n)
+	return nil
 }
 
-// split ends a run, which ends with end and has the key last, with that.
-func (t *tree) split(o *owner, end string, r *run, last string) {
-	t.last = max(t.last, last)
+// split ends a run with a key that is in it.
+func (t *tree) split(o *owner, i int, last string) {
+	_, r := t.run(i)
+	t.ownList(o)
 	if greatest, _, _ := r.entries.Max(); greatest == last { // it is the tail
-		t.runs.Set(last, r)
+		t.runs = append(t.runs, ended{last, r})
 		t.tail = nil
 		return
 	}
@@ -194,8 +193,10 @@ func (t *tree) split(o *owner, end string, r *run, last string) {
 		to.size += t.kind.size(key, value)
 		return true
 	})
-	t.runs.Set(last, left)
-	t.place(end, right)
+	t.place(o, i, right)
+	t.runs = append(t.runs, ended{})
+	copy(t.runs[i+1:], t.runs[i:])
+	t.runs[i] = ended{last, left}
 }
 
 // load appends an entry, whose key is greater than all, to a tree that nobody else has.
@@ -209,28 +210,21 @@ func (t *tree) load(o *owner, key, value string) {
 	t.bytes += len(key) + len(value)
 	t.len++
 	if ends(key, size) {
-		t.split(o, "", t.tail, key)
+		t.split(o, len(t.runs), key)
 	}
 }
 
 // each calls f with the runs from the one on that a key is or would be in, in the order of keys, until it returns false.
 func (t *tree) each(from string, descending bool, f func(end string, r *run) bool) {
-	if !descending {
-		more := true
-		t.runs.Ascend(from, func(end string, r *run) bool {
-			more = f(end, r)
-			return more
-		})
-		if more && t.tail != nil {
-			f("", t.tail)
+	step := 1
+	if descending {
+		step = -1
+	}
+	for i := t.at(from); i >= 0 && i <= len(t.runs); i += step {
+		if end, r := t.run(i); r != nil && !f(end, r) {
+			return
 		}
-		return
 	}
-	end, r := t.find(from)
-	if r != nil && !f(end, r) {
-		return
-	}
-	t.runs.Descend(from, func(e string, r *run) bool { return e == end || f(e, r) })
 }
 
 // ascend calls f with all entries at or past a key until it returns false.
