@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
+	"sort"
 
 	"skerry/shared/space"
 )
@@ -18,7 +19,7 @@ func (m *Model) Load() *Loaded {
 		}
 		loaded.Spaces = append(loaded.Spaces, Summary{Space: id, Info: s.info, Version: s.version, Outbox: len(s.outbox), Rejected: len(s.rejected)})
 	}
-	slices.SortFunc(loaded.Spaces, func(a, b Summary) int { return bytes.Compare(a.Space[:], b.Space[:]) })
+	sort.Slice(loaded.Spaces, func(i, j int) bool { return bytes.Compare(loaded.Spaces[i].Space[:], loaded.Spaces[j].Space[:]) < 0 })
 	return loaded
 }
 
@@ -30,7 +31,7 @@ func (m *Model) Changes(after uint64) *Changes {
 			changes.Spaces = append(changes.Spaces, Changed{id, s.version})
 		}
 	}
-	slices.SortFunc(changes.Spaces, func(a, b Changed) int { return bytes.Compare(a.Space[:], b.Space[:]) })
+	sort.Slice(changes.Spaces, func(i, j int) bool { return bytes.Compare(changes.Spaces[i].Space[:], changes.Spaces[j].Space[:]) < 0 })
 	return changes
 }
 
@@ -88,7 +89,7 @@ func (m *Model) Rejected(id space.ID) []RejectedRow {
 	for _, row := range s.rejected {
 		rows = append(rows, *row)
 	}
-	slices.SortFunc(rows, func(a, b RejectedRow) int { return a.ID.Compare(b.ID) })
+	sort.Slice(rows, func(i, j int) bool { return rows[i].ID.Compare(rows[j].ID) < 0 })
 	return rows
 }
 
