@@ -129,7 +129,7 @@ func pack(ctx context.Context, set *tables.Set, of *tables.Checkpoint) (*replica
 	var err error
 	c.Root, err = set.AppendCheckpoint(nil, of, func(d digest.Digest, content func() ([]byte, error)) error {
 		page, err := content()
-		if l := (*lacking)(nil); err != nil && !errors.As(err, &l) {
+		if _, lacks := errors.AsType[*lacking](err); err != nil && !lacks {
 			return err
 		}
 		if c.Pages[d] == nil {

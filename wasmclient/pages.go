@@ -89,8 +89,7 @@ func (p *pages) read(ctx context.Context, d digest.Digest) error {
 // supply reads what an error of the tables says is lacking, and reports whether there is nothing for it but to try again. If not,
 // the tables are made anew, unless ctx ended. The caller does not hold the view.
 func (v *view) supply(ctx context.Context, err error) bool {
-	l := (*lacking)(nil)
-	if errors.As(err, &l) {
+	if l, ok := errors.AsType[*lacking](err); ok {
 		if err = l.of.read(ctx, l.page); err == nil || ctx.Err() != nil {
 			return err == nil
 		}

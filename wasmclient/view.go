@@ -238,15 +238,15 @@ var (
 func (v *view) pass() (took time.Duration, err error) {
 	for n := 0; n < passTries; n++ {
 		took, err = v.try()
-		if l := (*lacking)(nil); errors.As(err, &l) {
+		if l, ok := errors.AsType[*lacking](err); ok {
 			if err = l.of.read(v.ctx, l.page); err == nil {
 				n--
 				continue
 			}
 		}
-		d := (*differs)(nil)
+		d, differ := errors.AsType[*differs](err)
 		switch {
-		case errors.As(err, &d), err == errAgain:
+		case differ, err == errAgain:
 		case errors.Is(err, tables.ErrPage):
 			v.client.log("the checkpoint of " + v.id.String() + " is of no use: " + err.Error())
 			v.distrust = v.root
@@ -256,7 +256,7 @@ func (v *view) pass() (took time.Duration, err error) {
 		v.mu.Lock()
 		v.reset()
 		v.mu.Unlock()
-		if d != nil {
+		if differ {
 			v.diverges(&d.Divergence)
 		}
 	}

@@ -2,6 +2,10 @@ package archtest
 
 import (
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -106,6 +110,56 @@ func TestDependencies(t *testing.T) {
 			t.Errorf("the rule for %s (%s) applies to no package", r.from, r.reason)
 		}
 	}
+}
+
+// costly is what a page's packages do without, as something else does the same for fewer bytes.
+var costly = map[string]string{
+	"errors.As":             "errors.AsType needs no reflection: 3 kB",
+	"slices.SortFunc":       "sort.Slice is one code for all types, and this one for each: 2 kB",
+	"slices.SortStableFunc": "sort.SliceStable is one code for all types",
+}
+
+// sorted is where slices.SortFunc is worth its bytes: an index that is made may have 100,000 keys.
+const sorted = "shared/tables/load.go"
+
+// TestPageCalls: nothing that a page is built of calls what is costly.
+func TestPageCalls(t *testing.T) {
+	page := packages(t, js)["skerry/wasmclient/cmd/client"].Deps
+	if len(page) == 0 {
+		t.Fatal("the page is built of nothing")
+	}
+	page = append(page, "skerry/wasmclient/cmd/client")
+	for _, name := range files(t) {
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") || !slices.Contains(page, "skerry/"+path.Dir(name)) {
+			continue
+		}
+		for call, why := range costlyCalls(t, name, readFile(t, name)) {
+			if call != "slices.SortFunc" || name != sorted {
+				t.Errorf("%s calls %s: %s", name, call, why)
+			}
+		}
+	}
+	if len(costlyCalls(t, sorted, readFile(t, sorted))) == 0 {
+		t.Errorf("%s sorts in another way now", sorted)
+	}
+}
+
+// costlyCalls returns what of costly a file names.
+func costlyCalls(t *testing.T, name string, source []byte) map[string]string {
+	file, err := parser.ParseFile(token.NewFileSet(), name, source, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	ast.Inspect(file, func(n ast.Node) bool {
+		if s, ok := n.(*ast.SelectorExpr); ok {
+			if p, ok := s.X.(*ast.Ident); ok && costly[p.Name+"."+s.Sel.Name] != "" {
+				found[p.Name+"."+s.Sel.Name] = costly[p.Name+"."+s.Sel.Name]
+			}
+		}
+		return true
+	})
+	return found
 }
 
 // TestOneEngine: wazero is behind one package. The commands that choose it reach it through that one.

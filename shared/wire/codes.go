@@ -172,8 +172,7 @@ func Errorf(code Code, format string, args ...any) error {
 
 // CodeOf returns the code of err or of what it wraps, and [CodeUnknown] if there is none.
 func CodeOf(err error) Code {
-	var coded *CodeError
-	if errors.As(err, &coded) {
+	if coded, ok := errors.AsType[*CodeError](err); ok {
 		return coded.Code
 	}
 	return CodeUnknown

@@ -133,8 +133,7 @@ func (i *Instance) load(name digest.Digest, caller *module.Caller) (*Loaded, mod
 	if caller != nil && errors.Is(err, module.ErrMissing) {
 		return nil, module.Verdict{Code: wire.CodeModuleMissing, Reason: fmt.Sprintf("the server does not have module %v", name)}, nil
 	}
-	var coded *wire.CodeError
-	if caller != nil && errors.As(err, &coded) && coded.Code == wire.CodeBadModule {
+	if coded, ok := errors.AsType[*wire.CodeError](err); ok && caller != nil && coded.Code == wire.CodeBadModule {
 		return nil, module.Verdict{Code: coded.Code, Reason: coded.Reason}, nil
 	}
 	return to, module.Verdict{}, err

@@ -504,9 +504,9 @@ func (b *bridge) push(what string, value js.Value) { b.script.Call("send", 0, wh
 
 // explain returns an error's code and reason.
 func explain(err error) (code, reason string) {
-	var coded *wire.CodeError
+	coded, ok := errors.AsType[*wire.CodeError](err)
 	switch {
-	case errors.As(err, &coded):
+	case ok:
 		return coded.Code.String(), coded.Reason
 	case errors.Is(err, wasmclient.ErrFull):
 		return wire.CodeQuota.String(), err.Error()

@@ -22,8 +22,8 @@ func (e *Error) Error() string {
 
 // IsNamed reports whether err is an [Error] with that name.
 func IsNamed(err error, name string) bool {
-	var e *Error
-	return errors.As(err, &e) && e.Name == name
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Name == name
 }
 
 // AsError makes an error of a thrown value or of an object's error property: nil of null and undefined.
