@@ -228,7 +228,7 @@ func (f *serveFlags) serve(ctx context.Context, c *console) (err error) {
 		url, link := "http://"+listener.Addr().String(), ""
 		text := "listening on " + url
 		if token := server.SetupToken(); token != "" {
-			link = url + "/setup?token=" + token
+			link = publicURL(url, f.config.PublicHosts) + "/setup?token=" + token
 			text += "\nwaiting for an administrator: open " + link + "\nor run: skerry setup --url " + url + " --token " + token + " --identity IDENTITY"
 		}
 		err = c.print(struct {
@@ -320,6 +320,15 @@ func moduleSource(log syncserver.Log) wasmengine.Source {
 		}
 		return content, err
 	}
+}
+
+// publicURL returns where people reach the server that listens at url: by https under the first of its public hosts, which a proxy has
+// a certificate for, or as it listens if it has none.
+func publicURL(url string, hosts []string) string {
+	if len(hosts) == 0 {
+		return url
+	}
+	return "https://" + hosts[0]
 }
 
 func profileRoutes() http.Handler {

@@ -34,7 +34,8 @@ func TestMain(m *testing.M) {
 // The directory $MODULES has modules: chat.wasm, newer.wasm, which is made of the log of a chat, and bare.wasm, which has no
 // manifest.
 //
-//	serve FLAGS...   start a server on the directory data; its URL is $URL, where it listens $ADDRESS, and the token to set it up $SETUP
+//	serve FLAGS...   start a server on the directory data; its URL is $URL, where it listens $ADDRESS, and the token to set it up $SETUP,
+//	                 which is in the link $LINK
 //	stopserver       stop it by SIGTERM; it must exit with 0
 //	field NAME KEY   set a variable to a field of the JSON that the last command printed
 func TestScripts(t *testing.T) {
@@ -129,6 +130,7 @@ func (s *server) start(ts *testscript.TestScript, args ...string) (url string, e
 	err = json.Unmarshal([]byte(line), &listening)
 	_, token, _ := strings.Cut(listening.Setup, "token=")
 	ts.Setenv("SETUP", token)
+	ts.Setenv("LINK", listening.Setup)
 	return listening.URL, err
 }
 
