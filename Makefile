@@ -26,7 +26,7 @@ RACE   := $(shell command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&
 TEST_STAGES := tools deps fmt vet staticcheck types modules-check build size unit sim web-test store e2e e2e-firefox e2e-webkit pack tutorial mutants
 LINT_STAGES := deps fmt vet staticcheck types modules-check
 
-.PHONY: help run test lint sim bench size mutants golden docs clean soak torture modules-fuzz vuln deploy-test build \
+.PHONY: help run test lint sim bench size mutants golden docs clean soak torture modules-fuzz vuln deploy-test machine-test build \
 	modules modules-check tools deps fmt vet staticcheck types bin bundle unit web-test store e2e e2e-firefox e2e-webkit pack tutorial
 
 help: ## list the targets
@@ -140,6 +140,9 @@ golden: build ## keep this version's files for later versions' tests; refuses to
 
 docs: ## the packages' manuals and the documents, under build/docs
 	@go run .ci/docs.go
+
+machine-test: build ## docs/operating on a clean Debian that systemd boots in a container, with Caddy and a browser; as root
+	@.ci/machine
 
 deploy-test: build ## follow docs/operating as far as this machine can, with Caddy and nginx where they are
 	@.ci/deploy

@@ -1,6 +1,6 @@
 // How the replica stands, in words and one colour.
 import type { Client, Connection, Status } from "skerry";
-import { announce, arrange, element, make, toast } from "./dom.js";
+import { announce, arrange, button, element, make, messageOf, toast } from "./dom.js";
 import { count, left, time } from "./format.js";
 
 /** How good or bad something is; a colour, and never the only sign of it. */
@@ -107,21 +107,21 @@ let administrator: HTMLElement | undefined;
 /** Returns what to do about a server that has no administrator: on a developer's own machine one click, elsewhere whoever has the link. */
 function setUp(client: Client): HTMLElement {
   if (!administrator) {
-    const said = make("p.quiet", {}, "Whoever started it has a link for that. ");
-    administrator = said;
+    const at = make("div.set-up");
+    administrator = at;
+    const link = make<HTMLInputElement>("input", { id: "setup-link", autocomplete: "off", spellcheck: "false", placeholder: "The link from its log" });
+    const form = make<HTMLFormElement>("form", {}, link, make("button.plain", {}, "Make me its administrator"));
+    link.setAttribute("aria-label", "The link by which the server is set up");
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const token = link.value.trim().split("=").at(-1)!;
+      administer(client, token).catch((error: unknown) => toast(messageOf(error)));
+    });
+    at.append(form);
     const state = fetch("/api/v1/setup").then((answer) => answer.json() as Promise<{ local?: boolean }>);
     void state.then(
       ({ local }) => {
-        if (!local) return;
-        const me = make<HTMLButtonElement>("button.plain", { type: "button" }, "Make me its administrator");
-        me.addEventListener("click", async () => {
-          me.disabled = true;
-          const answer = await fetch("/api/v1/setup", { method: "POST", body: JSON.stringify({ identity: client.identity }) });
-          const { reason } = (await answer.json()) as { reason?: string };
-          toast(answer.ok ? "You are the administrator" : (reason ?? answer.statusText));
-          if (answer.ok) dispatchEvent(new Event("online")); // try at once
-        });
-        said.replaceChildren(me);
+        if (local) at.replaceChildren(button("Make me its administrator", () => administer(client, ""), "plain"));
       },
       () => {}, // offline by now
     );
@@ -129,13 +129,21 @@ function setUp(client: Client): HTMLElement {
   return administrator;
 }
 
-let button: HTMLButtonElement | undefined;
+/** Names who writes here as the first administrator. */
+async function administer(client: Client, token: string): Promise<void> {
+  const answer = await fetch("/api/v1/setup", { method: "POST", body: JSON.stringify({ token, identity: client.identity }) });
+  const { reason } = (await answer.json()) as { reason?: string };
+  toast(answer.ok ? "You are the administrator" : (reason ?? answer.statusText));
+  if (answer.ok) dispatchEvent(new Event("online")); // try at once
+}
+
+let tried: HTMLButtonElement | undefined;
 
 /** Returns the button that tries at once, as when the browser says that there is a network again. */
 function again(): HTMLButtonElement {
-  if (!button) {
-    button = make<HTMLButtonElement>("button.plain", { type: "button" }, "Try now");
-    button.addEventListener("click", () => dispatchEvent(new Event("online")));
+  if (!tried) {
+    tried = make<HTMLButtonElement>("button.plain", { type: "button" }, "Try now");
+    tried.addEventListener("click", () => dispatchEvent(new Event("online")));
   }
-  return button;
+  return tried;
 }

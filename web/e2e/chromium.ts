@@ -10,7 +10,7 @@ const flags = [
   "--disable-background-timer-throttling", "--disable-renderer-backgrounding", "--remote-debugging-port=0",
   // What the address bar shows is pages too, which each new browser loads, for a third of the time that starting takes.
   "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup,WebUIOmniboxFullPopup",
-  "--host-resolver-rules=MAP plain.test 127.0.0.1", // a host that is not this machine, as far as a page can tell
+  "--host-resolver-rules=MAP plain.test 127.0.0.1,MAP sync.example.com 127.0.0.1", // hosts that are not this machine, as far as a page can tell
 ];
 
 /** Where Chromium is. */

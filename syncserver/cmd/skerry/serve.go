@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
+
 	"skerry/shared/digest"
 	"skerry/shared/module"
 	"skerry/syncserver"
@@ -238,6 +240,9 @@ func (f *serveFlags) serve(ctx context.Context, c *console) (err error) {
 			System string `json:"system"`          // the ID of the system space
 			Setup  string `json:"setup,omitempty"` // the link by which the first administrator is named
 		}{url, fmt.Sprintf("%x", key), system.String(), link}, "%s", text)
+		if _, untold := daemon.SdNotify(false, daemon.SdNotifyReady); untold != nil {
+			f.config.Logger.Warn("cannot tell systemd that the server is ready", "error", untold)
+		}
 	}
 	f.config.Logger.Info("listening", "address", listener.Addr().String(), "data", f.data, "server", fmt.Sprintf("%x", key), "system", system)
 
@@ -246,6 +251,7 @@ func (f *serveFlags) serve(ctx context.Context, c *console) (err error) {
 	case <-ctx.Done():
 	case broken = <-failed:
 	}
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
 	listener.Close() // before draining: who comes now finds nobody, and retries
 	cancel()
 	err = errors.Join(err, broken, <-ran)
