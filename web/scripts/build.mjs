@@ -56,14 +56,21 @@ const inlined = ["github.com/zeebo/blake3/...", "skerry/shared/msgpack", "skerry
 // The tag has the hashing ask for no features of a processor, of which WebAssembly has none: what asks brings package flag
 // and the tables of Unicode, 12 kB.
 const tags = "-tags=purego";
-const flags = [tags, "-trimpath", "-gcflags=all=-l", ...inlined.map((packages) => `-gcflags=${packages}=`), "-ldflags=-s -w -buildid="];
+// Of Go's own packages these are replaced by what a page needs of them: 16 kB. If a version of Go has other ones, it does not compile.
+const goroot = go(["env", "GOROOT"]).trim();
+const std = join(web, "scripts", "_std");
+const overlay = join(cache, `overlay-${process.pid}.json`);
+const replaced = list(std).map((file) => [join(goroot, "src", file.slice(std.length)), file]);
+writeFileSync(overlay, JSON.stringify({ Replace: Object.fromEntries(replaced) }));
+process.once("exit", () => rmSync(overlay, { force: true }));
+const flags = [tags, "-overlay", overlay, "-trimpath", "-gcflags=all=-l", ...inlined.map((packages) => `-gcflags=${packages}=`), "-ldflags=-s -w -buildid="];
 go(["build", ...flags, "-o", built, "./wasmclient/cmd/client"], { GOOS: "js", GOARCH: "wasm" });
 const { module: wasm, tables } = strip(readFileSync(built));
 if (!tables) console.warn("Go's tables are laid out as pclntab.mjs does not know: the WebAssembly keeps them and is larger");
 const wasmID = hash(wasm, salt);
 const wasmName = `client-${wasmID}.wasm`;
 writeFileSync(join(dist, wasmName), Buffer.concat([wasm, section("skerry", wasmID)])); // the worker compares it
-const wasmExec = join(go(["env", "GOROOT"]).trim(), "lib", "wasm", "wasm_exec.js");
+const wasmExec = join(goroot, "lib", "wasm", "wasm_exec.js");
 
 const glue = join(web, "..", "wasmclient", "internal", "jsengine", "glue.js");
 
