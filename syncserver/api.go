@@ -38,6 +38,7 @@ func (s *Server) endpoints() []endpoint {
 		{http.MethodGet, "/api/v1/challenge", s.serveChallenge},
 		{http.MethodPost, "/api/v1/token", s.serveToken},
 		{http.MethodGet, "/api/v1/whoami", s.serveWhoami},
+		{http.MethodPost, "/api/v1/logout", s.serveLogout},
 		{http.MethodGet, "/api/v1/spaces", s.serveSpaces},
 		{http.MethodGet, "/api/v1/spaces/{space}", s.serveSpace},
 		{http.MethodGet, "/api/v1/spaces/{space}/events", s.serveEvents},

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"skerry/shared/digest"
 	"skerry/shared/hub"
 	"skerry/shared/module"
 	"skerry/shared/wire"
@@ -17,8 +18,9 @@ import (
 // caller is who asks over plain HTTP.
 type caller struct {
 	identities []string
-	claims     [][]byte // of each
-	expires    uint64   // when the token ends, in milliseconds since 1970; 0: there is none, or it does not
+	claims     [][]byte      // of each
+	expires    uint64        // when the token ends, in milliseconds since 1970; 0: there is none, or it does not
+	token      digest.Digest // of the bearer token's text; zero: there is none
 }
 
 // callerFrom returns who was proven.
@@ -67,6 +69,20 @@ func (s *Server) bearerOf(r *http.Request) (*caller, error) {
 		return nil, wire.Errorf(wire.CodeBadCredentials, "this server takes a bearer token, or none")
 	}
 	token = strings.TrimSpace(token)
+	name := digest.Of([]byte(token))
+	if err := s.tokens.over(name); err != nil {
+		return nil, err
+	}
+	of, err := s.tokenBearer(r, token)
+	if err != nil {
+		return nil, err
+	}
+	of.token = name
+	return of, nil
+}
+
+// tokenBearer returns whose token it is.
+func (s *Server) tokenBearer(r *http.Request, token string) (*caller, error) {
 	if s.config.Authenticate == nil || strings.HasPrefix(token, tokenPrefix) {
 		return s.tokens.check(token, s.wall())
 	}

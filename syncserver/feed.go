@@ -95,8 +95,16 @@ func (s *Server) follow(ctx context.Context, r *reader, take func(wire.Frame) (b
 		defer end.Stop()
 		expired = end.C
 	}
+	var out <-chan struct{}
+	if !r.token.IsZero() {
+		var done func()
+		out, done = s.tokens.follow(r.token)
+		defer done()
+	}
 	for {
 		select {
+		case <-out:
+			return errLoggedOut
 		case in := <-f.frames:
 			more, err := take(in.frame)
 			if err != nil || !more {

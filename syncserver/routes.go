@@ -18,6 +18,7 @@ func Routes() []Route {
 		{"/api/v1/challenge", "a nonce, which a proof signs"},
 		{"/api/v1/token", "by POST, a bearer token of five minutes for a proof, or for a token of an issuer"},
 		{"/api/v1/whoami", "whom the bearer token is for"},
+		{"/api/v1/logout", "by POST, ends the bearer token and the streams that are open under it"},
 		{"/api/v1/spaces", "the spaces of whose bearer token it is"},
 		{"/api/v1/spaces/{space}", "what a space is made from, and where it stands"},
 		{"/api/v1/spaces/{space}/events", "the events of a space behind a position, as one value or as a stream"},

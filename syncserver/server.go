@@ -112,7 +112,7 @@ func New(config Config) (*Server, error) {
 		return nil, fmt.Errorf("syncserver: %w", err)
 	}
 	s := &Server{
-		config: config, log: config.Log, logger: config.Logger, engine: config.Engine, secrets: secrets, tokens: newTokens(secrets.seal),
+		config: config, log: config.Log, logger: config.Logger, engine: config.Engine, secrets: secrets, tokens: newTokens(),
 		metrics: newMetrics(), meter: newMeter(meteredKeys), mux: http.NewServeMux(), start: time.Now(),
 		running: make(chan struct{}), stop: make(chan struct{}), done: make(chan struct{}),
 		work: work, cancel: cancel,

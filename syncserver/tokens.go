@@ -25,20 +25,94 @@ const (
 	tokenLife   = 5 * time.Minute
 	nonceLife   = time.Minute
 	tokenPrefix = "skerry."
+	tokenNonce  = 8 // random bytes in a token
 	proofBody   = 32 << 10
 	maxNonces   = 100_000 // that were used within their lives
 )
 
-// tokens makes and checks short tokens and the nonces of proofs. Neither is stored: both carry a keyed hash under the server's secret.
+// tokens makes and checks short tokens and the nonces of proofs. Neither is stored: both carry a keyed hash. Its key is drawn anew by each
+// process, since what was used up or logged out is known to that process alone.
 type tokens struct {
 	key digest.Digest
 
-	mu   sync.Mutex
-	used map[[32]byte]uint64 // nonces that bought a token, until when they count
+	mu      sync.Mutex
+	used    map[[32]byte]uint64        // nonces that bought a token, until when they count
+	ended   map[digest.Digest]uint64   // tokens that were logged out, until when they would have counted
+	follows map[digest.Digest]*follows // by token
 }
 
-func newTokens(secret [digest.Size]byte) *tokens {
-	return &tokens{key: digest.Keyed(secret, []byte("skerry.http.1")), used: map[[32]byte]uint64{}}
+// follows is what is open under one token.
+type follows struct {
+	out   chan struct{} // closed when it is logged out
+	count int
+}
+
+func newTokens() *tokens {
+	t := &tokens{used: map[[32]byte]uint64{}, ended: map[digest.Digest]uint64{}, follows: map[digest.Digest]*follows{}}
+	rand.Read(t.key[:])
+	return t
+}
+
+// end logs a token out that would count until then.
+func (t *tokens) end(token digest.Digest, until, now uint64) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.ended) >= maxNonces {
+		sweep(t.ended, now)
+		if len(t.ended) >= maxNonces {
+			return wire.Errorf(wire.CodeOverloaded, "too many tokens were logged out")
+		}
+	}
+	t.ended[token] = until
+	if f := t.follows[token]; f != nil {
+		delete(t.follows, token)
+		close(f.out)
+	}
+	return nil
+}
+
+// over returns an error if a token was logged out.
+func (t *tokens) over(token digest.Digest) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, ended := t.ended[token]; ended {
+		return errLoggedOut
+	}
+	return nil
+}
+
+var errLoggedOut = wire.Errorf(wire.CodeAuthRequired, "the token was logged out")
+
+// follow returns what is closed when a token is logged out, and what is to be called once nobody waits for it any more.
+func (t *tokens) follow(token digest.Digest) (out <-chan struct{}, done func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := t.follows[token]
+	if f == nil {
+		f = &follows{out: make(chan struct{})}
+		if _, ended := t.ended[token]; ended {
+			close(f.out)
+			return f.out, func() {}
+		}
+		t.follows[token] = f
+	}
+	f.count++
+	return f.out, func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if f.count--; f.count == 0 && t.follows[token] == f {
+			delete(t.follows, token)
+		}
+	}
+}
+
+// sweep forgets what counts no more.
+func sweep[Key comparable](until map[Key]uint64, now uint64) {
+	for key, ends := range until {
+		if ends <= now {
+			delete(until, key)
+		}
+	}
 }
 
 func (t *tokens) sum(domain string, content []byte) digest.Digest {
@@ -67,11 +141,7 @@ func (t *tokens) take(nonce [32]byte, now uint64) error {
 		return wire.Errorf(wire.CodeBadCredentials, "the nonce was used before")
 	}
 	if len(t.used) >= maxNonces {
-		for old, until := range t.used {
-			if until <= now {
-				delete(t.used, old)
-			}
-		}
+		sweep(t.used, now)
 		if len(t.used) >= maxNonces {
 			return wire.Errorf(wire.CodeOverloaded, "too many tokens are asked for")
 		}
@@ -83,6 +153,8 @@ func (t *tokens) take(nonce [32]byte, now uint64) error {
 // issue returns a token for somebody.
 func (t *tokens) issue(of *caller) string {
 	content := binary.BigEndian.AppendUint64(nil, of.expires)
+	content = append(content, make([]byte, tokenNonce)...)
+	rand.Read(content[8:]) // of two tokens of one identity each is logged out alone
 	for i, identity := range of.identities {
 		content = append(space.AppendCompact(content, len(identity)), identity...)
 		content = append(space.AppendCompact(content, len(of.claims[i])), of.claims[i]...) // which the policy is asked with again
@@ -95,7 +167,7 @@ func (t *tokens) issue(of *caller) string {
 func (t *tokens) check(token string, now uint64) (*caller, error) {
 	bad := wire.Errorf(wire.CodeBadCredentials, "the token is not this server's")
 	content, err := base64.RawURLEncoding.Strict().DecodeString(strings.TrimPrefix(token, tokenPrefix))
-	if err != nil || len(content) < 8+digest.Size {
+	if err != nil || len(content) < 8+tokenNonce+digest.Size {
 		return nil, bad
 	}
 	content, sum := content[:len(content)-digest.Size], content[len(content)-digest.Size:]
@@ -106,7 +178,7 @@ func (t *tokens) check(token string, now uint64) (*caller, error) {
 	if of.expires <= now {
 		return nil, wire.Errorf(wire.CodeAuthExpired, "the token has expired")
 	}
-	rest := content[8:]
+	rest := content[8+tokenNonce:]
 	next := func() (part []byte) {
 		n, size, failed := space.Compact(rest)
 		if failed != nil || n > len(rest)-size {
@@ -201,6 +273,27 @@ func (s *Server) tokenFor(w http.ResponseWriter, r *http.Request) (*caller, erro
 		of.expires = ends
 	}
 	return of, nil
+}
+
+// serveLogout ends a bearer token, and what is open under it.
+func (s *Server) serveLogout(w http.ResponseWriter, r *http.Request) {
+	of, err := s.bearerOf(r)
+	if err == nil {
+		switch {
+		case of.token.IsZero():
+			err = wire.Errorf(wire.CodeAuthRequired, "there is no bearer token to log out")
+		case of.expires == 0:
+			err = wire.Errorf(wire.CodeBadArgument, "the token has no end of its own: whoever gave it ends it")
+		default:
+			err = s.tokens.end(of.token, of.expires, s.wall())
+		}
+	}
+	if err != nil {
+		s.refuseRequest(w, r, err)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusNoContent)
 }
 
 func (s *Server) serveWhoami(w http.ResponseWriter, r *http.Request) {

@@ -14,6 +14,7 @@ import (
 
 	"skerry/shared/identity"
 	"skerry/shared/space"
+	"skerry/shared/wire"
 	"skerry/syncserver"
 	"skerry/syncserver/memlog"
 )
@@ -174,5 +175,82 @@ func TestTokensForHTTP(t *testing.T) {
 		if strings.HasPrefix(name, "late") {
 			b.pass(-time.Minute)
 		}
+	}
+}
+
+// TestLogoutOverHTTP: a token that was logged out counts no more, and the streams that it opened end, not those of another token of the
+// same identity.
+func TestLogoutOverHTTP(t *testing.T) {
+	b := newBuyer(t)
+	ann := newKey(t)
+	p, c := b.connect()
+	p.send(ann.hello(c, host))
+	if _, ok := p.receive().(*wire.Welcome); !ok {
+		t.Fatal("no welcome")
+	}
+	p.identity = ann.name
+	g := p.genesis()
+	id := g.ID()
+	if v := p.pushed(wire.Push{Space: id, Genesis: g, GenesisSignature: ed25519.Sign(ann.secret, space.GenesisMessage(id))}).Genesis; v.Kind != wire.Accepted {
+		t.Fatalf("a genesis: %+v", v)
+	}
+	buy := func() string {
+		status, bought := b.buy(ann.offer(t, b.challenge(), host))
+		if status != http.StatusOK {
+			t.Fatal(status)
+		}
+		return bought.Token
+	}
+	logout := func(header ...string) (int, string) {
+		var answer struct{ Code string }
+		request, err := http.NewRequest(http.MethodPost, "http://"+host+"/api/v1/logout", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < len(header); i += 2 {
+			request.Header.Set(header[i], header[i+1])
+		}
+		response, err := b.client.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		json.NewDecoder(response.Body).Decode(&answer)
+		return response.StatusCode, answer.Code
+	}
+	first, second := buy(), buy()
+	mine, _ := b.stream("", eventsPath(id), "Authorization", "Bearer "+first)
+	others, _ := b.stream("", eventsPath(id), "Authorization", "Bearer "+second)
+	mine.expect("caught_up")
+	others.expect("caught_up")
+	if status, code := logout("Authorization", "Bearer "+first); status != http.StatusNoContent {
+		t.Fatalf("logout: %d %s", status, code)
+	}
+	stuck := time.AfterFunc(10*time.Second, func() { mine.body.Close() })
+	defer stuck.Stop()
+	if kind, data, err := mine.next(); err != nil || kind != "ended" || !strings.Contains(data, `"auth_required"`) {
+		t.Errorf("the stream went on with %s %s: %v", kind, data, err)
+	}
+	for what, ask := range map[string]func() (int, string){
+		"whoami": func() (int, string) { status, code, _ := b.whoami(first); return status, code },
+		"again":  func() (int, string) { return logout("Authorization", "Bearer "+first) },
+		"nobody": func() (int, string) { return logout() },
+	} {
+		if status, code := ask(); status != http.StatusUnauthorized || code != "auth_required" {
+			t.Errorf("%s: %d %s", what, status, code)
+		}
+	}
+	if status, _, _ := b.whoami(second); status != http.StatusOK {
+		t.Errorf("the other token: %d", status)
+	}
+	p.append(id, p.transaction(1))
+	if e := others.record(); e.Seq != 1 {
+		t.Errorf("the other stream went on with %+v", e)
+	}
+	others.body.Close()
+	mine.body.Close()
+	b.pass(5 * time.Minute)
+	if status, code, _ := b.whoami(second); code != "auth_expired" {
+		t.Errorf("after five minutes: %d %s", status, code)
 	}
 }
