@@ -121,7 +121,7 @@ type Client struct {
 	others    bool              // another tab was heard
 	report    *report           // what the tab that leads said last; nil while nothing is known
 	suspended bool
-	outdated  bool              // a newer version wrote the store: this one writes nothing any more
+	over      error             // why this tab writes nothing any more: a newer version wrote the store, or it was forgotten
 	obstacle  error             // why this tab, whose turn it is, cannot begin to sync
 	renewal   chan struct{}     // closed when the store goes on after its replica was destroyed; nil while nothing is lost
 	idle      []chan<- struct{} // told once no commit is waited for

@@ -31,6 +31,7 @@ type Message struct {
 const (
 	wordLooking  = "looking"   // I look at these: pull them, whoever leads
 	wordWhoLooks = "who looks" // I lead now: what does everybody look at?
+	wordLook     = "look"      // look into the store: something changed that is of no space
 )
 
 // The words of an election.

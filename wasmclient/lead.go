@@ -69,6 +69,9 @@ func (c *Client) say(m Message) {
 func (c *Client) hear(m Message) {
 	c.others = true
 	switch m.Kind {
+	case wordLook:
+		c.step(replica.Poll{})
+		return
 	case "":
 		c.step(replica.Hint{Space: m.Space, Version: m.Version})
 		return
@@ -164,7 +167,7 @@ func (c *Client) planPoll() {
 func (c *Client) contend(after time.Duration, steal bool) {
 	ctx, cancel := context.WithCancel(c.ctx)
 	l := &lead{cancel: cancel}
-	if c.outdated {
+	if c.over != nil {
 		cancel()
 		return // a newer page may lead
 	}

@@ -183,6 +183,8 @@ func final(err error) wire.Code {
 	switch {
 	case errors.Is(err, ErrNewerStore):
 		return wire.CodeUpgradeRequired
+	case errors.Is(err, ErrForgotten):
+		return wire.CodeForgotten
 	case errors.Is(err, ErrStoreClosed):
 		return wire.CodeClosed
 	}

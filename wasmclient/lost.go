@@ -18,11 +18,12 @@ const renewEvery = time.Second
 
 // storeFailed takes note of an error of the store, by a call that was made in the given life of the replica.
 func (c *Client) storeFailed(life uint64, err error) {
-	if errors.Is(err, ErrNewerStore) && !c.outdated {
+	if (errors.Is(err, ErrNewerStore) || errors.Is(err, ErrForgotten)) && c.over == nil {
 		c.log(err.Error())
-		c.outdated = true
+		c.over = err
 		c.letGo() // a tab of the newer version must be able to lead
 		c.step(replica.Following{})
+		c.changed()
 	}
 	if errors.Is(err, ErrReplicaLost) && life == c.life.Load() && c.renewal == nil {
 		if store, ok := c.config.Store.(Renewer); ok {
@@ -64,6 +65,9 @@ func (c *Client) renewed(loaded *replica.Loaded) {
 	close(c.renewal)
 	c.renewal, c.obstacle = nil, nil
 	c.letGo() // whoever leads the new replica raises its epoch first
+	if meta := c.core.Meta(); meta.LoggedOut() {
+		c.work.Go(func() { c.storeLogin(context.Background(), meta.Login) }) // who logged out stays so
+	}
 	c.step(replica.Lost{Loaded: loaded})
 	for _, v := range c.views {
 		v.signal()

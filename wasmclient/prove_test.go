@@ -64,7 +64,9 @@ func TestAKeyProvesItself(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := waits.Append(t.Context(), "note", nil); err != nil {
+	if receipt, err := waits.Append(t.Context(), "note", nil); err != nil {
+		t.Fatal(err)
+	} else if err := receipt.Durable(t.Context()); err != nil { // what is on its way is counted elsewhere
 		t.Fatal(err)
 	}
 	until(t, plain, "told", func() bool { return plain.Status().Connection == replica.ConnectionAuthRequired })

@@ -11,7 +11,7 @@ import (
 // Status is what a client says of itself.
 type Status struct {
 	// Connection is one of off, offline, connecting, online, following, setup_required, auth_required,
-	// server_changed, upgrade_required. Where another tab syncs it is what that one said last; following while nothing
+	// server_changed, upgrade_required, logged_out. Where another tab syncs it is what that one said last; following while nothing
 	// was heard of it.
 	Connection    string
 	Leader        bool      // this tab syncs
@@ -44,7 +44,9 @@ func (c *Client) Status() Status {
 			status.Storage = "replica_lost"
 		}
 		switch {
-		case c.outdated:
+		case errors.Is(c.over, ErrForgotten):
+			status.Connection, status.Code, status.Reason = replica.ConnectionLoggedOut, wire.CodeForgotten, c.over.Error()
+		case c.over != nil:
 			status.Connection, status.Code, status.Reason = replica.ConnectionUpgradeRequired, wire.CodeUpgradeRequired, ErrNewerStore.Error()
 		case errors.Is(c.obstacle, ErrFull):
 			status.Code, status.Reason, status.Storage = wire.CodeQuota, c.obstacle.Error(), "degraded"

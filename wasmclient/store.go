@@ -133,6 +133,9 @@ var (
 	ErrReplicaLost = errors.New("the replica was deleted under this page, by the browser or its user")
 	// ErrDamaged tells that something stored cannot be read as what it should be.
 	ErrDamaged = errors.New("what is stored is damaged")
+	// ErrForgotten tells that somebody logged out and had all deleted that the store had, see [replica.Commit.Erase]. Commit, Changes,
+	// Load and RaiseEpoch say so of each handle that was open then.
+	ErrForgotten = errors.New("somebody logged out here and had the replica forgotten")
 	// ErrNewerStore tells that the store was written by a newer version of Skerry, which this one must not touch.
 	ErrNewerStore = errors.New("the store was written by a newer version of Skerry; reload the page or upgrade the program")
 )

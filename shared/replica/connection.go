@@ -72,7 +72,7 @@ func (c *connection) enter(r *Replica, p phase) {
 
 func (c *connection) wakeAt(r *Replica) uint64 {
 	switch {
-	case !r.leads || !r.config.Sync:
+	case !r.mayDial():
 		return never
 	case c.phase == offline:
 		return c.dialAt
@@ -92,9 +92,29 @@ func (c *connection) wakeAt(r *Replica) uint64 {
 	return at
 }
 
+// mayDial reports whether this tab is the one that connects, and is to.
+func (r *Replica) mayDial() bool { return r.leads && r.config.Sync && !r.meta.LoggedOut() }
+
+// login takes note of whether somebody is logged in. Who logged out is not connected from here on, and what is not stored of what
+// the server said comes again later.
+func (r *Replica) login(number uint64) {
+	if number <= r.meta.Login {
+		return
+	}
+	r.meta.Login = number
+	if r.meta.LoggedOut() && r.conn.phase != offline {
+		r.drop(0, "logged out")
+	}
+	r.conn.code, r.conn.reason = 0, ""
+	if r.conn.dialAt != never {
+		r.conn.dialAt = r.now
+	}
+	r.statusChanged()
+}
+
 func (r *Replica) advanceConnection() {
 	c := &r.conn
-	if !r.leads || !r.config.Sync {
+	if !r.mayDial() {
 		return
 	}
 	switch {

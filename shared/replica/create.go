@@ -10,7 +10,7 @@ import (
 // each other: those with transactions first, and after a denial nobody asks before the time is over.
 
 // creates reports whether s waits for the server to have it at all, which this replica can bring about.
-func (s *spaceState) creates() bool { return s.known && !s.info.Created && s.info.Genesis != nil }
+func (s *spaceState) creates() bool { return s.known && s.info.Unmade() }
 
 // exists reports whether the server is believed to have s. Where only the ID is known somebody else made it.
 func (s *spaceState) exists() bool { return s.info.Created || s.info.Genesis == nil }

@@ -145,6 +145,7 @@ func (m *Model) Commit(c *Commit) (*CommitResult, error) {
 	if c.Since != nil {
 		m.meta.Since = bytes.Clone(c.Since)
 	}
+	m.meta.Login = max(m.meta.Login, c.Login)
 	if len(c.Spaces) > 0 {
 		m.changes++
 	}
@@ -164,6 +165,9 @@ func (m *Model) stale(c *Commit) bool {
 	if c.Server != nil && m.meta.Server != [32]byte{} && m.meta.Server != *c.Server {
 		return true
 	}
+	if c.Login != 0 && c.Login <= m.meta.Login || c.Erase && !c.Force && m.unsynced() {
+		return true
+	}
 	for i := range c.Spaces {
 		sc := &c.Spaces[i]
 		if s := m.spaces[sc.Space]; sc.Forget && !sc.Force && s != nil && s.unsent() {
@@ -177,6 +181,16 @@ func (m *Model) stale(c *Commit) bool {
 			position = s.info.Position
 		}
 		if position.Seq != sc.Expect.Seq || position.Chain != sc.Expect.Chain {
+			return true
+		}
+	}
+	return false
+}
+
+// unsynced reports whether anything may be on this device alone.
+func (m *Model) unsynced() bool {
+	for _, s := range m.spaces {
+		if s.unsent() || s.info.Unmade() {
 			return true
 		}
 	}

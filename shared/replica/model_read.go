@@ -25,7 +25,7 @@ func (m *Model) Load() *Loaded {
 
 // Changes reads which spaces were changed after the change with a number.
 func (m *Model) Changes(after uint64) *Changes {
-	changes := &Changes{Epoch: m.meta.Epoch, Number: m.changes}
+	changes := &Changes{Epoch: m.meta.Epoch, Login: m.meta.Login, Number: m.changes}
 	for id, s := range m.spaces {
 		if s.changed > after {
 			changes.Spaces = append(changes.Spaces, Changed{id, s.version})

@@ -375,6 +375,7 @@ func (r *Replica) surveyed(changes *Changes) {
 		r.out.StepDown = true
 		r.follow()
 	}
+	r.login(changes.Login)
 	r.changes = max(r.changes, changes.Number)
 	for i := range changes.Spaces {
 		c := &changes.Spaces[i]

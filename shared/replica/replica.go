@@ -148,7 +148,9 @@ func New(config Config, loaded *Loaded) *Replica {
 
 // load takes over what the store said; connection state of spaces begins anew.
 func (r *Replica) load(loaded *Loaded) {
+	login := max(r.meta.Login, loaded.Meta.Login)
 	r.meta, r.changes = loaded.Meta, loaded.Changes
+	r.meta.Login = login
 	for _, s := range r.spaces {
 		if s.version == 0 { // what the server told of it was not stored
 			s.known, s.loaded, s.info = false, false, SpaceInfo{Position: space.Start(s.id)}
@@ -193,6 +195,8 @@ func (r *Replica) Step(now uint64, input Input) Effects {
 		r.lead(in.Loaded)
 	case Following:
 		r.follow()
+	case Login:
+		r.login(in.Number)
 	case Connected:
 		r.connected()
 	case Proved:

@@ -17,7 +17,8 @@ const (
 	ConnectionAuthRequired    = "auth_required"
 	ConnectionServerChanged   = "server_changed"
 	ConnectionUpgradeRequired = "upgrade_required"
-	ConnectionFollowing       = "following" // another tab syncs
+	ConnectionFollowing       = "following"  // another tab syncs
+	ConnectionLoggedOut       = "logged_out" // until somebody logs in; nothing is tried
 )
 
 // Status is what a replica says of itself.
@@ -109,6 +110,8 @@ func (r *Replica) connectionName() string {
 	switch {
 	case !r.config.Sync:
 		return ConnectionOff
+	case r.meta.LoggedOut():
+		return ConnectionLoggedOut
 	case !r.leads:
 		return ConnectionFollowing
 	case r.conn.phase == online && r.conn.setup:

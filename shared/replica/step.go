@@ -36,6 +36,9 @@ type Led struct{ Loaded *Loaded }
 // Following tells that this tab does not lead sync any more.
 type Following struct{}
 
+// Login tells that the store has this as Meta.Login now, or had it: what is older is passed over.
+type Login struct{ Number uint64 }
+
 // Connected tells that the socket asked for by Effects.Dial is open.
 type Connected struct{}
 
@@ -220,6 +223,7 @@ type Tick struct{}
 
 func (Led) input()          {}
 func (Following) input()    {}
+func (Login) input()        {}
 func (Connected) input()    {}
 func (Disconnected) input() {}
 func (Unreadable) input()   {}

@@ -17,7 +17,13 @@ type Meta struct {
 	Epoch    uint64         // raised by each tab that begins to lead sync; fences the commits of older ones
 	Server   [32]byte       // the pinned key of the server; zero until the first welcome
 	Since    []byte         // the directory's cursor, opaque, of the pinned server
+	// Login counts how often somebody logged out or in: odd while logged out. It rises, so that of two tabs that say different
+	// things it is known who is behind.
+	Login uint64
 }
+
+// LoggedOut reports whether the replica is not to sync until somebody logs in.
+func (m *Meta) LoggedOut() bool { return m.Login%2 == 1 }
 
 // SpaceInfo is the row of one space.
 type SpaceInfo struct {
@@ -34,6 +40,9 @@ type SpaceInfo struct {
 	// Deleted tells that the server has said that the space was deleted. Nothing is sent or asked for any more.
 	Deleted bool
 }
+
+// Unmade reports whether the space was made here and the server does not have it yet.
+func (info *SpaceInfo) Unmade() bool { return !info.Created && info.Genesis != nil }
 
 // OutboxState is where a transaction in the outbox stands.
 type OutboxState uint8
@@ -112,6 +121,12 @@ type Commit struct {
 	Server *[32]byte
 	// Since, when not nil, replaces the directory's cursor.
 	Since []byte
+	// Login, when not zero, replaces Meta.Login. That it is above the stored one is a condition.
+	Login uint64
+	// Erase deletes all that the store has. It comes alone. Calls by handles that are open fail with wasmclient.ErrForgotten from then
+	// on; one that is opened later makes an empty replica. Unless Force is put too, that nothing in it is on this device
+	// alone is a condition: no row of an outbox waits, none is rejected, and the server has every space that was made here.
+	Erase, Force bool
 	// Room, when not zero, is how many bytes are written besides and deleted again in the same step: the commit fails
 	// for want of room where they find none, and nothing is left of them.
 	Room int
@@ -235,6 +250,7 @@ type Loaded struct {
 // one change, and changes are numbered.
 type Changes struct {
 	Epoch  uint64
+	Login  uint64
 	Number uint64 // of the last change
 	// Spaces are at least those changed by numbers above the one asked about, in any order; all of them where that
 	// one is 0, or the store remembers no more.

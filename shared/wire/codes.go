@@ -92,6 +92,8 @@ const (
 	CodeReplicaLost      Code = 215 // the browser or its user deleted what was stored on this device
 	CodeModuleDiverged   Code = 216 // the module here makes other tables of the log than the server's
 	CodeDamaged          Code = 217 // something stored on this device cannot be read any more
+	CodeUnsynced         Code = 218 // something on this device is nowhere else, and would be lost
+	CodeForgotten        Code = 219 // somebody logged out and had the replica forgotten, perhaps in another tab
 
 	// CodeModuleOwn is what the numbers are added to that a space's module refuses with, 1 to 65,535.
 	CodeModuleOwn Code = 1 << 16
@@ -129,6 +131,7 @@ var codeNames = map[Code]string{
 	CodeNoSuchSpace: "no_such_space", CodeStorageFailed: "storage_failed", CodeNotFound: "not_found",
 	CodeBadServerMessage: "bad_server_message", CodeBadArchive: "bad_archive",
 	CodeReplicaLost: "replica_lost", CodeModuleDiverged: "module_diverged", CodeDamaged: "damaged",
+	CodeUnsynced: "unsynced", CodeForgotten: "forgotten",
 }
 
 // Codes returns every known code with its name, for documents and tests.

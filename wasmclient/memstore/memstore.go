@@ -50,7 +50,8 @@ type data struct {
 	fail  func(*replica.Commit) error
 	mu    sync.Mutex
 	model *replica.Model
-	life  int // how often the replica was deleted
+	life  int  // how often the replica was deleted
+	gone  bool // it was erased, and nobody has opened it since
 }
 
 var (
@@ -71,18 +72,26 @@ func New(c Config) *Store {
 func (s *Store) Handle() *Store {
 	s.data.mu.Lock()
 	defer s.data.mu.Unlock()
+	if s.data.gone {
+		s.data.gone = false
+		s.data.renew()
+	}
 	return &Store{data: s.data, life: s.data.life}
 }
 
 // Delete destroys the replica: an empty one of the same identity is in its place. Calls by handles that are there fail
 // with [wasmclient.ErrReplicaLost] until [Store.Renew].
 func (s *Store) Delete() {
-	var session wire.SessionID
-	draw(session[:])
 	s.data.mu.Lock()
 	defer s.data.mu.Unlock()
-	s.data.model = replica.NewModel(s.data.model.Load().Meta.Identity, session)
-	s.data.life++
+	s.data.renew()
+}
+
+func (d *data) renew() {
+	var session wire.SessionID
+	draw(session[:])
+	d.model = replica.NewModel(d.model.Load().Meta.Identity, session)
+	d.life++
 }
 
 // Renew implements [wasmclient.Renewer].
@@ -116,6 +125,9 @@ func (s *Store) with(ctx context.Context, f func(*replica.Model)) error {
 	defer s.data.mu.Unlock()
 	if s.data.life != life {
 		return wasmclient.ErrReplicaLost
+	}
+	if s.data.gone {
+		return wasmclient.ErrForgotten
 	}
 	f(s.data.model)
 	return nil
@@ -164,6 +176,7 @@ func (s *Store) Commit(ctx context.Context, commit *replica.Commit) (result *rep
 			return
 		}
 		result, failed = m.Commit(commit)
+		s.data.gone = commit.Erase && failed == nil && !result.Stale
 	})
 	if err == nil {
 		err = failed

@@ -76,6 +76,8 @@ func Run(t *testing.T, factory Factory) {
 		{"Deleted", testDeleted},
 		{"Forget", testForget},
 		{"ForgetKeeps", testForgetKeeps},
+		{"Login", testLogin},
+		{"Erase", testErase},
 		{"SpacesAscend", testSpacesAscend},
 		{"Append", testAppend},
 		{"AppendTwice", testAppendTwice},

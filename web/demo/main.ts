@@ -60,7 +60,7 @@ class Page {
     this.#rooms = new Rooms(client, this.#schedule);
     client.subscribe(this.#schedule);
     client.on("verdict", ({ space, id, code, reason }) => {
-      if (code && space !== this.#room?.room.id) void this.#refused(space, id, reason || code);
+      if (code && space !== this.#room?.room.id) this.#refused(space, id, reason || code).catch(() => {}); // status tells
     });
     addEventListener("hashchange", () => this.#select());
     element("create").addEventListener("submit", (event) => (event.preventDefault(), void this.#create()));

@@ -18,6 +18,7 @@ const titles: Record<Connection, [Tone, string]> = {
   connecting: ["wait", "Connecting…"],
   online: ["good", "Online"],
   following: ["good", "Another tab syncs"],
+  logged_out: ["quiet", "Logged out"],
   setup_required: ["bad", "The server is not set up"],
   auth_required: ["bad", "The server does not let you in"],
   server_changed: ["bad", "This is another server"],

@@ -1,7 +1,7 @@
 // Who writes: a key that the browser made and keeps.
 import assert from "node:assert/strict";
 import { generateKeyPairSync, sign } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -162,3 +162,76 @@ test("who signs in is known by tokens, which are renewed before they end; one th
     rmSync(dir, { recursive: true });
   }
 });
+
+test("a storage that fails for the moment makes nobody somebody else: it is asked again, and told if that is of no use", { timeout: 60_000 }, () =>
+  World.run(proven, async (world) => {
+    const ada = await world.device("ada");
+    await ada.load(ada.page, "?identity=");
+    const found = await ada.page.evaluate(async () => {
+      const { open, client } = globalThis.skerry;
+      const { open: openDatabase } = IDBFactory.prototype;
+      const { get } = IDBObjectStore.prototype;
+      const failing = (name: string, times: number) => {
+        let asked = 0;
+        IDBFactory.prototype.open = function (database, version) {
+          if (database !== "skerry-identities" || asked++ >= times) return openDatabase.call(this, database, version);
+          throw new DOMException("not now", name);
+        };
+        return () => asked;
+      };
+      const again = async () => {
+        try {
+          const twin = await open({ clientVersion: "demo/1" }); // the page has it open: it is the same replica, or another identity's
+          const { identity, status } = twin;
+          await twin.close();
+          return [identity === client.identity, status.identity];
+        } catch (error) {
+          return [(error as { code: string }).code];
+        }
+      };
+      const outcomes: Record<string, unknown> = {};
+      const once = failing("UnknownError", 1);
+      outcomes["once"] = [...(await again()), once()];
+      failing("QuotaExceededError", Infinity);
+      outcomes["full"] = await again();
+      failing("UnknownError", Infinity);
+      outcomes["for good"] = await again();
+      IDBFactory.prototype.open = openDatabase;
+      let reads = 0;
+      IDBObjectStore.prototype.get = function (key) {
+        if (String(key).endsWith("/key") && reads++ < 1) this.transaction.abort();
+        return get.call(this, key);
+      };
+      outcomes["a read"] = await again();
+      IDBObjectStore.prototype.get = get;
+      failing("SecurityError", Infinity);
+      const denied = await open({ name: "denied" });
+      outcomes["denied"] = denied.status.identity;
+      await denied.close();
+      IDBFactory.prototype.open = openDatabase;
+      outcomes["after"] = await again();
+      return outcomes;
+    });
+    assert.deepEqual(found, {
+      once: [true, "key", 2], full: ["storage_failed"], "for good": ["storage_failed"], "a read": [true, "key"], denied: "ephemeral", after: [true, "key"],
+    });
+  }),
+);
+
+test("where a browser lets a page store nothing, whoever writes is told that they are gone with it", { timeout: 60_000 }, () =>
+  World.run(proven, async (world) => {
+    const ada = await world.device("ada");
+    await ada.kill();
+    const settings = join(world.dir, "profile-ada", "Default");
+    mkdirSync(settings, { recursive: true });
+    writeFileSync(join(settings, "Preferences"), JSON.stringify({ profile: { default_content_setting_values: { cookies: 2 } } })); // nothing
+    await ada.launch();
+    await ada.load(ada.page, "?identity=");
+    const told = await ada.page.evaluate(async () => {
+      const { client } = globalThis.skerry;
+      await (await client.createSpace()).append("note", 1).synced;
+      return [client.status.identity, client.status.storage.state];
+    });
+    assert.deepEqual(told, ["ephemeral", "memory"]);
+  }),
+);

@@ -166,6 +166,25 @@ export class Client {
   }
 
   /**
+   * Ends syncing, in all tabs and over reloads, until {@link Client.login}: `status.connection` says `logged_out`. All that is here
+   * stays, key included, and can be read and written as without a network; what is written waits.
+   *
+   * With `forget` the replica and its key are deleted too, and all clients of it end, with the code `forgotten`: open another one then.
+   * It rejects with `unsynced`, logged out and with nothing deleted, while something is on this device alone, unless `force` says
+   * that it may be lost.
+   */
+  async logout({ forget, force }: { readonly forget?: boolean; readonly force?: boolean } = {}): Promise<void> {
+    this.#check();
+    await this.#replica.login(forget ? (force ? 3 : 2) : 1);
+  }
+
+  /** Syncs again after {@link Client.logout}, in all tabs. */
+  async login(): Promise<void> {
+    this.#check();
+    await this.#replica.login(0);
+  }
+
+  /**
    * Asks the browser not to evict this origin's storage when the device runs full, and returns what it says;
    * `status.storage.persisted` says it from then on. Call it from a click, since Firefox asks the user. The other
    * browsers decide by themselves, and are asked without this at the first durable write.

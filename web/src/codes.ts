@@ -72,6 +72,8 @@ export const codes = {
   215: "replica_lost",
   216: "module_diverged",
   217: "damaged",
+  218: "unsynced",
+  219: "forgotten",
 } as const;
 
 const ownModule = 65536; // added to the numbers that a space's module refuses with

@@ -2,6 +2,7 @@
 // that begin at once agree. Its secret half never leaves the browser. Every key was used for a signature before anything is written
 // under its name, since what a key cannot sign no server takes.
 import { didOf, type KeyKind } from "./did.js";
+import { SkerryError } from "./error.js";
 
 /** Who writes, and what proves it. */
 export interface Owner {
@@ -28,18 +29,57 @@ interface Entry {
 const algorithms = { Ed25519: { name: "Ed25519" }, "P-256": { name: "ECDSA", namedCurve: "P-256" } };
 const ephemerals = new Map<string, Promise<Owner>>(); // so that all of a page is one
 
-/** Returns the owner of a replica of this browser: its key is found, or made. */
-export async function ownKey(server: string, name: string): Promise<Owner> {
-  const at = `skerry/${server}/${name}/key`;
-  try {
-    const entry = await keptKey(at);
-    if (entry) return { identity: didOf(entry.kind, entry.public), ...(await proving(entry)) };
-  } catch {
-    // storage is blocked
+/** Under which name the key of a replica is kept. */
+export const keyName = (server: string, name: string) => `skerry/${server}/${name}/key`;
+
+const patience = [100, 400, 1600]; // milliseconds until storage is asked again that failed
+
+/**
+ * Returns the owner of a replica of this browser: its key is found, or made. Where it cannot be told whether there is one, since storage
+ * fails for the moment, it rejects with `storage_failed`: whoever has been here must not be somebody else for that.
+ */
+export async function ownKey(at: string): Promise<Owner> {
+  for (let failed = 0; ; failed++) {
+    try {
+      const entry = await keptKey(at);
+      if (entry) return { identity: didOf(entry.kind, entry.public), ...(await proving(entry)) };
+      break;
+    } catch (error) {
+      if (denies(error)) break;
+      const wait = patience[failed];
+      if (wait === undefined) throw new SkerryError("storage_failed", `the key of whoever writes cannot be read now: ${String(error)}`);
+      await new Promise((resolve) => setTimeout(resolve, wait));
+    }
   }
   let owner = ephemerals.get(at);
   if (!owner) ephemerals.set(at, (owner = ephemeral()));
   return owner;
+}
+
+/** Forgets a key. What is signed by it is nobody's any more. */
+export async function forgetKey(at: string): Promise<void> {
+  const database = await openDatabase();
+  try {
+    await inStore(database, (store) => store.delete(at));
+  } finally {
+    database.close();
+  }
+}
+
+/** Whether a browser says that it keeps nothing here, so that no key was ever kept. Chromium does not by the database's own error. */
+function denies(error: unknown): boolean {
+  try {
+    return globalThis.localStorage === null || /^(SecurityError|NotAllowedError|none)$/.test(nameOf(error));
+  } catch {
+    return true;
+  }
+}
+
+/** Errors that say something of the moment, and not of what was to be kept. */
+const passing = /^(AbortError|InvalidStateError|TransactionInactiveError|UnknownError)$/;
+
+function nameOf(error: unknown): string {
+  return (error as Error | undefined)?.name ?? "";
 }
 
 /** The key of an identity that was made before is used while it works; without it the replica can still be read. */
@@ -101,8 +141,9 @@ async function keptKey(at: string): Promise<Entry | undefined> {
           const back = (await inStore<Entry>(database, (store) => store.get(probe)))!;
           await usable(back);
           return (await inStore<Entry | undefined>(database, (store) => first(store, at, back))) ?? back;
-        } catch {
-          // the engine has no such keys, or cannot keep them so
+        } catch (error) {
+          if (passing.test(nameOf(error))) throw error;
+          // else the engine has no such keys, or cannot keep them so
         } finally {
           await inStore(database, (store) => store.delete(probe)).catch(() => {});
         }
@@ -122,9 +163,23 @@ function first(store: IDBObjectStore, at: string, entry: Entry): IDBRequest {
 }
 
 async function openDatabase(): Promise<IDBDatabase> {
+  const none = new DOMException("this browser keeps nothing here", "none");
+  if (!globalThis.indexedDB) throw none;
   const request = indexedDB.open("skerry-identities", 1);
-  request.onupgradeneeded = () => request.result.createObjectStore("identities");
-  return done(request);
+  let fresh = false;
+  request.onupgradeneeded = () => {
+    fresh = true; // there was none, so nothing was kept
+    request.result.createObjectStore("identities");
+  };
+  const late = new DOMException("the database does not open", "TimeoutError");
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const timeout = new Promise<never>((_, reject) => (timer = setTimeout(reject, 10_000, late)));
+  return Promise.race([done(request), timeout])
+    .catch((error) => {
+      request.onsuccess = () => request.result.close(); // whenever it opens after all
+      throw fresh && nameOf(error) === "QuotaExceededError" ? none : error;
+    })
+    .finally(() => clearTimeout(timer));
 }
 
 /** Makes a request in a transaction of its own, and returns what it gave once that is complete. */

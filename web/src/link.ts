@@ -53,7 +53,7 @@ const mostUnheard = 20_000; // a script that takes so long to come is asked for 
 const mostCalls = 3; // workers that are asked for what is no transaction
 
 // What another start would not change.
-const final: ReadonlySet<Code> = new Set<Code>(["build_mismatch", "upgrade_required", "bad_argument"]);
+const final: ReadonlySet<Code> = new Set<Code>(["build_mismatch", "upgrade_required", "bad_argument", "forgotten"]);
 
 /**
  * The page's end of the channel to its worker, which it supervises: one that fails, ends or falls silent makes way for

@@ -1,5 +1,5 @@
 import { SkerryError } from "./error.js";
-import { type Kept, type Owner, ownKey } from "./identity.js";
+import { type Kept, keyName, type Owner, ownKey } from "./identity.js";
 import type { WorkerLike } from "./link.js";
 
 /** What {@link open} takes. Everything is optional. */
@@ -36,6 +36,8 @@ export interface OpenOptions {
 
 /** What the worker is told. */
 export interface Config {
+  /** Which key of this browser's it is. */
+  readonly name: string;
   readonly url: string;
   readonly database: string;
   readonly identity: string;
@@ -55,6 +57,7 @@ export async function toConfig(options: OpenOptions): Promise<Config> {
   const bytes = new TextEncoder().encode(identity).length;
   if (bytes === 0 || bytes > 256) throw new SkerryError("bad_argument", "an identity has 1 to 256 bytes");
   return {
+    name: keyName(server, name),
     url,
     database: ["skerry", server, name, identity].map(encodeURIComponent).join("/"),
     identity,
@@ -68,7 +71,7 @@ export async function toConfig(options: OpenOptions): Promise<Config> {
 async function ownerOf({ identity, token }: OpenOptions, server: string, name: string): Promise<Owner> {
   if (token) return { identity: identity ?? identityOf(await token()), kept: "token" };
   if (identity !== undefined && !identity.startsWith("did:key:")) return { identity, kept: "unproven" };
-  const own = await ownKey(server, name);
+  const own = await ownKey(keyName(server, name));
   return identity === undefined || identity === own.identity ? own : { identity, kept: "unproven" };
 }
 

@@ -1,5 +1,6 @@
 import { toHex } from "./bytes.js";
 import { SkerryError } from "./error.js";
+import { forgetKey } from "./identity.js";
 import { type Host, Link, type Request, type WorkerLike } from "./link.js";
 import { claimsOf, type Config, type OpenOptions } from "./options.js";
 import { askPersist, askStorage, persistIsSilent, type StorageFacts, visibility, warnBeforeUnload, watchPage } from "./page.js";
@@ -385,6 +386,17 @@ export class Replica implements Host {
         1, "retry", space, id,
       );
     });
+  }
+
+  /** Logs in or out. What is forgotten is over for whoever has it open, here and in other tabs, and so is its key. */
+  async login(how: number): Promise<void> {
+    const { key, name } = this.config;
+    await this.#link.call("login", how).catch((error: SkerryError) => {
+      if (how < 2 || error.code !== "forgotten") throw error; // the worker told of its end before it answered
+    });
+    if (how < 2) return;
+    if (key) await forgetKey(name);
+    this.#link.end(new SkerryError("forgotten", "you logged out and had everything forgotten"));
   }
 
   async persist(): Promise<boolean> {

@@ -93,7 +93,8 @@ export interface SpaceInfo {
 }
 
 /**
- * How the replica stands to its server: `off` if it was opened without one. Where another tab syncs it is
+ * How the replica stands to its server: `off` if it was opened without one; `logged_out` until {@link Client.login}, whether or
+ * not there is a network; `auth_required` while nothing proves who writes, or the server refuses them. Where another tab syncs it is
  * what that one said last, and `following` while nothing was heard of it.
  */
 export type Connection =
@@ -102,6 +103,7 @@ export type Connection =
   | "connecting"
   | "online"
   | "following"
+  | "logged_out"
   | "setup_required"
   | "auth_required"
   | "server_changed"

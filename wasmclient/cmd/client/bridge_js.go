@@ -158,6 +158,21 @@ func (b *bridge) handle(ref int, method string, message js.Value) {
 		go func() { b.reply2(ref)(b.create(name, options)) }()
 		return
 	}
+	if method == "login" { // 0: log in; 1: log out; 2: and have all forgotten; 3: whatever is lost by it
+		go func() {
+			var err error
+			switch how := message.Index(2).Int(); how {
+			case 0:
+				err = b.client.Login(b.ctx)
+			case 1:
+				err = b.client.Logout(b.ctx)
+			default:
+				err = b.client.Erase(b.ctx, how == 3)
+			}
+			b.reply(ref, err, nil)
+		}()
+		return
+	}
 	if method == "putModule" { // bytes -> digest
 		go b.putModule(ref, bytesOf(message.Index(2)))
 		return
@@ -345,6 +360,9 @@ func (b *bridge) disconnected() {
 
 func (b *bridge) appendStatus(packed []byte) []byte {
 	status := b.client.Status()
+	if status.Code == wire.CodeForgotten {
+		b.push("failed", js.ValueOf([]any{status.Code.String(), status.Reason}))
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.blocked {
@@ -514,6 +532,8 @@ func explain(err error) (code, reason string) {
 		return wire.CodeReplicaLost.String(), err.Error()
 	case errors.Is(err, wasmclient.ErrDamaged):
 		return wire.CodeDamaged.String(), err.Error()
+	case errors.Is(err, wasmclient.ErrForgotten):
+		return wire.CodeForgotten.String(), err.Error()
 	case errors.Is(err, wasmclient.ErrNewerStore):
 		return wire.CodeUpgradeRequired.String(), err.Error()
 	case errors.Is(err, wasmclient.ErrStoreClosed), errors.Is(err, context.Canceled):

@@ -2,8 +2,10 @@ package idbstore
 
 import (
 	"context"
+	"errors"
 
 	"skerry/shared/replica"
+	"skerry/wasmclient"
 	"skerry/wasmclient/internal/jsbind"
 )
 
@@ -11,11 +13,17 @@ import (
 func (s *Store) Changes(ctx context.Context, after uint64) (*replica.Changes, error) {
 	changes := new(replica.Changes)
 	err := s.viewRows(ctx, func(t *transaction) error {
-		epoch, value := t.getMeta(metaEpoch), t.getMeta(metaChanges)
+		epoch, value, login, least := t.getMeta(metaEpoch), t.getMeta(metaChanges), t.getMeta(metaLogin), t.getMeta(metaMinReader)
 		if err := t.turn(); err != nil {
 			return err
 		}
-		var err error
+		err := tooOld(least.bytes())
+		if errors.Is(err, wasmclient.ErrForgotten) {
+			return err
+		}
+		if changes.Login, err = decodeNumber(login.bytes()); err != nil {
+			return err
+		}
 		if changes.Epoch, err = decodeNumber(epoch.bytes()); err != nil {
 			return err
 		}

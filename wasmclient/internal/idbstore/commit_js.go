@@ -114,6 +114,9 @@ func touched(c *replica.Commit) []string {
 			stores = append(stores, name)
 		}
 	}
+	if c.Erase {
+		return allStores
+	}
 	for i := range c.Spaces {
 		sc := &c.Spaces[i]
 		add(storeSpaces)
@@ -143,6 +146,11 @@ func (s *Store) apply(t *transaction, c *replica.Commit) (*replica.CommitResult,
 	if c.Server != nil {
 		server = t.getMeta(metaServer)
 	}
+	login := t.getMeta(metaLogin)
+	var only onlyHere
+	if c.Erase && !c.Force {
+		only = t.askOnlyHere()
+	}
 	parts := make([]*part, len(c.Spaces))
 	for i := range c.Spaces {
 		parts[i] = t.ask(&c.Spaces[i])
@@ -170,7 +178,17 @@ func (s *Store) apply(t *transaction, c *replica.Commit) (*replica.CommitResult,
 			return nil, err
 		}
 	}
-	stale := c.Fenced && c.Epoch != epoch || c.Server != nil && pinned != nil && !bytes.Equal(pinned, c.Server[:])
+	logged, err := decodeNumber(login.bytes())
+	if err != nil {
+		return nil, err
+	}
+	stale := c.Login != 0 && c.Login <= logged
+	if c.Erase && !c.Force {
+		if stale, err = only.any(); err != nil {
+			return nil, err
+		}
+	}
+	stale = stale || c.Fenced && c.Epoch != epoch || c.Server != nil && pinned != nil && !bytes.Equal(pinned, c.Server[:])
 	for _, p := range parts {
 		if err := p.read(); err != nil {
 			return nil, err
@@ -199,6 +217,12 @@ func (s *Store) apply(t *transaction, c *replica.Commit) (*replica.CommitResult,
 		if err := t.turn(); err != nil {
 			return nil, err
 		}
+	}
+	if c.Erase {
+		t.erase()
+	}
+	if c.Login != 0 {
+		t.putMeta(metaLogin, appendNumber(c.Login))
 	}
 	if c.Server != nil && pinned == nil {
 		t.putMeta(metaServer, appendText(c.Server[:]))

@@ -3,6 +3,7 @@ package idbstore
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"syscall/js"
@@ -122,12 +123,14 @@ func (l *loading) take(name string, value []byte) (err error) {
 		var log changeLog
 		log, err = decodeChangeLog(value)
 		l.loaded.Changes = log.number
+	case metaLogin:
+		meta.Login, err = decodeNumber(value)
 	case metaMinReader, metaMinWriter:
-		var least uint64
-		least, err = decodeNumber(value)
-		l.newer = l.newer || least > version
-		if name == metaMinReader && least > version {
-			err = wasmclient.ErrNewerStore
+		if err = tooOld(value); errors.Is(err, wasmclient.ErrNewerStore) {
+			l.newer = true
+			if name == metaMinWriter {
+				err = nil
+			}
 		}
 	}
 	return err

@@ -125,6 +125,11 @@ func (m *mending) meta(name string, value []byte) error {
 			m.putMeta(name, appendNumber(m.now))
 			m.done = true
 		}
+	case metaLogin:
+		if err != nil {
+			m.putMeta(name, appendNumber(m.now|1)) // logged out: nothing is sent that perhaps was not to be
+			m.done = true
+		}
 	case metaChanges:
 		if m.log, err = decodeChangeLog(value); err != nil {
 			m.log = changeLog{number: m.now, forgotten: m.now}
@@ -144,8 +149,8 @@ func (m *mending) meta(name string, value []byte) error {
 			m.identity = string(text)
 		}
 	case metaMinReader, metaMinWriter:
-		if err == nil && number > version {
-			return wasmclient.ErrNewerStore // to which this may not be damage
+		if err = tooOld(value); errors.Is(err, wasmclient.ErrNewerStore) || errors.Is(err, wasmclient.ErrForgotten) {
+			return err // to a newer version this may not be damage
 		}
 		if err != nil {
 			return fmt.Errorf("the replica's %s: %w", name, err)

@@ -10,6 +10,10 @@ import (
 // version is what this code can read and write, compared with meta's min_reader and min_writer.
 const version = 1
 
+// forgotten is what min_reader and min_writer say in a database that was erased: nothing else is in it. It stays, since a tab that sleeps
+// could not tell a database that somebody had deleted on purpose from one that its browser has lost.
+const forgotten = 1 << 40
+
 // The names in meta. The counters of spaces are under versionPrefix and the space's digest in hexadecimal; under
 // pinnedPrefix and the same there is something for spaces that are pinned, under damagedPrefix the number of
 // [replica.SpaceInfo] for those that are damaged, under deletedPrefix something for those that were deleted; under unnamedPrefix and a module's digest since when no space names it.
@@ -19,6 +23,7 @@ const (
 	metaSession   = "session"
 	metaServer    = "server"
 	metaSince     = "since"
+	metaLogin     = "login"
 	metaChanges   = "changes"
 	metaMinReader = "min_reader"
 	metaMinWriter = "min_writer"

@@ -267,10 +267,19 @@ func (s *Store) introduce(conn *connection) error {
 	if err := t.turn(); err != nil {
 		return err
 	}
-	there, err := s.recognize(stored)
-	if err == nil {
-		if err = tooOld(reader.bytes()); errors.Is(err, errCorrupt) {
-			err = fmt.Errorf("the replica's %s: %w", metaMinReader, err)
+	err = tooOld(reader.bytes())
+	if errors.Is(err, wasmclient.ErrForgotten) && s.session == (wire.SessionID{}) {
+		err = nil // whoever opens it now begins anew
+	}
+	if errors.Is(err, errCorrupt) {
+		err = fmt.Errorf("the replica's %s: %w", metaMinReader, err)
+	}
+	there := false
+	if !errors.Is(err, wasmclient.ErrForgotten) {
+		if known, failed := s.recognize(stored); failed != nil {
+			err = failed
+		} else {
+			there = known
 		}
 	}
 	if there || err != nil {
@@ -296,10 +305,10 @@ func (s *Store) introduce(conn *connection) error {
 	if _, err := jsbind.Random.Read(session[:]); err != nil {
 		return err
 	}
-	t.addMeta(metaIdentity, appendText([]byte(s.config.Identity)))
-	t.addMeta(metaSession, appendText(session[:]))
-	t.addMeta(metaMinReader, appendNumber(version))
-	t.addMeta(metaMinWriter, appendNumber(version))
+	t.putMeta(metaIdentity, appendText([]byte(s.config.Identity)))
+	t.putMeta(metaSession, appendText(session[:]))
+	t.putMeta(metaMinReader, appendNumber(version))
+	t.putMeta(metaMinWriter, appendNumber(version))
 	if err := t.commit(); err != nil {
 		return err
 	}
@@ -329,11 +338,15 @@ func (s *Store) recognize(stored reply) (there bool, err error) {
 	return text != nil, nil
 }
 
-// tooOld returns ErrNewerStore if a version that is read or written at least is above this one.
+// tooOld returns ErrNewerStore if a version that is read or written at least is above this one, and ErrForgotten if the database
+// was erased.
 func tooOld(least []byte) error {
 	n, err := decodeNumber(least)
 	if err != nil {
 		return err
+	}
+	if n == forgotten {
+		return wasmclient.ErrForgotten
 	}
 	if n > version {
 		return wasmclient.ErrNewerStore
