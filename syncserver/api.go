@@ -98,7 +98,7 @@ var statuses = map[wire.Code]int{
 	wire.CodeShutdown: http.StatusServiceUnavailable, wire.CodeOverloaded: http.StatusServiceUnavailable,
 	wire.CodeRecovering: http.StatusServiceUnavailable, wire.CodeModuleMissing: http.StatusServiceUnavailable,
 	wire.CodeSetupRequired: http.StatusServiceUnavailable, wire.CodeSetupDone: http.StatusConflict, wire.CodeTooLarge: http.StatusRequestEntityTooLarge,
-	wire.CodeServerFull: http.StatusInsufficientStorage,
+	wire.CodeServerFull: http.StatusInsufficientStorage, wire.CodeOverQuota: http.StatusInsufficientStorage,
 }
 
 // refuseRequest answers with an error that has a code; what has none is the server's own fault, and told in its log alone.

@@ -49,6 +49,9 @@ type Config struct {
 	// Rates limits how fast clients send. Those that are zero are those of [DefaultRates].
 	Rates Rates
 
+	// Quotas limit how much one identity may have on the server. Fields that are zero are those of [DefaultQuotas].
+	Quotas Quotas
+
 	// Auth says who clients are. Nil: an [auth.New] that takes keys and nothing else.
 	Auth auth.Authenticator
 
@@ -157,6 +160,15 @@ func (c Config) withDefaults() Config {
 			*limit.set = limit.zero
 		}
 	}
+	if c.Quotas.Spaces == 0 {
+		c.Quotas.Spaces = DefaultQuotas.Spaces
+	}
+	if c.Quotas.Modules == 0 {
+		c.Quotas.Modules = DefaultQuotas.Modules
+	}
+	if c.Quotas.Bytes == 0 {
+		c.Quotas.Bytes = DefaultQuotas.Bytes
+	}
 	zero := DefaultRates
 	var rates []Rate
 	zero.each(func(_ string, rate *Rate) { rates = append(rates, *rate) })
@@ -212,6 +224,9 @@ func (c *Config) validate() error {
 	}
 	if n := c.Connections; min(n.Total, n.Address, n.Waiting, n.AddressWaiting) < 0 {
 		return errors.New("syncserver: a limit on connections is negative")
+	}
+	if min(c.Quotas.Spaces, c.Quotas.Modules) < 0 {
+		return errors.New("syncserver: a quota is negative")
 	}
 	var bad error
 	c.Rates.each(func(name string, rate *Rate) {

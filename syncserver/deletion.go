@@ -243,6 +243,7 @@ func (s *Server) freeAll() {
 			continue
 		case freed:
 			s.logger.Info("a space was deleted", "space", next)
+			s.accounts.recount()
 		}
 		s.mu.Lock()
 		delete(s.freeing, next)

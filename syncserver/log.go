@@ -58,6 +58,9 @@ type Log interface {
 	// and then by identity.
 	Clients(ctx context.Context, after wire.ConnectionID, limit int) ([]Client, error)
 
+	// Usage returns what an identity takes of the log: counted in the same step as what it counts.
+	Usage(ctx context.Context, identity string) (Usage, error)
+
 	// Known returns what is stored under each of ids, in their order: an entry with Seq 0 where nothing is.
 	Known(ctx context.Context, id space.ID, ids []space.ULID) ([]Known, error)
 
@@ -128,6 +131,13 @@ type Client struct {
 type ClientChanges struct {
 	Connected []Client
 	Gone      []wire.ConnectionID
+}
+
+// Usage is what one identity takes of a log: the spaces that it has created, and the bytes ([space.Record.Size]) of the records that it is the
+// author of. What was deleted is no part of it, from when [Log.Delete] has ended at the latest.
+type Usage struct {
+	Spaces int
+	Bytes  uint64
 }
 
 // Known is what a log holds under an event id. Seq is 0 when it holds nothing.

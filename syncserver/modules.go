@@ -124,6 +124,7 @@ func (s *Server) collectModules(ctx context.Context) error {
 	if err != nil || len(old) == 0 {
 		return err
 	}
+	defer s.accounts.recount()
 	s.naming.Lock() // nobody begins to name one of them now
 	defer s.naming.Unlock()
 	if named, err = s.namedModules(ctx); err != nil {
@@ -138,6 +139,9 @@ func (s *Server) collectModules(ctx context.Context) error {
 			continue
 		}
 		if err := s.log.DeleteBlob(ctx, name); err != nil {
+			return err
+		}
+		if err := s.dropUploader(ctx, name); err != nil {
 			return err
 		}
 		s.metrics.collected.Inc()

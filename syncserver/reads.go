@@ -346,13 +346,9 @@ func (s *Server) storeBlob(c *connection, store hub.StoreBlob) {
 	c.spawn(func() {
 		stored, err := s.hasBlob(s.work, store.Digest)
 		if err == nil && !stored && store.Bytes != nil {
-			err = s.admitModule(c)
-		}
-		if err == nil && !stored && store.Bytes != nil {
-			err = s.checkModule(store.Digest, store.Bytes)
-		}
-		if err == nil {
-			stored, err = s.putModule(s.work, store.Digest, store.Bytes)
+			stored, err = s.storeModule(c, store.Digest, store.Bytes)
+		} else if err == nil {
+			stored, err = s.putModule(s.work, store.Digest, nil)
 		}
 		result := hub.BlobStored{Stored: stored && err == nil}
 		if err != nil {
@@ -368,6 +364,34 @@ func (s *Server) storeBlob(c *connection, store hub.StoreBlob) {
 		}
 		c.step(result)
 	})
+}
+
+// storeModule stores a module that is not there, if it is one, and whoever uploads it may have it.
+func (s *Server) storeModule(c *connection, name digest.Digest, content []byte) (stored bool, err error) {
+	uploader := ""
+	if len(c.identities) > 0 {
+		uploader = c.identities[0]
+	}
+	if err := s.accounts.load(s.work, uploader, true); err != nil {
+		return false, err
+	}
+	module := map[string]taken{uploader: {modules: 1}}
+	if reason := s.accounts.reserve(module); reason != "" {
+		return false, wire.Errorf(wire.CodeOverQuota, "%s", reason)
+	}
+	kept := false
+	defer func() { s.accounts.settle(module, kept) }()
+	if err = s.admitModule(c); err == nil {
+		err = s.checkModule(name, content)
+	}
+	if err == nil {
+		err = s.noteUploader(s.work, uploader, name)
+	}
+	if err == nil {
+		kept = true // as far as is known
+		stored, err = s.putModule(s.work, name, content)
+	}
+	return stored, err
 }
 
 // reason returns what a coded error says beside its code.

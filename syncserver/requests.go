@@ -28,13 +28,29 @@ func (h *hotSpace) request(effects *hub.Effects) {
 		h.begin(func(ctx context.Context) hub.Input { return h.history(ctx, *r) }, hub.History{Ref: r.Ref, Code: wire.CodeOverloaded})
 	}
 	if r := effects.Append; r != nil {
-		h.begin(func(ctx context.Context) hub.Input { return h.appendBatch(ctx, r) }, hub.Appended{Outcome: hub.Unclear})
+		h.begin(h.appendWithin(r), hub.Appended{Outcome: hub.Unclear})
 	}
 	if r := effects.LoadHead; r != nil {
 		h.begin(func(ctx context.Context) hub.Input { return h.loadHead(ctx, *r) }, hub.HeadRead{Ref: r.Ref, Code: wire.CodeOverloaded})
 	}
 	if r := effects.Prepare; r != nil {
 		h.begin(func(context.Context) hub.Input { return h.prepare(r) }, hub.Prepared{Ref: r.Ref, Work: r.Work, Failed: true})
+	}
+}
+
+// appendWithin reserves what a batch takes of its authors' quotas, and returns the call that appends it. What the hub judges from now on counts on it.
+func (h *hotSpace) appendWithin(r *hub.Append) func(context.Context) hub.Input {
+	s := h.server
+	taken := s.takenBy(r)
+	if reason := s.accounts.reserve(taken); reason != "" { // other spaces were faster: it is judged again, and told so
+		return func(context.Context) hub.Input { return hub.Appended{Outcome: hub.Stale} }
+	}
+	return func(ctx context.Context) hub.Input {
+		stored := true // as far as is known
+		defer func() { s.accounts.settle(taken, stored) }()
+		in := h.appendBatch(ctx, r)
+		stored = in.Outcome == hub.Stored || in.Outcome == hub.Unclear
+		return in
 	}
 }
 
@@ -109,13 +125,10 @@ func (h *hotSpace) open(ctx context.Context, r hub.OpenSpace) hub.Input {
 func (h *hotSpace) create(ctx context.Context, r *hub.CreateSpace) hub.Input {
 	s := h.server
 	opened := hub.Opened{Ref: r.Ref}
-	refuse := func(wait time.Duration) hub.Input {
-		opened.Code, opened.Reason = wire.CodeRateLimited, "spaces are created too fast"
-		opened.RetryAfterMS = milliseconds(wait)
-		return opened
-	}
 	if wait := s.denied(r.Charges); wait > 0 { // if another server has created it meanwhile, that is found when it is sent again
-		return refuse(wait)
+		denied := deniedFor(wait)
+		denied.Ref = r.Ref
+		return denied
 	}
 	instance, err := h.first(ctx, r.Genesis)
 	if err != nil {
@@ -125,16 +138,11 @@ func (h *hotSpace) create(ctx context.Context, r *hub.CreateSpace) hub.Input {
 	if _, err = s.log.Head(ctx, h.id); errors.Is(err, ErrDeleted) {
 		err = nil
 	} else if errors.Is(err, ErrNoSpace) {
-		var wait time.Duration
-		if wait, err = s.admit(ctx, r.Charges); err == nil && wait > 0 {
+		var over hub.Opened
+		if over, opened.Created, err = h.createNew(ctx, r); over.Code != 0 {
 			instance.Close()
-			return refuse(wait)
-		}
-		if err == nil {
-			err = s.noteChanges(ctx, s.created(h.id, r))
-		}
-		if err == nil {
-			opened.Created, err = h.createNaming(ctx, r)
+			over.Ref = r.Ref
+			return over
 		}
 	}
 	var end deletion
@@ -160,6 +168,38 @@ func (h *hotSpace) create(ctx context.Context, r *hub.CreateSpace) hub.Input {
 	h.list(ctx, r.Genesis.Creator)
 	opened.Instance = instance
 	return opened
+}
+
+// createNew creates a space that is not there, if the limits and quotas of its creator allow: else over says which does not.
+func (h *hotSpace) createNew(ctx context.Context, r *hub.CreateSpace) (over hub.Opened, created bool, err error) {
+	s := h.server
+	creator := r.Genesis.Creator
+	if err := s.accounts.load(ctx, creator, false); err != nil {
+		return over, false, err
+	}
+	space := map[string]taken{creator: {spaces: 1}}
+	if reason := s.accounts.reserve(space); reason != "" {
+		return hub.Opened{Code: wire.CodeOverQuota, Reason: reason, RetryAfterMS: milliseconds(quotaRetry)}, false, nil
+	}
+	stored := false
+	defer func() { s.accounts.settle(space, stored) }()
+	wait, err := s.admit(ctx, r.Charges)
+	if wait > 0 && err == nil {
+		return deniedFor(wait), false, nil
+	}
+	if err == nil {
+		err = s.noteChanges(ctx, s.created(h.id, r))
+	}
+	if err == nil {
+		created, err = h.createNaming(ctx, r)
+		stored = created || err != nil && !errors.Is(err, module.ErrMissing) && !errors.Is(err, ErrFull) // as far as is known
+	}
+	return over, created, err
+}
+
+// deniedFor tells that no space can be created now.
+func deniedFor(wait time.Duration) hub.Opened {
+	return hub.Opened{Code: wire.CodeRateLimited, Reason: "spaces are created too fast", RetryAfterMS: milliseconds(wait)}
 }
 
 // createNaming creates a space while no module is deleted, if its own is still there.
@@ -203,6 +243,13 @@ func (h *hotSpace) failed(opened *hub.Opened, what string, err error) {
 // their append and their directory.
 func (h *hotSpace) lookup(ctx context.Context, r *hub.Lookup) hub.Input {
 	found := hub.Found{Ref: r.Ref}
+	for _, author := range r.Authors {
+		if err := h.server.accounts.load(ctx, author, false); err != nil {
+			h.failedRead("count what authors have, of", err)
+			found.Code = wire.CodeOverloaded
+			return found
+		}
+	}
 	known, err := h.server.log.Known(ctx, h.id, r.IDs)
 	if err != nil {
 		h.failedRead("look up events of", err)
@@ -233,7 +280,7 @@ func (h *hotSpace) history(ctx context.Context, r hub.ReadSpan) hub.Input {
 
 // appendBatch makes a batch durable. Its authors are listed before the hub learns of it, and so before any verdict. Who may come
 // or go by it is noted, and listed when the hub has it: whoever is told before asks to read, and is refused.
-func (h *hotSpace) appendBatch(ctx context.Context, r *hub.Append) hub.Input {
+func (h *hotSpace) appendBatch(ctx context.Context, r *hub.Append) hub.Appended {
 	s := h.server
 	upgraded, err := h.nameModules(ctx, r.Records)
 	if err != nil {

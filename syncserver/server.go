@@ -51,6 +51,7 @@ type Server struct {
 	mux          *http.ServeMux
 	dir          *directory
 	meter        *meter
+	accounts     *accounts
 	start        time.Time
 	began        uint64 // start by the configured clock
 
@@ -120,6 +121,7 @@ func New(config Config) (*Server, error) {
 		named: map[wire.ConnectionID]*connection{}, owners: map[string]map[*connection]struct{}{},
 		unlisted: map[unlisted]struct{}{}, freeing: map[space.ID]*freeing{},
 	}
+	s.accounts = &accounts{server: s, of: map[string]*account{}}
 	s.identity = secrets.identity()
 	if s.system, err = s.openSystem(work); err != nil {
 		cancel()
@@ -135,6 +137,7 @@ func New(config Config) (*Server, error) {
 		CheckSeal:        s.checkSeal,
 		SetupRequired:    s.setupRequired,
 		Admit:            s.admitTransaction,
+		Room:             s.room,
 		ReadRecords:      readRows,
 		HandshakeTimeout: uint64(config.HandshakeTimeout.Milliseconds()),
 		IdleTimeout:      uint64(config.IdleTimeout.Milliseconds()),

@@ -53,6 +53,10 @@ func (c *Config) Settings() []Setting {
 	all = append(all,
 		Setting{"unsettled-address-burst", &c.Rates.AddressUnsettled.Burst, wire.CodeUnknown, "transactions from one network address that wait for their verdict or were refused (a genesis counts five), at once; whoever sends more is read more slowly"},
 		Setting{"unsettled-address-per-hour", &c.Rates.AddressUnsettled.PerHour, wire.CodeUnknown, "the same, an hour after that"})
+	all = append(all,
+		Setting{"quota-spaces", &c.Quotas.Spaces, wire.CodeOverQuota, "spaces that one identity has created and not deleted"},
+		Setting{"quota-bytes", &c.Quotas.Bytes, wire.CodeOverQuota, "bytes of the events that one identity has written, in spaces that are not deleted"},
+		Setting{"quota-modules", &c.Quotas.Modules, wire.CodeOverQuota, "modules that one identity has uploaded and that are kept"})
 	return append(all,
 		Setting{"connections", &c.Connections.Total, wire.CodeUnknown, "connections in all; more are closed"},
 		Setting{"connections-address", &c.Connections.Address, wire.CodeUnknown, "connections from one network address; more are closed"},

@@ -47,6 +47,11 @@ type judged struct {
 }
 
 func inJudgedBubble(t *testing.T, test func(*judged)) {
+	inJudgedBubbleWith(t, func(*syncserver.Config) {}, test)
+}
+
+// inJudgedBubbleWith is inJudgedBubble with a server of another configuration.
+func inJudgedBubbleWith(t *testing.T, change func(*syncserver.Config), test func(*judged)) {
 	j := &judged{}
 	source := func(ctx context.Context, d digest.Digest) ([]byte, error) {
 		bytes, err := j.site.log.Blob(ctx, d)
@@ -61,6 +66,7 @@ func inJudgedBubble(t *testing.T, test func(*judged)) {
 			t.Fatal(err)
 		}
 		j.engine, c.Engine = engine{e}, e
+		change(c)
 	}, func(w *world) {
 		defer j.engine.Close()
 		j.world, j.chat = w, digest.Of(moduletest.Chat())

@@ -18,6 +18,7 @@ type batch struct {
 	people         []program.Person // who may take part now, or no longer
 	deletes        bool             // its last record deletes the space
 	beside         []any            // of the server's own transactions among them
+	bytesOf        map[string]int   // by author, while they are in Space.unreserved
 }
 
 // proposal is one judged transaction on its way to the log.
@@ -83,11 +84,43 @@ func (s *Space) propose(b *batch, records []space.Record) space.Position {
 	}
 	b.made = append(b.made, proposal{records: records, position: s.tip.Position()})
 	made := &b.made[len(b.made)-1]
+	bytes := 0
 	for i := range records {
-		b.bytes += records[i].Size()
+		bytes += records[i].Size()
 		s.proposed[records[i].ID] = made
 	}
+	b.bytes += bytes
+	s.reserve(b, records[0].Author, bytes)
 	return made.position
+}
+
+// reserve counts bytes that an author is to have in the log.
+func (s *Space) reserve(b *batch, author string, bytes int) {
+	if s.config.Room == nil || author == "" {
+		return
+	}
+	if s.unreserved == nil {
+		s.unreserved = map[string]int{}
+	}
+	if b.bytesOf == nil {
+		b.bytesOf = map[string]int{}
+	}
+	s.unreserved[author] += bytes
+	b.bytesOf[author] += bytes
+}
+
+// handOver leaves the counting of a batch that is being appended to the shell, which has heard of it by now.
+func (s *Space) handOver() {
+	if !s.inFlight {
+		return
+	}
+	b := s.batches[0]
+	for author, bytes := range b.bytesOf {
+		if s.unreserved[author] -= bytes; s.unreserved[author] == 0 {
+			delete(s.unreserved, author)
+		}
+	}
+	b.bytesOf = nil
 }
 
 // append hands the first batch to the log, if none is there already.
@@ -207,6 +240,7 @@ func (s *Space) rollback() {
 	s.batches, s.retained = nil, nil
 	s.inFlight, s.rewind, s.ending = false, false, false
 	clear(s.proposed)
+	clear(s.unreserved)
 	s.instance.Rollback()
 	s.tip = s.head
 }

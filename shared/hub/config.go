@@ -27,6 +27,12 @@ type Config struct {
 	// A transaction is charged once, also when it has to be judged again.
 	Admit func(now uint64, caller *Caller, author string, events, bytes int) (retryAfterMS uint64)
 
+	// Room says why an author may not have so many bytes more in the log, and after how many milliseconds to ask again; "" if they may. It is
+	// asked each time that a transaction is judged, after dedupe and before Admit. bytes ([space.Record.Size]) are those of the transaction and of what this
+	// space has accepted of the author in earlier ones, as far as no [Append] of it was asked for in an earlier step. Deleting a space
+	// always has room. nil: always.
+	Room func(author string, bytes int) (reason string, retryAfterMS uint64)
+
 	RecoveryWindow uint64 // how long a space waits for its lost tail, in ms; 10 minutes
 	FullRetry      uint64 // how long after the log was full an append is tried again, in ms; 5 s
 

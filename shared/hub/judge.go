@@ -2,6 +2,7 @@ package hub
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"skerry/shared/digest"
@@ -41,10 +42,14 @@ func (s *Space) lookup() bool {
 	}
 	ids := s.lookupIDs[:0]
 	s.group = s.group[:0]
+	var authors []string
 	for s.looked < len(s.queue) && len(ids) < lookupIDs {
 		p := s.queue[s.looked]
 		for i := len(p.verdicts); i < len(p.frame.Transactions); i++ {
 			events := p.frame.Transactions[i].Events
+			if author := p.frame.Transactions[i].Author; !slices.Contains(authors, author) && p.peer.caller.proves(author) {
+				authors = append(authors, author)
+			}
 			for j := range events {
 				ids = append(ids, events[j].ID)
 			}
@@ -56,7 +61,7 @@ func (s *Space) lookup() bool {
 	if len(ids) > 0 {
 		s.lookupRef = s.ref()
 		s.lookupHead = s.head.Seq
-		s.out.Lookup = &Lookup{Ref: s.lookupRef, IDs: ids}
+		s.out.Lookup = &Lookup{Ref: s.lookupRef, IDs: ids, Authors: authors}
 	}
 	return true
 }
@@ -149,6 +154,13 @@ func (s *Space) judgeTransaction(now uint64, p *push, t *space.Transaction) (v w
 		v := refuse(wire.CodeServerFull, "the server's storage is full")
 		v.RetryAfterMS = s.fullUntil - now
 		return v, true
+	}
+	if room := s.config.Room; room != nil && p.own == nil && t.Events[0].Type != module.TypeDelete {
+		if reason, wait := room(t.Author, s.unreserved[t.Author]+t.Stored()); reason != "" {
+			v := refuse(wire.CodeOverQuota, reason)
+			v.RetryAfterMS = wait
+			return v, true
+		}
 	}
 	if admit := s.config.Admit; admit != nil && p.own == nil && p.charged <= len(p.verdicts) {
 		if wait := admit(now, p.peer.caller, t.Author, len(t.Events), t.Size()); wait > 0 {

@@ -65,6 +65,10 @@ type Space struct {
 	ending bool       // a record that deletes the space is proposed
 	last   space.ULID // of the space that was deleted: the id of the record that did
 
+	// unreserved is how many bytes are proposed of each author, but for the batch that the shell was asked to append in an earlier step: that
+	// one it knows of. Nothing is counted without Config.Room.
+	unreserved map[string]int
+
 	failures     int    // appends and head reads that failed in a row
 	retryAt      uint64 // reloading: when to read the head
 	fullUntil    uint64 // the log was full; nothing new is appended before
@@ -108,6 +112,7 @@ func (s *Space) Step(now uint64, in Input) Effects {
 		Replies: s.out.Replies[:0], Answers: s.out.Answers[:0],
 		Close: s.out.Close[:0], Finished: s.out.Finished[:0], Recorded: s.out.Recorded[:0],
 	}
+	s.handOver()
 	switch in := in.(type) {
 	case Offer:
 		s.offer(in)

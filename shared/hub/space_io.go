@@ -190,8 +190,9 @@ type CreateSpace struct {
 
 // Lookup asks what the log holds under event ids; answered by [Found].
 type Lookup struct {
-	Ref uint64
-	IDs []space.ULID
+	Ref     uint64
+	IDs     []space.ULID
+	Authors []string // whose transactions they are of: each of them is in [Config.Room] soon
 }
 
 // ReadSpan asks for the records From to To; answered by [History].

@@ -54,7 +54,7 @@ func (r *Replica) genesisVerdict(s *spaceState, v *wire.Verdict) bool {
 		r.wantPush(s)
 		return true
 	case wire.Deferred:
-		if v.Code == wire.CodeRateLimited {
+		if v.Code == wire.CodeRateLimited || v.Code == wire.CodeOverQuota {
 			// The limit is on the identity: whoever else waits to be created would hear the same.
 			r.creationRetryAt = max(r.creationRetryAt, r.now+max(v.RetryAfterMS, 1))
 			if s.outboxCount > 0 {

@@ -427,7 +427,7 @@ func (r *Replica) moduleRefused(f *wire.Refused) bool {
 	case f.Ref == offer.ref:
 		offer.drop()
 		switch f.Code {
-		case wire.CodeTooMany, wire.CodeInternal, wire.CodeOverloaded, wire.CodeServerFull, wire.CodeRateLimited:
+		case wire.CodeTooMany, wire.CodeInternal, wire.CodeOverloaded, wire.CodeServerFull, wire.CodeRateLimited, wire.CodeOverQuota:
 			offer.again(r)
 		default:
 			task := offer.done()

@@ -81,6 +81,16 @@ func (t *Transaction) Size() int {
 	return n
 }
 
+// Stored returns how many bytes t takes in a log: the sum of [Record.Size] over its records.
+func (t *Transaction) Stored() int {
+	n := 0
+	for i := range t.Events {
+		r := Record{Event: t.Events[i], Author: t.Author, API: t.API, ClientVersion: t.ClientVersion}
+		n += r.Size()
+	}
+	return n
+}
+
 // MaxSeq is the largest sequence number that a space can give; one more is refused as space_full.
 const MaxSeq = math.MaxUint32
 

@@ -44,6 +44,7 @@ const (
 	CodeAuthRequired  Code = 48 // the connection has not proven the author or creator
 	CodeRecovering    Code = 49 // the server lost its newest records and waits for a replica that holds them
 	CodeUpgrading     Code = 50 // the space is going over to another module
+	CodeOverQuota     Code = 51 // the identity has as many spaces, modules or bytes on the server as it may
 
 	// Rejections: the final word on these bytes.
 	CodeIDReused       Code = 80 // an event id is known with other bytes or in another transaction, or comes twice
@@ -113,7 +114,7 @@ var codeNames = map[Code]string{
 	CodeBehind: "behind", CodeRateLimited: "rate_limited", CodeOverloaded: "overloaded", CodeServerFull: "server_full",
 	CodeUnknownSpace: "unknown_space", CodeUnknownType: "unknown_type", CodeModuleMissing: "module_missing",
 	CodeSetupRequired: "setup_required", CodeAuthRequired: "auth_required", CodeRecovering: "recovering",
-	CodeUpgrading: "upgrading",
+	CodeUpgrading: "upgrading", CodeOverQuota: "over_quota",
 
 	CodeIDReused: "id_reused", CodeForbidden: "forbidden", CodeReservedType: "reserved_type", CodeTooLarge: "too_large",
 	CodeBadTransaction: "bad_transaction", CodeBadGenesis: "bad_genesis", CodeSpaceFull: "space_full",

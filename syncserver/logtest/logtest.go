@@ -78,6 +78,8 @@ func Run(t *testing.T, open Factory) {
 		{"DeletedForEver", testDeletedForEver},
 		{"DeleteRaces", testDeleteRaces},
 		{"DeleteUnderReaders", testDeleteUnderReaders},
+		{"Usage", testUsage},
+		{"UsageOfManyWriters", testUsageOfManyWriters},
 		{"Keys", testKeys},
 		{"KeyRaces", testKeyRaces},
 		{"Scan", testScan},

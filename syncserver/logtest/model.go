@@ -44,6 +44,7 @@ func testModel(s *suite) {
 	for _, a := range o.authors {
 		s.check(s.log, a, o.records[a.id])
 	}
+	CheckUsage(s.ctx, s.T, s.log)
 }
 
 // pick returns a random space.

@@ -51,7 +51,8 @@ type log struct {
 	base      uint64
 	records   []space.Record
 	seqs      map[space.ULID]uint64
-	ends      []space.Position // where each append ended, ascending
+	usage     map[string]uint64 // bytes by author
+	ends      []space.Position  // where each append ended, ascending
 }
 
 // watch is one call of Watch. It is a pointer so that equal functions stay distinct.
@@ -116,6 +117,7 @@ func (l *Log) Create(ctx context.Context, genesis *space.Genesis, signature []by
 		signature: bytes.Clone(signature),
 		head:      space.Head{Chain: id},
 		seqs:      map[space.ULID]uint64{},
+		usage:     map[string]uint64{},
 		ends:      []space.Position{space.Start(id)},
 	}
 	return true, nil
@@ -196,6 +198,7 @@ func (l *Log) AppendClients(ctx context.Context, id space.ID, previous space.Hea
 	}
 	for i := range records {
 		s.seqs[records[i].ID] = records[i].Seq
+		s.usage[records[i].Author] += uint64(records[i].Size())
 		s.records = append(s.records, records[i])
 	}
 	s.head = next
@@ -260,6 +263,24 @@ func (l *Log) Clients(ctx context.Context, after wire.ConnectionID, limit int) (
 		}
 	}
 	return found, nil
+}
+
+// Usage implements [syncserver.Log].
+func (l *Log) Usage(ctx context.Context, identity string) (u syncserver.Usage, err error) {
+	if err := l.lock(ctx); err != nil {
+		return u, err
+	}
+	defer l.mu.Unlock()
+	for _, s := range l.spaces {
+		if s.deleted {
+			continue
+		}
+		if s.genesis.Creator == identity {
+			u.Spaces++
+		}
+		u.Bytes += s.usage[identity]
+	}
+	return u, nil
 }
 
 // known returns the ids of records that are stored, and those that occur twice in records.

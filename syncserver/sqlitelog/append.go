@@ -68,6 +68,9 @@ func (w *writer) append(id space.ID, previous space.Head, records []space.Record
 		}
 		return w.undo(t, records)
 	}
+	for i := range records {
+		w.written[share{records[i].Author, t.no}] += int64(records[i].Size())
+	}
 	t.head = next
 	if !t.dirty {
 		t.dirty = true
@@ -192,6 +195,18 @@ func (w *writer) writeHeads() error {
 	for _, t := range w.dirty {
 		err := w.conn.exec("UPDATE heads SET seq = ?, chain = ?, received_at = ? WHERE space = ?",
 			int64(t.head.Seq), t.head.Chain[:], int64(t.head.ReceivedAt), t.no)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeUsage stores how much the transaction has added, each author's once for each space.
+func (w *writer) writeUsage() error {
+	for of, bytes := range w.written {
+		err := w.conn.exec("INSERT INTO usage(author, space, bytes) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes",
+			of.author, of.space, bytes)
 		if err != nil {
 			return err
 		}

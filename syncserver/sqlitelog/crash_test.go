@@ -181,6 +181,7 @@ func (w *witness) check(t *testing.T, log *Log) {
 		t.Fatalf("the log ends at %d, acknowledged was %d", head.Seq, w.head.Seq)
 	}
 	records := logtest.CheckSpace(ctx, t, log, w.id)
+	logtest.CheckUsage(ctx, t, log)
 	for i := range w.records {
 		if !logtest.SameRecord(&records[i], &w.records[i]) {
 			t.Fatalf("record %d is not what was acknowledged", i+1)

@@ -41,6 +41,7 @@ func (l *Log) Delete(ctx context.Context, id space.ID, head space.Head) error {
 		first, last int64
 	}{
 		{"DELETE FROM events WHERE id IN (SELECT id FROM events WHERE id BETWEEN ? AND ? LIMIT ?)", no << 32, no<<32 | space.MaxSeq},
+		{"DELETE FROM usage WHERE (author, space) IN (SELECT author, space FROM usage WHERE space BETWEEN ? AND ? LIMIT ?)", no, no},
 		{"DELETE FROM pages WHERE no IN (SELECT no FROM pages WHERE space BETWEEN ? AND ? LIMIT ?)", no, no},
 	} {
 		for n := int64(deleteRows); err == nil && refused == nil && n == deleteRows; {

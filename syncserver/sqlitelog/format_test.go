@@ -144,6 +144,7 @@ func TestOlderData(t *testing.T) {
 	for _, sql := range []string{
 		"DROP TABLE limits; DROP TABLE keys; DROP TABLE blobs",
 		"DROP TABLE format",
+		"DROP TABLE usage",
 		"DELETE FROM format",
 		"PRAGMA journal_mode = DELETE",
 	} {
@@ -154,6 +155,7 @@ func TestOlderData(t *testing.T) {
 			t.Fatalf("after %q: Head = %+v, %v", sql, got, err)
 		}
 		logtest.CheckSpace(t.Context(), t, log, id)
+		logtest.CheckUsage(t.Context(), t, log)
 		if ok, err := log.CompareAndSet(t.Context(), "a", nil, []byte("b")); err != nil || !ok {
 			t.Fatalf("after %q: CompareAndSet = %v, %v", sql, ok, err)
 		}

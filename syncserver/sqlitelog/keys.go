@@ -47,6 +47,18 @@ func (l *Log) HasBlob(ctx context.Context, name digest.Digest) (has bool, err er
 	return has, err
 }
 
+// Usage implements [syncserver.Log].
+func (l *Log) Usage(ctx context.Context, identity string) (u syncserver.Usage, err error) {
+	err = l.read(ctx, func(r *reader) error {
+		_, err := r.conn.row(`SELECT (SELECT count(*) FROM spaces JOIN heads ON space = no WHERE creator = ?1),
+			(SELECT coalesce(sum(bytes), 0) FROM usage WHERE author = ?1)`, func(s *sqlite3.Stmt) {
+			u = syncserver.Usage{Spaces: s.ColumnInt(0), Bytes: uint64(s.ColumnInt64(1))}
+		}, identity)
+		return err
+	})
+	return u, err
+}
+
 const selectKey = "SELECT value FROM keys WHERE key = ?"
 
 // Key implements [syncserver.Log].

@@ -13,7 +13,7 @@ import (
 const (
 	release = 0_001_000 // this build's
 
-	formatVersion = 2         // of the layout below; rises with every change to it
+	formatVersion = 3         // of the layout below; rises with every change to it
 	minReader     = 0_001_000 // the oldest release that reads the layout right
 	minWriter     = 0_001_000 // the oldest release that may write it
 )
@@ -79,6 +79,16 @@ CREATE TABLE IF NOT EXISTS events(
 	UNIQUE (space, ulid)
 ) STRICT;
 
+-- How much each author has written to each space. It is written with the events that it counts.
+CREATE TABLE IF NOT EXISTS usage(
+	author TEXT NOT NULL,
+	space  INTEGER NOT NULL,
+	bytes  INTEGER NOT NULL,
+	PRIMARY KEY (author, space)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS usage_of_space ON usage(space);
+CREATE INDEX IF NOT EXISTS spaces_of_creator ON spaces(creator);
+
 CREATE TABLE IF NOT EXISTS blobs(
 	no     INTEGER PRIMARY KEY,
 	digest BLOB NOT NULL UNIQUE,
@@ -119,6 +129,13 @@ CREATE TABLE IF NOT EXISTS st_connection_credentials(
 	claims        BLOB NOT NULL, -- msgpack
 	PRIMARY KEY (connection_id, identity)
 ) STRICT, WITHOUT ROWID;
+`
+
+// countUsage fills the table of usage of data that was written before there was one. The sizes are those of [space.Record.Size].
+const countUsage = `
+INSERT INTO usage(author, space, bytes)
+	SELECT author, space, sum(length(payload) + octet_length(type) + octet_length(author) + octet_length(api) + octet_length(client_version) + 64)
+	FROM events JOIN origins ON no = origin WHERE space IN (SELECT space FROM heads) GROUP BY author, space;
 `
 
 // FormatError tells that the data needs a newer release than this build is. Nothing was changed.
@@ -180,10 +197,14 @@ func createSchema(c *conn, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	err = c.Exec(fmt.Sprintf(`BEGIN IMMEDIATE; PRAGMA application_id = %d; %s
+	fill := ""
+	if slices.Contains(before, "events") && !slices.Contains(before, "usage") {
+		fill = countUsage
+	}
+	err = c.Exec(fmt.Sprintf(`BEGIN IMMEDIATE; PRAGMA application_id = %d; %s %s
 		INSERT INTO format(one, version, min_reader, min_writer) VALUES (1, %d, %d, %d) 
 		ON CONFLICT DO UPDATE SET version = excluded.version WHERE version < excluded.version; COMMIT`,
-		applicationID, schema, formatVersion, minReader, minWriter))
+		applicationID, schema, fill, formatVersion, minReader, minWriter))
 	if err != nil {
 		return fmt.Errorf("create schema: %w", err)
 	}

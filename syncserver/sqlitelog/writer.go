@@ -73,6 +73,8 @@ type writer struct {
 
 	dirty []*tip // heads that this transaction changed
 
+	written map[share]int64 // bytes that this transaction has added
+
 	charges int // since limits were swept
 }
 
@@ -82,6 +84,12 @@ type tip struct {
 	no    int64
 	head  space.Head
 	dirty bool
+}
+
+// share is what one author has written to one space.
+type share struct {
+	author string
+	space  int64
 }
 
 // maxCached bounds what the writer and the log remember of spaces and origins; beyond it they start over.
@@ -119,6 +127,7 @@ func (w *writer) open() error {
 func (w *writer) forget() {
 	w.heads = map[space.ID]*tip{}
 	w.origins = map[origin]int64{}
+	w.written = map[share]int64{}
 	w.dirty = w.dirty[:0]
 }
 
@@ -207,6 +216,9 @@ func (w *writer) transact(group []*request) (changed []space.ID, late bool, err 
 	if err == nil {
 		err = w.writeHeads()
 	}
+	if err == nil {
+		err = w.writeUsage()
+	}
 	if err != nil {
 		w.rollback()
 		return nil, false, storageError("write", err)
@@ -222,6 +234,7 @@ func (w *writer) transact(group []*request) (changed []space.ID, late bool, err 
 		t.dirty = false
 	}
 	w.dirty = w.dirty[:0]
+	clear(w.written)
 	if len(w.heads) > maxCached || len(w.origins) > maxCached {
 		w.forget()
 	}

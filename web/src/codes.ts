@@ -30,6 +30,7 @@ export const codes = {
   48: "auth_required",
   49: "recovering",
   50: "upgrading",
+  51: "over_quota",
   80: "id_reused",
   81: "forbidden",
   82: "reserved_type",
