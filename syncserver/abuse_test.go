@@ -23,6 +23,9 @@ import (
 // bounded by the rates, and somebody else creates, writes and reads all the while. How much slower is what syncload bench measures.
 func TestSoakAbuser(t *testing.T) {
 	all := 60_000
+	if raceDetector { // all of them run without it
+		all = 20_000
+	}
 	if os.Getenv("SKERRY_SOAK") != "" {
 		all = 300_000
 	}

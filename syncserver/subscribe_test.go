@@ -282,7 +282,7 @@ func TestFetch(t *testing.T) {
 // TestNothingLeaks subscribes and disconnects many times.
 func TestNothingLeaks(t *testing.T) {
 	cycles := 10_000
-	if testing.Short() {
+	if testing.Short() || raceDetector { // which finds no more in ten times as many, and takes a minute; they run without it
 		cycles = 1000
 	}
 	r := start(t, memlog.New())

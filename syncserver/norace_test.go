@@ -1,0 +1,5 @@
+//go:build !race
+
+package syncserver_test
+
+const raceDetector = false
