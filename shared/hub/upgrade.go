@@ -132,7 +132,7 @@ func (s *Space) advanceUpgrade(now uint64) {
 	case left == 0:
 		u.hold = true // nothing comes in between
 		s.unpark(s.looked)
-	case u.work.Resumes() && left > uint64(s.config.HeldRecords) && u.rounds < upgradeRounds:
+	case left > uint64(s.config.HeldRecords) && u.rounds < upgradeRounds:
 		s.runUpgrade()
 	default:
 		if u.hold = true; s.head == s.tip {

@@ -514,11 +514,26 @@ func TestAFullLogDuringAnUpgrade(t *testing.T) {
 
 // TestManyRounds: a space that grows faster than it is caught up with is held in the end.
 func TestManyRounds(t *testing.T) {
-	u := newUpgrading(t, func(c *hub.Config) { c.HeldRecords = 10 })
-	u.asks(1, u.to("ann", replayed))
+	for name, next := range map[string][]byte{"replay": replayed, "carry": carried} {
+		t.Run(name, func(t *testing.T) {
+			u := newUpgrading(t, func(c *hub.Config) { c.HeldRecords = 10 })
+			u.manyRounds(next, 11) // more than is caught up with at once
+		})
+	}
+	t.Run("migrate", func(t *testing.T) {
+		u := newUpgrading(t, func(c *hub.Config) { c.HeldRecords = 10 })
+		u.addMany(9) // beside ann and bob
+		u.manyRounds(migrated, 1)
+	})
+}
+
+// manyRounds upgrades a space where so many records come each time that the upgrade is prepared.
+func (u *upgrading) manyRounds(next []byte, records int) {
+	t := u.t
+	u.asks(1, u.to("ann", next))
 	rounds := 0
 	for ; u.prepare != nil; rounds++ {
-		u.push(2, u.of("bob", "note", notes(11)...)) // more than is caught up with at once
+		u.push(2, u.of("bob", "note", notes(records)...))
 		u.settleBut()
 		if told := u.told(); strings.Contains(strings.Join(told, " "), "upgrading") {
 			break
@@ -529,9 +544,63 @@ func TestManyRounds(t *testing.T) {
 		t.Errorf("held after %d rounds", rounds)
 	}
 	u.settle()
-	if told := u.told(); len(told) != 1 || !strings.HasPrefix(told[0], "1/2: accepted@") {
+	told := u.told()
+	if len(told) != 1 || !strings.HasPrefix(told[0], "1/") || !strings.Contains(told[0], ": accepted@") {
 		t.Errorf("told %q", told)
 	}
+	u.again()
+}
+
+func (u *upgrading) addMany(n int) {
+	for k := range n {
+		u.push(1, u.of("ann", "add", moduletest.MembersAdd(fmt.Sprint("member", k))))
+	}
+	u.settle()
+	u.told()
+}
+
+// TestFewRowsAreMigratedUnderAHold: where few rows are to be migrated, that is done again at once, with others deferred.
+func TestFewRowsAreMigratedUnderAHold(t *testing.T) {
+	u := newUpgrading(t, func(c *hub.Config) { c.HeldRecords = 10 })
+	u.addMany(8) // beside ann and bob
+	u.asks(1, u.to("ann", migrated))
+	u.push(2, u.note("bob"))
+	u.settleBut()
+	u.wants("2/1: accepted@10")
+	u.prepared()
+	u.push(2, u.note("bob"))
+	u.settleBut()
+	u.wants("2/2: upgrading")
+	u.prepared()
+	u.settle()
+	u.wants("1/10: accepted@11")
+	u.again()
+}
+
+// TestManyRowsAreMigratedInAQuietMoment: where many rows are to be migrated nobody is deferred, if nobody writes for as long as
+// that takes.
+func TestManyRowsAreMigratedInAQuietMoment(t *testing.T) {
+	u := newUpgrading(t, func(c *hub.Config) { c.HeldRecords = 10 })
+	u.addMany(10) // beside ann and bob: two more
+	u.asks(1, u.to("ann", migrated))
+	for k := range 5 {
+		u.push(2, u.note("bob"))
+		if k == 3 { // a row that was migrated
+			u.push(2, u.of("ann", "remove", moduletest.MembersAdd("member0")))
+		}
+		u.settleBut()
+		if told := strings.Join(u.told(), " "); !strings.Contains(told, "accepted") || strings.Contains(told, "upgrading") {
+			t.Fatalf("round %d: told %q", k, told)
+		}
+		u.prepared()
+	}
+	if u.prepare == nil {
+		t.Fatal("what came meanwhile is not prepared for")
+	}
+	u.prepared()
+	u.settle()
+	u.wants("1/12: accepted@18")
+	u.again()
 }
 
 func notes(n int) [][]byte {

@@ -307,13 +307,17 @@ func TestOver(t *testing.T) {
 	}
 }
 
-// BenchmarkOver is what it takes to take 100,000 rows over to another module: with the indexes that there are, and with one more.
+// BenchmarkOver is what it takes to take 100,000 rows over to another module: with the indexes that there are, with one more, and
+// with that one made before and some rows changed since.
 func BenchmarkOver(b *testing.B) {
 	from := newSet(b, people)
-	for i := range 100_000 {
-		if err := from.Begin().Put(0, row(uint64(i), fmt.Sprint("n", i%7), some{fmt.Sprint(i)}, float64(i), true, nil)); err != nil {
+	put := func(i int, name string) {
+		if err := from.Begin().Put(0, row(uint64(i), name, some{fmt.Sprint(i)}, float64(i), true, nil)); err != nil {
 			b.Fatal(err)
 		}
+	}
+	for i := range 100_000 {
+		put(i, fmt.Sprint("n", i%7))
 	}
 	more := people
 	more.Indexes = append(append([]tables.Index{}, people.Indexes...), tables.Index{Name: "more", Columns: []int{1, 0}})
@@ -321,6 +325,24 @@ func BenchmarkOver(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
 				if _, _, err := from.Over([]tables.Schema{schema}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	was := from.Copy()
+	made, _, err := was.Over([]tables.Schema{more})
+	if err != nil {
+		b.Fatal(err)
+	}
+	changed := 0
+	for _, n := range []int{1, 100, 10_000} {
+		for ; changed < n; changed++ {
+			put(changed*7919%100_000, "another")
+		}
+		b.Run(fmt.Sprintf("since/%d", n), func(b *testing.B) {
+			for b.Loop() {
+				if _, _, err := from.OverSince(was, made, []tables.Schema{more}); err != nil {
 					b.Fatal(err)
 				}
 			}

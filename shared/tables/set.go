@@ -83,6 +83,32 @@ func (s *Set) Copy() *Set {
 // columns and key. Indexes may differ; only those that there are not yet are made. left are the tables of s that have rows
 // and went nowhere. Its errors are those of [New], ErrUnique, ErrQuota, ErrTooLarge for the key of an index, and ErrPage.
 func (s *Set) Over(schemas []Schema) (over *Set, left []int, err error) {
+	return s.over(schemas, nil)
+}
+
+// OverSince is Over where made is what it returned, for the same schemas, when the tables were was: indexes that had to be made then
+// are those of made, mended by the rows that changed since. Nothing was written to either from then on. It returns what Over does,
+// but where the rows that changed have more than one fault it may be another one that it tells.
+func (s *Set) OverSince(was, made *Set, schemas []Schema) (over *Set, left []int, err error) {
+	if made == nil {
+		return s.Over(schemas)
+	}
+	made.owner = new(owner)
+	return s.over(schemas, func(over *Set, table, index int) (bool, error) {
+		before := slices.IndexFunc(was.schemas, func(schema Schema) bool { return schema.sameShape(&schemas[table]) })
+		if before < 0 {
+			return false, nil
+		}
+		t := &over.tables[table]
+		t.orders[index].share(&made.tables[table].orders[index])
+		return true, t.mendIndex(over.owner, index, was.tables[before].rows())
+	})
+}
+
+// mender makes an index of a table that has its rows of one that was made before, and reports whether there is such a one.
+type mender func(over *Set, table, index int) (bool, error)
+
+func (s *Set) over(schemas []Schema, mend mender) (over *Set, left []int, err error) {
 	if over, err = New(schemas); err != nil {
 		return nil, nil, err
 	}
@@ -90,7 +116,7 @@ func (s *Set) Over(schemas []Schema) (over *Set, left []int, err error) {
 	for i := range s.tables {
 		to := slices.IndexFunc(schemas, func(other Schema) bool { return s.schemas[i].sameShape(&other) })
 		if to >= 0 {
-			err = over.take(to, s, i)
+			err = over.take(to, s, i, mend)
 		} else if s.Len(i) > 0 {
 			left = append(left, i)
 		}
@@ -108,8 +134,8 @@ func (s *Schema) sameShape(other *Schema) bool {
 	return s.Name == other.Name && slices.Equal(s.Columns, other.Columns) && slices.Equal(s.Key, other.Key)
 }
 
-// take shares the rows of a table of the same shape, and the indexes that are the same ones, and makes the others.
-func (s *Set) take(table int, of *Set, from int) error {
+// take shares the rows of a table of the same shape, and the indexes that are the same ones, and makes the others, or mends them.
+func (s *Set) take(table int, of *Set, from int, mend mender) error {
 	t, other := &s.tables[table], &of.tables[from]
 	t.orders[0].share(other.rows())
 	s.bytes += t.orders[0].bytes
@@ -117,9 +143,17 @@ func (s *Set) take(table int, of *Set, from int) error {
 		same := slices.IndexFunc(of.schemas[from].Indexes, func(i Index) bool {
 			return slices.Equal(i.Columns, index.Columns) && (i.Unique || !index.Unique)
 		})
-		if same >= 0 {
+		var err error
+		done := same >= 0
+		if done {
 			t.orders[1+j].share(&other.orders[1+same])
-		} else if err := t.makeIndex(s.owner, 1+j, MaxBytes-s.bytes); err != nil {
+		} else if mend != nil {
+			done, err = mend(s, table, 1+j)
+		}
+		if !done {
+			err = t.makeIndex(s.owner, 1+j, MaxBytes-s.bytes)
+		}
+		if err != nil {
 			return err
 		}
 		s.bytes += t.orders[1+j].bytes
@@ -456,23 +490,28 @@ func (s *Set) unique(table int, keys *keyList) error {
 		if !index.Unique {
 			continue
 		}
-		prefix := string(keys.key(i + 1)[:len(keys.key(i+1))-keys.ends[0]])
-		if s.schemas[table].absent(index.Columns, prefix) {
-			continue
-		}
-		taken := false
-		err := s.tables[table].orders[i+1].ascend(prefix, func(key, owner string) bool {
-			taken = strings.HasPrefix(key, prefix) && owner != string(keys.key(0))
-			return strings.HasPrefix(key, prefix) && !taken
-		})
-		if err != nil {
+		if err := s.tables[table].orders[i+1].unique(string(keys.key(i+1)), string(keys.key(0))); err != nil {
 			return err
-		}
-		if taken {
-			return ErrUnique
 		}
 	}
 	return nil
+}
+
+// unique refuses what would be a second row with the same values in an index, if it is a unique one.
+func (t *tree) unique(key, own string) error {
+	index, prefix := &t.kind.schema.Indexes[t.kind.index-1], key[:len(key)-len(own)]
+	if !index.Unique || t.kind.schema.absent(index.Columns, prefix) {
+		return nil
+	}
+	taken := false
+	err := t.ascend(prefix, func(key, owner string) bool {
+		taken = strings.HasPrefix(key, prefix) && owner != own
+		return strings.HasPrefix(key, prefix) && !taken
+	})
+	if err == nil && taken {
+		err = ErrUnique
+	}
+	return err
 }
 
 // absent reports whether one of an index's columns is absent in its key.

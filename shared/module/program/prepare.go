@@ -17,12 +17,19 @@ type Upgrade struct {
 	params []byte
 	on     *Instance // of its own, which shares what never changes
 
-	to  *Loaded     // nil until it is loaded
-	set *tables.Set // nil until it went well
-	seq uint64      // the record behind which set is
+	to      *Loaded     // nil until it is loaded
+	set     *tables.Set // nil until it went well
+	seq     uint64      // the record behind which set is
+	carried carried     // unless the module makes its tables anew
 
 	verdict module.Verdict
 	err     error
+}
+
+// carried is what a module took over, to be done again when little has changed since.
+type carried struct {
+	from, set *tables.Set // the tables that there were, and what of them was carried; nil for nothing
+	migrated  uint64      // rows, beside
 }
 
 // Upgrade says what the module thinks of a transaction of [module.TypeModule], and if it allows it what is to be prepared.
@@ -47,8 +54,8 @@ func (i *Instance) Place(u *Upgrade, seq uint64) {
 	u.on.committed = proposal{seq: seq, tables: &version{set: i.after(-1).set.Copy()}, by: i.committed.by}
 }
 
-// Run does the work. Of a module that makes its tables anew it applies those records only that it has not, of others it
-// takes over the tables as they are where [Instance.Place] was.
+// Run does the work. Of a module that makes its tables anew it applies those records only that it has not. Others take over the
+// tables as they are where [Instance.Place] was: indexes that it has made before it mends, and what is migrated is so again.
 func (u *Upgrade) Run() {
 	defer u.on.giveBack()
 	if u.to == nil {
@@ -60,12 +67,27 @@ func (u *Upgrade) Run() {
 	if u.replays() {
 		u.set, u.verdict, u.err = u.on.replay(u.to, u.set, u.seq, from.seq, u.params)
 	} else {
-		u.set, u.verdict, u.err = u.on.upgrade(from, u.to, from.seq, u.params)
+		u.set, u.verdict, u.err = u.on.upgrade(from, u.to, from.seq, u.params, u.over)
 	}
 	if u.seq = from.seq; u.err != nil || !u.verdict.Allowed() {
-		u.set, u.seq = nil, 0
+		u.set, u.seq, u.carried = nil, 0, carried{}
 	}
 	u.on.committed = proposal{}
+}
+
+// over is [tables.Set.Over] that begins with what the last Run carried. It gives a copy: migrate writes to what it gets.
+func (u *Upgrade) over(of *tables.Set, schemas []tables.Schema) (*tables.Set, []int, error) {
+	set, left, err := of.OverSince(u.carried.from, u.carried.set, schemas)
+	if err != nil {
+		return nil, nil, err
+	}
+	u.carried = carried{from: of, set: set}
+	if u.to.Program.Exports[Migrate] {
+		for _, table := range left {
+			u.carried.migrated += uint64(of.Len(table))
+		}
+	}
+	return set.Copy(), left, nil
 }
 
 func (u *Upgrade) replays() bool {
@@ -75,20 +97,16 @@ func (u *Upgrade) replays() bool {
 // Result returns how the last Run went: what the tables are made of if it went well, and else what is wrong.
 func (u *Upgrade) Result() (module.Verdict, error) { return u.verdict, u.err }
 
-// Left returns how many records are to be applied still to be behind record seq. Where all has to be done again that is
-// as many as there are.
+// Left returns how much work it is still to be behind record seq: about as many records to be applied, or rows to be migrated.
 func (u *Upgrade) Left(seq uint64) uint64 {
 	switch {
 	case u.set == nil, seq < u.seq:
 		return seq + 1
-	case seq > u.seq && !u.replays():
-		return seq
+	case seq == u.seq:
+		return 0
 	}
-	return seq - u.seq
+	return max(seq-u.seq, u.carried.migrated)
 }
-
-// Resumes reports whether Run goes on where it was, so that it may catch up with records that come meanwhile.
-func (u *Upgrade) Resumes() bool { return u.set != nil && u.replays() }
 
 // Adopt has the next Judge, if it is of this upgrade and of the record behind its tables, use them.
 func (i *Instance) Adopt(u *Upgrade) { i.prepared = u }
@@ -99,17 +117,19 @@ func (u *Upgrade) take(name digest.Digest, params []byte, seq uint64) (*Loaded, 
 		return nil, nil
 	}
 	to, set := u.to, u.set
-	u.to, u.set = nil, nil
+	u.to, u.set, u.carried = nil, nil, carried{}
 	return to, set
 }
 
 // Fail notes that Run did not end.
-func (u *Upgrade) Fail() { u.set, u.err = nil, errors.New("preparing an upgrade did not end") }
+func (u *Upgrade) Fail() {
+	u.set, u.carried, u.err = nil, carried{}, errors.New("preparing an upgrade did not end")
+}
 
 // Close releases what the upgrade holds. It is the last call.
 func (u *Upgrade) Close() {
 	if u.to != nil {
 		u.to.release()
 	}
-	u.to, u.set = nil, nil
+	u.to, u.set, u.carried = nil, nil, carried{}
 }

@@ -42,7 +42,7 @@ func (i *Instance) reserved(p *proposal, caller *module.Caller, records []space.
 		if to, verdict, err = i.load(name, caller); to == nil {
 			return verdict, err
 		}
-		if set, verdict, err = i.upgrade(p, to, record.Seq-1, params); err != nil || !verdict.Allowed() {
+		if set, verdict, err = i.upgrade(p, to, record.Seq-1, params, (*tables.Set).Over); err != nil || !verdict.Allowed() {
 			i.giveBack()
 			to.release()
 			return verdict, err
@@ -143,15 +143,18 @@ func badUpgrade(format string, args ...any) module.Verdict {
 	return module.Verdict{Code: wire.CodeBadUpgrade, Reason: fmt.Sprintf(format, args...)}
 }
 
+// over is [tables.Set.Over], or does what that does.
+type over func(of *tables.Set, schemas []tables.Schema) (set *tables.Set, left []int, err error)
+
 // upgrade makes the tables with which a module takes over behind record seq.
-func (i *Instance) upgrade(p *proposal, to *Loaded, seq uint64, params []byte) (*tables.Set, module.Verdict, error) {
+func (i *Instance) upgrade(p *proposal, to *Loaded, seq uint64, params []byte, take over) (*tables.Set, module.Verdict, error) {
 	if to.native() {
 		set, err := tables.New(nil)
 		return set, module.Verdict{}, err
 	}
 	switch m := to.Program.Manifest; m.Upgrade {
 	case Carry:
-		return i.carry(p, to, params)
+		return i.carry(p, to, params, take)
 	case Replay:
 		return i.replay(to, nil, 0, seq, params)
 	default:
@@ -213,8 +216,8 @@ func asBadUpgrade(v module.Verdict, where string) module.Verdict {
 }
 
 // carry keeps the rows of tables whose shape stays. What the module has migrate for it gets, of the other tables.
-func (i *Instance) carry(p *proposal, to *Loaded, params []byte) (*tables.Set, module.Verdict, error) {
-	set, left, err := p.tables.set.Over(to.Program.Manifest.Tables)
+func (i *Instance) carry(p *proposal, to *Loaded, params []byte, take over) (*tables.Set, module.Verdict, error) {
+	set, left, err := take(p.tables.set, to.Program.Manifest.Tables)
 	if errors.Is(err, tables.ErrUnique) || errors.Is(err, tables.ErrQuota) || errors.Is(err, tables.ErrTooLarge) {
 		return nil, badUpgrade("the rows that stay: %v", err), nil
 	}
