@@ -16,6 +16,7 @@ require (
 	github.com/vmihailenco/msgpack/v5 v5.4.1
 	github.com/zeebo/blake3 v0.2.4
 	golang.org/x/sys v0.48.0
+	golang.org/x/text v0.42.0
 	lukechampine.com/blake3 v1.4.1
 )
 

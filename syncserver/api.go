@@ -42,6 +42,9 @@ func (s *Server) endpoints() []endpoint {
 		{http.MethodGet, "/api/v1/spaces", s.serveSpaces},
 		{http.MethodGet, "/api/v1/spaces/{space}", s.serveSpace},
 		{http.MethodGet, "/api/v1/spaces/{space}/events", s.serveEvents},
+		{http.MethodPut, "/api/v1/spaces/{space}/name", s.serveSetName},
+		{http.MethodDelete, "/api/v1/spaces/{space}/name", s.serveDropName},
+		{http.MethodGet, "/api/v1/names/{name}", s.serveName},
 	}
 }
 
@@ -97,7 +100,7 @@ var statuses = map[wire.Code]int{
 	wire.CodeRateLimited: http.StatusTooManyRequests, wire.CodeTooMany: http.StatusTooManyRequests,
 	wire.CodeShutdown: http.StatusServiceUnavailable, wire.CodeOverloaded: http.StatusServiceUnavailable,
 	wire.CodeRecovering: http.StatusServiceUnavailable, wire.CodeModuleMissing: http.StatusServiceUnavailable,
-	wire.CodeSetupRequired: http.StatusServiceUnavailable, wire.CodeSetupDone: http.StatusConflict, wire.CodeTooLarge: http.StatusRequestEntityTooLarge,
+	wire.CodeSetupRequired: http.StatusServiceUnavailable, wire.CodeSetupDone: http.StatusConflict, wire.CodeNameTaken: http.StatusConflict, wire.CodeTooLarge: http.StatusRequestEntityTooLarge,
 	wire.CodeServerFull: http.StatusInsufficientStorage, wire.CodeOverQuota: http.StatusInsufficientStorage,
 }
 
@@ -155,9 +158,15 @@ type spaceJSON struct {
 
 var stateNames = map[wire.SpaceState]string{wire.SpacePresent: "present", wire.SpaceLeft: "left", wire.SpaceDeleted: "deleted"}
 
-func rowJSON(row *wire.SpaceRow) spaceJSON {
+// rowJSON returns a row, with the name of the space if it is there and may be read.
+func (s *Server) rowJSON(ctx context.Context, row *wire.SpaceRow) spaceJSON {
+	id := row.Genesis.ID()
+	of := named{id.String(), id.String()}
+	if row.State == wire.SpacePresent {
+		of = s.nameSpace(ctx, id)
+	}
 	out := spaceJSON{
-		named: nameSpace(row.Genesis.ID()), Creator: row.Genesis.Creator, Stamp: row.Genesis.Stamp.String(), Head: row.Head,
+		named: of, Creator: row.Genesis.Creator, Stamp: row.Genesis.Stamp.String(), Head: row.Head,
 		State: stateNames[row.State],
 	}
 	if row.Module != (digest.Digest{}) {
@@ -165,9 +174,6 @@ func rowJSON(row *wire.SpaceRow) spaceJSON {
 	}
 	return out
 }
-
-// nameSpace returns a space with its name, which is its ID as long as it has no other.
-func nameSpace(id space.ID) named { return named{id.String(), id.String()} }
 
 // serveSpaces answers the directory of the caller's identities: where they take part or took part.
 func (s *Server) serveSpaces(w http.ResponseWriter, r *http.Request) {
@@ -202,7 +208,7 @@ func (s *Server) serveSpaces(w http.ResponseWriter, r *http.Request) {
 		Full   bool        `json:"full"`
 	}{Spaces: []spaceJSON{}, Next: base64.RawURLEncoding.EncodeToString(s.dir.encode(at)), More: more, Full: full}
 	for i := range rows {
-		answer.Spaces = append(answer.Spaces, rowJSON(&rows[i]))
+		answer.Spaces = append(answer.Spaces, s.rowJSON(r.Context(), &rows[i]))
 	}
 	answerJSON(w, http.StatusOK, answer)
 }
@@ -225,7 +231,7 @@ func (s *Server) serveSpace(w http.ResponseWriter, r *http.Request) {
 		s.refuseRequest(w, r, err)
 		return
 	}
-	answerJSON(w, http.StatusOK, rowJSON(&row))
+	answerJSON(w, http.StatusOK, s.rowJSON(r.Context(), &row))
 }
 
 func spaceOf(r *http.Request) (space.ID, error) {

@@ -261,6 +261,9 @@ func (s *Server) freeSpace(ctx context.Context, id space.ID, f *freeing) (bool, 
 	if err != nil || !d.done {
 		return false, err
 	}
+	if err := s.dropName(ctx, id); err != nil {
+		return false, err
+	}
 	if _, err = s.log.Head(ctx, id); err == nil && !f.told {
 		if err = s.tellDeleted(ctx, id, &d); err != nil {
 			return false, fmt.Errorf("tell of it: %w", err)

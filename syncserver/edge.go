@@ -82,7 +82,7 @@ func (s *Server) crossOrigin(handler http.Handler) http.Handler {
 			header.Set("Access-Control-Expose-Headers", "Retry-After")
 		}
 		if r.Method == http.MethodOptions {
-			header.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, OPTIONS")
+			header.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, DELETE, OPTIONS")
 			header.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Last-Event-ID")
 			header.Set("Access-Control-Max-Age", "600")
 			w.WriteHeader(http.StatusNoContent)

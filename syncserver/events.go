@@ -1,6 +1,7 @@
 package syncserver
 
 import (
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -85,6 +86,8 @@ func (s *Server) readerOf(r *http.Request) (_ *reader, limit int, err error) {
 // teller makes of the frames of a subscription what the API tells, and knows where it stands.
 type teller struct {
 	server *Server
+	ctx    context.Context
+	space  named // as it is called now
 	reader *reader
 	chain  digest.Digest
 	at     space.Position
@@ -94,6 +97,7 @@ type teller struct {
 // position is behind the last that it took.
 func (t *teller) transactions(events *wire.Events, tell func(records []recordJSON) bool) bool {
 	first := 0
+	t.space = t.server.nameSpace(t.ctx, t.reader.space)
 	for i := range events.Records {
 		r := &events.Records[i]
 		t.chain = space.Fold(t.chain, events.Records[i:i+1])
@@ -116,7 +120,7 @@ func (t *teller) view(records []space.Record) []recordJSON {
 	for i := range records {
 		r := &records[i]
 		out[i] = recordJSON{
-			Space: nameSpace(t.reader.space), Sender: named{r.Author, r.Author}, Seq: r.Seq, ID: r.ID.String(), Type: r.Type,
+			Space: t.space, Sender: named{r.Author, r.Author}, Seq: r.Seq, ID: r.ID.String(), Type: r.Type,
 			Index: r.Index, Count: r.Count, ReceivedAt: r.ReceivedAt, Payload: payloadJSON(r.Payload),
 		}
 		if r.Schema != (space.Schema{}) {
@@ -134,8 +138,8 @@ func (s *Server) rangeEvents(w http.ResponseWriter, r *http.Request, in *reader,
 		Events   []json.RawMessage `json:"events"`
 		Position string            `json:"position"` // behind the last of them
 		CaughtUp bool              `json:"caught_up"`
-	}{Space: nameSpace(in.space), Events: []json.RawMessage{}}
-	t := &teller{server: s, reader: in, chain: in.after.Chain, at: in.after}
+	}{Space: s.nameSpace(r.Context(), in.space), Events: []json.RawMessage{}}
+	t := &teller{server: s, ctx: r.Context(), reader: in, chain: in.after.Chain, at: in.after}
 	size := 0
 	tell := func(records []recordJSON) bool {
 		var lines []json.RawMessage
@@ -237,7 +241,7 @@ func appendEvent(b []byte, kind, id string, data any) []byte {
 func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request, in *reader) {
 	out := &stream{w: w, control: http.NewResponseController(w), server: s}
 	out.control.SetReadDeadline(time.Time{})
-	t := &teller{server: s, reader: in, chain: in.after.Chain, at: in.after}
+	t := &teller{server: s, ctx: r.Context(), reader: in, chain: in.after.Chain, at: in.after}
 	asked := time.Now()
 	err := s.follow(r.Context(), in, func(frame wire.Frame) (bool, error) {
 		switch frame := frame.(type) {

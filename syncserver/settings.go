@@ -80,6 +80,7 @@ func FixedSettings() []Setting {
 		{"", wire.MaxUpload, wire.CodeTooLarge, "bytes of a module"},
 		{"", wire.MaxEphemeral, wire.CodeTooLarge, "bytes of one ephemeral"},
 		{"", wire.EphemeralRate, wire.CodeRateLimited, "bytes of ephemerals a second on one connection"},
+		{"", maxName, wire.CodeTooLarge, "bytes of a space's name"},
 		{"", maxRangeRecords, wire.CodeBadArgument, "events in one answer of the API"},
 		{"", httpHeader, wire.CodeUnknown, "bytes of a request's header (431)"},
 		{"", httpHeaderTime, wire.CodeUnknown, "time for a request's header"},

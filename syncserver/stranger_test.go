@@ -305,6 +305,9 @@ func (w *walker) routes() map[string][]string {
 		"/api/v1/spaces/{space}":        {"/api/v1/spaces/" + id},
 		"/api/v1/spaces/{space}/events": {"/api/v1/spaces/" + id + "/events", "/api/v1/spaces/" + id + "/events?limit=1", "/api/v1/spaces/" + id + "/events?after=" + at(w.removed)},
 
+		"/api/v1/spaces/{space}/name": {"/api/v1/spaces/" + id + "/name"},
+		"/api/v1/names/{name}":        {"/api/v1/names/" + id, "/api/v1/names/harbour"},
+
 		"GET /.well-known/did.json": {"/.well-known/did.json", "/.well-known/did.json?space=" + id},
 
 		"/": {"/", "/" + id, "/spaces/" + id, "/blob/" + privateGenesis.Module.String(), "/debug/pprof/", "/.."},

@@ -47,26 +47,27 @@ const (
 	CodeOverQuota     Code = 51 // the identity has as many spaces, modules or bytes on the server as it may
 
 	// Rejections: the final word on these bytes.
-	CodeIDReused       Code = 80 // an event id is known with other bytes or in another transaction, or comes twice
-	CodeForbidden      Code = 81 // the identity may not do this
-	CodeReservedType   Code = 82 // types beginning with $ are the server's
-	CodeTooLarge       Code = 83 // over a limit on size or count
-	CodeBadTransaction Code = 84 // no events, or an event without id or type
-	CodeBadGenesis     Code = 85 // the genesis does not hash to the space's ID, or its signature is wrong
-	CodeSpaceFull      Code = 86 // the space has given its last sequence number
-	CodeBadModule      Code = 87 // the module cannot judge spaces on this server
-	CodeRefused        Code = 88 // the space's module refused it, and says why
-	CodeBadPayload     Code = 89 // the payload is not what the module declares for its type
-	CodeOutOfFuel      Code = 90 // judging it took more than a module may take
-	CodeTooDeep        Code = 91 // the module's calls nested deeper than they may
-	CodeModuleTrap     Code = 92 // the module stopped by itself, as programs do that have a mistake
-	CodeBadCall        Code = 93 // the module called what is not there, with a bad pointer, or when it may not
-	CodeBadRow         Code = 94 // the module wrote a row that is not what its table declares, or is too large
-	CodeUnique         Code = 95 // another row has the same values in a unique index
-	CodeQuotaTables    Code = 96 // the tables of the space, or what one transaction writes, are over their quota
-	CodeBadUpgrade     Code = 97 // the module cannot take over the space from the one that it has
-	CodeMigrateFailed  Code = 98 // the module's migrate stopped, refused, or took more than it may
-	CodeSetupDone      Code = 99 // the server has an administrator already
+	CodeIDReused       Code = 80  // an event id is known with other bytes or in another transaction, or comes twice
+	CodeForbidden      Code = 81  // the identity may not do this
+	CodeReservedType   Code = 82  // types beginning with $ are the server's
+	CodeTooLarge       Code = 83  // over a limit on size or count
+	CodeBadTransaction Code = 84  // no events, or an event without id or type
+	CodeBadGenesis     Code = 85  // the genesis does not hash to the space's ID, or its signature is wrong
+	CodeSpaceFull      Code = 86  // the space has given its last sequence number
+	CodeBadModule      Code = 87  // the module cannot judge spaces on this server
+	CodeRefused        Code = 88  // the space's module refused it, and says why
+	CodeBadPayload     Code = 89  // the payload is not what the module declares for its type
+	CodeOutOfFuel      Code = 90  // judging it took more than a module may take
+	CodeTooDeep        Code = 91  // the module's calls nested deeper than they may
+	CodeModuleTrap     Code = 92  // the module stopped by itself, as programs do that have a mistake
+	CodeBadCall        Code = 93  // the module called what is not there, with a bad pointer, or when it may not
+	CodeBadRow         Code = 94  // the module wrote a row that is not what its table declares, or is too large
+	CodeUnique         Code = 95  // another row has the same values in a unique index
+	CodeQuotaTables    Code = 96  // the tables of the space, or what one transaction writes, are over their quota
+	CodeBadUpgrade     Code = 97  // the module cannot take over the space from the one that it has
+	CodeMigrateFailed  Code = 98  // the module's migrate stopped, refused, or took more than it may
+	CodeSetupDone      Code = 99  // the server has an administrator already
+	CodeNameTaken      Code = 100 // another space of the server has the name
 
 	// Ends of subscriptions.
 	CodeDiverged   Code = 120 // the position is on a branch of history that this server never had or left
@@ -122,7 +123,7 @@ var codeNames = map[Code]string{
 	CodeTooDeep: "too_deep", CodeModuleTrap: "module_trap", CodeBadCall: "bad_call", CodeBadRow: "bad_row",
 	CodeUnique: "unique", CodeQuotaTables: "quota_tables",
 	CodeBadUpgrade: "bad_upgrade", CodeMigrateFailed: "migrate_failed",
-	CodeSetupDone: "setup_done",
+	CodeSetupDone: "setup_done", CodeNameTaken: "name_taken",
 
 	CodeDiverged: "diverged", CodeResumeGone: "resume_gone", CodeLeft: "left", CodeDeleted: "deleted",
 

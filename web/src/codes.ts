@@ -51,6 +51,7 @@ export const codes = {
   97: "bad_upgrade",
   98: "migrate_failed",
   99: "setup_done",
+  100: "name_taken",
   120: "diverged",
   121: "resume_gone",
   122: "left",
