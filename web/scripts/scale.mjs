@@ -19,9 +19,11 @@ const executablePath = [process.env["CHROMIUM"], process.env["CHROME"], "/usr/bi
 );
 if (!executablePath) throw new Error("no Chromium; set CHROMIUM to its path");
 
-/** Starts a server that lets anybody make as many spaces as they like. */
+/** Starts a server that lets anybody make and write as much as they like, as fast as they can. */
 async function serve() {
   const limits = ["", "address-", "server-"].flatMap((whose) => [`--create-${whose}burst`, "1000000", `--create-${whose}per-hour`, "1000000"]);
+  limits.push(...["", "address-"].flatMap((whose) => [`--events-${whose}burst`, "1000000000", `--bytes-${whose}burst`, "1000000000000"]));
+  limits.push("--unsettled-address-burst", "1000000000", "--quota-spaces", "1000000", "--quota-bytes", "1000000000000");
   const args = ["serve", "--listen", "127.0.0.1:0", "--data", join(dir, "data"), "--web", join(dir, "www"), "--insecure-identities", "--log-level", "warn", "--json"];
   const child = spawn(join(root, "build", "skerry"), [...args, ...limits], { stdio: ["ignore", "pipe", "inherit"] });
   const url = await new Promise((resolve, reject) => {

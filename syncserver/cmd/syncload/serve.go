@@ -59,9 +59,10 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 			IdentityEvents: plenty, AddressEvents: plenty, IdentityBytes: plenty, AddressBytes: plenty, IdentityModules: plenty,
 			AddressModules: plenty, AddressRequests: plenty, AddressConnects: plenty, AddressUnsettled: plenty,
 		},
+		Quotas: syncserver.Quotas{Spaces: 1 << 40, Modules: 1 << 40, Bytes: 1 << 60},
 	}
 	if *limits {
-		config.Creation, config.Rates = syncserver.CreationLimits{}, syncserver.Rates{}
+		config.Creation, config.Rates, config.Quotas = syncserver.CreationLimits{}, syncserver.Rates{}, syncserver.Quotas{}
 	}
 	if *bare {
 		config.Engine = nil
