@@ -39,6 +39,9 @@ func (s *Server) endpoints() []endpoint {
 		{http.MethodPost, "/api/v1/token", s.serveToken},
 		{http.MethodGet, "/api/v1/whoami", s.serveWhoami},
 		{http.MethodPost, "/api/v1/logout", s.serveLogout},
+		{http.MethodGet, "/api/v1/links", s.serveLinks},
+		{http.MethodPost, "/api/v1/links", s.serveLink},
+		{http.MethodPost, "/api/v1/unlink", s.serveUnlink},
 		{http.MethodGet, "/api/v1/spaces", s.serveSpaces},
 		{http.MethodGet, "/api/v1/spaces/{space}", s.serveSpace},
 		{http.MethodGet, "/api/v1/spaces/{space}/events", s.serveEvents},
@@ -93,8 +96,8 @@ func allowed(methods map[string]http.HandlerFunc) (all []string) {
 // statuses are the HTTP statuses of the codes that the API answers with; others are 500.
 var statuses = map[wire.Code]int{
 	wire.CodeBadArgument: http.StatusBadRequest, wire.CodeAuthRequired: http.StatusUnauthorized, wire.CodeBadCredentials: http.StatusUnauthorized,
-	wire.CodeAuthExpired: http.StatusUnauthorized,
-	wire.CodeForbidden:   http.StatusForbidden, wire.CodeLeft: http.StatusForbidden, wire.CodeConnectRefused: http.StatusForbidden,
+	wire.CodeAuthExpired: http.StatusUnauthorized, wire.CodeRevoked: http.StatusForbidden,
+	wire.CodeForbidden: http.StatusForbidden, wire.CodeLeft: http.StatusForbidden, wire.CodeConnectRefused: http.StatusForbidden,
 	wire.CodeUnknownSpace: http.StatusNotFound, wire.CodeNotFound: http.StatusNotFound,
 	wire.CodeDiverged: http.StatusConflict, wire.CodeResumeGone: http.StatusGone, wire.CodeDeleted: http.StatusGone,
 	wire.CodeRateLimited: http.StatusTooManyRequests, wire.CodeTooMany: http.StatusTooManyRequests,

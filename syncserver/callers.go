@@ -19,6 +19,8 @@ import (
 type caller struct {
 	identities []string
 	claims     [][]byte      // of each
+	devices    [][]string    // by which each was proven
+	mayLink    []bool        // of each
 	expires    uint64        // when the token ends, in milliseconds since 1970; 0: there is none, or it does not
 	token      digest.Digest // of the bearer token's text; zero: there is none
 }
@@ -29,6 +31,7 @@ func callerFrom(proven []hub.Proven) *caller {
 	for i := range proven {
 		p := &proven[i]
 		of.identities, of.claims = append(of.identities, p.Identity), append(of.claims, p.Claims)
+		of.devices, of.mayLink = append(of.devices, p.Devices), append(of.mayLink, p.MayLink)
 		if p.Expires != 0 && (of.expires == 0 || p.Expires < of.expires) {
 			of.expires = p.Expires
 		}
@@ -39,7 +42,7 @@ func callerFrom(proven []hub.Proven) *caller {
 func (of *caller) proven() []hub.Proven {
 	all := make([]hub.Proven, len(of.identities))
 	for i := range all {
-		all[i] = hub.Proven{Identity: of.identities[i], Claims: of.claims[i], Expires: of.expires}
+		all[i] = hub.Proven{Identity: of.identities[i], Claims: of.claims[i], Expires: of.expires, Devices: of.devices[i], MayLink: of.mayLink[i]}
 	}
 	return all
 }
@@ -48,6 +51,9 @@ func (of *caller) proven() []hub.Proven {
 // the policy lets into no socket is refused.
 func (s *Server) callerOf(r *http.Request) (*caller, error) {
 	of, err := s.bearerOf(r)
+	if err == nil {
+		err = s.checkDevices(r.Context(), of.proven())
+	}
 	if err == nil {
 		err = s.admitted(r.Context(), of.proven())
 	}

@@ -55,6 +55,7 @@ type connection struct {
 	wakeAt uint64
 
 	identities []string // proven; not changed once a space is watched
+	devices    []string // by which it acts as somebody, see [Server.actsBy]
 	clients    []Client // what is written down of it while it lasts, without the claims
 	watching   map[space.ID]*hotSpace
 	pushed     map[space.ID]struct{} // where pushes went to

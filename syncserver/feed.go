@@ -84,6 +84,9 @@ func (s *Server) follow(ctx context.Context, r *reader, take func(wire.Frame) (b
 	c.mu.Lock()
 	c.identities = r.identities
 	c.mu.Unlock()
+	if err := s.actsBy(ctx, c, r.proven()); err != nil {
+		return err
+	}
 	c.step(hub.Enter{Identities: r.identities})
 	c.step(hub.Received{Frame: &wire.Credit{Bytes: feedCredit}})
 	c.step(hub.Received{Frame: &wire.Subscribe{Subscriptions: []wire.Subscription{{Space: r.space, Position: r.after}}}})

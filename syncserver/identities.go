@@ -26,6 +26,9 @@ func (s *Server) prove(c *connection, p *hub.Prove) {
 
 func (s *Server) proved(ctx context.Context, c *connection, p *hub.Prove) hub.Proved {
 	proven, err := s.config.Auth.Authenticate(ctx, &auth.Attempt{Nonce: p.Nonce, Server: s.secrets.public, Hosts: c.hosts, Proofs: p.Proofs})
+	if err == nil {
+		err = s.actsBy(ctx, c, proven)
+	}
 	if err != nil {
 		in := hub.Proved{Code: wire.CodeInternal} // what has no code is not told
 		if code := wire.CodeOf(err); code != wire.CodeUnknown {

@@ -113,7 +113,7 @@ func New(config Config) (*Server, error) {
 		return nil, fmt.Errorf("syncserver: %w", err)
 	}
 	s := &Server{
-		config: config, log: config.Log, logger: config.Logger, engine: config.Engine, secrets: secrets, tokens: newTokens(),
+		config: config, log: config.Log, logger: config.Logger, engine: config.Engine, secrets: secrets,
 		metrics: newMetrics(), meter: newMeter(meteredKeys), mux: http.NewServeMux(), start: time.Now(),
 		running: make(chan struct{}), stop: make(chan struct{}), done: make(chan struct{}),
 		work: work, cancel: cancel,
@@ -122,6 +122,10 @@ func New(config Config) (*Server, error) {
 		unlisted: map[unlisted]struct{}{}, freeing: map[space.ID]*freeing{},
 	}
 	s.accounts = &accounts{server: s, of: map[string]*account{}}
+	if s.tokens, err = newTokens(work, config.Log, secrets.seal, s.wall()); err != nil {
+		cancel()
+		return nil, fmt.Errorf("syncserver: read which tokens were logged out: %w", err)
+	}
 	s.identity = secrets.identity()
 	if s.system, err = s.openSystem(work); err != nil {
 		cancel()

@@ -8,8 +8,10 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -30,10 +32,11 @@ const (
 	maxNonces   = 100_000 // that were used within their lives
 )
 
-// tokens makes and checks short tokens and the nonces of proofs. Neither is stored: both carry a keyed hash. Its key is drawn anew by each
-// process, since what was used up or logged out is known to that process alone.
+// tokens makes and checks short tokens and the nonces of proofs. Neither is stored: both carry a keyed hash under the server's secret. What is
+// stored is which tokens were logged out, until they would have ended, so that a restart brings none of them back.
 type tokens struct {
 	key digest.Digest
+	log Log
 
 	mu      sync.Mutex
 	used    map[[32]byte]uint64        // nonces that bought a token, until when they count
@@ -47,22 +50,80 @@ type follows struct {
 	count int
 }
 
-func newTokens() *tokens {
-	t := &tokens{used: map[[32]byte]uint64{}, ended: map[digest.Digest]uint64{}, follows: map[digest.Digest]*follows{}}
-	rand.Read(t.key[:])
-	return t
-}
-
-// end logs a token out that would count until then.
-func (t *tokens) end(token digest.Digest, until, now uint64) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.ended) >= maxNonces {
-		sweep(t.ended, now)
-		if len(t.ended) >= maxNonces {
-			return wire.Errorf(wire.CodeOverloaded, "too many tokens were logged out")
+// newTokens also reads which tokens were logged out.
+func newTokens(ctx context.Context, log Log, secret [digest.Size]byte, now uint64) (*tokens, error) {
+	t := &tokens{
+		key: digest.Keyed(secret, []byte("skerry.http.1")), log: log,
+		used: map[[32]byte]uint64{}, ended: map[digest.Digest]uint64{}, follows: map[digest.Digest]*follows{},
+	}
+	for after := ""; ; {
+		rows, err := log.Scan(ctx, logoutPrefix, after, 1000)
+		if err != nil || len(rows) == 0 {
+			return t, err
+		}
+		for _, row := range rows {
+			after = row.Key
+			token, err := digest.Parse(strings.TrimPrefix(row.Key, logoutPrefix))
+			if err != nil || len(row.Value) != 8 {
+				return nil, fmt.Errorf("the key %s is none of a token", row.Key)
+			}
+			t.ended[token] = binary.BigEndian.Uint64(row.Value)
+			if err := t.drop(ctx, token, now); err != nil {
+				return nil, err
+			}
 		}
 	}
+}
+
+// logoutPrefix is what the keys of the log begin with under which it is kept until when tokens that were logged out would count.
+const logoutPrefix = "logout/"
+
+func untilBytes(until uint64) []byte { return binary.BigEndian.AppendUint64(nil, until) }
+
+// drop forgets that a token was logged out, if it has ended since.
+func (t *tokens) drop(ctx context.Context, token digest.Digest, now uint64) error {
+	t.mu.Lock()
+	until, ended := t.ended[token]
+	t.mu.Unlock()
+	if !ended || until > now {
+		return nil
+	}
+	if _, err := t.log.CompareAndSet(ctx, logoutPrefix+token.String(), untilBytes(until), nil); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.ended, token)
+	return nil
+}
+
+// dropped is how many tokens are looked at, in no order, whether they have ended, whenever one is logged out: more go than come.
+const dropped = 4
+
+// end logs a token out that would count until then.
+func (t *tokens) end(ctx context.Context, token digest.Digest, until, now uint64) error {
+	var some []digest.Digest
+	t.mu.Lock()
+	full := len(t.ended) >= maxNonces
+	for other := range t.ended {
+		if some = append(some, other); len(some) == dropped {
+			break
+		}
+	}
+	t.mu.Unlock()
+	for _, other := range some {
+		if err := t.drop(ctx, other, now); err != nil {
+			return err
+		}
+	}
+	if full {
+		return wire.Errorf(wire.CodeOverloaded, "too many tokens were logged out")
+	}
+	if _, err := t.log.CompareAndSet(ctx, logoutPrefix+token.String(), nil, untilBytes(until)); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.ended[token] = until
 	if f := t.follows[token]; f != nil {
 		delete(t.follows, token)
@@ -106,15 +167,6 @@ func (t *tokens) follow(token digest.Digest) (out <-chan struct{}, done func()) 
 	}
 }
 
-// sweep forgets what counts no more.
-func sweep[Key comparable](until map[Key]uint64, now uint64) {
-	for key, ends := range until {
-		if ends <= now {
-			delete(until, key)
-		}
-	}
-}
-
 func (t *tokens) sum(domain string, content []byte) digest.Digest {
 	return digest.Keyed(t.key, append([]byte(domain), content...))
 }
@@ -141,7 +193,11 @@ func (t *tokens) take(nonce [32]byte, now uint64) error {
 		return wire.Errorf(wire.CodeBadCredentials, "the nonce was used before")
 	}
 	if len(t.used) >= maxNonces {
-		sweep(t.used, now)
+		for old, until := range t.used {
+			if until <= now {
+				delete(t.used, old)
+			}
+		}
 		if len(t.used) >= maxNonces {
 			return wire.Errorf(wire.CodeOverloaded, "too many tokens are asked for")
 		}
@@ -158,6 +214,11 @@ func (t *tokens) issue(of *caller) string {
 	for i, identity := range of.identities {
 		content = append(space.AppendCompact(content, len(identity)), identity...)
 		content = append(space.AppendCompact(content, len(of.claims[i])), of.claims[i]...) // which the policy is asked with again
+		devices := strings.Join(of.devices[i], " ") + " "                                  // names of keys have no space
+		if of.mayLink[i] {
+			devices += "+"
+		}
+		content = append(space.AppendCompact(content, len(devices)), devices...)
 	}
 	sum := t.sum("token", content)
 	return tokenPrefix + base64.RawURLEncoding.EncodeToString(append(content, sum[:]...))
@@ -191,6 +252,9 @@ func (t *tokens) check(token string, now uint64) (*caller, error) {
 	for len(rest) > 0 {
 		of.identities = append(of.identities, string(next()))
 		of.claims = append(of.claims, next())
+		words := strings.Split(string(next()), " ")
+		of.mayLink = append(of.mayLink, words[len(words)-1] == "+")
+		of.devices = append(of.devices, slices.DeleteFunc(words[:len(words)-1], func(word string) bool { return word == "" }))
 	}
 	if err != nil {
 		return nil, err
@@ -265,6 +329,9 @@ func (s *Server) tokenFor(w http.ResponseWriter, r *http.Request) (*caller, erro
 	if err := s.checkProven(proven); err != nil {
 		return nil, err
 	}
+	if err := s.checkDevices(ctx, proven); err != nil {
+		return nil, err
+	}
 	if err := s.admitted(ctx, proven); err != nil {
 		return nil, err
 	}
@@ -285,7 +352,7 @@ func (s *Server) serveLogout(w http.ResponseWriter, r *http.Request) {
 		case of.expires == 0:
 			err = wire.Errorf(wire.CodeBadArgument, "the token has no end of its own: whoever gave it ends it")
 		default:
-			err = s.tokens.end(of.token, of.expires, s.wall())
+			err = s.tokens.end(r.Context(), of.token, of.expires, s.wall())
 		}
 	}
 	if err != nil {

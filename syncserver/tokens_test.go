@@ -28,11 +28,17 @@ type buyer struct {
 func newBuyer(t *testing.T) *buyer {
 	b := &buyer{}
 	b.now.Store(time.Now().UnixMilli())
-	b.rig = start(t, memlog.New(), func(c *syncserver.Config) {
+	b.rig = &rig{t: t}
+	b.begin(memlog.New())
+	return b
+}
+
+// begin begins a server on a log.
+func (b *buyer) begin(log syncserver.Log) {
+	b.rig = start(b.t, log, func(c *syncserver.Config) {
 		c.Auth, c.PublicHosts = nil, []string{host}
 		c.Now = func() time.Time { return time.UnixMilli(b.now.Load()) }
 	})
-	return b
 }
 
 func (b *buyer) pass(d time.Duration) { b.now.Add(d.Milliseconds()) }
@@ -249,8 +255,25 @@ func TestLogoutOverHTTP(t *testing.T) {
 	}
 	others.body.Close()
 	mine.body.Close()
+	log := b.log
+	b.pass(time.Minute)
+	b.stop()
+	b.begin(log)
+	if status, code, _ := b.whoami(first); code != "auth_required" {
+		t.Errorf("after a restart: %d %s", status, code)
+	}
+	if status, _, _ := b.whoami(second); status != http.StatusOK {
+		t.Errorf("the other token after a restart: %d", status)
+	}
 	b.pass(5 * time.Minute)
-	if status, code, _ := b.whoami(second); code != "auth_expired" {
-		t.Errorf("after five minutes: %d %s", status, code)
+	for _, token := range []string{first, second} {
+		if _, code, _ := b.whoami(token); code == "" {
+			t.Error("a token counts after five minutes")
+		}
+	}
+	b.stop()
+	b.begin(log)
+	if rows, err := log.Scan(t.Context(), "logout/", "", 10); err != nil || len(rows) != 0 {
+		t.Errorf("of tokens that have ended it is kept that they were logged out: %v %v", rows, err)
 	}
 }

@@ -1,6 +1,7 @@
 package wasmclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,10 @@ type Config struct {
 	// knows). It is called for every connection, and again before the token expires. An error means that there is none now,
 	// and that somebody has to sign in. One of Sign and Token is needed where a server is.
 	Token func(ctx context.Context) (token string, lasts time.Duration, err error)
+	// As is the identity that this client acts as where the store's own, a key, is that of a linked device, and Links is what shows
+	// that, as it follows on signatures (identity.Link). Whatever is made is under As, and what the store had before goes up under its own.
+	As    string
+	Links []byte
 	// Dialer opens sockets. Natively nil means WebSockets by coder/websocket.
 	Dialer Dialer
 	// Rand is the platform's secure randomness. Natively nil means crypto/rand, which is too big for a page.
@@ -82,7 +87,8 @@ type Dialer interface {
 // Client is a replica in use. Its methods are safe for concurrent use.
 type Client struct {
 	config   Config
-	identity string
+	identity string // what is written here is under
+	own      string // the store's
 	began    time.Time
 
 	jobs    chan func()
@@ -176,9 +182,10 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 		return nil, fmt.Errorf("open client: load the store: %w", err)
 	}
 	c := &Client{
-		config: config, identity: loaded.Meta.Identity, began: time.Now(),
+		config: config, identity: cmp.Or(config.As, loaded.Meta.Identity), own: loaded.Meta.Identity, began: time.Now(),
 		jobs: make(chan func(), 64), stopped: make(chan struct{}),
 		core: replica.New(replica.Config{
+			As: config.As, Links: config.Links,
 			Sync: config.URL != "", Proves: config.Sign != nil || config.Token != nil, ClientVersion: config.ClientVersion, Rand: config.Rand,
 			PullAll: config.Lead != nil && config.Channel == nil, // nobody can tell what other tabs look at
 		}, loaded),
@@ -207,7 +214,7 @@ func stopped() *time.Timer {
 	return timer
 }
 
-// Identity returns whose replica this is.
+// Identity returns whose replica this is: as whom it writes.
 func (c *Client) Identity() string { return c.identity }
 
 // Poke tells the client that now is a good time, since the network came back: it looks for changes of other tabs and

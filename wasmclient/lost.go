@@ -41,14 +41,14 @@ func (c *Client) storeFailed(life uint64, err error) {
 // renew makes the store go on, or returns nil when the client closes.
 func (c *Client) renew(store Renewer) *replica.Loaded {
 	for {
-		err := store.Renew(c.ctx, c.identity)
+		err := store.Renew(c.ctx, c.own)
 		if err == nil {
 			var loaded *replica.Loaded
 			if loaded, err = c.config.Store.Load(c.ctx); err == nil {
-				if loaded.Meta.Identity == c.identity {
+				if loaded.Meta.Identity == c.own {
 					return loaded
 				}
-				err = fmt.Errorf("it is %q's, and not %q's", loaded.Meta.Identity, c.identity)
+				err = fmt.Errorf("it is %q's, and not %q's", loaded.Meta.Identity, c.own)
 			}
 		}
 		if c.ctx.Err() != nil {

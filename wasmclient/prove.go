@@ -38,7 +38,7 @@ func (c *Client) signGenesis(ctx context.Context, id space.ID) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sign: %w", err)
 	}
-	return signature, nil
+	return append(signature, c.config.Links...), nil
 }
 
 // hostOf returns the host of a ws: or wss: URL as it is dialled: in lower case, with its port unless that is the scheme's own.

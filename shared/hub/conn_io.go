@@ -53,6 +53,10 @@ type Proven struct {
 	Identity string
 	Claims   []byte // what its issuer says of it, a msgpack map; nil for a key, of which nobody says anything
 	Expires  uint64 // when it must have been proven again, in ms since 1970; 0: never
+	// Devices are the keys of linked devices between the identity and whoever has proven it, the latter last; none: it was the
+	// identity's own. MayLink tells that they may link devices to it, and unlink them.
+	Devices []string
+	MayLink bool
 }
 
 // Registered answers [ConnEffects.Register]. Code 0: the connection may go on, and an older one of the same session

@@ -114,10 +114,10 @@ func (s *Space) checkGenesis(p *push) wire.Verdict {
 	return wire.Verdict{}
 }
 
-// signed reports whether a key has signed the ID of a space that it made. Whoever has that signature may bring the space back.
+// signed reports whether a key, or a device that is linked to it, has signed the ID of a space that it made. Whoever has that signature may bring the space back.
 func signed(id space.ID, creator string, signature []byte) bool {
-	key, err := identity.Parse(creator)
-	return err == nil && key.Verify(space.GenesisMessage(id), signature)
+	by, err := identity.ParseSigned(creator, signature)
+	return err == nil && by.Verify(space.GenesisMessage(id))
 }
 
 func tooLarge(what string, got int, most uint64, unit string) wire.Verdict {

@@ -4,6 +4,7 @@
 // [Parse] reads such a name, [Key.String] writes it, and [Key.Verify] checks a signature by it. What is signed is
 // [space.ProofMessage] and [space.GenesisMessage]. Who is named by an identity provider has no key here; package
 // syncserver/auth knows both kinds.
+// A device with a key of its own signs for an identity by a [Link], which follows on the signature: [ParseSigned] reads both.
 //
 // Two kinds of key are known: Ed25519, and P-256 for engines without the first. A key has one name only: what would be
 // another writing of the same key is refused, so that names can be compared as they are.

@@ -134,7 +134,7 @@ func (l *appendLane) advance(r *Replica) {
 
 // stamp returns the stamp of a space that this identity made, zero for others.
 func (r *Replica) stamp(id space.ID) space.ULID {
-	if s := r.spaces[id]; s != nil && s.info.Genesis != nil && s.info.Genesis.Creator == r.meta.Identity {
+	if s := r.spaces[id]; s != nil && s.info.Genesis != nil && r.mine(s.info.Genesis.Creator) {
 		return s.info.Genesis.Stamp
 	}
 	return space.ULID{}

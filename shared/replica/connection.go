@@ -227,7 +227,7 @@ func (r *Replica) ended(wait uint64) {
 	}
 	switch c.code {
 	case wire.CodeServerChanged, wire.CodeAPIUnsupported, wire.CodeAuthRequired, wire.CodeBadCredentials,
-		wire.CodeConnectRefused:
+		wire.CodeConnectRefused, wire.CodeRevoked:
 		delay = backoffCeiling + r.random(backoffCeiling) // only a person changes this
 	}
 	r.conn = connection{attempts: c.attempts + 1, dialAt: r.now + max(delay, wait), code: c.code, reason: c.reason}
@@ -333,6 +333,10 @@ func (r *Replica) hello(challenge *wire.Challenge, proof []byte) {
 	hello := wire.Hello{
 		API: api, ClientVersion: r.config.ClientVersion, Session: r.meta.Session, Epoch: r.meta.Epoch,
 		Credit: r.config.Credit, Proofs: []wire.Proof{{Identity: r.meta.Identity, Proof: proof}},
+	}
+	if r.config.As != "" {
+		linked := append(proof[:len(proof):len(proof)], r.config.Links...)
+		hello.Proofs = append(hello.Proofs, wire.Proof{Identity: r.config.As, Proof: linked})
 	}
 	if _, err := io.ReadFull(r.config.Rand, hello.ConnectionID[:]); err != nil {
 		panic("replica: the source of randomness failed: " + err.Error())

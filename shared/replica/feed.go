@@ -150,7 +150,7 @@ func (r *Replica) events(f *wire.Events, size int) {
 		if e := s.byID[record.ID]; record.Index == 0 && e != nil {
 			e.settling, e.last = true, record.Seq+uint64(record.Count-1)
 			b.settle = append(b.settle, record.ID)
-		} else if record.Index == 0 && record.Author == r.meta.Identity {
+		} else if record.Index == 0 && r.mine(record.Author) {
 			b.settle = append(b.settle, record.ID)
 		}
 	}

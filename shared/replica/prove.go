@@ -34,6 +34,11 @@ type Proved struct {
 
 func (Proved) input() {}
 
+// mine reports whether an identity is the replica's own, or the one that it acts as.
+func (r *Replica) mine(identity string) bool {
+	return identity == r.meta.Identity || identity == r.config.As && identity != ""
+}
+
 // proof is what the connection knows of what it showed.
 type proof struct {
 	challenge *wire.Challenge // while it is being made for hello

@@ -123,7 +123,7 @@ func (r *Replica) connectionName() string {
 	case r.conn.code == wire.CodeAPIUnsupported:
 		return ConnectionUpgradeRequired
 	case r.conn.code == wire.CodeAuthRequired, r.conn.code == wire.CodeBadCredentials, r.conn.code == wire.CodeAuthExpired,
-		r.conn.code == wire.CodeConnectRefused:
+		r.conn.code == wire.CodeRevoked, r.conn.code == wire.CodeConnectRefused:
 		return ConnectionAuthRequired
 	case r.conn.phase == offline:
 		return ConnectionOffline

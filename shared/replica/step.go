@@ -14,6 +14,11 @@ type Config struct {
 	Sync bool
 	// Proves says that the shell can prove the replica's identity. Without it the identity is offered as it is.
 	Proves bool
+	// As, when not empty, is the identity that the replica's own acts as, being a device that is linked to it: what is made here is
+	// under that name, and the connection proves both, so that what was made before goes up under its own. Links follow on each
+	// signature for it.
+	As    string
+	Links []byte
 	// ClientVersion is the app's own version; it travels with every transaction authored here.
 	ClientVersion string
 	// Rand gives connection ids and jitter: secure randomness in a shell, a seeded source in a simulation.

@@ -31,6 +31,7 @@ const (
 	CodeAuthExpired    Code = 14 // the credentials have expired: newer ones are needed
 	CodeConnectRefused Code = 15 // the server's policy refuses the connection, and says why
 	CodeConnectFailed  Code = 16 // the server's policy failed when it was asked about the connection
+	CodeRevoked        Code = 17 // the link was revoked by which this device acts as somebody
 
 	// Deferrals: nothing was decided, the same may be sent again.
 	CodeBehind        Code = 40 // an earlier transaction of this space was deferred
@@ -111,6 +112,7 @@ var codeNames = map[Code]string{
 	CodeTooMany: "too_many", CodeInternal: "internal", CodeBadCredentials: "bad_credentials",
 	CodeAuthExpired:    "auth_expired",
 	CodeConnectRefused: "connect_refused", CodeConnectFailed: "connect_failed",
+	CodeRevoked: "revoked",
 
 	CodeBehind: "behind", CodeRateLimited: "rate_limited", CodeOverloaded: "overloaded", CodeServerFull: "server_full",
 	CodeUnknownSpace: "unknown_space", CodeUnknownType: "unknown_type", CodeModuleMissing: "module_missing",

@@ -135,21 +135,29 @@ func (a *authenticator) one(ctx context.Context, attempt *Attempt, proof *wire.P
 	case len(proof.Proof) == 0:
 		return hub.Proven{}, wire.Errorf(wire.CodeAuthRequired, "an identity comes without a proof")
 	case identity.IsKey(proof.Identity):
-		return key(attempt, proof)
+		return a.key(attempt, proof)
 	}
 	return a.token(ctx, proof)
 }
 
-// key checks the signature of a key.
-func key(attempt *Attempt, proof *wire.Proof) (hub.Proven, error) {
-	public, err := identity.Parse(proof.Identity)
+// key checks the signature of a key, or of a device that is linked to it.
+func (a *authenticator) key(attempt *Attempt, proof *wire.Proof) (hub.Proven, error) {
+	by, err := identity.ParseSigned(proof.Identity, proof.Proof)
 	if err != nil {
 		return hub.Proven{}, wire.Errorf(wire.CodeBadCredentials, "%s", strings.TrimPrefix(err.Error(), "identity: "))
 	}
 	for _, host := range attempt.Hosts {
-		if public.Verify(space.ProofMessage(attempt.Nonce, attempt.Server, host), proof.Proof) {
-			return hub.Proven{Identity: proof.Identity}, nil
+		if !by.Verify(space.ProofMessage(attempt.Nonce, attempt.Server, host)) {
+			continue
 		}
+		proven := hub.Proven{Identity: proof.Identity, Expires: by.Expires(), MayLink: by.MayLink()}
+		if proven.Expires != 0 && proven.Expires <= uint64(a.config.Now().UnixMilli()) {
+			return hub.Proven{}, wire.Errorf(wire.CodeAuthExpired, "the link of this device has expired")
+		}
+		for i := range by.Links {
+			proven.Devices = append(proven.Devices, by.Links[i].Device)
+		}
+		return proven, nil
 	}
 	if len(attempt.Hosts) == 0 {
 		return hub.Proven{}, wire.Errorf(wire.CodeBadCredentials, "the server was not told that it has the name by which it was dialled")

@@ -2,7 +2,9 @@ import { checkDigest } from "./bytes.js";
 import { encodeValue } from "./encode.js";
 import { SkerryError } from "./error.js";
 import type { AnyModule, ModuleTypes } from "./module.js";
-import { type OpenOptions, toConfig } from "./options.js";
+import { keepActing } from "./identity.js";
+import { type Device, devices, link, linkedAs, type LinkOptions, recoveryKey, unlink } from "./linked.js";
+import { type Config, type OpenOptions, toConfig } from "./options.js";
 import { Receipt } from "./receipt.js";
 import { callback, Replica } from "./replica.js";
 import { Space } from "./space.js";
@@ -72,6 +74,11 @@ export class Client {
   /** @internal */
   constructor(replica: Replica) {
     this.#replica = replica;
+  }
+
+  /** The name of this device's own key, by which another one links it; `identity` too, unless it was linked. */
+  get device(): string {
+    return this.#replica.config.identity;
   }
 
   /** Who writes. */
@@ -182,6 +189,57 @@ export class Client {
   async login(): Promise<void> {
     this.#check();
     await this.#replica.login(0);
+  }
+
+  /**
+   * Lets another device act as this identity: `device` is what {@link Client.device} says there. It needs the server, and the device whose
+   * key the identity is (`forbidden` elsewhere). The other one calls {@link Client.acceptLink}.
+   */
+  link(device: string, options: LinkOptions = {}): Promise<void> {
+    return link(this.#config(), device, options);
+  }
+
+  /**
+   * Looks at the server whether another device has linked this one, and returns as whom it acts from the next {@link open} of this
+   * replica on (load the page again); `undefined` if none has. What it wrote before stays under its own name, and goes up too.
+   */
+  async acceptLink(): Promise<string | undefined> {
+    const config = this.#config();
+    const acting = await linkedAs(config);
+    if (acting) await keepActing(config.name, acting);
+    return acting?.as;
+  }
+
+  /** Returns the devices that were linked to this identity, as the server knows them. */
+  devices(): Promise<Device[]> {
+    return devices(this.#config());
+  }
+
+  /**
+   * Takes a device off this identity, for ever, and ends its connections (`revoked`): from the identity's own device any, from a linked
+   * one itself alone, which acts under its own name again from the next {@link open} on. What it wrote stays.
+   */
+  async unlink(device: string): Promise<void> {
+    const config = this.#config();
+    const own = device === config.identity;
+    await unlink(config, device).catch((error: SkerryError) => {
+      if (!own || error.code !== "revoked") throw error; // another device did
+    });
+    if (own) await keepActing(config.name, undefined);
+  }
+
+  /**
+   * Makes a key that is kept on paper, and returns its words: this is the only time that anybody sees them. With them, `open({ recover })`
+   * makes any device one of this identity's. Whoever reads them can do so too: {@link Client.unlink} takes it off, with all
+   * devices that came by it.
+   */
+  recoveryKey(): Promise<string> {
+    return recoveryKey(this.#config());
+  }
+
+  #config(): Config {
+    this.#check();
+    return this.#replica.config;
   }
 
   /**

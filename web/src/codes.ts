@@ -19,6 +19,7 @@ export const codes = {
   14: "auth_expired",
   15: "connect_refused",
   16: "connect_failed",
+  17: "revoked",
   40: "behind",
   41: "rate_limited",
   42: "overloaded",

@@ -3,12 +3,15 @@
 // under its name, since what a key cannot sign no server takes.
 import { didOf, type KeyKind } from "./did.js";
 import { SkerryError } from "./error.js";
+import type { Acting } from "./linked.js";
 
 /** Who writes, and what proves it. */
 export interface Owner {
   readonly identity: string;
   readonly key?: CryptoKey;
   readonly kept: Kept;
+  /** As whom this device acts, if it was linked. */
+  readonly acting?: Acting;
 }
 
 /**
@@ -24,6 +27,7 @@ interface Entry {
   readonly secret: CryptoKey | ArrayBuffer;
   readonly under?: CryptoKey;
   readonly iv?: Uint8Array<ArrayBuffer>;
+  readonly acting?: Acting;
 }
 
 const algorithms = { Ed25519: { name: "Ed25519" }, "P-256": { name: "ECDSA", namedCurve: "P-256" } };
@@ -42,7 +46,7 @@ export async function ownKey(at: string): Promise<Owner> {
   for (let failed = 0; ; failed++) {
     try {
       const entry = await keptKey(at);
-      if (entry) return { identity: didOf(entry.kind, entry.public), ...(await proving(entry)) };
+      if (entry) return { identity: didOf(entry.kind, entry.public), ...(await proving(entry)), ...(entry.acting && { acting: entry.acting }) };
       break;
     } catch (error) {
       if (denies(error)) break;
@@ -54,6 +58,20 @@ export async function ownKey(at: string): Promise<Owner> {
   let owner = ephemerals.get(at);
   if (!owner) ephemerals.set(at, (owner = ephemeral()));
   return owner;
+}
+
+/** Keeps as whom the device with a key acts, or that it does no more. */
+export async function keepActing(at: string, acting: Acting | undefined): Promise<void> {
+  const database = await openDatabase();
+  try {
+    await inStore(database, (store) => {
+      const got = store.get(at);
+      got.addEventListener("success", () => got.result && store.put({ ...(got.result as Entry), acting }, at));
+      return got;
+    });
+  } finally {
+    database.close();
+  }
 }
 
 /** Forgets a key. What is signed by it is nobody's any more. */

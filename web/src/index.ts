@@ -20,6 +20,7 @@ export { codes, type Code } from "./codes.js";
 export { SkerryError } from "./error.js";
 export type { EventIterator, EventsOptions } from "./events.js";
 export type { Kept } from "./identity.js";
+export type { Device, LinkOptions } from "./linked.js";
 export type { WorkerLike } from "./link.js";
 export type { AnyModule, AnyTable, ColumnType, ColumnValue, KeyValue, KeyValueTables, ModuleTypes, TableOf, TableTypes } from "./module.js";
 export type { OpenOptions } from "./options.js";

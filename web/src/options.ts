@@ -1,6 +1,7 @@
 import { SkerryError } from "./error.js";
-import { type Kept, keyName, type Owner, ownKey } from "./identity.js";
+import { type Kept, keepActing, keyName, type Owner, ownKey } from "./identity.js";
 import type { WorkerLike } from "./link.js";
+import { recover } from "./linked.js";
 
 /** What {@link open} takes. Everything is optional. */
 export interface OpenOptions {
@@ -22,6 +23,11 @@ export interface OpenOptions {
    * should be given, else a token is needed before anything opens.
    */
   readonly token?: () => string | Promise<string>;
+  /**
+   * The words of a recovery key ({@link Client.recoveryKey}), by which this device becomes one of whose it is. It needs the server. Where
+   * the device is linked already nothing is done.
+   */
+  readonly recover?: string;
   /** The version of your app, kept with each transaction. */
   readonly clientVersion?: string;
   /** Gives up opening. */
@@ -40,7 +46,11 @@ export interface Config {
   readonly name: string;
   readonly url: string;
   readonly database: string;
+  /** Whose the database is: a device's own key, where it was linked. */
   readonly identity: string;
+  /** As whom it acts then, and what shows that; empty and `null`: as itself. */
+  readonly as: string;
+  readonly links: Uint8Array | null;
   /** Signs for the identity, if it is a key. */
   readonly key: CryptoKey | null;
   readonly kept: Kept;
@@ -53,7 +63,14 @@ export async function toConfig(options: OpenOptions): Promise<Config> {
   const url = toSocketURL(options.url);
   const name = options.name ?? "default";
   const server = url ? new URL(url).host : "local";
-  const { identity, key, kept } = await ownerOf(options, server, name);
+  const owner = await ownerOf(options, server, name);
+  const { identity, key, kept } = owner;
+  let { acting } = owner;
+  if (options.recover !== undefined && !acting) {
+    if (!key || !url) throw new SkerryError("bad_argument", "recovering needs a key of this browser's own, and a server");
+    acting = await recover(url, options.recover, identity);
+    if (kept === "key") await keepActing(keyName(server, name), acting);
+  }
   const bytes = new TextEncoder().encode(identity).length;
   if (bytes === 0 || bytes > 256) throw new SkerryError("bad_argument", "an identity has 1 to 256 bytes");
   return {
@@ -61,6 +78,8 @@ export async function toConfig(options: OpenOptions): Promise<Config> {
     url,
     database: ["skerry", server, name, identity].map(encodeURIComponent).join("/"),
     identity,
+    as: acting?.as ?? "",
+    links: acting?.links ?? null,
     key: key ?? null,
     kept,
     clientVersion: options.clientVersion ?? "",
@@ -72,7 +91,7 @@ async function ownerOf({ identity, token }: OpenOptions, server: string, name: s
   if (token) return { identity: identity ?? identityOf(await token()), kept: "token" };
   if (identity !== undefined && !identity.startsWith("did:key:")) return { identity, kept: "unproven" };
   const own = await ownKey(keyName(server, name));
-  return identity === undefined || identity === own.identity ? own : { identity, kept: "unproven" };
+  return identity === undefined || identity === own.identity || identity === own.acting?.as ? own : { identity, kept: "unproven" };
 }
 
 /** What a token says of itself. The server believes nothing of it that is not signed. */

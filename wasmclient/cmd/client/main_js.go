@@ -33,6 +33,8 @@ func openClient(ctx context.Context, b *bridge, config js.Value) (*wasmclient.Cl
 		URL:           config.Get("url").String(),
 		Dialer:        dialer{},
 		Rand:          jsbind.Random,
+		As:            config.Get("as").String(),
+		Links:         bytesOf(config.Get("links")),
 		ClientVersion: config.Get("clientVersion").String(),
 		Engine:        engine{},
 	}

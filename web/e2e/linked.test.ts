@@ -1,0 +1,142 @@
+// More than one device of one person, by links, and by a recovery key.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { World } from "./world.js";
+
+const proven = ["--insecure-identities=false", "--admin", "nobody"];
+const key = "?identity=";
+
+test("a device that another one links is one of its identity's, and no more from when it is unlinked on; what it wrote before is its own", { timeout: 120_000 }, () =>
+  World.run(proven, async (world) => {
+    const [laptop, phone] = [await world.device("laptop"), await world.device("phone")];
+    await Promise.all([laptop.load(laptop.page, key), phone.load(phone.page, key)]);
+    const ours = await laptop.page.evaluate(async () => {
+      const { client } = globalThis.skerry;
+      const space = await client.createSpace({ module: "personal" });
+      await space.append("note", 1).synced;
+      return { id: space.id, ann: client.identity, device: client.device };
+    });
+    assert.equal(ours.device, ours.ann);
+    await phone.wire.cut();
+    const own = await phone.page.evaluate(async () => {
+      const { client } = globalThis.skerry;
+      const space = await client.createSpace();
+      await space.append("note", "mine").durable;
+      const unreachable = await client.acceptLink().catch((error: { code: string }) => error.code);
+      return { id: space.id, device: client.device, unreachable };
+    });
+    assert.equal(own.unreachable, "overloaded");
+    await phone.wire.mend();
+    assert.equal(await phone.page.evaluate(() => globalThis.skerry.client.acceptLink()), undefined);
+    await laptop.page.evaluate((device) => globalThis.skerry.client.link(device, { label: "phone" }), own.device);
+    assert.equal(await phone.page.evaluate(() => globalThis.skerry.client.acceptLink()), ours.ann);
+    await phone.page.reload();
+    await phone.opened();
+    await phone.poke();
+    await phone.synced();
+    const made = await phone.page.evaluate(async ({ ours, own }) => {
+      const { client } = globalThis.skerry;
+      await client.space(ours).append("note", 2).synced; // which only ann may
+      await client.space(own).append("note", "ours").synced;
+      const space = await client.createSpace({ module: "personal" });
+      await space.append("note", 1).synced;
+      const forbidden = await client.link(client.identity).catch((error: { code: string }) => error.code);
+      return { identity: client.identity, device: client.device, kept: client.status.identity, id: space.id, creator: space.creator, forbidden };
+    }, { ours: ours.id, own: own.id });
+    assert.deepEqual({ ...made, id: "" }, { identity: ours.ann, device: own.device, kept: "key", id: "", creator: ours.ann, forbidden: "forbidden" });
+    const authors = async (id: string) => (await world.server.log(id)).map(({ author }) => author);
+    assert.deepEqual(await authors(ours.id), [ours.ann, ours.ann]);
+    assert.deepEqual(await authors(own.id), [own.device, ours.ann]);
+    await laptop.page.evaluate((id) => globalThis.skerry.client.space(id).append("note", 2).synced, made.id);
+
+    const listed = await laptop.page.evaluate(async (device) => {
+      const { client } = globalThis.skerry;
+      await client.unlink(device);
+      return client.devices();
+    }, own.device);
+    assert.equal(listed.length, 1);
+    assert.deepEqual([listed[0]!.device, listed[0]!.label, listed[0]!.recovery, typeof listed[0]!.revokedAt], [own.device, "phone", false, "number"]);
+    await phone.until("told", (c) => c.status.connection === "auth_required" && c.status.code === "revoked");
+    const left = await phone.page.evaluate(async (id) => {
+      const { client } = globalThis.skerry;
+      await client.space(id).append("note", 3).durable;
+      await client.unlink(client.device); // it is itself again
+      return client.acceptLink().catch((error: { code: string }) => error.code);
+    }, ours.id);
+    assert.equal(left, "revoked");
+    phone.faults.splice(0, phone.faults.length, ...phone.faults.filter((fault) => !fault.includes("403"))); // the console tells of what was refused
+    await phone.page.reload();
+    await phone.opened();
+    await phone.until("itself", (c) => c.identity === c.device && c.status.connection === "online");
+    await phone.page.evaluate((id) => globalThis.skerry.client.space(id).append("note", "mine again").synced, own.id);
+    assert.deepEqual(await authors(own.id), [own.device, ours.ann, own.device]);
+    assert.equal((await world.server.log(ours.id)).length, 2);
+    assert.equal(await phone.page.evaluate(() => globalThis.skerry.client.status.pending), 1); // kept, under the name that it was written under
+  }),
+);
+
+test("a recovery key makes new devices its identity's, as often as it is needed, until it is unlinked", { timeout: 120_000 }, () =>
+  World.run(proven, async (world) => {
+    const [laptop, other] = [await world.device("laptop"), await world.device("other")];
+    await Promise.all([laptop.load(laptop.page, key), other.load(other.page, key)]);
+    const ours = await laptop.page.evaluate(async () => {
+      const { client } = globalThis.skerry;
+      const space = await client.createSpace({ module: "personal" });
+      await space.append("note", 1).synced;
+      return { id: space.id, ann: client.identity, words: await client.recoveryKey() };
+    });
+    assert.match(ours.words, /^([0-9A-Z]{5}-){11}[0-9A-Z]{5}$/);
+    await laptop.kill(); // it is lost
+    const recover = (name: string, words: string) =>
+      other.page.evaluate(async ({ name, words, id }) => {
+        const { open } = globalThis.skerry;
+        const failed = (error: { code: string }) => error.code;
+        const client = await open({ name, recover: words }).catch(failed);
+        if (typeof client === "string") return client;
+        const { seq } = await client.space(id).append("note", name).synced;
+        const { identity, device } = client;
+        await client.close();
+        const again = await open({ name });
+        const found = { same: device !== identity && again.identity === identity, identity, seq };
+        await again.close();
+        return found;
+      }, { name, words, id: ours.id });
+    assert.deepEqual(await recover("first", ours.words), { same: true, identity: ours.ann, seq: 2 });
+    const spoken = ours.words.toLowerCase().replaceAll("-", " ").replaceAll("1", "l").replaceAll("0", "o");
+    assert.deepEqual(await recover("second", spoken), { same: true, identity: ours.ann, seq: 3 });
+    const wrong = ours.words.startsWith("A") ? "B" : "A";
+    for (const words of [wrong + ours.words.slice(1), ours.words.slice(0, -1), `${ours.words}A`, ""]) assert.equal(await recover("wrong", words), "bad_argument", words);
+    // One that the server has never heard of.
+    const unheard = await other.page.evaluate(async () => {
+      const { fetch } = globalThis;
+      globalThis.fetch = (input, init) => (init?.method === "POST" && String(input).endsWith("/links") ? Promise.resolve(new Response("{}", { status: 201 })) : fetch(input, init));
+      const words = await globalThis.skerry.client.recoveryKey();
+      globalThis.fetch = fetch;
+      return words;
+    });
+    assert.equal(await recover("unheard", unheard), "not_found");
+
+    await laptop.launch(); // it is found again
+    await laptop.load(laptop.page, key);
+    const paper = await laptop.page.evaluate(async () => {
+      const { client } = globalThis.skerry;
+      const all = await client.devices();
+      const paper = all.find(({ recovery }) => recovery)!;
+      await client.unlink(paper.device);
+      return { devices: all.length, label: paper.label };
+    });
+    assert.deepEqual(paper, { devices: 3, label: "recovery key" });
+    assert.equal(await recover("third", ours.words), "revoked");
+    const after = await other.page.evaluate(async () => {
+      const client = await globalThis.skerry.open({ name: "first" });
+      const code = await new Promise<string | undefined>((resolve) => {
+        const look = () => void (client.status.code && resolve(client.status.code));
+        client.subscribe(look);
+        look();
+      });
+      await client.close();
+      return code;
+    });
+    assert.equal(after, "revoked");
+  }),
+);
