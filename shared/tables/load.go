@@ -1,9 +1,6 @@
 package tables
 
-import (
-	"slices"
-	"strings"
-)
+import "sort"
 
 // indexMaker makes an index of rows, which come in the order of their keys. That is many times faster than to put its
 // entries one by one: what is sorted is not these but the values that they have in common.
@@ -190,7 +187,7 @@ func (x *indexMaker) load(t *tree, o *owner) error {
 		}
 		prefixes = append(prefixes, prefix)
 	}
-	slices.SortFunc(prefixes, strings.Compare)
+	sort.Slice(prefixes, func(i, j int) bool { return prefixes[i] < prefixes[j] })
 	next := make([]int32, len(x.sizes)) // where the next entry of each group goes
 	at := int32(0)
 	for _, prefix := range prefixes {
