@@ -446,7 +446,6 @@ func TestNobodyOverHTTP(t *testing.T) {
 		r.stop()
 		r = start(t, log, tokens, func(c *syncserver.Config) {
 			var err error
-			c.InsecureIdentities = false
 			if c.Auth, err = auth.New(auth.Config{Anonymous: anonymous}); err != nil {
 				t.Fatal(err)
 			}

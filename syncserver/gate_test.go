@@ -49,7 +49,7 @@ type edge struct {
 }
 
 func startEdge(t *testing.T, configure func(*syncserver.Config)) *edge {
-	config := syncserver.Config{Log: memlog.New(), InsecureIdentities: true}
+	config := syncserver.Config{Log: memlog.New()}
 	configure(&config)
 	server, err := syncserver.New(config)
 	if err != nil {

@@ -37,7 +37,6 @@ func TestSecretsAreNotLogged(t *testing.T) {
 	log := memlog.New()
 	r := start(t, log, func(c *syncserver.Config) {
 		c.Logger = slog.New(slog.NewJSONHandler(&told, &slog.HandlerOptions{Level: slog.LevelDebug}))
-		c.InsecureIdentities = false
 		c.Auth, _ = auth.New(auth.Config{Anonymous: true, Logger: c.Logger})
 		c.Authenticate = func(_ context.Context, token string) ([]hub.Proven, error) {
 			if strings.HasSuffix(token, "bad") {

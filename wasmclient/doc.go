@@ -8,7 +8,7 @@
 // append to them. None of it needs a network: a [Receipt] tells when what was appended is durable on this device and
 // when the server has it.
 //
-//	client, err := wasmclient.Open(ctx, wasmclient.Config{Store: store, URL: "ws://127.0.0.1:8080/sync"})
+//	client, err := wasmclient.Open(ctx, wasmclient.Config{Store: store, Sign: sign, URL: "ws://127.0.0.1:8080/sync"})
 //	notes, err := client.CreateSpace(ctx, wasmclient.SpaceOptions{})
 //	receipt, err := notes.Append(ctx, "note.write", map[string]any{"text": "hello"})
 //	err = receipt.Durable(ctx)

@@ -68,7 +68,7 @@ func startServer(t *testing.T) string {
 	listener.Close()
 
 	var said bytes.Buffer
-	server := exec.Command(binary, "serve", "--insecure-identities", "--listen", address, "--data", t.TempDir())
+	server := exec.Command(binary, "serve", "--local-setup", "--listen", address, "--data", t.TempDir())
 	server.Stdout, server.Stderr = &said, &said
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
@@ -94,6 +94,7 @@ func startServer(t *testing.T) string {
 		if err == nil {
 			response.Body.Close()
 			if response.StatusCode == http.StatusOK {
+				setUp(t, "http://"+address)
 				return "ws://" + address + "/sync"
 			}
 		}
@@ -106,6 +107,19 @@ func startServer(t *testing.T) string {
 		if time.Now().After(deadline) {
 			t.Fatalf("the server is not healthy: %v", err)
 		}
+	}
+}
+
+// setUp names an administrator, as the demo's page does at a click.
+func setUp(t *testing.T, url string) {
+	t.Helper()
+	response, err := http.Post(url+"/api/v1/setup", "application/json", strings.NewReader(`{"identity": "somebody"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("the server is not set up: %s", response.Status)
 	}
 }
 
