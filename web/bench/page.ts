@@ -65,7 +65,7 @@ class Table extends Dexie {
 
 /** Appends that are durable: one at a time, and `events` in transactions of 1,000. What is appended is made before. */
 async function append(events: number): Promise<Record<string, number>> {
-  const client = await open({ url: null, identity: "append" });
+  const client = await open({ url: null, name: "append" });
   const space = await client.createSpace({ module: "open" });
   const db = await database("floor-append");
   const table = new Table("dexie-append");
@@ -110,7 +110,7 @@ async function append(events: number): Promise<Record<string, number>> {
 
 /** Follows a space from nothing until this device has all of it. */
 async function catchUp(id: string, records: number): Promise<number> {
-  const client = await open({ identity: "reader" });
+  const client = await open({ name: "reader" });
   const took = await timed(
     () =>
       new Promise<void>((resolve) => {
@@ -150,7 +150,7 @@ async function pack(records: number): Promise<number> {
 /** Opens the replica and reads every event of a space, as a page that starts does. */
 async function coldLoad(id: string, records: number): Promise<Record<string, number>> {
   let client: Client;
-  const opened = await timed(async () => (client = await open({ identity: "reader" })));
+  const opened = await timed(async () => (client = await open({ name: "reader" })));
   let n = 0;
   const read = await timed(async () => {
     for await (const event of client.space(id).events()) if (event.payload !== undefined) n++;
@@ -177,7 +177,7 @@ async function unpack(records: number): Promise<number> {
 
 /** Makes a space of so many messages by the chat's module, and returns its ID when its log and a checkpoint of its tables are here. */
 async function chat(records: number): Promise<string> {
-  const client = await open({ identity: "chat" });
+  const client = await open({ name: "chat" });
   const module = await client.putModule(new Uint8Array(await (await fetch("chat.wasm")).arrayBuffer()));
   const space = await client.createSpace({ module });
   const text = "is anybody there?";
@@ -202,7 +202,7 @@ async function newest(client: Client, id: string, records: number): Promise<void
 
 /** Does something with what a replica keeps of tables. */
 async function checkpoints<T>(f: (store: IDBObjectStore) => IDBRequest<T>): Promise<T> {
-  const { name } = (await indexedDB.databases()).find(({ name }) => name!.endsWith("/chat"))!;
+  const { name } = (await indexedDB.databases()).find(({ name }) => name!.includes("/chat/"))!;
   const db = await request(indexedDB.open(name!));
   const done = await request(f(db.transaction("checkpoints", "readwrite").objectStore("checkpoints")));
   db.close();
@@ -220,7 +220,7 @@ async function tables(id: string, records: number): Promise<Record<string, numbe
   for (let round = 0; round < 5; round++) {
     for (const from of ["kept", "log"] as const) {
       if (from === "log") await checkpoints((store) => store.clear());
-      const client = await open({ identity: "chat" });
+      const client = await open({ name: "chat" });
       times[from].push(await timed(() => newest(client, id, records)));
       await kept();
       await client.close();

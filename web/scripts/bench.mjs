@@ -25,7 +25,7 @@ if (!executablePath) throw new Error("no Chromium; set CHROMIUM to its path");
 
 /** Starts the server on a free port and returns its address. */
 function serve() {
-  const args = ["serve", "--listen", "127.0.0.1:0", "--data", join(dir, "data"), "--web", join(dir, "www"), "--insecure-identities", "--log-level", "warn", "--json", "--events-burst=100000000", "--events-address-burst=100000000", "--bytes-burst=100000000000", "--bytes-address-burst=100000000000", "--unsettled-address-burst=1000000000", "--quota-bytes=1000000000000"];
+  const args = ["serve", "--listen", "127.0.0.1:0", "--data", join(dir, "data"), "--web", join(dir, "www"), "--admin", "nobody", "--log-level", "warn", "--json", "--events-burst=100000000", "--events-address-burst=100000000", "--bytes-burst=100000000000", "--bytes-address-burst=100000000000", "--unsettled-address-burst=1000000000", "--quota-bytes=1000000000000"];
   const child = spawn(join(root, "build", "skerry"), args, { stdio: ["ignore", "pipe", "inherit"] });
   const url = new Promise((resolve, reject) => {
     child.once("exit", (code) => reject(new Error(`the server ended with ${code}`)));

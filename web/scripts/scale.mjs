@@ -3,10 +3,12 @@
 //
 // Usage: node scale.mjs [COUNT]
 import { execFileSync, spawn } from "node:child_process";
+import { createPrivateKey, createPublicKey } from "node:crypto";
 import { cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { blake3 } from "@noble/hashes/blake3";
 import * as esbuild from "esbuild";
 import { chromium } from "playwright-core";
 
@@ -24,13 +26,21 @@ async function serve() {
   const limits = ["", "address-", "server-"].flatMap((whose) => [`--create-${whose}burst`, "1000000", `--create-${whose}per-hour`, "1000000"]);
   limits.push(...["", "address-"].flatMap((whose) => [`--events-${whose}burst`, "1000000000", `--bytes-${whose}burst`, "1000000000000"]));
   limits.push("--unsettled-address-burst", "1000000000", "--quota-spaces", "1000000", "--quota-bytes", "1000000000000");
-  const args = ["serve", "--listen", "127.0.0.1:0", "--data", join(dir, "data"), "--web", join(dir, "www"), "--insecure-identities", "--log-level", "warn", "--json"];
+  const args = ["serve", "--listen", "127.0.0.1:0", "--data", join(dir, "data"), "--web", join(dir, "www"), "--admin", "nobody", "--log-level", "warn", "--json"];
   const child = spawn(join(root, "build", "skerry"), [...args, ...limits], { stdio: ["ignore", "pipe", "inherit"] });
   const url = await new Promise((resolve, reject) => {
     child.once("exit", (code) => reject(new Error(`the server ended with ${code}`)));
     child.stdout.setEncoding("utf8").once("data", (line) => resolve(JSON.parse(line).url));
   });
   return { child, url };
+}
+
+/** Returns the key by which syncload goes by a name. */
+function keyOf(name) {
+  const seed = blake3(new TextEncoder().encode(`syncload ${name}`));
+  const secret = [...Buffer.from("302e020100300506032b657004220420", "hex"), ...seed]; // PKCS #8
+  const { x } = createPublicKey(createPrivateKey({ key: Buffer.from(secret), format: "der", type: "pkcs8" })).export({ format: "jwk" });
+  return { kind: "Ed25519", public: [...Buffer.from(x, "base64url")], secret };
 }
 
 /** Stands between browser and server, and counts what goes through sockets of the protocol, either way. */
@@ -110,8 +120,9 @@ async function measure() {
     const few = 10;
     const spaces = {};
     for (const n of [few, many]) {
-      const flags = ["--clients", "1", "--spaces", String(n), "--batch", "1", "--events", String(n), "--seed", String(n), "--unproven"];
+      const flags = ["--clients", "1", "--spaces", String(n), "--batch", "1", "--events", String(n), "--seed", String(n)];
       execFileSync(join(root, "build", "syncload"), ["run", "--url", url, ...flags], { stdio: ["ignore", "ignore", "pipe"] });
+      await call("keepKey", [`load-${n}-0`, keyOf(`load-${n}-0`)]);
       await call("learn", `load-${n}-0`, n);
       spaces[n] = { opened: [], bytes: 0 };
     }

@@ -30,7 +30,6 @@ type load struct {
 	payload  int
 	inFlight int
 	seed     uint64
-	unproven bool   // clients go by names that nobody proves
 	chat     string // the type of a chat's events to write; empty for events of no module
 	judged   bool   // by the chat's module, which the load brings with it; else by "open"
 
@@ -84,7 +83,6 @@ func runLoad(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	set.IntVar(&l.payload, "payload", 200, "`bytes` of an event's payload")
 	set.IntVar(&l.inFlight, "in-flight", 16, "transactions that each client keeps unanswered")
 	set.Uint64Var(&l.seed, "seed", 1, "of everything random")
-	set.BoolVar(&l.unproven, "unproven", false, "clients go by names, at a server with --insecure-identities")
 	set.BoolVar(&asJSON, "json", false, "print the summary as JSON")
 	if err := parse(set, args, stderr); err != nil {
 		return err
