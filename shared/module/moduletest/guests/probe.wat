@@ -131,4 +131,5 @@
     (if (i32.load (local.get $p)) (then (drop (call $run (i32.add (local.get $p) (i32.const 4)))))))
   (func (export "readable") (param $len i32) (result i32)
     (if (i32.lt_u (local.get $len) (i32.const 12)) (then (return (i32.const 1))))
+    (if (i32.eq (i32.load (i32.const 4)) (i32.const 0x3a646964)) (then (return (i32.const 1)))) ;; "did:"
     (call $run (i32.const 4))))
