@@ -34,7 +34,7 @@ help: ## list the targets
 
 run: build ## build everything and serve the demo page (needs Go and Node)
 	@echo "Skerry: http://$(LISTEN)/"
-	@exec build/skerry serve --insecure-identities --local-setup --listen $(LISTEN) --data $(DATA) --web web/dist
+	@exec build/skerry serve --local-setup --listen $(LISTEN) --data $(DATA) --web web/dist
 
 test: ## everything that CI checks, stage by stage, with times (needs Go, Node and Chromium)
 	@SKERRY_MUTANTS=$(or $(SKERRY_MUTANTS),60) .ci/stages $(TEST_STAGES)

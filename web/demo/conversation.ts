@@ -4,6 +4,7 @@ import type { LiveQuery, PendingTransaction, Receipt, RejectedTransaction, Skerr
 import { formatID } from "./format.js";
 import { isTry } from "./invitations.js";
 import type { Member, Message, Reaction, ReadRow, Room } from "./module.js";
+import { Names } from "./names.js";
 
 const page = 80; // messages that are shown first, and more at a time
 const most = 800; // messages shown
@@ -37,6 +38,9 @@ export class Conversation {
   pending: readonly PendingTransaction[] = []; // the newest
   rejected: readonly RejectedTransaction[] = [];
   readonly sent = new Map<string, Sent>();
+  readonly names = new Names();
+  /** Whether it is known what people are called. */
+  named = false;
   /** Up to which message this person had read when the room was opened; `undefined` before that is known, and on a first visit. */
   readAtFirst: number | bigint | undefined;
   /** Why there are no tables, if there are none. */
@@ -67,6 +71,10 @@ export class Conversation {
       this.reads = rows;
       if (!this.#opened) this.readAtFirst = rows.find(({ identity }) => identity === me)?.number;
       this.#opened = true;
+    });
+    this.#follow(room.table("people").live({ limit: 10_000 }), (rows) => {
+      this.names.set(rows);
+      this.named = true;
     });
     this.#followMessages();
     signal.addEventListener("abort", room.subscribe(() => void this.#look()));
@@ -192,9 +200,9 @@ export class Conversation {
         this.#again = false;
         const [pending, rejected] = await Promise.all([this.#room.pending({ limit: waiting, reverse: true }), this.#room.rejected()]);
         this.pending = pending.reverse();
-        this.rejected = rejected.filter((transaction) => !isRead(transaction) && !isTry(transaction));
+        this.rejected = rejected.filter((transaction) => !isAside(transaction) && !isTry(transaction));
         for (const { id } of rejected) this.sent.delete(id);
-        for (const transaction of rejected.filter(isRead)) await this.#room.discard(transaction.id); // nobody wants to know
+        for (const transaction of rejected.filter(isAside)) await this.#room.discard(transaction.id); // nobody wants to know
         this.#changed();
       }
     } catch (error) {
@@ -241,7 +249,7 @@ export class Conversation {
   }
 }
 
-/** Whether a transaction says how far somebody has read, and nothing else. */
-export function isRead({ events }: RejectedTransaction): boolean {
-  return events.length > 0 && events.every(({ type }) => type === "read");
+/** Whether a transaction says how far somebody has read or what they are called, and nothing else: nobody wants to know that it was refused. */
+export function isAside({ events }: RejectedTransaction): boolean {
+  return events.length > 0 && events.every(({ type }) => type === "read" || type === "name");
 }

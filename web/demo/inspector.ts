@@ -4,6 +4,7 @@
 import { type Client, open, type Space } from "skerry";
 import { button, eachFrame, element, make, messageOf, save, setText, toast } from "./dom.js";
 import { nameOf } from "./format.js";
+import { shorten } from "./names.js";
 import { SpaceView } from "./inspector/space.js";
 import { loadOffline } from "./offline.js";
 import { Spaces } from "./inspector/spaces.js";
@@ -12,7 +13,7 @@ import { Timeline } from "./inspector/timeline.js";
 import { type ReplicaName, replicasHere } from "./replicas.js";
 
 interface Choice {
-  readonly identity: string;
+  readonly identity: string; // empty: of the name's own key
   readonly name: string;
   readonly server: string; // as in the database's name, or an address
 }
@@ -30,22 +31,32 @@ async function start(): Promise<void> {
   const timeline = new Timeline();
   const client = await open({
     clientVersion: "inspector/1",
-    identity: choice.identity,
+    ...(choice.identity ? { identity: choice.identity } : {}),
     name: choice.name,
     ...addressOf(choice.server),
     log: (line) => timeline.add("log", line),
   });
   Object.assign(globalThis, { skerry: { open, client } });
   document.title = `${client.identity} · Skerry inspector`;
-  element<HTMLAnchorElement>("chat").href = `./?identity=${encodeURIComponent(client.identity)}`;
-  new Page(client, timeline, choice);
+  const chat = chatOf(client, choice);
+  if (chat) element<HTMLAnchorElement>("chat").href = chat;
+  new Page(client, timeline, { ...choice, identity: client.identity }, chat);
+}
+
+/** Returns the chat's address for a replica. There is none for one of another server, or that nothing proves to be whose it is. */
+function chatOf(client: Client, { name, server }: Choice): string | undefined {
+  const other = (server !== location.host && server !== "") || client.status.identity === "unproven";
+  return other ? undefined : `./?name=${name === "default" ? "" : encodeURIComponent(name)}`;
 }
 
 /** Returns the replica that the address names, or else the first of this server. */
 function chosen(here: readonly ReplicaName[]): Choice | undefined {
   const parameters = new URLSearchParams(location.search);
-  const identity = parameters.get("identity");
-  if (identity) return { identity, name: parameters.get("name") ?? "default", server: parameters.get("server") ?? location.host };
+  const identity = parameters.get("identity") ?? "";
+  const name = parameters.get("name");
+  const server = parameters.get("server") ?? location.host;
+  if (identity) return { identity, name: name ?? "default", server };
+  if (name) return here.find((r) => r.name === name && r.server === server && r.identity.startsWith("did:")) ?? { identity, name, server };
   return here.find((replica) => replica.server === location.host) ?? here[0];
 }
 
@@ -70,8 +81,8 @@ function offer(here: readonly ReplicaName[], choice: Choice | undefined): void {
   const same = (a: Choice, b: Choice) => a.identity === b.identity && a.name === b.name && a.server === b.server;
   if (choice && !known.some((other) => same(other, choice))) known.unshift(choice);
   for (const [i, other] of known.entries()) {
-    const name = other.name === "default" ? "" : ` / ${other.name}`;
-    const option = make<HTMLOptionElement>("option", { value: String(i) }, `${other.identity}${name} at ${other.server}`);
+    const name = other.name === "default" ? "" : `${other.name}, `;
+    const option = make<HTMLOptionElement>("option", { value: String(i), title: other.identity }, `${name}${shorten(other.identity)} at ${other.server}`);
     option.selected = choice !== undefined && same(other, choice);
     list.append(option);
   }
@@ -96,10 +107,12 @@ class Page {
   readonly #client: Client;
   readonly #spaces: Spaces;
   readonly #timeline: Timeline;
+  readonly #chat: string | undefined; // its address
   #view: SpaceView | undefined;
 
-  constructor(client: Client, timeline: Timeline, choice: Choice) {
+  constructor(client: Client, timeline: Timeline, choice: Choice, chat: string | undefined) {
     this.#client = client;
+    this.#chat = chat;
     this.#timeline = timeline;
     this.#spaces = new Spaces(client, (id) => (location.hash = id));
     const draw = eachFrame(() => this.#draw());
@@ -136,7 +149,7 @@ class Page {
   #select(): void {
     const id = /[0-9a-f]{64}$/i.exec(location.hash)?.[0].toLowerCase();
     this.#view?.close();
-    this.#view = id ? new SpaceView(this.#client, this.#client.space(id)) : undefined;
+    this.#view = id ? new SpaceView(this.#client, this.#client.space(id), this.#chat) : undefined;
     element("space").hidden = !id;
     this.#draw();
   }

@@ -3,11 +3,11 @@
 import { type Client, open } from "skerry";
 import { eachFrame, element, messageOf, toast } from "./dom.js";
 import { glyph, type Mark } from "./flags.js";
-import { isRead } from "./conversation.js";
+import { isAside } from "./conversation.js";
 import { changeWho, drawMe, whoWrites } from "./people.js";
 import { nameOf } from "./format.js";
 import { follow, isTry, linkIn } from "./invitations.js";
-import { makeRoom, roomOf } from "./module.js";
+import { leaving, makeRoom, roomOf } from "./module.js";
 import { loadOffline } from "./offline.js";
 import { RoomView } from "./room.js";
 import { Rooms } from "./rooms.js";
@@ -26,11 +26,12 @@ async function start(): Promise<void> {
   }
   void loadOffline();
   const early = untilReady();
-  const identity = await whoWrites(roomInAddress() !== "");
-  const client = await open({ clientVersion: "demo/1", ...(identity ? { identity } : {}) });
+  const name = await whoWrites(roomInAddress() !== "");
+  const client = await open({ clientVersion: "demo/1", ...(name ? { name } : {}) });
   Object.assign(globalThis, { skerry: { open, client } });
-  drawMe(client.identity);
-  new Page(client);
+  drawMe(name, client.identity);
+  element<HTMLAnchorElement>("inspect").href = `./inspector.html?name=${encodeURIComponent(name || "default")}`;
+  new Page(client, name);
   early();
 }
 
@@ -51,12 +52,14 @@ function untilReady(): () => void {
 
 class Page {
   readonly #client: Client;
+  readonly #name: string; // of who writes, if they have one
   readonly #rooms: Rooms;
   readonly #schedule = eachFrame(() => this.#draw());
   #room: RoomView | undefined;
 
-  constructor(client: Client) {
+  constructor(client: Client, name: string) {
     this.#client = client;
+    this.#name = name;
     this.#rooms = new Rooms(client, this.#schedule);
     client.subscribe(this.#schedule);
     client.on("verdict", ({ space, id, code, reason }) => {
@@ -66,7 +69,7 @@ class Page {
     element("create").addEventListener("submit", (event) => (event.preventDefault(), void this.#create()));
     element("name").addEventListener("input", () => this.#drawCreate());
     element("back").addEventListener("click", () => this.#leave());
-    element("me").addEventListener("click", () => void changeWho(client.identity));
+    element("me").addEventListener("click", () => void changeWho(name, client.identity));
     element("help").addEventListener("click", () => element<HTMLDialogElement>("keys").showModal());
     element("keys").addEventListener("submit", () => element<HTMLDialogElement>("keys").close());
     document.addEventListener("keydown", (event) => this.#key(event));
@@ -82,7 +85,7 @@ class Page {
     if (!text) return input.focus();
     try {
       if (link) follow(this.#client.identity, link);
-      const room = link ? roomOf(this.#client, link.id) : await makeRoom(this.#client, text.slice(0, 80));
+      const room = link ? roomOf(this.#client, link.id) : await makeRoom(this.#client, text.slice(0, 80), this.#name);
       input.value = "";
       this.#drawCreate();
       if (room.id === this.#room?.room.id) void this.#room.join();
@@ -97,11 +100,12 @@ class Page {
     element("create").querySelector("button")!.textContent = joins ? "Join" : "Create";
   }
 
-  /** Tells what was refused in another room. How far somebody has read nobody wants to know where they may not read. */
+  /** Tells what was refused in another room, unless nobody wants to know. */
   async #refused(id: string, transaction: string, why: string): Promise<void> {
+    if (leaving.has(id)) return;
     const room = roomOf(this.#client, id);
     const refused = (await room.rejected()).find((rejected) => rejected.id === transaction);
-    if (refused && isRead(refused)) await room.discard(transaction);
+    if (refused && isAside(refused) && !leaving.has(id)) await room.discard(transaction);
     else if (refused && !isTry(refused)) toast(`Refused in ${nameOf(room.info())}: ${why}`);
   }
 
@@ -124,7 +128,7 @@ class Page {
     element("room").hidden = id === "";
     element("welcome").hidden = id !== "";
     if (id) {
-      this.#room = new RoomView(this.#client, roomOf(this.#client, id));
+      this.#room = new RoomView(this.#client, roomOf(this.#client, id), this.#name);
       if (matchMedia("(pointer: coarse)").matches) element("title").focus(); // no keyboard over the messages
       else element("text").focus();
     } else document.title = "Skerry";

@@ -4,6 +4,7 @@ import { arrange, button, element, make, messageOf, setText, toast } from "./dom
 import { flagOf } from "./flags.js";
 import { count, nameOf } from "./format.js";
 import { invite } from "./invitations.js";
+import { Names } from "./names.js";
 import { type Invitation, type Member, rank, type Role, type Room, type Voided } from "./module.js";
 
 const below: Readonly<Record<string, readonly Role[]>> = { owner: ["admin", "writer", "reader"], admin: ["writer", "reader"] };
@@ -19,6 +20,7 @@ export class Members {
   readonly #signal: AbortSignal;
   #members: readonly Member[] = [];
   #here: readonly string[] = [];
+  #names = new Names();
   #drawn = "";
   #stop: (() => void) | undefined;
 
@@ -50,9 +52,10 @@ export class Members {
     this.#stop = undefined;
   }
 
-  /** Draws who is a member, and who of them is here. */
-  draw(members: readonly Member[], here: readonly string[]): void {
+  /** Draws who is a member, who of them is here, and what they are called. */
+  draw(members: readonly Member[], here: readonly string[], names: Names): void {
     this.#members = members;
+    this.#names = names;
     this.#here = here;
     if (this.#dialog.open) this.#draw();
   }
@@ -64,7 +67,7 @@ export class Members {
   #draw(): void {
     const role = this.#role;
     const links = linksOf(this.#invitations.getSnapshot(), this.#voided.getSnapshot());
-    const looks = JSON.stringify([role, this.#here, this.#members.map((m) => [m.identity, m.role, m.$pending]), links.map((link) => [link.by, link.role, link.hashes.length, link.pending, link.seq])]);
+    const looks = JSON.stringify([role, this.#here, this.#members.map((m) => [m.identity, this.#names.of(m.identity), this.#names.of(m.by), m.role, m.$pending]), links.map((link) => [this.#names.of(link.by), link.role, link.hashes.length, link.pending, link.seq])]);
     if (looks === this.#drawn) return;
     this.#drawn = looks;
     setText(element("people-title"), `${nameOf(this.#room.info())}: ${count(this.#members.length, "member")}`);
@@ -75,7 +78,7 @@ export class Members {
     if (roles.length > 0 && select.options.length !== roles.length) {
       select.replaceChildren(...roles.map((name) => make("option", name === "writer" ? { selected: "" } : {}, name)));
     }
-    const order = [...this.#members].sort((a, b) => rank(b.role) - rank(a.role) || (a.identity < b.identity ? -1 : 1));
+    const order = [...this.#members].sort((a, b) => rank(b.role) - rank(a.role) || this.#names.of(a.identity).localeCompare(this.#names.of(b.identity)));
     arrange(element("members"), order.map((member) => this.#member(member, role)));
     element("links-title").hidden = links.length === 0 || roles.length === 0;
     arrange(element("links"), roles.length === 0 ? [] : links.map((link) => this.#link(link, roles)));
@@ -87,28 +90,30 @@ export class Members {
   #member({ identity, role, by, $pending }: Member, mine: string | undefined): HTMLElement {
     const me = identity === this.#me;
     const here = me || this.#here.includes(identity);
-    const about = role === "owner" ? "" : identity === by ? "" : `by ${by === this.#me ? "you" : by}`;
-    const name = make("span.name", {}, make("b", { dir: "auto" }, me ? `${identity} (you)` : identity), make("span.quiet", {}, [here && !me ? "here now" : "", about, $pending ? "to sync" : ""].filter(Boolean).join(" · ")));
-    const item = make(here ? "li.member.here" : "li.member", { "data-identity": identity }, flagOf(identity), name);
+    const called = this.#names.of(identity);
+    const about = role === "owner" ? "" : identity === by ? "" : `by ${by === this.#me ? "you" : this.#names.of(by)}`;
+    const name = make("span.name", {}, make("b", { dir: "auto", title: identity }, me ? `${called} (you)` : called), make("span.quiet", {}, [here && !me ? "here now" : "", about, $pending ? "to sync" : ""].filter(Boolean).join(" · ")));
+    const item = make(here ? "li.member.here" : "li.member", { "data-identity": identity }, flagOf(called), name);
     const roles = below[mine ?? ""] ?? [];
     if (me || !roles.includes(role as Role)) {
       item.append(make("span.role", {}, role));
       return item;
     }
-    const select = make<HTMLSelectElement>("select", { "aria-label": `What ${identity} may do` }, ...roles.map((name) => make("option", name === role ? { selected: "" } : {}, name)));
+    const select = make<HTMLSelectElement>("select", { "aria-label": `What ${called} may do` }, ...roles.map((name) => make("option", name === role ? { selected: "" } : {}, name)));
     if (mine === "owner") select.append(make("option", { value: "owner" }, "owner: hand over"));
     select.addEventListener("change", () => this.#give(identity, select.value));
-    const remove = button("Remove", () => this.#write(this.#room.append("remove", { identity }), `${identity} is removed`), "plain");
-    remove.setAttribute("aria-label", `Remove ${identity}`);
+    const remove = button("Remove", () => this.#write(this.#room.append("remove", { identity }), `${called} is removed`), "plain");
+    remove.setAttribute("aria-label", `Remove ${called}`);
     item.append(select, remove);
     return item;
   }
 
   #give(identity: string, role: string): void {
     this.#drawn = "";
-    if (role !== "owner") void this.#write(this.#room.append("grant", { identity, role }), `${identity} is ${an(role)}`);
-    else if (confirm(`Hand the room over to ${identity}? You stay, as an admin.`)) {
-      void this.#write(this.#room.append("transfer", { to: identity }), `${identity} owns the room`);
+    const called = this.#names.of(identity);
+    if (role !== "owner") void this.#write(this.#room.append("grant", { identity, role }), `${called} is ${an(role)}`);
+    else if (confirm(`Hand the room over to ${called}? You stay, as an admin.`)) {
+      void this.#write(this.#room.append("transfer", { to: identity }), `${called} owns the room`);
     }
     this.#draw();
   }
@@ -130,7 +135,7 @@ export class Members {
   }
 
   #link(link: OpenLink, roles: readonly Role[]): HTMLElement {
-    const by = link.by === this.#me ? "you" : link.by;
+    const by = link.by === this.#me ? "you" : this.#names.of(link.by);
     const item = make("li", {}, make("span", {}, `${count(link.hashes.length, link.role)}, by ${by}${link.pending ? " · to sync" : ""}`));
     if (!roles.includes(link.role as Role)) return item;
     const hashes = new Uint8Array(32 * link.hashes.length);

@@ -14,6 +14,7 @@ const facesShown = 6; // of those who have read up to a message
 export interface Shown {
   readonly id: string;
   readonly author: string;
+  readonly by: string; // what the author is called
   readonly text: string;
   readonly at: number;
   readonly mark: Mark;
@@ -21,8 +22,8 @@ export interface Shown {
   readonly number: number | undefined;
   readonly kind: "message" | "deleted" | "other"; // other: what was refused or waits and is no message
   readonly edited: boolean;
-  readonly reactions: readonly { readonly sign: string; readonly by: readonly string[] }[];
-  readonly readers: readonly string[]; // who has read up to here, and no further
+  readonly reactions: readonly { readonly sign: string; readonly by: readonly string[]; readonly names: readonly string[] }[];
+  readonly readers: readonly string[]; // what those are called who have read up to here, and no further
 }
 
 const plain = { number: undefined, kind: "message", edited: false, reactions: [], readers: [] } as const;
@@ -30,8 +31,8 @@ const plain = { number: undefined, kind: "message", edited: false, reactions: []
 /** Returns what is to be shown: the room's messages, then what is not among them yet, then what was refused. */
 export function rowsOf(talk: Conversation, me: string): Shown[] {
   const rows: Shown[] = [];
-  const { shown } = talk;
-  const reactions = reactionsOf(talk);
+  const { shown, names } = talk;
+  const reactions = reactionsOf(talk, me);
   const readers = readersOf(talk, me);
   const waiting = new Map(talk.pending.flatMap((transaction) => transaction.events.map(({ id }) => [id, transaction] as const)));
   for (const row of shown) {
@@ -43,7 +44,8 @@ export function rowsOf(talk: Conversation, me: string): Shown[] {
     rows.push({
       id,
       author: row.author,
-      text: row.deleted === undefined ? row.text : `deleted by ${row.deleted === me ? "you" : row.deleted}`,
+      by: names.of(row.author),
+      text: row.deleted === undefined ? row.text : `deleted by ${row.deleted === me ? "you" : names.of(row.deleted)}`,
       at: row.$pending ? ulidTime(id) : Number(row.at),
       mark,
       label: mark === "synced" ? `synced, message ${number}` : mark === "durable" ? waits(transaction) : "being saved",
@@ -59,37 +61,40 @@ export function rowsOf(talk: Conversation, me: string): Shown[] {
     for (const transaction of talk.pending) {
       for (const { id, type, payload } of transaction.events) {
         if (type !== "message" || talk.sent.has(id)) continue;
-        rows.push({ ...plain, id, author: transaction.author, text: describe({ type, payload }), at: transaction.appendedAt, mark: "durable", label: waits(transaction) });
+        rows.push({ ...plain, id, author: transaction.author, by: names.of(transaction.author), text: describe({ type, payload }), at: transaction.appendedAt, mark: "durable", label: waits(transaction) });
       }
     }
   }
   for (const [id, { text, at, stage, seen }] of talk.sent) {
-    if (!seen) rows.push({ ...plain, id, author: me, text, at, mark: stage, label: stage === "durable" ? waits(waiting.get(id)) : "being saved" });
+    if (!seen) rows.push({ ...plain, id, author: me, by: names.of(me), text, at, mark: stage, label: stage === "durable" ? waits(waiting.get(id)) : "being saved" });
   }
   for (const { id, author, events, appendedAt, code, reason, by } of talk.rejected) {
     const why = /^(module_|refused)/.test(code) ? reason || code : `${code.replaceAll("_", " ")}${reason ? `, ${reason}` : ""}`;
     const kind = events.every(({ type }) => type === "message") ? "message" : "other";
     const label = `refused${by === "preview" ? " before it was sent" : ""}: ${why}`;
-    rows.push({ ...plain, id, author, text: events.map(describe).join("\n"), kind, at: appendedAt, mark: "refused", label });
+    rows.push({ ...plain, id, author, by: names.of(author), text: events.map((event) => describe(event, (who) => names.of(who))).join("\n"), kind, at: appendedAt, mark: "refused", label });
   }
   return rows;
 }
 
-function reactionsOf({ reactions }: Conversation): Map<number, { sign: string; by: string[] }[]> {
-  const found = new Map<number, { sign: string; by: string[] }[]>();
+function reactionsOf({ reactions, names }: Conversation, me: string): Map<number, { sign: string; by: string[]; names: string[] }[]> {
+  const found = new Map<number, { sign: string; by: string[]; names: string[] }[]>();
   for (let i = reactions.length - 1; i >= 0; i--) {
     const { number, sign, identity } = reactions[i]!;
     const those = found.get(Number(number)) ?? [];
     const same = those.find((reaction) => reaction.sign === sign);
-    if (same) same.by.push(identity);
-    else those.push({ sign, by: [identity] });
+    const name = identity === me ? "you" : names.of(identity);
+    if (same) {
+      same.by.push(identity);
+      same.names.push(name);
+    } else those.push({ sign, by: [identity], names: [name] });
     found.set(Number(number), those);
   }
   return found;
 }
 
 /** Returns who else has read up to each message; who wrote it has. */
-function readersOf({ members, reads, shown }: Conversation, me: string): Map<number, string[]> {
+function readersOf({ members, reads, shown, names }: Conversation, me: string): Map<number, string[]> {
   const still = new Set(members.map(({ identity }) => identity));
   const found = new Map<number, string[]>();
   const newest = shown.findLast(({ $pending }) => !$pending);
@@ -97,7 +102,7 @@ function readersOf({ members, reads, shown }: Conversation, me: string): Map<num
     const at = Math.min(Number(number), Number(newest?.number ?? 0));
     const message = shown[at - Number(shown[0]?.number ?? 0)];
     if (identity === me || !still.has(identity) || !message || message.author === identity) continue;
-    found.set(at, [...(found.get(at) ?? []), identity]);
+    found.set(at, [...(found.get(at) ?? []), names.of(identity)]);
   }
   return found;
 }
@@ -166,7 +171,7 @@ export class Messages {
       }
       const first = newDay || begins || last?.author !== row.author || row.at - last.at > together || (row.kind === "other") !== (last.kind === "other");
       const refused = row.mark === "refused";
-      const made = use(row.id, JSON.stringify([row.author, row.text, row.kind, row.edited, first, refused, writes]), () => this.#draw(row, first, writes));
+      const made = use(row.id, JSON.stringify([row.author, row.by, row.text, row.kind, row.edited, first, refused, writes]), () => this.#draw(row, first, writes));
       const meta = JSON.stringify([row.at, row.number, row.mark, row.label, row.reactions, row.readers]);
       if (made.meta !== meta) this.#drawMeta(made.element, row, writes);
       made.meta = meta;
@@ -189,8 +194,8 @@ export class Messages {
     item.classList.toggle("plain", row.kind === "other");
     item.classList.toggle("deleted", row.kind === "deleted");
     item.classList.toggle("refused", row.mark === "refused");
-    const by = make(first && !mine ? "p.by" : "p.by.sr", {}, make("b", {}, mine ? "You" : row.author), make("span.sr", {}, ": "));
-    if (first && !mine) item.append(flagOf(row.author));
+    const by = make(first && !mine ? "p.by" : "p.by.sr", {}, make("b", { dir: "auto", title: row.author }, mine ? "You" : row.by), make("span.sr", {}, ": "));
+    if (first && !mine) item.append(flagOf(row.by));
     // Where a message is may change; who listens to the log is told of messages, not of that.
     const meta = make("p.meta", { "aria-live": "off" });
     const bubble = make("div.bubble", {}, by, make("p.text", { dir: "auto" }, row.text), meta);
@@ -224,9 +229,9 @@ export class Messages {
     if (row.readers.length > 0) under.append(readers(row.readers));
   }
 
-  #reaction(row: Shown, { sign, by }: Shown["reactions"][number], writes: boolean): HTMLElement {
+  #reaction(row: Shown, { sign, by, names: called }: Shown["reactions"][number], writes: boolean): HTMLElement {
     const mine = by.includes(this.#me);
-    const names = by.map((name) => (name === this.#me ? "you" : name)).join(", ");
+    const names = called.join(", ");
     const made = make<HTMLButtonElement>("button.reaction", { type: "button", title: names, "aria-pressed": String(mine) }, make("span", { "aria-hidden": "true" }, sign), String(by.length), make("span.sr", {}, `${signNames[sign] ?? sign}: ${names}`));
     made.disabled = !writes;
     made.addEventListener("click", () => this.#act.react(row, sign, !mine));

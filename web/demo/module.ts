@@ -31,16 +31,21 @@ async function keep(client: Client): Promise<void> {
   if (hash !== chat.hash) throw new Error(`the page's module is ${hash}, and its types are of ${chat.hash}`);
 }
 
-/** Makes a room. */
-export async function makeRoom(client: Client, name: string): Promise<Room> {
+/** Makes a room, whose first word is what its maker is called, if anything. */
+export async function makeRoom(client: Client, name: string, maker: string): Promise<Room> {
   await keepModule(client);
-  return client.createSpace<Chat>({ module: chat.hash, params: { name } });
+  const room = await client.createSpace<Chat>({ module: chat.hash, params: { name } });
+  if (maker) room.append("name", { name: maker });
+  return room;
 }
 
 /** Returns a room by its ID. */
 export function roomOf(client: Client, id: string): Room {
   return client.space<Chat>(id);
 }
+
+/** Rooms that are taken off this device. Nobody may ask for them any more: who asks for a room has it here again. */
+export const leaving = new Set<string>();
 
 /** Whether a space is no room: one of another module, as the inspector may have made. */
 export function isOther(info: { readonly module: string | undefined }): boolean {

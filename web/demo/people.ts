@@ -1,24 +1,27 @@
-// Who writes. Each person has a replica of their own in this browser, so several can sit at one device, each in a window.
+// Who writes. Each name has a key and a replica of its own in this browser, so several people can sit at one device, each in a
+// window. The key is who one is; the name finds it again, and is what the others see.
 import { element, make } from "./dom.js";
 import { flagOf } from "./flags.js";
-import { identitiesHere } from "./replicas.js";
+import { shorten } from "./names.js";
+import { namesHere } from "./replicas.js";
 
-const key = "skerry-demo/identity";
+const key = "skerry-demo/name";
+const longest = 40; // as the rooms' module wants it
 
 /**
- * Returns who writes in this window: the address says so by `?identity=`, or it was chosen before, or is chosen now.
- * `undefined`: any name will do, which `?identity=` without a name says too.
+ * Returns the name of who writes in this window: the address says so by `?name=`, or it was chosen before, or is chosen now.
+ * It is empty where somebody wants none, which `?name=` alone says too.
  */
-export async function whoWrites(invited: boolean): Promise<string | undefined> {
-  const given = new URLSearchParams(location.search).get("identity");
-  if (given !== null) return given.trim() || undefined;
+export async function whoWrites(invited: boolean): Promise<string> {
+  const given = new URLSearchParams(location.search).get("name");
+  if (given !== null) return given.trim().slice(0, longest);
   const kept = read();
-  if (kept !== null) return kept || undefined;
+  if (kept !== null) return kept;
   const chosen = await ask({
     title: invited ? "You are invited to a room" : "Who writes?",
-    about: "What you write carries this name. Identities are not proven in this version: everybody believes everybody.",
+    about: "Others see this name beside what you write. What proves that it is you is a key, which this browser makes and keeps.",
     first: true,
-    me: "",
+    me: undefined,
   });
   const name = chosen?.name ?? "";
   try {
@@ -26,7 +29,7 @@ export async function whoWrites(invited: boolean): Promise<string | undefined> {
   } catch {
     // storage is blocked: asked again next time
   }
-  return name || undefined;
+  return name;
 }
 
 function read(): string | null {
@@ -38,32 +41,34 @@ function read(): string | null {
 }
 
 /** Lets somebody else write, here or in a new window. */
-export async function changeWho(me: string): Promise<void> {
+export async function changeWho(me: string, identity: string): Promise<void> {
   const chosen = await ask({
-    title: `You write as ${me}`,
-    about: "Each person has a replica of their own in this browser. Open a window as somebody else and talk to yourself.",
+    title: `You write as ${me || shorten(identity)}`,
+    about: "Each name has a key and a replica of its own in this browser. Open a window as somebody else and talk to yourself.",
     first: false,
     me,
   });
   if (!chosen?.name || chosen.name === me) return;
   const address = new URL(location.href);
-  address.searchParams.set("identity", chosen.name);
+  address.searchParams.set("name", chosen.name);
   if (chosen.window) open(address, "_blank", "noopener");
   else location.assign(address);
 }
 
 /** Shows who writes. */
-export function drawMe(me: string): void {
+export function drawMe(me: string, identity: string): void {
   const at = element("me");
-  at.replaceChildren(flagOf(me), make("span", {}, me));
-  at.setAttribute("aria-label", `You write as ${me}. Change`);
+  const shown = me || shorten(identity);
+  at.replaceChildren(flagOf(shown), make("span", {}, shown));
+  at.title = identity;
+  at.setAttribute("aria-label", `You write as ${shown}. Change`);
 }
 
 interface Question {
   readonly title: string;
   readonly about: string;
   readonly first: boolean; // nobody is chosen yet, so it cannot be left
-  readonly me: string;
+  readonly me: string | undefined;
 }
 
 function ask(question: Question): Promise<{ name: string; window: boolean } | undefined> {
@@ -102,14 +107,14 @@ function ask(question: Question): Promise<{ name: string; window: boolean } | un
 }
 
 /** Offers the people who have a replica in this browser already. */
-async function offerOthers(input: HTMLInputElement, me: string, signal: AbortSignal): Promise<void> {
+async function offerOthers(input: HTMLInputElement, me: string | undefined, signal: AbortSignal): Promise<void> {
   const list = element("who-others");
   list.replaceChildren();
-  for (const identity of await identitiesHere()) {
-    if (identity === me) continue;
-    const button = make("button.person", { type: "button" }, flagOf(identity), identity);
+  for (const name of await namesHere()) {
+    if (name === me) continue;
+    const button = make("button.person", { type: "button" }, flagOf(name), name);
     button.addEventListener("click", () => {
-      input.value = identity;
+      input.value = name;
       input.setCustomValidity("");
       input.focus();
     }, { signal });

@@ -19,8 +19,8 @@ export async function replicasHere(): Promise<ReplicaName[]> {
   return found;
 }
 
-/** Returns the people who have a replica of this page's server here. */
-export async function identitiesHere(): Promise<string[]> {
-  const here = await replicasHere();
-  return [...new Set(here.filter((r) => r.server === location.host && r.name === "default").map((r) => r.identity))].slice(0, 8);
+/** Returns the names of those who have a replica of this page's server here. */
+export async function namesHere(): Promise<string[]> {
+  const here = (await replicasHere()).filter((r) => r.server === location.host && r.name !== "default" && r.identity.startsWith("did:"));
+  return [...new Set(here.map((r) => r.name))].slice(0, 8);
 }

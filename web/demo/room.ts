@@ -8,7 +8,7 @@ import { isJoining, join } from "./invitations.js";
 import { Members } from "./members.js";
 import { openMenu } from "./menu.js";
 import { Messages, rowsOf, type Shown } from "./messages.js";
-import { isOther, keepModule, rank, type Room } from "./module.js";
+import { isOther, keepModule, leaving, rank, type Room } from "./module.js";
 import { Presence } from "./presence.js";
 
 const drafts = new Map<string, string>(); // by room, of this page
@@ -18,6 +18,7 @@ export class RoomView {
   readonly room: Room;
   readonly #client: Client;
   readonly #me: string;
+  readonly #name: string; // what this person is called, if they want to be called anything
   readonly #abort = new AbortController();
   readonly #talk: Conversation;
   readonly #messages: Messages;
@@ -29,11 +30,13 @@ export class RoomView {
   #atEnd = true;
   #top = 0; // where the log was scrolled to
   #refused = 0;
+  #introduced = false;
   #changing: { id: string; draft: string } | undefined; // a message that is being changed, and what was being written
 
-  constructor(client: Client, room: Room) {
+  constructor(client: Client, room: Room, name: string) {
     this.#client = client;
     this.#me = client.identity;
+    this.#name = name;
     this.room = room;
     const { signal } = this.#abort;
     this.#messages = new Messages(element("messages"), this.#me, {
@@ -174,10 +177,12 @@ export class RoomView {
   async #forget(): Promise<void> {
     if (!confirm("Take the room off this device, with what was never sent? Without a file of it, it is gone.")) return;
     this.close(); // now: what it still writes down comes before
+    leaving.add(this.room.id);
     location.hash = "#/";
     try {
       await this.#client.forget(this.room.id, { force: true });
     } catch (error) {
+      leaving.delete(this.room.id);
       toast(messageOf(error));
     }
   }
@@ -242,23 +247,35 @@ export class RoomView {
     if (this.#atEnd && document.visibilityState === "visible" && talk.ready && seq > 0 && code !== "deleted") talk.markRead();
     if (talk.rejected.length > this.#refused) announce(`Refused: ${talk.rejected.at(-1)?.reason ?? ""}. You find it at the end of the messages, to retry or to discard.`);
     this.#refused = talk.rejected.length;
+    this.#introduce();
     this.#drawPeople();
     this.drawHead();
     if (!this.#atEnd && this.#log.scrollTop < 600) this.#older();
   }
 
+  /** Says what this person is called, once they are in and have not said so. */
+  #introduce(): void {
+    const { named, names, members } = this.#talk;
+    const member = members.find(({ identity }) => identity === this.#me);
+    if (this.#introduced || !this.#name || !named || !member || member.$pending) return;
+    this.#introduced = true;
+    if (names.said(this.#me) !== this.#name) this.room.append("name", { name: this.#name });
+  }
+
   #drawPeople(): void {
+    const { names } = this.#talk;
     const { here, typing } = this.#presence;
     const members = new Set(this.#talk.members.map(({ identity }) => identity));
-    const present = here.filter((name) => members.has(name));
+    const present = here.filter((identity) => members.has(identity));
+    const called = present.map((identity) => names.of(identity)).sort();
     const faces = element("faces");
-    if (faces.dataset["shows"] !== present.join()) {
-      faces.dataset["shows"] = present.join();
-      faces.replaceChildren(...present.slice(0, 4).map((name) => make("span.face", { title: `${name} is here` }, flagOf(name))), make("span.sr", {}, present.length > 0 ? `here now: ${present.join(", ")}. ` : ""));
+    if (faces.dataset["shows"] !== called.join()) {
+      faces.dataset["shows"] = called.join();
+      faces.replaceChildren(...called.slice(0, 4).map((name) => make("span.face", { title: `${name} is here` }, flagOf(name))), make("span.sr", {}, called.length > 0 ? `here now: ${called.join(", ")}. ` : ""));
     }
-    const names = typing.filter((name) => members.has(name));
-    setText(element("typing"), names.length === 0 ? "" : names.length === 1 ? `${names[0]} is typing…` : names.length < 4 ? `${names.join(", ")} are typing…` : "Several people are typing…");
-    this.#members.draw(this.#talk.members, present);
+    const type = typing.filter((identity) => members.has(identity)).map((identity) => names.of(identity));
+    setText(element("typing"), type.length === 0 ? "" : type.length === 1 ? `${type[0]} is typing…` : type.length < 4 ? `${type.join(", ")} are typing…` : "Several people are typing…");
+    this.#members.draw(this.#talk.members, present, names);
   }
 
   /** Returns the first message in view, and where it is. */
@@ -291,7 +308,7 @@ export class RoomView {
     const parts = [
       role ? `you: ${role}` : "",
       ready && role ? count(members.length, "member") : "",
-      info.creator ? `made by ${info.creator === this.#me ? "you" : info.creator}` : "",
+      info.creator ? `made by ${info.creator === this.#me ? "you" : this.#talk.names.of(info.creator)}` : "",
       info.created ? count(info.seq, "event") : "",
       !info.created && known ? `only on this device${next ? `: the server takes it in ${next}` : " until the server has it"}` : "",
       joining ? (connection === "online" ? "joining…" : "you join when the server can be reached") : "",

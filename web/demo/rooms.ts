@@ -4,7 +4,8 @@ import type { Client, SpaceInfo } from "skerry";
 import { arrange, element, make, setText } from "./dom.js";
 import { glyph } from "./flags.js";
 import { left, nameOf, ulidTime, when } from "./format.js";
-import { isOther, roomOf } from "./module.js";
+import { isOther, leaving, roomOf } from "./module.js";
+import { shorten } from "./names.js";
 
 const followed = 40; // of the rooms shown first, so many are kept up to date and looked into
 const more = 100; // rooms shown, and shown more at a time
@@ -15,7 +16,7 @@ interface Glimpse {
   readonly seq: number;
   readonly pending: number;
   readonly rejected: number;
-  readonly last: { author: string; text: string; at: number } | undefined;
+  readonly last: { by: string; text: string; at: number } | undefined;
   readonly unread: number;
 }
 
@@ -87,6 +88,7 @@ export class Rooms {
   /** Keeps a room up to date, and looks into it when there is something new. */
   async #follow({ id, seq, pending, rejected }: SpaceInfo): Promise<void> {
     const glimpse = this.#glimpses.get(id);
+    if (leaving.has(id)) return;
     if (!glimpse) this.#client.space(id);
     if ((glimpse && glimpse.seq === seq && glimpse.pending === pending && glimpse.rejected === rejected) || this.#looking.has(id)) return;
     this.#looking.add(id);
@@ -105,17 +107,17 @@ export class Rooms {
     ]);
     if (!message) return { last: undefined, unread: 0 };
     const { author, text, deleted, at } = message;
+    const [person] = leaving.has(id) ? [] : await room.table("people").query({ prefix: [author] });
     const unread = read ? Math.max(Number(message.number) - Number(read.number), 0) : author === identity ? 0 : Number(message.number);
-    return { last: { author, text: deleted === undefined ? text : "deleted", at: Number(at) }, unread };
+    return { last: { by: author === identity ? "You" : (person?.name ?? shorten(author)), text: deleted === undefined ? text : "deleted", at: Number(at) }, unread };
   }
 
   #item(info: SpaceInfo): HTMLElement {
-    const { identity } = this.#client;
     const glimpse = this.#glimpses.get(info.id);
     const current = info.id === this.#current;
     const last = glimpse?.last;
     const unread = current ? 0 : (glimpse?.unread ?? 0);
-    const about = aboutOf(info, last, identity);
+    const about = aboutOf(info, last);
     const at = when(last?.at ?? (info.stamp ? ulidTime(info.stamp) : Date.now()));
     const number = unread >= counted ? `${counted - 1}+` : String(unread);
     const looks = JSON.stringify([nameOf(info), about, at, number, info.pending, info.rejected, info.created, current]);
@@ -171,7 +173,7 @@ export class Rooms {
 }
 
 /** Returns what the list says of a room: what was said last, or why there is nothing. */
-function aboutOf(info: SpaceInfo, last: Glimpse["last"], me: string): string {
+function aboutOf(info: SpaceInfo, last: Glimpse["last"]): string {
   if (!info.created && !info.creator) return "not here yet";
   if (isOther(info)) return "no room: the inspector shows it";
   if (!info.created) {
@@ -180,5 +182,5 @@ function aboutOf(info: SpaceInfo, last: Glimpse["last"], me: string): string {
   }
   if (info.code === "deleted") return "deleted: what is here stays";
   if (info.code === "left") return "you are no member any more";
-  return last ? `${last.author === me ? "You" : last.author}: ${last.text}` : "no messages";
+  return last ? `${last.by}: ${last.text}` : "no messages";
 }

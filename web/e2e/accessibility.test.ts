@@ -77,7 +77,7 @@ test("axe finds nothing wrong with chat and inspector", { timeout: 120_000 }, ()
     await check(page, "the keys");
     await page.press("#keys button", "Enter");
 
-    await page.goto(`${ada.wire.origin}/inspector.html?identity=ada`); // the service worker has it
+    await page.goto(`${ada.wire.origin}/inspector.html?name=ada`); // the service worker has it
     await page.click("#space-rows button");
     await page.waitForSelector("#rejected li");
     await page.waitForSelector("#outbox li");

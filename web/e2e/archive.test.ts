@@ -7,6 +7,7 @@ import type { Page } from "playwright-core";
 import { toHex } from "../src/bytes.js";
 import { formatULID } from "../src/ulid.js";
 import { concat } from "../test/hashes.js";
+import { chromium } from "./chromium.js";
 import { assertSameLogs, World } from "./world.js";
 
 /** Exports in a page and hands the file out. */
@@ -45,7 +46,8 @@ function read(file: Uint8Array): { line: string; messages: unknown[][] } {
 
 test("spaces that no server has are carried to another browser in a file, and reach the server once", { timeout: 60_000 }, () =>
   World.run([], async (world) => {
-    const old = await world.replica("ada");
+    const key = await world.server.key("ada"); // which both of her browsers have
+    const old = await world.replica("ada", chromium, key);
     await old.wire.cut();
     const made = await old.page.evaluate(async () => {
       const { client } = globalThis.skerry;
@@ -60,8 +62,8 @@ test("spaces that no server has are carried to another browser in a file, and re
     const waiting = pushes.flatMap((push) => push[6] as [string, string, string, [Uint8Array][]][]);
     assert.deepEqual(waiting.flatMap((t) => t[3].map(([id]) => formatULID(id))), made.ids);
 
-    const ben = await world.device("another"); // a browser of its own, used by the same person
-    await ben.load(ben.page, "?identity=ada");
+    const ben = await world.device("ada", chromium, key);
+    await ben.load();
     await ben.wire.cut();
     const done = await imported(ben.page, file);
     assert.deepEqual(done, [{ id: made.id, records: 0, waiting: 30, rejected: 0, foreign: 0, code: undefined, reason: "" }]);

@@ -21,7 +21,7 @@ test("personal and broadcast: made by name with no network, judged here and on t
       return { spaces, unknown };
     });
     const [diary, news] = made.spaces.map(({ id }) => id) as [string, string];
-    assert.deepEqual(made.spaces.map(({ owner }) => owner), [["ada"], ["ada"]]);
+    assert.deepEqual(made.spaces.map(({ owner }) => owner), [[ada.identity], [ada.identity]]);
     assert.equal(made.unknown, "bad_argument");
 
     await server.start();
@@ -73,7 +73,10 @@ test("members: invited with no network, and let in by the link after that, with 
       const rows = await globalThis.skerry.client.space(id).table("members").query();
       return rows.map(({ identity, role, by }) => ({ identity, role, by }));
     }, id);
-    assert.deepEqual(people, [{ identity: "ada", role: "owner", by: "ada" }, { identity: "bob", role: "writer", by: "ada" }]);
+    assert.deepEqual(people, [
+      { identity: ada.identity, role: "owner", by: ada.identity },
+      { identity: bob.identity, role: "writer", by: ada.identity },
+    ].sort((a, b) => (a.identity < b.identity ? -1 : 1)));
 
     const eve = await world.replica("eve");
     const refused = await eve.page.evaluate(async ({ id, secret }) => {
@@ -90,8 +93,9 @@ test("kv: tables of the params, live and typed; two people who change a row with
   World.run([], async (world) => {
     const { server } = world;
     const ada = await world.replica("ada");
+    const bob = await world.replica("bob");
     await server.kill();
-    const made = await ada.page.evaluate(async () => {
+    const made = await ada.page.evaluate(async (bob) => {
       const { client } = globalThis.skerry;
       const wrong = await client
         .createSpace({ module: "kv", params: { tables: { todos: { title: "string" } } } })
@@ -101,12 +105,12 @@ test("kv: tables of the params, live and typed; two people who change a row with
       const unsubscribe = live.subscribe(() => {});
       const set = space.append("set", { table: "todos", id: "1", values: { title: "Milk", done: false, due: 1.5 } });
       space.append("set", { table: "todos", id: "2", values: { title: "Bread", done: false } });
-      await space.append("grant", { identity: "bob", role: "writer" }).durable;
+      await space.append("grant", { identity: bob, role: "writer" }).durable;
       await set.durable;
       while (live.getSnapshot().length < 2) await new Promise(requestAnimationFrame);
       unsubscribe();
       return { id: space.id, wrong, spaces: client.spaces().length, rows: live.getSnapshot().map(({ $key, ...row }) => row) };
-    });
+    }, bob.identity);
     assert.match(made.wrong, /^bad_genesis: .*module_13: todos\.title is string, and can be bool, i64/);
     assert.equal(made.spaces, 1);
     assert.deepEqual(made.rows, [
@@ -115,7 +119,6 @@ test("kv: tables of the params, live and typed; two people who change a row with
     ]);
 
     await server.start();
-    const bob = await world.replica("bob");
     await bob.page.evaluate((id) => void globalThis.skerry.client.space(id), made.id);
     for (const { page } of [ada, bob]) await page.waitForFunction((id) => globalThis.skerry.client.space(id).info().seq === 3, made.id);
     await server.kill();
@@ -136,7 +139,7 @@ test("kv: tables of the params, live and typed; two people who change a row with
       for await (const { type, author } of globalThis.skerry.client.space(id).events()) if (type === "set") last = author;
       return last;
     }, made.id);
-    assert.deepEqual(adas, [["Oat milk", true, last === "ada" ? null : 9, false]]);
+    assert.deepEqual(adas, [["Oat milk", true, last === ada.identity ? null : 9, false]]);
     assert.equal((await assertSameLogs(world, [made.id])).get(made.id)?.length, 6);
   }),
 );

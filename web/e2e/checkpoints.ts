@@ -24,7 +24,7 @@ function store<R>(page: Tab, space: string, todo: "read" | number | Change): Pro
     const bytes = (hex: string) => globalThis.Uint8Array.from({ length: hex.length / 2 }, (_, i) => parseInt(hex.slice(2 * i, 2 * i + 2), 16)).buffer;
     const isOf = (key: IDBValidKey): key is IDBValidKey[] =>
       Array.isArray(key) && (typeof key[0] === "string" ? key[0] : hex(key[0] as ArrayBuffer)) === space;
-    const { name } = (await indexedDB.databases()).find(({ name }) => name?.includes("/default/"))!;
+    const { name } = (await indexedDB.databases()).find(({ name }) => name?.startsWith("skerry/"))!;
     const database = await done(indexedDB.open(name!));
     const end = performance.now() + 60_000;
     try {

@@ -2,15 +2,13 @@
 // network in between; and where they are not, the page says so and goes on. In the engine that SKERRY_ENGINE names, with
 // Chromium beside it.
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
 import { test } from "node:test";
 import type { Page } from "playwright-core";
 import { damage, falsify, kept, lose } from "./checkpoints.js";
 import { chromium, workerOf } from "./chromium.js";
 import type { Engine, Tab } from "./engine.js";
 import { chat, type Manifest, members } from "./guests.js";
-import { Replica } from "./replica.js";
+import type { Replica } from "./replica.js";
 import { engine, name } from "./tested.js";
 import { assertSameLogs, seeded, seededBy, World } from "./world.js";
 
@@ -219,14 +217,9 @@ async function same(world: World, what: string, id: string, least: number, devic
   assert.deepEqual(codes.filter(Boolean), [], what);
 }
 
-/** Adds another device of the same person. */
-async function another(world: World, engine: Engine, name: string): Promise<Replica<Tab>> {
-  const dir = join(world.dir, name);
-  mkdirSync(dir);
-  const device: Replica<Tab> = await Replica.start(engine, dir, "ada", world.server.port);
-  world.replicas.push(device);
-  await device.load();
-  return device;
+/** Adds a device of ada's, whose key the command line has, too. */
+async function hers<T extends Tab>(world: World, engine: Engine<T>): Promise<Replica<T>> {
+  return world.replica("ada", engine, await world.server.key("ada"));
 }
 
 /** Waits until a page has more of the log than up to a record. */
@@ -258,7 +251,7 @@ async function crash(device: Replica<Tab>): Promise<void> {
 test(`${name}: a page's tables are the server's, after upgrades, a crash, a rebase, and when they are made anew`, { timeout: 240_000 }, () =>
   World.run([], async (world) => {
     const seed = seeded();
-    const ada = await world.replica("ada", engine);
+    const ada = await hers(world, engine);
     const subjects: Subject[] = [];
     for (const family of families) subjects.push({ id: await make(ada.page, family.first()), family, random: seededBy(upTo(seed, 2 ** 31)) });
     const each = (f: (subject: Subject) => Promise<unknown>) => Promise.all(subjects.map(f));
@@ -268,7 +261,7 @@ test(`${name}: a page's tables are the server's, after upgrades, a crash, a reba
     };
 
     await each(({ id }) => watch(ada.page, id));
-    const far = await another(world, chromium, "far");
+    const far = await hers(world, chromium);
     await each(async (subject) => {
       await writeRandomly(ada.page, subject, 60);
       await rows(far.page, subject.id, 60 / 4); // what there is, so that it makes tables as they come
@@ -320,7 +313,7 @@ test(`${name}: a page's tables are the server's, after upgrades, a crash, a reba
     await ada.wire.mend();
     await ada.poke();
 
-    const fresh = await another(world, engine, "fresh");
+    const fresh = await hers(world, engine);
     await each(async (subject) => {
       await rows(fresh.page, subject.id, 1);
       await fill(far.page, subject, 5000);
@@ -383,7 +376,7 @@ const say = (text: string): Event => ({ type: "message", payload: { room: "hall"
 
 test(`${name}: a page whose tables are not the server's says so, takes the server's, and loses nothing`, { timeout: 120_000 }, () =>
   World.run([], async (world) => {
-    const ada = await world.replica("ada", engine);
+    const ada = await hers(world, engine);
     const subject = { id: await make(ada.page, chat()), family: families[0]!, random: seeded() };
     const { id } = subject;
     await watch(ada.page, id);
@@ -445,7 +438,7 @@ function err(page: Page, wrong: boolean): Promise<void> {
 
 test("an engine with an error is found out at an upgrade, and queries say so until the server's tables can be had", { timeout: 120_000, skip: name !== "chromium" }, () =>
   World.run([], async (world) => {
-    const ada = await world.replica("ada", chromium);
+    const ada = await hers(world, chromium);
     await err(ada.page, true);
     const subject = { id: await make(ada.page, chat()), family: families[0]!, random: seeded() };
     const { id } = subject;
@@ -475,7 +468,7 @@ test("an engine with an error is found out at an upgrade, and queries say so unt
     assert.match((await toldOf(ada.page, id, "module_diverged")).reason, /after record 3 are .* in .*Chrome/);
 
     await err(ada.page, false);
-    const far = await another(world, chromium, "far");
+    const far = await hers(world, chromium);
     await rows(far.page, id, 5);
     await fill(far.page, subject, 1000);
     const { head } = await tells(world, id, 1000);

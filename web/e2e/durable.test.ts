@@ -130,7 +130,7 @@ test("stamp, creator and params are equal on the maker, on another device and on
       const { id, stamp, creator, module, params } = space.info();
       return { id, stamp, creator, module, params };
     });
-    assert.equal(made.creator, "ada");
+    assert.equal(made.creator, ada.identity);
     assert.equal(formatULID(parseULID(made.stamp!)), made.stamp);
     await ada.synced();
     await bob.page.evaluate((id) => void globalThis.skerry.client.space(id), made.id);

@@ -1,14 +1,12 @@
 // What every engine must do, in the one that SKERRY_ENGINE names. What an engine cannot be made to show is a gap with a
 // name: the test is skipped and says why.
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
 import { test } from "node:test";
 import { kept } from "./checkpoints.js";
 import { chromium } from "./chromium.js";
 import type { Tab } from "./engine.js";
 import { chat, hostile, probe, script } from "./guests.js";
-import { Replica } from "./replica.js";
+import type { Replica } from "./replica.js";
 import { engine, name } from "./tested.js";
 import { assertSameLogs, World } from "./world.js";
 
@@ -176,7 +174,8 @@ function shows(page: Tab, want: string): Promise<void> {
 
 test(`${name}: a module that only this page has makes the same tables here, at the server and in another browser`, { timeout: 120_000 }, () =>
   World.run([], async (world) => {
-    const ada = await world.replica("ada", engine);
+    const key = await world.server.key("ada");
+    const ada = await world.replica("ada", engine, key);
     await ada.wire.cut();
     const id = await ada.page.evaluate(
       async (bytes) => (await globalThis.skerry.client.createSpace({ module: await globalThis.skerry.client.putModule(new Uint8Array(bytes)) })).id,
@@ -214,11 +213,7 @@ test(`${name}: a module that only this page has makes the same tables here, at t
       ];
       await Promise.all(receipts.map((receipt) => receipt.synced));
     }, id);
-    const dir = join(world.dir, "elsewhere");
-    mkdirSync(dir);
-    const elsewhere = await Replica.start(chromium, dir, "ada", world.server.port);
-    world.replicas.push(elsewhere);
-    await elsewhere.load();
+    const elsewhere = await world.replica("ada", chromium, key);
     for (const page of [ada.page, elsewhere.page]) await holds(page, id, 1000);
     const here = await rows(ada.page, id);
     assert.equal(here, await rows(elsewhere.page, id));

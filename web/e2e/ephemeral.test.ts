@@ -72,11 +72,11 @@ test("ephemerals reach who reads the space, on every device and in every tab, an
 
     const marker = "spoken-6e1f2c94";
     assert.equal(await send(ada.page, id, { typing: marker }), "");
-    assert.deepEqual(await hears(bob.page, 1), [`ada: {"typing":"${marker}"} in 24`]);
-    assert.deepEqual(await hears(second, 1), [`ada: {"typing":"${marker}"} in 24`]);
+    assert.deepEqual(await hears(bob.page, 1), [`${ada.identity}: {"typing":"${marker}"} in 24`]);
+    assert.deepEqual(await hears(second, 1), [`${ada.identity}: {"typing":"${marker}"} in 24`]);
     assert.equal(await send(second, id, "from the other tab"), "");
-    assert.equal((await hears(bob.page, 2))[1], `ada: "from the other tab" in 19`);
-    assert.equal((await hears(ada.page, 1))[0], `ada: "from the other tab" in 19`);
+    assert.equal((await hears(bob.page, 2))[1], `${ada.identity}: "from the other tab" in 19`);
+    assert.equal((await hears(ada.page, 1))[0], `${ada.identity}: "from the other tab" in 19`);
     const size = await bob.page.evaluate(async (id) => {
       const space = globalThis.skerry.client.space(id);
       await space.sendEphemeral(new Uint8Array(16381)); // and three bytes of msgpack: as large as one may be
@@ -84,7 +84,7 @@ test("ephemerals reach who reads the space, on every device and in every tab, an
     }, id);
     assert.equal(size, "too_large");
     for (const [page, before] of [[ada.page, 1], [second, 2 - 1]] as const) {
-      assert.equal((await hears(page, before + 1))[before], "bob: 16381 bytes in 16384");
+      assert.equal((await hears(page, before + 1))[before], `${bob.identity}: 16381 bytes in 16384`);
     }
     const rate = await bob.page.evaluate(async (id) => {
       const space = globalThis.skerry.client.space(id);
@@ -102,7 +102,7 @@ test("ephemerals reach who reads the space, on every device and in every tab, an
     await eve.synced();
     assert.deepEqual(await eve.page.evaluate(() => heard), []);
     for (const page of [ada.page, second, bob.page]) {
-      assert.deepEqual((await page.evaluate(() => heard)).filter((line) => line.startsWith("eve")), []);
+      assert.deepEqual((await page.evaluate(() => heard)).filter((line) => line.startsWith(eve.identity)), []);
     }
 
     // Nothing of it is anywhere: not after a reload, in the pages' storage, in the server's.
@@ -136,9 +136,9 @@ test("tabs hear one another with no server", { timeout: 60_000 }, () =>
     for (const page of [ada.page, second]) await listen(page, id);
     await second.waitForFunction((id) => globalThis.skerry.client.space(id).info().stamp !== undefined, id, { polling: 20 });
     assert.equal(await send(ada.page, id, [1, "two"]), "");
-    assert.deepEqual(await hears(second, 1), [`ada: [1,"two"] in 6`]);
+    assert.deepEqual(await hears(second, 1), [`${ada.identity}: [1,"two"] in 6`]);
     assert.equal(await send(second, id, null), "");
-    assert.deepEqual(await hears(ada.page, 1), ["ada: null in 1"]);
+    assert.deepEqual(await hears(ada.page, 1), [`${ada.identity}: null in 1`]);
     const code = await second.evaluate(async (id) => {
       const { client } = globalThis.skerry;
       const space = client.space(id);

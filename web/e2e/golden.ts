@@ -8,6 +8,7 @@
 import assert from "node:assert/strict";
 import { cpSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
+import { chromium } from "./chromium.js";
 import { exportDatabase } from "./database.js";
 import { type GoldenSpace, type Manifest, readRows } from "./manifest.js";
 import { assertSameLogs, fold, readLogs, World } from "./world.js";
@@ -21,7 +22,8 @@ if (readdirSync(out).length > 0) throw new Error(`${out} is not empty`);
 const largest = 40_000;
 
 await World.run([`--limit-payload=${largest}`], async (world) => {
-  const ada = await world.replica("ada");
+  const key = await world.server.key("ada");
+  const ada = await world.replica("ada", chromium, key);
   const bob = await world.replica("bob");
 
   // What both devices and the server have.
@@ -86,11 +88,11 @@ await World.run([`--limit-payload=${largest}`], async (world) => {
       id, stamp: stamp!, creator: creator!, module: module!, params, created, records: fold(id, logs[i]!.records),
     }),
   );
-  const manifest: Manifest = { identity: ada.identity, spaces, ...(await ada.page.evaluate(readRows, ids)) };
+  const manifest: Manifest = { identity: ada.identity, name: ada.name, key, spaces, ...(await ada.page.evaluate(readRows, ids)) };
   assert.deepEqual(spaces.map((space) => space.created), [true, true, true, false]);
   assert.deepEqual([spaces[0]!.records.length, spaces[1]!.records.length, spaces[2]!.records.length], [71, 0, 1]);
   assert.deepEqual([manifest.waiting.length, manifest.rejected.length], [3, 1]);
-  const databases = await ada.page.evaluate(async () => (await indexedDB.databases()).map((database) => database.name!));
+  const databases = await ada.page.evaluate(async () => (await indexedDB.databases()).map((database) => database.name!).filter((name) => name.startsWith("skerry/")));
   assert.equal(databases.length, 1);
   const database = await exportDatabase(ada.page, databases[0]!);
   const segments = database.stores.find((store) => store.name === "segments")!.rows.length;

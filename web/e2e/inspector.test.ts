@@ -18,7 +18,7 @@ test("the inspector shows a replica that another tab leads, writes into it, expo
 
     const page = await ada.newPage();
     await page.goto(`${ada.wire.origin}/inspector.html`); // the only replica there is
-    await page.waitForSelector("#facts [data-term='identity']:has-text('ada')");
+    await page.waitForSelector(`#facts [data-term='identity']:has-text('${ada.identity}')`);
     await page.waitForSelector("#facts [data-term='this tab']:has-text('follows')");
     await page.click("#space-rows button:text('harbour')");
     await page.waitForSelector("#events summary:has-text('low tide at six')");
@@ -29,13 +29,13 @@ test("the inspector shows a replica that another tab leads, writes into it, expo
     await page.fill("#type", "message");
     await page.fill("#payload", '{"text": "buoy"}');
     await page.click("#write button");
-    await page.waitForSelector("#written:has-text('synced as 2 after')");
+    await page.waitForSelector("#written:has-text('synced as 3 after')");
     await page.waitForSelector("#timeline .verdict:has-text('is in the log')");
     await ada.page.waitForSelector(".message:has-text('buoy') .mark.synced");
     await page.click("#events summary:has-text('buoy')");
     await page.waitForSelector(".hex:has-text('81 a4 74 65 78 74 a4 62 75 6f 79')");
     await page.selectOption("#order", "oldest");
-    await page.waitForSelector("#events li:first-child summary:has-text('low tide')");
+    await page.waitForSelector("#events li:nth-child(2) summary:has-text('low tide')"); // behind ada's name
 
     await page.fill("#payload", JSON.stringify({ text: "x".repeat(1200) }));
     await page.click("#write button");
@@ -43,7 +43,7 @@ test("the inspector shows a replica that another tab leads, writes into it, expo
     await page.waitForSelector("#timeline .bad:has-text('too_large')");
 
     await page.click("#space button:text('Check')");
-    await page.waitForSelector("#timeline li:has-text('All is well: 2 events')");
+    await page.waitForSelector("#timeline li:has-text('All is well: 3 events')");
 
     // What it exports another device imports.
     const [download] = await Promise.all([page.waitForEvent("download"), page.click("#space button:text('Export')")]);
@@ -53,12 +53,12 @@ test("the inspector shows a replica that another tab leads, writes into it, expo
     await page.waitForSelector("#rejected li", { state: "detached" });
     const bob = await world.replica("bob");
     await bob.wire.cut();
-    await bob.page.goto(`${bob.wire.origin}/inspector.html?identity=bob`);
-    await bob.page.waitForSelector("#facts [data-term='identity']:has-text('bob')");
+    await bob.page.goto(`${bob.wire.origin}/inspector.html?name=bob`);
+    await bob.page.waitForSelector(`#facts [data-term='identity']:has-text('${bob.identity}')`);
     await bob.page.setInputFiles("#import-file", file);
     await bob.page.click("#space-rows button:text('harbour')");
     await bob.page.waitForSelector("#events summary:has-text('low tide at six')");
-    assert.equal(await bob.page.locator("#events li").count(), 2);
+    assert.equal(await bob.page.locator("#events li").count(), 3);
   }),
 );
 
@@ -88,9 +88,10 @@ test("of a long outbox chat shows the newest first and the inspector the oldest,
     const page = await ada.newPage();
     await page.goto(`${ada.wire.origin}/inspector.html`);
     await page.click("#space-rows button:text('harbour')");
-    await page.waitForSelector("#outbox :text-is('and 160 more')");
+    await page.waitForSelector("#outbox :text-is('and 161 more')");
     assert.equal(await page.locator("#outbox .transaction").count(), 100);
-    assert.match(await page.innerText("#outbox .transaction:first-child"), /number 0\./);
+    assert.match(await page.innerText("#outbox .transaction:first-child"), /name/); // what ada is called is the first of all
+    assert.match(await page.innerText("#outbox .transaction:nth-child(2)"), /number 0\./);
 
     await ada.wire.mend();
     await ada.poke();

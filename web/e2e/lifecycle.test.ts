@@ -46,24 +46,24 @@ test("created, joined, upgraded and left are told to every tab and device, in or
     const second = await bob.newPage();
     await bob.load(second);
     for (const page of bob.tabs) await note(page);
-    const id = await ada.page.evaluate(async (module) => {
+    const id = await ada.page.evaluate(async ([module, bob]) => {
       const space = await globalThis.skerry.client.createSpace({ module });
-      await space.append("add", { who: "bob" }).synced;
+      await space.append("add", { who: bob }).synced;
       return space.id;
-    }, first);
-    await wants(ada.page, `created ada ${first} undefined true`);
-    const joined = `joined ada ${first} undefined true`; // though bob has asked for nothing
+    }, [first, bob.identity] as const);
+    await wants(ada.page, `created ${ada.identity} ${first} undefined true`);
+    const joined = `joined ${ada.identity} ${first} undefined true`; // though bob has asked for nothing
     for (const page of bob.tabs) await wants(page, joined);
     for (const page of bob.tabs) await page.evaluate((id) => void globalThis.skerry.client.space(id), id);
 
     await ada.page.evaluate(([id, module]) => globalThis.skerry.client.space(id).upgrade(module).synced.then(() => {}), [id, newer] as const);
     const upgraded = (who: string) => `upgraded ${who} ${newer} undefined true`;
-    await wants(ada.page, `created ada ${first} undefined true`, upgraded("ada"));
-    for (const page of bob.tabs) await wants(page, joined, upgraded("ada"));
+    await wants(ada.page, `created ${ada.identity} ${first} undefined true`, upgraded(ada.identity));
+    for (const page of bob.tabs) await wants(page, joined, upgraded(ada.identity));
 
-    await ada.page.evaluate((id) => globalThis.skerry.client.space(id).append("remove", { who: "bob" }).synced.then(() => {}), id);
+    await ada.page.evaluate(([id, bob]) => globalThis.skerry.client.space(id).append("remove", { who: bob }).synced.then(() => {}), [id, bob.identity] as const);
     for (const page of bob.tabs) {
-      await wants(page, joined, upgraded("ada"), `left ada ${newer} left true`);
+      await wants(page, joined, upgraded(ada.identity), `left ${ada.identity} ${newer} left true`);
     }
     // What he has stays, to be read and exported; nothing more comes.
     await ada.page.evaluate((id) => globalThis.skerry.client.space(id).append("note", { text: "without bob" }).synced.then(() => {}), id);
@@ -85,13 +85,13 @@ test("a space that its owner deletes is deleted everywhere, stays where it was, 
     const second = await bob.newPage();
     await bob.load(second);
     for (const page of bob.tabs) await note(page);
-    const id = await ada.page.evaluate(async () => {
+    const id = await ada.page.evaluate(async (bob) => {
       const space = await globalThis.skerry.client.createSpace({ module: "members" });
-      await space.append("grant", { identity: "bob", role: "writer" }).synced;
+      await space.append("grant", { identity: bob, role: "writer" }).synced;
       return space.id;
-    });
+    }, bob.identity);
     const module = await ada.page.evaluate((id) => globalThis.skerry.client.space(id).info().module, id);
-    const line = (what: string, code?: string) => `${what} ada ${module} ${code} true`;
+    const line = (what: string, code?: string) => `${what} ${ada.identity} ${module} ${code} true`;
     for (const page of bob.tabs) await wants(page, line("joined"));
     await bob.page.evaluate((id) => globalThis.skerry.client.space(id).append("note", { text: "hello" }).synced.then(() => {}), id);
     await bob.page.waitForFunction((id) => globalThis.skerry.client.space(id).info().seq === 2, id); // its record comes after the word

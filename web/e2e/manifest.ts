@@ -1,5 +1,6 @@
 // What a golden directory says of itself, in manifest.json.
 import type { DatabaseExport } from "./database.js";
+import type { Key } from "./key.js";
 import type { ReplicaRecord } from "./world.js";
 
 /** A space with its whole log, as server and replica had it. */
@@ -27,6 +28,9 @@ export interface GoldenTransaction {
 export interface Manifest {
   /** The replica's identity. */
   readonly identity: string;
+  /** Its key, and the name that its page goes by. Version 1 has none: its clients said names that nobody proves, which no server takes any more. */
+  readonly key?: Key;
+  readonly name?: string;
   readonly spaces: readonly GoldenSpace[];
   /** In outbox order. */
   readonly waiting: readonly GoldenTransaction[];

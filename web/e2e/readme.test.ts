@@ -7,7 +7,7 @@ import { root } from "../test/root.js";
 import { World } from "./world.js";
 
 test("the README's page runs as it stands", { timeout: 60_000 }, () =>
-  World.run(["--insecure-identities=false", "--admin", "nobody"], async (world) => {
+  World.run([], async (world) => {
     const text = readFileSync(join(root, "README.md"), "utf8");
     const code = /<!-- page example[^>]*-->\n```js\n([^]*?)```\n<!-- end of page example -->/.exec(text)?.[1];
     assert.ok(code, "README.md has no example of a page");

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Page } from "playwright-core";
 import type { Client, open } from "../src/index.js";
 import type { Browser, Engine, Tab } from "./engine.js";
+import { type Key, keepKey } from "./key.js";
 import { Wire } from "./net.js";
 
 declare global {
@@ -12,28 +13,37 @@ declare global {
 
 /** One device: a browser of its own, with a profile that outlives it, and a wire of its own to the server. */
 export class Replica<T extends Tab = Page> {
-  readonly identity: string;
+  /** By which its page is opened, with a key that the browser made for it. */
+  readonly name: string;
   readonly wire: Wire;
   /** What should never happen: uncaught errors, unhandled rejections, errors on the console, violated policies. */
   readonly faults: string[] = [];
   readonly #engine: Engine<T>;
-  readonly #profile: string;
+  /** The directory of its browser. */
+  readonly profile: string;
   #browser: Browser<T> | undefined;
+  #identity: string | undefined;
 
-  private constructor(engine: Engine<T>, identity: string, profile: string, wire: Wire) {
+  private constructor(engine: Engine<T>, name: string, profile: string, wire: Wire) {
     this.#engine = engine;
-    this.identity = identity;
-    this.#profile = profile;
+    this.name = name;
+    this.profile = profile;
     this.wire = wire;
   }
 
   /** Starts a device whose wire goes to a server's port. */
-  static async start<T extends Tab>(engine: Engine<T>, dir: string, identity: string, server: number): Promise<Replica<T>> {
-    const profile = join(dir, `profile-${identity}`);
+  static async start<T extends Tab>(engine: Engine<T>, dir: string, name: string, server: number): Promise<Replica<T>> {
+    const profile = join(dir, `profile-${name}`);
     mkdirSync(profile, { recursive: true });
-    const replica = new Replica(engine, identity, profile, await Wire.make(server));
+    const replica = new Replica(engine, name, profile, await Wire.make(server));
     await replica.launch();
     return replica;
+  }
+
+  /** Who writes here: the name of the key, once a page was opened by the device's name. */
+  get identity(): string {
+    if (this.#identity === undefined) throw new Error(`${this.name} has opened nothing yet`);
+    return this.#identity;
   }
 
   /** Every tab that is open, the oldest first. */
@@ -44,13 +54,13 @@ export class Replica<T extends Tab = Page> {
   /** The oldest tab. */
   get page(): T {
     const [page] = this.tabs;
-    if (!page) throw new Error(`${this.identity} has no page`);
+    if (!page) throw new Error(`${this.name} has no page`);
     return page;
   }
 
   /** Starts the browser, on the same profile as before. */
   async launch(): Promise<void> {
-    this.#browser = await this.#engine.launch(this.#profile, (text) => this.faults.push(`${this.identity}: ${text}`));
+    this.#browser = await this.#engine.launch(this.profile, (text) => this.faults.push(`${this.name}: ${text}`));
     await this.newPage();
   }
 
@@ -59,10 +69,17 @@ export class Replica<T extends Tab = Page> {
     return this.#browser!.newTab();
   }
 
+  /** Gives the browser the key that it would have made, as another device has it; before anything is loaded. */
+  async keep(key: Key): Promise<void> {
+    await this.page.goto(`${this.wire.origin}/nothing.html`);
+    await this.page.evaluate(keepKey, [this.name, key] as const);
+  }
+
   /** Loads the page and waits until its replica is open. */
-  async load(page: Tab = this.page, search = `?identity=${encodeURIComponent(this.identity)}`): Promise<void> {
-    await page.goto(`${this.wire.origin}/${search}`);
+  async load(page: Tab = this.page, search = ""): Promise<void> {
+    await page.goto(`${this.wire.origin}/${search || `?name=${encodeURIComponent(this.name)}`}`);
     await this.opened(page);
+    if (!search) this.#identity = await page.evaluate(() => globalThis.skerry.client.identity);
   }
 
   /** Waits until the replica of a page that was loaded is open. */
@@ -71,7 +88,7 @@ export class Replica<T extends Tab = Page> {
       while (globalThis.skerry === undefined) await new Promise((resolve) => setTimeout(resolve, 10));
       return globalThis.skerry.error ? String(globalThis.skerry.error) : "";
     });
-    if (error) throw new Error(`${this.identity} could not open: ${error}`);
+    if (error) throw new Error(`${this.name} could not open: ${error}`);
   }
 
   /** Waits until the service worker has installed the build and serves the page. */
@@ -88,7 +105,7 @@ export class Replica<T extends Tab = Page> {
   async until(what: string, condition: (client: Client) => boolean, timeout = 60_000, page: Tab = this.page): Promise<void> {
     // All in one expression, as the page's policy forbids eval there.
     const outcome = await page.evaluate<string>(`(${waitFor.toString()})(${condition.toString()}, ${timeout})`);
-    if (outcome) throw new Error(`${this.identity}: not ${what} after ${timeout} ms: ${outcome}`);
+    if (outcome) throw new Error(`${this.name}: not ${what} after ${timeout} ms: ${outcome}`);
   }
 
   /** Waits until everything written here is at the server and back. */

@@ -35,7 +35,7 @@ test("five people, two of them away while roles change: all have the same tables
       await follow(device, link);
       await device.page.waitForSelector(message("low tide"));
     }
-    await give(ada.page, "dan", "admin");
+    await give(ada.page, dan, "admin");
     await dan.page.waitForSelector("#about:has-text('you: admin')");
     await say(bob.page, "who has the ropes?");
     await say(cyd.page, "I am late");
@@ -64,10 +64,10 @@ test("five people, two of them away while roles change: all have the same tables
     await cyd.page.waitForSelector(".deleted:has-text('deleted by you')");
 
     // Meanwhile one of them may not write any more, the other one may do more, and who made the room and invited all leaves.
-    await give(ada.page, "bob", "reader");
-    await give(ada.page, "cyd", "admin");
+    await give(ada.page, bob, "reader");
+    await give(ada.page, cyd, "admin");
     ada.page.once("dialog", (dialog) => void dialog.accept());
-    await give(ada.page, "dan", "owner");
+    await give(ada.page, dan, "owner");
     await dan.page.waitForSelector("#about:has-text('you: owner')");
     await ada.page.click("#share");
     await ada.page.click("#people button:text('Leave this room')");
@@ -107,7 +107,7 @@ test("five people, two of them away while roles change: all have the same tables
 
     // He discards the one, and retries the others when he may write again.
     await refused(bob.page).filter({ hasText: "React with ♥" }).getByText("Discard").click();
-    await give(dan.page, "bob", "writer");
+    await give(dan.page, bob, "writer");
     await bob.page.waitForSelector("#about:has-text('you: writer')");
     for (const text of ["from the island", "by hand"]) {
       await refused(bob.page).filter({ hasText: text }).first().getByText("Retry").click();
@@ -124,9 +124,12 @@ test("five people, two of them away while roles change: all have the same tables
     const id = new URL(dan.page.url()).hash.split("/").at(-1)!;
     const want = await settled(world, devices, id);
     const people = want["members"]!.map((row) => Object.fromEntries(row as [string, string][]));
-    assert.deepEqual(people.map(({ identity, role, by }) => `${identity} ${role} by ${by}`), ["bob writer by dan", "cyd admin by ada", "dan owner by ada", "eve writer by ada"]);
+    const called = new Map(world.replicas.map(({ identity, name }) => [identity, name]));
+    const named = (identity: string | undefined) => called.get(identity ?? "");
+    assert.deepEqual(people.map(({ identity, role, by }) => `${named(identity)} ${role} by ${named(by)}`).sort(), ["bob writer by dan", "cyd admin by ada", "dan owner by ada", "eve writer by ada"]);
+    assert.deepEqual(want["people"]!.map((row) => Object.fromEntries(row as [string, string][])).map(({ identity, name }) => named(identity) === name), Array(5).fill(true));
     const texts = want["messages"]!.map((row) => Object.fromEntries(row as [string, string][])).sort((a, b) => Number(a["number"]) - Number(b["number"]));
-    assert.deepEqual(texts.map(({ author, text }) => `${author}: ${text}`).slice(0, 4), ["ada: low tide at six", "bob: who has the ropes?", "cyd: ", "dan: Ada has left for the season"]);
+    assert.deepEqual(texts.map(({ author, text }) => `${named(author)}: ${text}`).slice(0, 4), ["ada: low tide at six", "bob: who has the ropes?", "cyd: ", "dan: Ada has left for the season"]);
     assert.equal(texts.length, 7);
     for (const device of devices) assert.equal(await refused(device.page).count(), 0);
     await ada.close(); // who left has less
@@ -134,7 +137,7 @@ test("five people, two of them away while roles change: all have the same tables
     const records = await world.server.log(id);
     const week = 7 * 24 * 3600 * 1000;
     const later = records.filter(({ received_at }) => received_at > records[0]!.received_at + week);
-    assert.deepEqual(new Set(later.map(({ author }) => author)), new Set(["bob", "cyd", "dan", "eve"]));
+    assert.deepEqual(new Set(later.map(({ author }) => named(author))), new Set(["bob", "cyd", "dan", "eve"]));
     assert.ok(records.at(-later.length)!.received_at - records.at(-later.length - 1)!.received_at > week - 120_000, "nobody was away for a week");
   }),
 );
@@ -155,7 +158,7 @@ async function settled(world: World, devices: readonly Replica[], id: string): P
     const all = await Promise.all(devices.map((device) => tables(device, id).catch(() => undefined)));
     const after = await Promise.all(devices.map(stand));
     if (before[0] && new Set([...before, ...after]).size === 1 && all.every((found) => found !== undefined)) {
-      for (const [i, found] of all.entries()) assert.deepEqual(found, all[0], `${devices[i]!.identity} and ${devices[0]!.identity} have other tables`);
+      for (const [i, found] of all.entries()) assert.deepEqual(found, all[0], `${devices[i]!.name} and ${devices[0]!.name} have other tables`);
       return all[0]!;
     }
     await new Promise((resolve) => setTimeout(resolve, 50));

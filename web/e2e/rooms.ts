@@ -44,7 +44,7 @@ export async function openRoom(page: Page, name: string): Promise<void> {
 }
 
 /** Gives a member of the room that is shown another role. */
-export async function give(page: Page, identity: string, role: string): Promise<void> {
+export async function give(page: Page, { identity }: Replica, role: string): Promise<void> {
   await page.click("#share");
   await page.selectOption(`.member[data-identity="${identity}"] select`, role);
   await page.waitForSelector(`.member[data-identity="${identity}"]:has(:is(.role, option:checked):text-is("${role}"))`, { state: "attached" });

@@ -1,7 +1,9 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { cpSync, existsSync } from "node:fs";
+import { createPrivateKey, createPublicKey } from "node:crypto";
+import { cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "../test/root.js";
+import type { Key } from "./key.js";
 import { freePort } from "./net.js";
 
 const binary = join(root, "build", "skerry");
@@ -42,7 +44,12 @@ export class TestServer {
   static async make(dir: string, flags: string[] = [], www = join(root, "web", "dist")): Promise<TestServer> {
     if (!existsSync(binary)) throw new Error(`${binary} is not there: make bin`);
     cpSync(www, join(dir, "www"), { recursive: true }); // what is built meanwhile is another build
+    writeFileSync(join(dir, "www", "nothing.html"), '<!doctype html><link rel="icon" href="icon.svg" />');
     return new TestServer(await freePort(), join(dir, "data"), join(dir, "www"), flags);
+  }
+
+  get #keys(): string {
+    return `${this.data}-keys`;
   }
 
   get running(): boolean {
@@ -51,7 +58,8 @@ export class TestServer {
 
   async start(...more: string[]): Promise<void> {
     const args = ["serve", "--listen", `127.0.0.1:${this.port}`, "--data", this.data, "--web", this.www];
-    const child = spawn(binary, [...args, "--insecure-identities", ...this.#flags, ...more], { stdio: ["ignore", "pipe", "pipe"] });
+    if (!this.#flags.includes("--local-setup")) args.push("--admin", "nobody");
+    const child = spawn(binary, [...args, ...this.#flags, ...more], { stdio: ["ignore", "pipe", "pipe"] });
     this.#process = child;
     for (const stream of [child.stdout!, child.stderr!]) {
       stream.setEncoding("utf8").on("data", (text: string) => this.output.push(text));
@@ -91,13 +99,21 @@ export class TestServer {
     await this.#exited;
   }
 
-  /** Runs the command line against the data directory, while the server does not run, and returns what it printed. */
+  /** Runs the command line, whose keys are beside the data directory, and returns what it printed. */
   async cli<T>(...args: string[]): Promise<T[]> {
     const stdout = await new Promise<string>((resolve, reject) => {
-      const named = args.indexOf("--identity"); // devices here go by plain names
-      execFile(binary, named < 0 ? args : args.toSpliced(named, 0, "--unproven"), { maxBuffer: 1 << 28 }, (error, out, err) => (error ? reject(new Error(`${error.message}\n${err}`)) : resolve(out)));
+      const named = args.indexOf("--identity");
+      execFile(binary, named < 0 ? args : args.toSpliced(named, 0, "--keys", this.#keys), { maxBuffer: 1 << 28 }, (error, out, err) => (error ? reject(new Error(`${error.message}\n${err}`)) : resolve(out)));
     });
     return stdout.split("\n").filter(Boolean).map((line) => JSON.parse(line) as T);
+  }
+
+  /** Returns the key by which the command line goes by a name, for devices of the same person. */
+  async key(name: string): Promise<Key> {
+    const [{ file }] = (await this.cli<{ file: string }>("key", "--json", "--keys", this.#keys, name)) as [{ file: string }];
+    const secret = createPrivateKey(readFileSync(file));
+    const { x } = createPublicKey(secret).export({ format: "jwk" });
+    return { public: [...Buffer.from(x!, "base64url")], secret: [...secret.export({ format: "der", type: "pkcs8" })] };
   }
 
   /** Returns the IDs of the spaces that the server has on disk, but for its own. */

@@ -6,7 +6,7 @@ import { assertSameLogs, World } from "./world.js";
 test("a page that was loaded without https is told that it can store nothing", { timeout: 60_000 }, () =>
   World.run([], async (world) => {
     const ada = await world.device("ada");
-    await ada.page.goto(`http://plain.test:${new URL(ada.wire.origin).port}/?identity=ada`);
+    await ada.page.goto(`http://plain.test:${new URL(ada.wire.origin).port}/?name=ada`);
     await ada.page.waitForFunction(() => globalThis.skerry !== undefined);
     const told = await ada.page.evaluate(async () => {
       const { open, error } = globalThis.skerry;
@@ -19,9 +19,9 @@ test("a page that was loaded without https is told that it can store nothing", {
 );
 
 test("a new server waits for its administrator, and what was written meanwhile goes up when there is one", { timeout: 60_000 }, () =>
-  World.run(["--insecure-identities=false", "--local-setup"], async (world) => {
+  World.run(["--local-setup"], async (world) => {
     const ada = await world.device("ada");
-    await ada.load(ada.page, "?identity=");
+    await ada.load();
     const id = await ada.page.evaluate(async () => {
       const space = await globalThis.skerry.client.createSpace();
       await space.append("note", "waits").durable;
@@ -37,28 +37,6 @@ test("a new server waits for its administrator, and what was written meanwhile g
     await ada.until("synced", ({ status }) => status.connection === "online" && status.pending === 0);
     assert.equal((await world.server.log(id)).length, 1);
     ada.faults.splice(0, ada.faults.length); // the second answer is told in the console
-  }),
-);
-
-const flags = ["--insecure-identities=false"];
-
-test("a server that takes no name for who one is: auth_required, and what waits is sent when it does", { timeout: 60_000 }, () =>
-  World.run(flags, async (world) => {
-    const ada = await world.replica("ada");
-    const made = await ada.page.evaluate(async () => {
-      const space = await globalThis.skerry.client.createSpace();
-      const receipt = space.append("note", "waits");
-      await receipt.durable;
-      return { space: space.id, event: receipt.id };
-    });
-    await ada.until("told", ({ status }) => status.connection === "auth_required" && status.code === "auth_required" && status.pending === 1);
-    await world.server.stop();
-    assert.deepEqual(await world.server.spaces(), []);
-    flags.length = 0;
-    await world.server.start();
-    await ada.poke();
-    await ada.synced();
-    assert.deepEqual((await assertSameLogs(world, [made.space])).get(made.space), [made.event]);
   }),
 );
 

@@ -155,7 +155,7 @@ test("where the browser gives no storage a replica is in memory: it says so, and
   World.run([], async (world) => {
     const ada = await world.device("ada");
     await ada.kill();
-    const settings = join(world.dir, "profile-ada", "Default");
+    const settings = join(ada.profile, "Default");
     mkdirSync(settings, { recursive: true });
     // 2: sites may store nothing
     writeFileSync(join(settings, "Preferences"), JSON.stringify({ profile: { default_content_setting_values: { cookies: 2 } } }));

@@ -1,12 +1,9 @@
 // Tables in a page: what its module makes of a space, of what is stored and of what waits.
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
 import { test } from "node:test";
 import type { LiveQuery, Row } from "skerry";
 import { chromium } from "./chromium.js";
 import { chat } from "./guests.js";
-import { Replica } from "./replica.js";
 import { World } from "./world.js";
 
 declare global {
@@ -28,7 +25,8 @@ function shown(): string[] {
 test("a page sees what it wrote offline in its tables at once, and every device has the same rows", { timeout: 60_000 }, () =>
   World.run([], async (world) => {
     const { server } = world;
-    const ada = await world.replica("ada");
+    const key = await server.key("ada");
+    const ada = await world.replica("ada", chromium, key);
     await server.kill();
     const id = await ada.page.evaluate(async (bytes) => {
       const { client } = globalThis.skerry;
@@ -51,11 +49,11 @@ test("a page sees what it wrote offline in its tables at once, and every device 
     }, id);
     assert.deepEqual(refused, { told: "module_2", by: "preview", users: [["Ada", 36]] });
     await ada.page.waitForFunction(() => globalThis.live.query.getSnapshot().length === 1);
-    assert.deepEqual(await ada.page.evaluate(shown), ["ada: hello*"]);
+    assert.deepEqual(await ada.page.evaluate(shown), [`${ada.identity}: hello*`]);
 
     await server.start();
     await ada.page.waitForFunction(() => globalThis.live.query.getSnapshot().every((row) => !row.$pending));
-    assert.deepEqual(await ada.page.evaluate(shown), ["ada: hello"]);
+    assert.deepEqual(await ada.page.evaluate(shown), [`${ada.identity}: hello`]);
     const kept = await ada.page.evaluate(async (id) => {
       const [before] = globalThis.live.query.getSnapshot();
       await globalThis.skerry.client.space(id).append("message", { room: "hall", text: "again" }).synced;
@@ -72,19 +70,16 @@ test("a page sees what it wrote offline in its tables at once, and every device 
     await ada.load(tab);
     await tab.evaluate(begin, id);
     await tab.waitForFunction(() => globalThis.live.query.getSnapshot().length === 2);
-    assert.deepEqual(await tab.evaluate(shown), ["ada: hello", "ada: again"]);
+    assert.deepEqual(await tab.evaluate(shown), [`${ada.identity}: hello`, `${ada.identity}: again`]);
     await tab.evaluate((id) => void globalThis.skerry.client.space(id).append("edit", { seq: 2, text: "HELLO" }), id);
     await ada.page.waitForFunction(() => globalThis.live.query.getSnapshot()[0]!["text"] === "HELLO");
 
     // Another device of hers, which has nothing yet, gets the log and the module.
-    const dir = join(world.dir, "elsewhere");
-    mkdirSync(dir);
-    const elsewhere = await Replica.start(chromium, dir, "ada", server.port);
-    world.replicas.push(elsewhere);
+    const elsewhere = await world.device("ada", chromium, key);
     await elsewhere.load();
     await elsewhere.page.evaluate(begin, id);
     await elsewhere.page.waitForFunction(() => globalThis.live.query.getSnapshot().length === 2);
-    assert.deepEqual(await elsewhere.page.evaluate(shown), ["ada: HELLO", "ada: again"]);
+    assert.deepEqual(await elsewhere.page.evaluate(shown), [`${ada.identity}: HELLO`, `${ada.identity}: again`]);
   }),
 );
 
@@ -160,7 +155,8 @@ test("a live query goes on when the tab that syncs closes, and over an upgrade, 
 test("a new device answers from the server's checkpoint while most of the log is still to come", { timeout: 120_000 }, () =>
   World.run([], async (world) => {
     const { server } = world;
-    const ada = await world.replica("ada");
+    const key = await server.key("ada");
+    const ada = await world.replica("ada", chromium, key);
     const id = await ada.page.evaluate(async (bytes) => {
       const { client } = globalThis.skerry;
       const space = await client.createSpace({ module: await client.putModule(new Uint8Array(bytes)) });
@@ -179,10 +175,7 @@ test("a new device answers from the server's checkpoint while most of the log is
       seq = info!.checkpoint_seq;
     }
 
-    const dir = join(world.dir, "elsewhere");
-    mkdirSync(dir);
-    const elsewhere = await Replica.start(chromium, dir, "ada", server.port);
-    world.replicas.push(elsewhere);
+    const elsewhere = await world.device("ada", chromium, key);
     await elsewhere.load();
     await elsewhere.page.waitForFunction((id) => globalThis.skerry.client.spaces().some((info) => info.id === id && info.creator), id);
     elsewhere.wire.rate = 2_000_000; // the log takes some four seconds

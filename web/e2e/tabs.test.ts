@@ -134,7 +134,7 @@ test("two first tabs opened at once are one identity with one replica", { timeou
   World.run([], async (world) => {
     const ada = await world.device("unnamed");
     await ada.newPage();
-    await Promise.all(ada.tabs.map((page) => ada.load(page, "?identity=")));
+    await Promise.all(ada.tabs.map((page) => ada.load(page, "?name=")));
     const found = await Promise.all(
       ada.tabs.map((page) =>
         page.evaluate(async () => ({

@@ -95,7 +95,7 @@ test(`${name}: two builds live side by side until no page uses the older one`, {
     assert.deepEqual(await builds(ada.page), [older.build, newer.build].sort());
     await writes(ada.page);
     const tab = await ada.newPage();
-    await ada.load(tab, "index.html?identity=ada");
+    await ada.load(tab, "index.html?name=ada");
     assert.notEqual(await script(tab), main);
     await writes(tab);
     await writes(ada.page);

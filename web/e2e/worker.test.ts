@@ -130,8 +130,8 @@ test("one page has one worker, which outlives a close by a second; the browser w
       while (ada.page.workers().filter((w) => w.url().includes("worker-")).length !== want) await setImmediate();
     };
     await ada.page.evaluate(async () => {
-      const { open, client } = globalThis.skerry;
-      const options = { identity: client.identity, clientVersion: "other" };
+      const { open } = globalThis.skerry;
+      const options = { name: "ada", clientVersion: "other" };
       const refused = await open(options).then(() => undefined, (error: { code: string }) => error.code);
       if (refused !== "bad_argument") throw new Error(`other options: ${refused}`);
       const again = await Promise.all([1, 2].map(() => open({ ...options, clientVersion: "mine", name: "second" })));
@@ -157,7 +157,7 @@ test("one page has one worker, which outlives a close by a second; the browser w
     await ada.page.evaluate(async () => {
       const { client } = globalThis.skerry;
       const space = await client.createSpace();
-      const name = (await indexedDB.databases()).find(({ name }) => name?.includes("/default/"))!.name!;
+      const name = (await indexedDB.databases()).find(({ name }) => name?.includes("/ada/"))!.name!;
       const database = await new Promise<IDBDatabase>((resolve) => {
         const request = indexedDB.open(name);
         request.onsuccess = () => resolve(request.result);
@@ -187,9 +187,9 @@ test("one page has one worker, which outlives a close by a second; the browser w
 test("two identities on one page write under their own names", { timeout: 60_000 }, () =>
   World.run([], async (world) => {
     const ada = await world.replica("ada");
-    const { space, authors } = await ada.page.evaluate(async () => {
+    const { space, authors, bob } = await ada.page.evaluate(async () => {
       const { open, client } = globalThis.skerry;
-      const bob = await open({ identity: "bob", clientVersion: "of bob" });
+      const bob = await open({ name: "bob", clientVersion: "of bob" });
       const mine = await client.createSpace();
       const his = bob.space(mine.id);
       const receipts = Array.from({ length: 40 }, (_, i) => (i % 2 ? his : mine).append("note", i));
@@ -197,13 +197,13 @@ test("two identities on one page write under their own names", { timeout: 60_000
       const authors: string[] = [];
       while (mine.info().seq < 40) await new Promise<void>((resolve) => { const stop = mine.subscribe(() => (stop(), resolve())); });
       for await (const event of mine.events()) authors[event.payload as number] = `${event.author} ${event.clientVersion}`;
-      const names = (await indexedDB.databases()).map(({ name }) => name).filter((name) => /\/(ada|bob)$/.test(name ?? ""));
+      const names = (await indexedDB.databases()).map(({ name }) => name).filter((name) => /\/(ada|bob)\/did/.test(name ?? ""));
       if (names.length !== 2) throw new Error(`databases: ${names.join()}`);
       await bob.close();
-      return { space: mine.id, authors };
+      return { space: mine.id, authors, bob: bob.identity };
     });
-    assert.deepEqual(authors.map((author) => author.split(" ")[0]), Array.from({ length: 40 }, (_, i) => (i % 2 ? "bob" : "ada")));
-    assert.deepEqual([...new Set(authors)].filter((author) => author.startsWith("bob")), ["bob of bob"]);
+    assert.deepEqual(authors.map((author) => author.split(" ")[0]), Array.from({ length: 40 }, (_, i) => (i % 2 ? bob : ada.identity)));
+    assert.deepEqual([...new Set(authors)].filter((author) => author.startsWith(bob)), [`${bob} of bob`]);
     await ada.synced();
     await assertSameLogs(world, [space]);
   }),

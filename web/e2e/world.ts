@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach } from "node:test";
@@ -9,6 +9,7 @@ import { toHex } from "../src/bytes.js";
 import { parseULID } from "../src/ulid.js";
 import { chromium } from "./chromium.js";
 import type { Engine, Tab } from "./engine.js";
+import { type Key } from "./key.js";
 import { Replica } from "./replica.js";
 import { type LoggedRecord, TestServer } from "./server.js";
 
@@ -62,20 +63,23 @@ export class World {
     rmSync(this.dir, { recursive: true, force: true, maxRetries: 5 });
   }
 
-  /** Adds a device whose browser has nothing loaded. */
-  device(identity: string): Promise<Replica>;
-  device<T extends Tab>(identity: string, engine: Engine<T>): Promise<Replica<T>>;
-  async device(identity: string, engine: Engine = chromium): Promise<Replica<Tab>> {
-    const replica = await Replica.start(engine, this.dir, identity, this.server.port);
+  /** Adds a device whose browser has nothing loaded; with a key, or else its browser makes one. */
+  device(name: string): Promise<Replica>;
+  device<T extends Tab>(name: string, engine: Engine<T>, key?: Key): Promise<Replica<T>>;
+  async device(name: string, engine: Engine = chromium, key?: Key): Promise<Replica<Tab>> {
+    const dir = join(this.dir, String(this.replicas.length)); // two may have one name
+    mkdirSync(dir);
+    const replica = await Replica.start(engine, dir, name, this.server.port);
     this.replicas.push(replica);
+    if (key) await replica.keep(key);
     return replica;
   }
 
   /** Adds a device with the page loaded and installed. */
-  replica(identity: string): Promise<Replica>;
-  replica<T extends Tab>(identity: string, engine: Engine<T>): Promise<Replica<T>>;
-  async replica(identity: string, engine: Engine = chromium): Promise<Replica<Tab>> {
-    const replica = await this.device(identity, engine);
+  replica(name: string): Promise<Replica>;
+  replica<T extends Tab>(name: string, engine: Engine<T>, key?: Key): Promise<Replica<T>>;
+  async replica(name: string, engine: Engine = chromium, key?: Key): Promise<Replica<Tab>> {
+    const replica = await this.device(name, engine, key);
     await replica.load();
     await replica.installed();
     return replica;
@@ -132,7 +136,7 @@ export function fold(id: string, records: readonly ReplicaRecord[]): ReplicaReco
  * which covers every byte of every record before it. Returns the ids of all events, by space.
  */
 export async function assertSameLogs(world: World, ids: readonly string[]): Promise<Map<string, string[]>> {
-  const tabs = world.replicas.flatMap((replica) => replica.tabs.map((page) => ({ page, identity: replica.identity })));
+  const tabs = world.replicas.flatMap((replica) => replica.tabs.map((page) => ({ page, name: replica.name })));
   const held = await Promise.all(tabs.map(({ page }) => readLogs(page, ids)));
   await world.server.stop();
   const all = new Map<string, string[]>();
@@ -140,11 +144,11 @@ export async function assertSameLogs(world: World, ids: readonly string[]): Prom
     const logged = await world.server.log(id);
     const want = logged.map(({ seq, id, chain, received_at, index, count, author, type }) => ({ seq, id, chain, received_at, index, count, author, type }));
     all.set(id, want.map((r) => r.id));
-    for (const [n, { identity }] of tabs.entries()) {
+    for (const [n, { name }] of tabs.entries()) {
       const log = held[n]![i]!;
       const got = fold(id, log.records).map(({ seq, id, chain, received_at, index, count, author, type }) => ({ seq, id, chain, received_at, index, count, author, type }));
-      assert.deepEqual(got, want, `${identity} and the server differ in ${id}`);
-      assert.equal(log.chain, want.at(-1)?.chain ?? id, `${identity} stands elsewhere in ${id}`);
+      assert.deepEqual(got, want, `${name} and the server differ in ${id}`);
+      assert.equal(log.chain, want.at(-1)?.chain ?? id, `${name} stands elsewhere in ${id}`);
       assert.equal(log.seq, want.length);
     }
     assert.equal(new Set(want.map((r) => r.id)).size, want.length, `an event is in ${id} twice`);

@@ -40,7 +40,7 @@ function keyOf(name) {
   const seed = blake3(new TextEncoder().encode(`syncload ${name}`));
   const secret = [...Buffer.from("302e020100300506032b657004220420", "hex"), ...seed]; // PKCS #8
   const { x } = createPublicKey(createPrivateKey({ key: Buffer.from(secret), format: "der", type: "pkcs8" })).export({ format: "jwk" });
-  return { kind: "Ed25519", public: [...Buffer.from(x, "base64url")], secret };
+  return { public: [...Buffer.from(x, "base64url")], secret };
 }
 
 /** Stands between browser and server, and counts what goes through sockets of the protocol, either way. */

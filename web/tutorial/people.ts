@@ -53,6 +53,7 @@ export class People {
       [/^opens `(http[^`]+)`/, (url) => this.#open(who, url!)],
       [/^opens (\w+)'s address with `me=(\w+)`, in another window/, (other, me) => this.#open(who, this.window(other!).url().replace(`me=${other}`, `me=${me}`))],
       [/^writes `([^`]*)` into \*([^*]+)\*/, (text, label) => this.window(who).getByLabel(label!).fill(text!)],
+      [/^writes (\w+)'s identity, which \w+ page shows, into \*([^*]+)\*/, async (other, label) => this.window(who).getByLabel(label!).fill(await this.window(other!).innerText("#identity"))],
       [/^presses \*\*([^*]+)\*\*/, (name) => this.window(who).getByRole("button", { name: name! }).click()],
       [/^reloads/, () => this.window(who).reload()],
       [/^stop the server, by Ctrl\+C in its terminal/, () => reader.stop()],

@@ -15,7 +15,6 @@ import { Shell, Terminal } from "./terminal.js";
 
 const patience = 120_000;
 const address = "127.0.0.1:8080"; // as the document has it
-const paste = "PASTE-IT-HERE";
 
 /** What a newcomer has: tools, and no settings. */
 function environment(home: string, listen: string): NodeJS.ProcessEnv {
@@ -70,9 +69,8 @@ class Reader {
   async follow(part: Part): Promise<void> {
     switch (part.kind) {
       case "commands": {
-        const text = part.text.includes(paste) ? part.text.replaceAll(paste, new URL(this.#people.window("ada").url()).hash.slice(1)) : part.text;
-        this.#printed = part.another ? undefined : this.#shell.run(text);
-        if (part.another) this.#terminals.push(this.#shell.open(text));
+        this.#printed = part.another ? undefined : this.#shell.run(part.text);
+        if (part.another) this.#terminals.push(this.#shell.open(part.text));
         return;
       }
       case "output":

@@ -2,6 +2,7 @@
 import type { EventRecord } from "skerry";
 import { make } from "../dom.js";
 import { bytes, json } from "../format.js";
+import { shorten } from "../names.js";
 import { drawFacts } from "./facts.js";
 
 const stamp = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
@@ -14,7 +15,7 @@ export function drawEvent(record: EventRecord): HTMLElement {
     {},
     make("span.number", {}, record.seq.toLocaleString()),
     make("time", { datetime: new Date(record.time).toISOString() }, stamp.format(record.time)),
-    make("span.author", {}, record.author),
+    make("span.author", { title: record.author }, shorten(record.author)),
     make("b", {}, record.type),
     make("code", {}, line.length > 200 ? `${line.slice(0, 200)}…` : line),
   );
@@ -27,6 +28,7 @@ function inside(record: EventRecord): Node[] {
   const facts = make("dl");
   drawFacts(facts, [
     ["id", record.id, "mono"],
+    ["author", record.author, "mono"],
     ["position", record.position, "mono"],
     ["written", new Date(record.time).toISOString(), "mono"],
     ["received", new Date(record.receivedAt).toISOString(), "mono"],

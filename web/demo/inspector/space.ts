@@ -3,6 +3,7 @@ import type { Client, EventRecord, PendingTransaction, Position, RejectedTransac
 import { arrange, button, element, make, messageOf, setText, toast } from "../dom.js";
 import { bytes, json, left, nameOf, time } from "../format.js";
 import { drawEvent } from "./event.js";
+import { shorten } from "../names.js";
 import { drawFacts } from "./facts.js";
 import { factsOf } from "./spaces.js";
 import { TablesView } from "./tables.js";
@@ -20,7 +21,7 @@ export class SpaceView {
   #again = false;
   #waiting = "";
 
-  constructor(client: Client, space: Space) {
+  constructor(client: Client, space: Space, chat: string | undefined) {
     this.#client = client;
     this.space = space;
     const { signal } = this.#abort;
@@ -29,7 +30,8 @@ export class SpaceView {
     element("events-more").addEventListener("click", () => void this.#more(), { signal });
     element("write").addEventListener("submit", (event) => (event.preventDefault(), this.#write()), { signal });
     signal.addEventListener("abort", space.subscribe(() => void this.#look()));
-    element<HTMLAnchorElement>("space-chat").href = `./?identity=${encodeURIComponent(client.identity)}#/room/${space.id}`;
+    element<HTMLAnchorElement>("space-chat").hidden = !chat;
+    element<HTMLAnchorElement>("space-chat").href = `${chat}#/room/${space.id}`;
     setText(element("written"), "");
     for (const id of ["events", "outbox", "rejected"]) element(id).replaceChildren();
     new TablesView(space, signal);
@@ -174,7 +176,7 @@ function transaction(
   buttons: readonly HTMLElement[],
 ): HTMLElement {
   const events = t.events.map((event) => make("code", {}, `${event.type} ${clipped(json(event.payload))}`));
-  const head = make("p", {}, make("span.mono", {}, t.id), " ", make("span.quiet", {}, `${t.author}, ${time(t.appendedAt)}`));
+  const head = make("p", {}, make("span.mono", {}, t.id), " ", make("span.quiet", { title: t.author }, `${shorten(t.author)}, ${time(t.appendedAt)}`));
   return make("li.transaction", {}, head, make(`p.${kind}`, {}, why), ...events, make("p.buttons", {}, ...buttons));
 }
 

@@ -2,6 +2,7 @@
 import type { Client, SpaceInfo } from "skerry";
 import { arrange, element, make, messageOf, setText, toast } from "../dom.js";
 import { count, left, nameOf } from "../format.js";
+import { shorten } from "../names.js";
 
 const shown = 200;
 
@@ -59,7 +60,7 @@ export class Spaces {
       cell(String(info.rejected), info.rejected > 0 ? "number.bad" : "number"),
       cell(info.created ? "yes" : next ? `in ${next}` : "not yet", info.created ? "" : "wait"),
       cell(caughtUp(info, this.#client)),
-      cell(info.creator ?? "unknown"),
+      cell(shorten(info.creator ?? "unknown")),
       cell(info.stamp ?? "unknown", "mono"),
       make("td.mono", { title: info.module ?? "" }, info.module?.slice(0, 8) ?? "unknown"),
     );

@@ -7,7 +7,7 @@ import { admin, bad, begin, members, need, needForType, notAllowed, rankOf, read
 @module({
   name: "chat",
   version: "1.0.0",
-  doc: "A room: members with roles (owner, admin, writer, reader), who are invited by links and alone read it; messages, edits, deletions, reactions, and how far everybody has read.",
+  doc: "A room: members with roles (owner, admin, writer, reader), who are invited by links and alone read it; what they are called, messages, edits, deletions, reactions, and how far everybody has read.",
   readable: ["members"],
   audience: "members",
   upgrade: "carry",
@@ -31,6 +31,7 @@ const gone = 10; // codes of refusals, beside those of the roles
 const unknown = 11;
 
 const longest = 4000; // UTF-16 units of a message
+const longestName = 40;
 
 /** How many messages there were, in one row. */
 @table("counts")
@@ -77,6 +78,16 @@ class Read {
   ) {}
 }
 const reads = new Table<Read>();
+
+/** What somebody is called, by their own word. Two may have the same name: who they are the identity says. */
+@table("people")
+class Person {
+  constructor(
+    public identity: string,
+    public name: string,
+  ) {}
+}
+const people = new Table<Person>();
 
 function messageCount(): u64 {
   const count = counts.get("messages");
@@ -186,6 +197,20 @@ class Reads {
     const number = min(this.number, messageCount()); // what waits is counted otherwise elsewhere
     const before = reads.get(entry.author);
     if (!before || before.number < number) reads.put(new Read(entry.author, number));
+  }
+}
+
+@event("name", { doc: "name: what the others see in place of the author's identity, 1 to 40 UTF-16 units" })
+class Named {
+  name: string = "";
+
+  authorize(offer: Offer): void {
+    need(offer, reader);
+    if (this.name.trim().length == 0 || this.name.length > longestName) fail(bad, "a name has 1 to 40 characters");
+  }
+
+  apply(entry: Entry): void {
+    people.put(new Person(entry.author, this.name));
   }
 }
 
