@@ -12,10 +12,10 @@ interface Plan {
   readonly events: number;
 }
 
-/** Writes what is planned, each transaction when the one before was applied, and returns the ids of all events. */
-function write(replica: Replica, spaces: readonly string[], plan: readonly Plan[], label: string): Promise<string[]> {
+/** Writes what is planned, each transaction when the one before was applied, or so many milliseconds after that, and returns the ids of all events. */
+function write(replica: Replica, spaces: readonly string[], plan: readonly Plan[], label: string, pace = 0): Promise<string[]> {
   return replica.page.evaluate(
-    async ([spaces, plan, label]) => {
+    async ([spaces, plan, label, pace]) => {
       const { client } = globalThis.skerry;
       const ids: string[] = [];
       const durable: Promise<void>[] = [];
@@ -29,11 +29,12 @@ function write(replica: Replica, spaces: readonly string[], plan: readonly Plan[
         durable.push(receipt.durable);
         void receipt.synced.then(() => counts.syncedHere++);
         await receipt.applied;
+        if (pace > 0) await new Promise((resolve) => setTimeout(resolve, pace));
       }
       await Promise.all(durable);
       return ids;
     },
-    [[...spaces], [...plan], label] as const,
+    [[...spaces], [...plan], label, pace] as const,
   );
 }
 
@@ -147,12 +148,15 @@ test("the server is killed ten times in the middle: all logs are equal", { timeo
     const written: string[] = [];
     let midway = 0;
     for (let kill = 1; kill <= 10; kill++) {
-      const writing = Promise.all(replicas.map((replica) => write(replica, spaces, planOf(random, 33, spaces.length), `${kill}`)));
-      // Some of it is at the server and some is not, at a moment that the seed chooses.
+      // Who is not connected yet would send all of it at once.
+      await Promise.all(replicas.map((replica) => replica.until("online", (c) => c.status.connection === "online")));
+      const writing = Promise.all(replicas.map((replica) => write(replica, spaces, planOf(random, 33, spaces.length), `${kill}`, 20)));
+      // Some of it is at the server and some is not, at a moment that the seed chooses: of what follows it, written at a person's pace,
+      // some comes after the end however long a busy machine takes to bring that about.
       await ada.page.evaluate((more) => {
         const g = globalThis as unknown as { syncedHere: number; target: number };
         g.target = (g.syncedHere ?? 0) + more;
-      }, 1 + Math.floor(random() * 25));
+      }, 1 + Math.floor(random() * 15));
       await ada.until(
         "in the middle of syncing",
         () => {
