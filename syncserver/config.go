@@ -60,10 +60,6 @@ type Config struct {
 	// that is dialled directly: behind a reverse proxy, or by a name, it has to be said.
 	PublicHosts []string
 
-	// InsecureIdentities takes the identities that clients name without any proof. It is for development on the
-	// loopback interface. Without it every connection that names an identity is refused.
-	InsecureIdentities bool
-
 	// Authenticate returns the identities that a bearer token of the API stands for, with what it claims of them, which the policy
 	// sees, and until when it counts (milliseconds since 1970, 0: not limited); or an error, which should have a code
 	// ([wire.CodeBadCredentials]): of one without, the client is not told the text. It is asked again while an answer goes on. It must be safe for concurrent use. Nil: no token is
@@ -130,9 +126,6 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Auth == nil {
 		c.Auth, _ = auth.New(auth.Config{})
-	}
-	if c.InsecureIdentities {
-		c.Auth = insecure{c.Auth}
 	}
 	if c.Engine == nil {
 		c.Engine = module.Native

@@ -44,24 +44,3 @@ func (s *Server) proved(ctx context.Context, c *connection, p *hub.Prove) hub.Pr
 	}
 	return hub.Proved{Proven: proven}
 }
-
-// insecure takes every identity that comes without a proof.
-type insecure struct{ auth.Authenticator }
-
-func (a insecure) Authenticate(ctx context.Context, attempt *auth.Attempt) ([]hub.Proven, error) {
-	var proven []hub.Proven
-	for i := range attempt.Proofs {
-		if p := &attempt.Proofs[i]; len(p.Proof) == 0 {
-			proven = append(proven, hub.Proven{Identity: p.Identity})
-			continue
-		}
-		one := *attempt
-		one.Proofs = attempt.Proofs[i : i+1]
-		checked, err := a.Authenticator.Authenticate(ctx, &one)
-		if err != nil {
-			return nil, err
-		}
-		proven = append(proven, checked...)
-	}
-	return proven, nil
-}

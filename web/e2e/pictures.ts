@@ -120,7 +120,7 @@ await World.run(["--create-burst=4", "--create-per-hour=12", "--limit-payload=10
   await page.setViewportSize(narrow);
   await beside(ada, "chat", [await shoot(page, "ada"), await shoot(bob.page, "bob")]);
 
-  await bob.page.goto(`${bob.wire.origin}/?identity=bob#/`);
+  await bob.page.goto(`${bob.wire.origin}/?name=bob#/`);
   await page.setViewportSize(desktop);
   await say(page, "long ".repeat(240));
   await page.waitForSelector(".message.refused");
@@ -178,7 +178,7 @@ await World.run(["--limit-payload=1000"], async (world) => {
   await say(page, "long ".repeat(240));
   const inspector = await ada.newPage();
   await inspector.setViewportSize({ width: 1240, height: 860 });
-  await inspector.goto(`${ada.wire.origin}/inspector.html?identity=ada`);
+  await inspector.goto(`${ada.wire.origin}/inspector.html?name=ada`);
   await inspector.click("#space-rows button:text('harbour watch')");
   await say(bob.page, "Thanks. I bring the maps and the thermos.", "Do we need the long rope?");
   await inspector.waitForSelector("#events li:has-text('rope')");

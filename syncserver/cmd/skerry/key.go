@@ -27,13 +27,11 @@ import (
 // credentials are what a command is known by: the name of a key, or a file that has a token.
 type credentials struct {
 	name, keys, token string
-	unproven          bool
 }
 
 func (f *credentials) flags(set *flag.FlagSet) {
 	set.StringVar(&f.name, "identity", "", "`name` of the key to connect by; made when it is first used")
 	set.StringVar(&f.keys, "keys", "", "`directory` of keys (default: skerry/keys in the user's configuration)")
-	set.BoolVar(&f.unproven, "unproven", false, "connect as --identity says, without a key, to a server with --insecure-identities")
 	set.StringVar(&f.token, "token", "", "`file` with a token (JWT) to connect by, instead of a key")
 }
 
@@ -56,8 +54,6 @@ func (f *credentials) signer() (signer, error) {
 		return tokenSigner(f.token)
 	case f.name == "":
 		return signer{}, nil
-	case f.unproven:
-		return signer{identity: f.name}, nil
 	}
 	path, err := f.path()
 	if err != nil {
@@ -161,8 +157,6 @@ func (s *signer) proofs(c *wire.Challenge, address string) []wire.Proof {
 		return []wire.Proof{{Identity: s.identity, Proof: []byte(s.token)}}
 	case s.identity == "":
 		return nil
-	case s.secret == nil:
-		return []wire.Proof{{Identity: s.identity}}
 	}
 	message := space.ProofMessage(c.Nonce, c.Server, hostOf(address))
 	return []wire.Proof{{Identity: s.identity, Proof: ed25519.Sign(s.secret, message)}}

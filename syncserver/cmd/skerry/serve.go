@@ -35,7 +35,7 @@ type serveFlags struct {
 	listen, data, web, logFormat, logLevel, pprof string
 	origins, proxies, policy, policyParams        string
 	hosts, issuers, admin                         string
-	insecure, anonymous                           bool
+	anonymous                                     bool
 	clockAhead                                    time.Duration
 	config                                        syncserver.Config
 }
@@ -62,7 +62,6 @@ func (f *serveFlags) flags(c *console) *flag.FlagSet {
 	set.StringVar(&f.listen, "listen", "127.0.0.1:8080", "`address` to listen on")
 	set.StringVar(&f.data, "data", "skerry-data", "`directory` that holds everything; made if it is not there")
 	set.StringVar(&f.web, "web", "", "`directory` of files to serve under /")
-	set.BoolVar(&f.insecure, "insecure-identities", false, "take identities without proof; only on a loopback address")
 	set.StringVar(&f.admin, "admin", "", "the `identity` that becomes the administrator, if the server has none")
 	set.BoolVar(&f.config.LocalSetup, "local-setup", false, "whoever asks from this machine may become the administrator, without the link that is printed; only on a loopback address, and not behind a proxy")
 	set.StringVar(&f.hosts, "public-hosts", "", "hosts by which clients dial this server, with commas between; without it only the machine's own addresses, when dialled directly")
@@ -93,9 +92,6 @@ func (f *serveFlags) flags(c *console) *flag.FlagSet {
 
 // complete makes the configuration of the flags.
 func (f *serveFlags) complete(logs io.Writer) error {
-	if f.insecure && !loopback(f.listen) {
-		return usagef("--insecure-identities is only for a loopback address, not %s", f.listen)
-	}
 	if f.clockAhead != 0 {
 		if !loopback(f.listen) || f.clockAhead < 0 {
 			return usagef("--clock-ahead is only for a loopback address, and goes on only: %s at %s", f.clockAhead, f.listen)
@@ -129,8 +125,7 @@ func (f *serveFlags) complete(logs io.Writer) error {
 	if f.config.LocalSetup && (!loopback(f.listen) || f.proxies != "") {
 		return usagef("--local-setup is only for a loopback address without proxies, not %s", f.listen)
 	}
-	f.config.InsecureIdentities = f.insecure
-	f.config.RequireSetup = !f.insecure // where anybody may say to be the administrator nobody has to
+	f.config.RequireSetup = true
 	f.config.PublicHosts = words(strings.ToLower(f.hosts))
 	if err := f.authenticator(); err != nil {
 		return err
