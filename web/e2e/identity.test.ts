@@ -168,9 +168,9 @@ test("who signs in is known by tokens, which are renewed before they end; one th
 });
 
 test("a storage that fails for the moment makes nobody somebody else: it is asked again, and told if that is of no use", { timeout: 60_000 }, () =>
-  World.run(proven, async (world) => {
+  World.run([], async (world) => {
     const ada = await world.device("ada");
-    await ada.load(ada.page, "?identity=");
+    await ada.load(ada.page, "?name=");
     const found = await ada.page.evaluate(async () => {
       const { open, client } = globalThis.skerry;
       const { open: openDatabase } = IDBFactory.prototype;
@@ -223,14 +223,14 @@ test("a storage that fails for the moment makes nobody somebody else: it is aske
 );
 
 test("where a browser lets a page store nothing, whoever writes is told that they are gone with it", { timeout: 60_000 }, () =>
-  World.run(proven, async (world) => {
+  World.run([], async (world) => {
     const ada = await world.device("ada");
     await ada.kill();
-    const settings = join(world.dir, "profile-ada", "Default");
+    const settings = join(ada.profile, "Default");
     mkdirSync(settings, { recursive: true });
     writeFileSync(join(settings, "Preferences"), JSON.stringify({ profile: { default_content_setting_values: { cookies: 2 } } })); // nothing
     await ada.launch();
-    await ada.load(ada.page, "?identity=");
+    await ada.load(ada.page, "?name=");
     const told = await ada.page.evaluate(async () => {
       const { client } = globalThis.skerry;
       await (await client.createSpace()).append("note", 1).synced;

@@ -3,11 +3,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { assertSameLogs, World } from "./world.js";
 
-const proven = ["--insecure-identities=false", "--admin", "nobody"];
-const key = "?identity=";
+const key = "?name=";
 
 test("logged out in one tab is logged out in all, over reloads and with no network; what is written waits, and goes when they log in", { timeout: 90_000 }, () =>
-  World.run(proven, async (world) => {
+  World.run([], async (world) => {
     const ada = await world.device("ada");
     await ada.load(ada.page, key);
     const id = await ada.page.evaluate(async () => {
@@ -47,7 +46,7 @@ test("logged out in one tab is logged out in all, over reloads and with no netwo
 );
 
 test("who has everything forgotten is refused while something was not sent; then key and replica are gone, for every tab", { timeout: 90_000 }, () =>
-  World.run(proven, async (world) => {
+  World.run([], async (world) => {
     const ada = await world.device("ada");
     await ada.load(ada.page, key);
     const first = await ada.page.evaluate(async () => {
