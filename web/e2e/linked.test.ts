@@ -3,11 +3,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { World } from "./world.js";
 
-const proven = ["--insecure-identities=false", "--admin", "nobody"];
-const key = "?identity=";
+const key = "?name=";
 
 test("a device that another one links is one of its identity's, and no more from when it is unlinked on; what it wrote before is its own", { timeout: 120_000 }, () =>
-  World.run(proven, async (world) => {
+  World.run([], async (world) => {
     const [laptop, phone] = [await world.device("laptop"), await world.device("phone")];
     await Promise.all([laptop.load(laptop.page, key), phone.load(phone.page, key)]);
     const ours = await laptop.page.evaluate(async () => {
@@ -76,7 +75,7 @@ test("a device that another one links is one of its identity's, and no more from
 );
 
 test("a recovery key makes new devices its identity's, as often as it is needed, until it is unlinked", { timeout: 120_000 }, () =>
-  World.run(proven, async (world) => {
+  World.run([], async (world) => {
     const [laptop, other] = [await world.device("laptop"), await world.device("other")];
     await Promise.all([laptop.load(laptop.page, key), other.load(other.page, key)]);
     const ours = await laptop.page.evaluate(async () => {
