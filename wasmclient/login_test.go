@@ -203,6 +203,13 @@ func TestEraseByForce(t *testing.T) {
 		if err := tab.Erase(w.Context(), false); wire.CodeOf(err) != wire.CodeUnsynced || !strings.Contains(err.Error(), "1 spaces") {
 			t.Fatalf("erased: %v", err)
 		}
+		stored, err := s.Append(w.Context(), "note", nil)
+		if err == nil {
+			err = stored.Durable(w.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 		tab.store.slow.Store(int64(time.Second))
 		receipt, err := s.Append(w.Context(), "note", nil)
 		if err != nil {
@@ -220,6 +227,9 @@ func TestEraseByForce(t *testing.T) {
 		}
 		if _, err := receipt.Synced(w.Context()); err == nil {
 			t.Error("it is synced")
+		}
+		if _, err := stored.Synced(w.Context()); wire.CodeOf(err) != wire.CodeForgotten {
+			t.Errorf("what was durable: %v", err)
 		}
 	})
 }

@@ -52,10 +52,15 @@ func (c *Client) stop() {
 	for _, finished := range c.waiting {
 		finished(errClosed)
 	}
+	c.decideAll(errClosed)
+}
+
+// decideAll ends what waits for the server.
+func (c *Client) decideAll(err error) {
 	for _, byID := range c.receipts {
 		for _, receipts := range byID {
 			for _, receipt := range receipts {
-				receipt.decide(space.Position{}, errClosed)
+				receipt.decide(space.Position{}, err)
 			}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"skerry/shared/replica"
+	"skerry/shared/wire"
 )
 
 // A browser deletes databases under open pages: its user clears the site's data, or it wants the room. The store says
@@ -23,6 +24,9 @@ func (c *Client) storeFailed(life uint64, err error) {
 		c.over = err
 		c.letGo() // a tab of the newer version must be able to lead
 		c.step(replica.Following{})
+		if code := final(err); code == wire.CodeForgotten {
+			c.decideAll(&wire.CodeError{Code: code, Reason: err.Error()}) // nobody will ever send what was stored
+		}
 		c.changed()
 	}
 	if errors.Is(err, ErrReplicaLost) && life == c.life.Load() && c.renewal == nil {

@@ -45,7 +45,7 @@ func (r *Receipt) Durable(ctx context.Context) error {
 }
 
 // Synced waits until the server has the transaction, durably, and returns a position at or past it, of which the rest
-// but Seq may be zero. Its error has a code: that of the server's refusal, discarded, closed, or that of Durable.
+// but Seq may be zero. Its error has a code: that of the server's refusal, discarded, closed, forgotten, or that of Durable.
 func (r *Receipt) Synced(ctx context.Context) (space.Position, error) {
 	select {
 	case <-r.decided:
