@@ -1,5 +1,6 @@
 // The chat: rooms are spaces of a module of its own, and what is shown are its tables. It uses nothing but what package skerry
 // exports, which is also at `skerry` in the browser's console.
+import { offerAccount } from "./account.js";
 import { type Client, open } from "skerry";
 import { eachFrame, element, messageOf, toast } from "./dom.js";
 import { glyph, type Mark } from "./flags.js";
@@ -33,6 +34,7 @@ async function start(): Promise<void> {
   element<HTMLAnchorElement>("inspect").href = `./inspector.html?name=${encodeURIComponent(name || "default")}`;
   new Page(client, name);
   early();
+  offerAccount(client, (recover) => open({ clientVersion: "demo/1", ...(identity ? { identity } : {}), recover }));
 }
 
 /** Keeps what is asked for while the replica is being opened; the function returned does it. */
