@@ -34,7 +34,7 @@ async function start(): Promise<void> {
   element<HTMLAnchorElement>("inspect").href = `./inspector.html?name=${encodeURIComponent(name || "default")}`;
   new Page(client, name);
   early();
-  offerAccount(client, (recover) => open({ clientVersion: "demo/1", ...(identity ? { identity } : {}), recover }));
+  offerAccount(client, (recover) => open({ clientVersion: "demo/1", ...(name ? { name } : {}), recover }));
 }
 
 /** Keeps what is asked for while the replica is being opened; the function returned does it. */

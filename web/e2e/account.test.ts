@@ -3,12 +3,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { World } from "./world.js";
 
-const proven = ["--insecure-identities=false", "--admin", "nobody"];
-
 test("in the demo people log out and in, link a device, make a recovery key and recover by it", { timeout: 120_000 }, () =>
-  World.run(proven, async (world) => {
+  World.run([], async (world) => {
     const [laptop, phone] = [await world.device("laptop"), await world.device("phone")];
-    await Promise.all([laptop.load(laptop.page, "?identity="), phone.load(phone.page, "?identity=")]);
+    await Promise.all([laptop.load(laptop.page, "?name="), phone.load(phone.page, "?name=")]);
     for (const { page } of [laptop, phone]) {
       await page.click("#me");
       await page.click("text=Account…");
@@ -33,7 +31,7 @@ test("in the demo people log out and in, link a device, make a recovery key and 
     await laptop.page.click("#account .strong");
     assert.equal(await laptop.page.textContent("#account output"), "", "it is shown once");
     const tablet = await world.device("tablet");
-    await tablet.load(tablet.page, "?identity=");
+    await tablet.load(tablet.page, "?name=");
     await tablet.page.click("#me");
     await tablet.page.click("text=Account…");
     await tablet.page.fill("#account-words", (await words.jsonValue())!);
