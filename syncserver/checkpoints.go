@@ -266,7 +266,9 @@ func (h *hotSpace) keepAll() {
 		if c == nil {
 			return
 		}
-		k, err := h.write(s.work, c)
+		ctx, span := s.tracer.about(s.work, "checkpoint", h.id)
+		k, err := h.write(ctx, c)
+		endSpan(span, err)
 		if errors.Is(err, ErrDeleted) {
 			return
 		}

@@ -10,6 +10,8 @@ import (
 	"path"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"skerry/shared/digest"
 	"skerry/shared/hub"
 	"skerry/shared/module"
@@ -74,6 +76,10 @@ type Config struct {
 	// LocalSetup lets whoever asks from this machine, by a loopback address in every respect, become the administrator without the
 	// server's token. It is for development: behind a reverse proxy everybody may seem to ask from this machine.
 	LocalSetup bool
+
+	// Traces takes spans of what the server does: handshakes, pushes, appends, requests, checkpoints, deletions. Nil: there are none. It must
+	// not hold the server up.
+	Traces trace.TracerProvider
 
 	// Web is served under / (nil: one line of text). Beside a file, name.br and name.gz are its compressed forms.
 	Web fs.FS

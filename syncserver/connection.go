@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"go.opentelemetry.io/otel/trace"
 
 	"skerry/shared/hub"
 	"skerry/shared/space"
@@ -66,6 +67,9 @@ type connection struct {
 	unwritten  bool                  // it did, and the log was full
 	claims     [][]byte              // of clients, until they are written down
 
+	handshake trace.Span             // until the welcome; nil without traces
+	spans     map[pushKey]trace.Span // of pushes without a verdict
+
 	// What the registry of sessions knows it by; guarded by Server.mu.
 	session     sessionKey
 	name        wire.ConnectionID
@@ -102,6 +106,9 @@ func (c *connection) stepLocked(in hub.ConnInput) {
 		if !c.over {
 			effects := c.hub.Step(c.server.elapsed(), in)
 			c.applyLocked(&effects)
+			if in, ok := in.(hub.Registered); ok {
+				c.helloLocked(in.Code)
+			}
 		}
 	}
 	c.inbox = c.inbox[:0]
@@ -161,6 +168,7 @@ func (c *connection) applyLocked(effects *hub.ConnEffects) {
 		}
 		c.pushed[offer.Push.Space] = struct{}{}
 		c.restLocked(s.meter.owe(time.Now(), s.unsettled(c.hub.Caller().Address, offer.Push.Genesis != nil, len(offer.Push.Transactions))))
+		c.beginPushLocked(offer.Push)
 		s.post(offer.Push.Space, offer)
 	}
 	for _, check := range effects.Check {
@@ -249,6 +257,7 @@ func (c *connection) overLocked(code wire.Code, leave []space.ID) {
 	if code != wire.CodeUnknown {
 		why = code.String()
 	}
+	c.endSpansLocked(code)
 	c.server.metrics.closed.WithLabelValues(why).Inc()
 	c.server.logger.Debug("connection ends", "connection", c.id, "code", why)
 	for _, timer := range []*time.Timer{c.timer, c.rested} {

@@ -234,10 +234,12 @@ func (s *Server) freeAll() {
 			return
 		}
 		tried[next] = true
-		freed, err := s.freeSpace(s.work, next, f)
-		switch {
-		case errors.Is(err, errRead):
+		ctx, span := s.tracer.about(s.work, "delete", next)
+		freed, err := s.freeSpace(ctx, next, f)
+		if endSpan(span, err); errors.Is(err, errRead) {
 			continue
+		}
+		switch {
 		case err != nil:
 			s.logger.Error("cannot free a space that was deleted, yet", "space", next, "error", err)
 			continue

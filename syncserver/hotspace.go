@@ -328,6 +328,7 @@ func (h *hotSpace) apply(effects hub.Effects) {
 			s.metrics.verdict(&reply.Pushed.Verdicts[i])
 		}
 		if c := s.connection(reply.Conn); c != nil {
+			c.endPush(reply.Pushed)
 			if settled(reply.Pushed) {
 				c.settled(reply.Pushed)
 			}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"skerry/shared/hub"
 	"skerry/shared/module"
 	"skerry/shared/wire"
@@ -303,6 +305,10 @@ func (h *hotSpace) appendBatch(ctx context.Context, r *hub.Append) hub.Appended 
 		return hub.Appended{Outcome: hub.Unclear}
 	}
 	begin := time.Now()
+	ctx, span := s.tracer.about(ctx, "append", h.id)
+	if s.tracer.on() {
+		span.SetAttributes(attribute.Int("skerry.records", len(r.Records)), attribute.Int64("skerry.head", int64(r.Next.Seq)))
+	}
 	h.appending(true)
 	defer h.appending(false)
 	if len(r.Beside) > 0 {
@@ -314,6 +320,7 @@ func (h *hotSpace) appendBatch(ctx context.Context, r *hub.Append) hub.Appended 
 	if errors.As(err, &head) && head.Actual == r.Next {
 		err = nil // an earlier call of the same did it
 	}
+	endSpan(span, err)
 	if err == nil {
 		s.metrics.appends.Observe(time.Since(begin).Seconds())
 		s.metrics.batch.Observe(float64(len(r.Records)))

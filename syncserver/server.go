@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"go.opentelemetry.io/otel/trace"
 
 	"skerry/shared/digest"
 	"skerry/shared/hub"
@@ -49,6 +50,8 @@ type Server struct {
 	keyers       sync.Pool // of *digest.Keyer under the seal's secret
 	metrics      *metrics
 	mux          *http.ServeMux
+	handler      http.Handler // mux, traced
+	tracer       tracer
 	dir          *directory
 	meter        *meter
 	accounts     *accounts
@@ -121,6 +124,8 @@ func New(config Config) (*Server, error) {
 		named: map[wire.ConnectionID]*connection{}, owners: map[string]map[*connection]struct{}{},
 		unlisted: map[unlisted]struct{}{}, freeing: map[space.ID]*freeing{},
 	}
+	s.tracer = newTracer(config.Traces)
+	s.handler = s.traced(s.mux)
 	s.accounts = &accounts{server: s, of: map[string]*account{}}
 	if s.tokens, err = newTokens(work, config.Log, secrets.seal, s.wall()); err != nil {
 		cancel()
@@ -458,6 +463,9 @@ func (s *Server) serve(socket *websocket.Conn, address string, hosts []string) {
 		return
 	}
 	c.hosts = hosts
+	if s.tracer.on() {
+		_, c.handshake = s.tracer.start(context.Background(), "handshake", trace.SpanKindServer)
+	}
 	var begin hub.Begin
 	rand.Read(begin.Nonce[:])
 	if !s.spawn(func() { c.read(socket) }) {

@@ -193,6 +193,14 @@ func (f *serveFlags) serve(ctx context.Context, c *console) (err error) {
 	if err := f.readPolicy(ctx, c, engine); err != nil {
 		return err
 	}
+	provider, flush, err := traces(ctx, f.config.Logger)
+	if err != nil {
+		return err
+	}
+	defer flush()
+	if provider != nil {
+		f.config.Traces = provider
+	}
 	server, err := syncserver.New(f.config)
 	if err != nil {
 		return err
