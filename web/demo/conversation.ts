@@ -245,7 +245,7 @@ export class Conversation {
   #writeRead(): void {
     clearTimeout(this.#readTimer);
     this.#readTimer = undefined;
-    if (this.#toRead > this.#read()) this.#room.append("read", { number: this.#toRead });
+    if (this.#toRead > this.#read() && this.#room.info().code !== "deleted") this.#room.append("read", { number: this.#toRead });
   }
 }
 
