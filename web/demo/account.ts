@@ -84,7 +84,6 @@ class Account {
 
   #draw(): void {
     const { status } = this.#client;
-    if (status.code === "forgotten") location.reload();
     setText(this.#log, status.connection === "logged_out" ? "Log in" : "Log out");
   }
 
@@ -100,6 +99,7 @@ class Account {
   async #leave(): Promise<void> {
     try {
       await this.#client.logout({ forget: true, force: this.#force });
+      location.reload();
     } catch (error) {
       if ((error as SkerryError).code !== "unsynced") throw error;
       this.#force = true;

@@ -91,6 +91,7 @@ export class Replica implements Host {
   #failure: SkerryError | undefined; // of the worker, while there is none
   #failures = 0;
   #notifying = false;
+  #leaving: Promise<void> | undefined; // settled when a key is gone that is to be forgotten
   #unwatch: (() => void) | undefined;
 
   identity = "";
@@ -228,6 +229,10 @@ export class Replica implements Host {
   }
 
   ended(error: SkerryError): void {
+    if (this.#leaving) {
+      void this.#leaving.then(() => this.ended(error)); // who hears of it may leave the page, and the key would stay
+      return;
+    }
     if (replicas.get(this.config.database) === this) replicas.delete(this.config.database);
     clearTimeout(this.#linger);
     this.#unwatch?.();
@@ -391,11 +396,18 @@ export class Replica implements Host {
   /** Logs in or out. What is forgotten is over for whoever has it open, here and in other tabs, and so is its key. */
   async login(how: number): Promise<void> {
     const { key, name } = this.config;
-    await this.#link.call("login", how).catch((error: SkerryError) => {
-      if (how < 2 || error.code !== "forgotten") throw error; // the worker told of its end before it answered
-    });
-    if (how < 2) return;
-    if (key) await forgetKey(name);
+    if (how < 2) return void (await this.#link.call("login", how));
+    let done!: () => void;
+    this.#leaving = new Promise((resolve) => (done = resolve));
+    try {
+      await this.#link.call("login", how).catch((error: SkerryError) => {
+        if (error.code !== "forgotten") throw error; // the worker told of its end before it answered
+      });
+      if (key) await forgetKey(name);
+    } finally {
+      this.#leaving = undefined;
+      done();
+    }
     this.#link.end(new SkerryError("forgotten", "you logged out and had everything forgotten"));
   }
 
