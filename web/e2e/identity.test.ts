@@ -239,3 +239,44 @@ test("where a browser lets a page store nothing, whoever writes is told that the
     assert.deepEqual(told, ["ephemeral", "memory"]);
   }),
 );
+
+test("an administrator sees in their page who connects, as it happens, and others see nothing of it", { timeout: 60_000 }, () =>
+  World.run(["--local-setup"], async (world) => {
+    const [ada, eve] = [await world.device("ada"), await world.device("eve")];
+    await ada.load();
+    const audit = await ada.page.evaluate(async () => {
+      const { client } = globalThis.skerry;
+      const body = JSON.stringify({ identity: client.identity });
+      await fetch("/api/v1/setup", { method: "POST", body });
+      for (;;) {
+        const [space] = client.spaces();
+        if (space) return space.id;
+        await new Promise<void>((resolve) => { const stop = client.subscribe(() => (stop(), resolve())); });
+      }
+    });
+    const heard = ada.page.evaluate(async (id) => {
+      const told: (readonly [string, string])[] = [];
+      for await (const { type, payload } of globalThis.skerry.client.space(id).events({ live: true })) {
+        const { identity } = payload as { identity?: string };
+        told.push([type, identity ?? ""]);
+        const last = told.findLast(([kind]) => kind === "$disconnect");
+        if (last && last[1] !== globalThis.skerry.client.identity) break;
+      }
+      return { me: globalThis.skerry.client.identity, told };
+    }, audit);
+    await eve.load();
+    await eve.until("welcomed", ({ status }) => status.connection === "online");
+    const { name, known } = await eve.page.evaluate(async (id) => {
+      const { client } = globalThis.skerry;
+      const known = [client.spaces().length, 0];
+      for await (const _ of client.space(id).events()) known[1]! += 1;
+      return { name: client.identity, known };
+    }, audit);
+    assert.deepEqual(known, [0, 0]);
+    await eve.page.goto("about:blank");
+    const { me, told } = await heard;
+    const of = (type: string, identity: string) => told.filter((record) => record[0] === type && record[1] === identity).length;
+    assert.ok(of("$connect", me) >= 1 && of("$setup", me) === 1, String(told));
+    assert.ok(of("$connect", name) >= 1 && of("$disconnect", name) === 1, String(told));
+  }),
+);
