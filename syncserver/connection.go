@@ -46,11 +46,12 @@ type connection struct {
 
 	out      [][]byte // whole messages to write
 	outBytes int
-	room     sync.Cond     // out became shorter, or over
-	writing  bool          // the writer exists
-	closed   bool          // the socket was told to close
-	resting  time.Duration // by elapsed time: until then the reader rests, since too much of its address is refused
-	rested   *time.Timer   // wakes it
+	room     sync.Cond                 // out became shorter, or over
+	writing  bool                      // the writer exists
+	closed   bool                      // the socket was told to close
+	owed     map[pushKey]time.Duration // what the pushes under way were charged, of what is unsettled
+	resting  time.Duration             // by elapsed time: until then the reader rests, since too much of its address is refused
+	rested   *time.Timer               // wakes it
 
 	timer  *time.Timer
 	wakeAt uint64
@@ -167,7 +168,7 @@ func (c *connection) applyLocked(effects *hub.ConnEffects) {
 			c.pushed = map[space.ID]struct{}{}
 		}
 		c.pushed[offer.Push.Space] = struct{}{}
-		c.restLocked(s.meter.owe(time.Now(), s.unsettled(c.hub.Caller().Address, offer.Push.Genesis != nil, len(offer.Push.Transactions))))
+		c.oweLocked(offer.Push)
 		c.beginPushLocked(offer.Push)
 		s.post(offer.Push.Space, offer)
 	}
@@ -399,17 +400,38 @@ func (c *connection) restLocked(rest time.Duration) {
 	}
 	c.resting = time.Since(c.server.start) + rest
 	if c.rested == nil {
-		c.rested = time.AfterFunc(rest, c.room.Broadcast)
+		c.rested = time.AfterFunc(rest, func() {
+			c.mu.Lock() // else it could come between the reader's look and its wait, and wake nobody
+			defer c.mu.Unlock()
+			c.room.Broadcast()
+		})
 	} else {
 		c.rested.Reset(rest)
 	}
 }
 
-// settled tells of a push of the connection that was taken as a whole: it is not what the reader is to rest for.
-func (c *connection) settled(p *wire.Pushed) {
+// oweLocked charges a push, which may be refused, and has the reader rest if too much is owed.
+func (c *connection) oweLocked(p *wire.Push) {
+	if c.owed == nil {
+		c.owed = map[pushKey]time.Duration{}
+	}
+	t := c.server.unsettled(c.hub.Caller().Address, p.Genesis != nil, len(p.Transactions))
+	charged, rest := c.server.meter.owe(time.Now(), t)
+	c.owed[pushKey{p.Space, p.N}] = charged
+	c.restLocked(rest)
+}
+
+// answered tells of the answer to a push. One that was taken as a whole is not what the reader is to rest for.
+func (c *connection) answered(p *wire.Pushed) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.server.meter.forgive(c.server.unsettled(c.hub.Caller().Address, p.Genesis != nil, len(p.Verdicts)))
+	key := pushKey{p.Space, p.N}
+	charged := c.owed[key]
+	delete(c.owed, key)
+	if !settled(p) {
+		return
+	}
+	c.server.meter.forgive(meterKey{addressUnsettled, c.hub.Caller().Address}, charged)
 	if c.resting > 0 {
 		c.resting = 0
 		c.room.Broadcast()

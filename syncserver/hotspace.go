@@ -329,9 +329,7 @@ func (h *hotSpace) apply(effects hub.Effects) {
 		}
 		if c := s.connection(reply.Conn); c != nil {
 			c.endPush(reply.Pushed)
-			if settled(reply.Pushed) {
-				c.settled(reply.Pushed)
-			}
+			c.answered(reply.Pushed)
 			c.step(hub.Verdicts{Reply: reply})
 		}
 	}

@@ -23,6 +23,9 @@ import (
 // maxLinked is how many devices an identity has at most, those that were revoked included: what was revoked is never forgotten.
 const maxLinked = 100
 
+// maxRevoked is how many devices of an identity are kept at most once more are revoked than were ever linked.
+const maxRevoked = 1000
+
 const linkBody = 4 << 10
 
 // linkRecord is what is kept of one device of an identity, and what is told of it.
@@ -191,7 +194,8 @@ func (s *Server) keepLink(w http.ResponseWriter, r *http.Request) (*linkRecord, 
 	return record, err
 }
 
-// writeLink writes what is kept of a device. What was revoked stays so, and a revocation is written however many devices there are.
+// writeLink writes what is kept of a device. What was revoked stays so, and devices that nobody has heard of can be revoked too, up to a
+// limit of their own: whoever steals a key must not fill the log.
 func (s *Server) writeLink(ctx context.Context, record *linkRecord, revoke bool) error {
 	for {
 		known, was, err := s.link(ctx, record.Identity, record.Device)
@@ -204,13 +208,17 @@ func (s *Server) writeLink(ctx context.Context, record *linkRecord, revoke bool)
 			return errRevoked
 		case known != nil && revoke:
 			next = *known
-		case known == nil && !revoke:
-			all, err := s.log.Scan(ctx, "link/"+nameKey(record.Identity)+"/", "", maxLinked)
+		case known == nil:
+			most := maxLinked
+			if revoke {
+				most = maxRevoked
+			}
+			all, err := s.log.Scan(ctx, "link/"+nameKey(record.Identity)+"/", "", most)
 			if err != nil {
 				return err
 			}
-			if len(all) >= maxLinked {
-				return wire.Errorf(wire.CodeTooMany, "an identity has at most %d devices, those that were revoked included", maxLinked)
+			if len(all) >= most {
+				return wire.Errorf(wire.CodeTooMany, "an identity has at most %d devices, those that were revoked included", most)
 			}
 		}
 		if revoke && next.RevokedAt == 0 {
@@ -246,7 +254,7 @@ func (s *Server) linksOf(r *http.Request) ([]linkRecord, error) {
 	}
 	ctx, all := r.Context(), []linkRecord{}
 	for _, p := range of.proven() {
-		devices, err := s.log.Scan(ctx, "link/"+nameKey(p.Identity)+"/", "", maxLinked)
+		devices, err := s.log.Scan(ctx, "link/"+nameKey(p.Identity)+"/", "", maxRevoked)
 		if err != nil {
 			return nil, err
 		}

@@ -270,3 +270,22 @@ func TestLinkedLimit(t *testing.T) {
 		t.Errorf("revoke another: %s", answer.Code)
 	}
 }
+
+// TestRevokedLimit: whoever has a key cannot fill the log by revoking what was never linked.
+func TestRevokedLimit(t *testing.T) {
+	b := newBuyer(t)
+	ann := newKey(t)
+	token, _ := b.buyAs(t, ann, ann.name, nil)
+	revoke := func() string {
+		_, answer := b.ask(token, "POST", "/api/v1/unlink", map[string]string{"identity": ann.name, "device": newKey(t).name})
+		return answer.Code
+	}
+	for n := 1; n <= 1000; n++ {
+		if code := revoke(); code != "" {
+			t.Fatalf("device %d: %s", n, code)
+		}
+	}
+	if code := revoke(); code != "too_many" {
+		t.Errorf("device 1001: %q", code)
+	}
+}

@@ -131,7 +131,8 @@ func (a *accounts) roomLocked(identity string, more taken) (reason string, code 
 }
 
 // reserve takes what is about to be stored for identities, for all of them or none: then it says why. Whoever calls it with success calls settle.
-// An identity without an account is not counted.
+// An identity without an account, which was let go since it was asked for, is not counted, and taken out of the map: settle must not give
+// back what was never taken.
 func (a *accounts) reserve(of map[string]taken) (reason string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -143,6 +144,8 @@ func (a *accounts) reserve(of map[string]taken) (reason string) {
 	for identity, more := range of {
 		if account := a.of[identity]; account != nil {
 			account.reserved = account.reserved.plus(more)
+		} else {
+			delete(of, identity)
 		}
 	}
 	return ""

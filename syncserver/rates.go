@@ -116,23 +116,25 @@ func (m *meter) charge(now time.Time, tolls ...toll) (wait time.Duration) {
 // maxDebt is how much longer than its rate allows a key is kept from anything at most.
 const maxDebt = 5 * time.Second
 
-// owe charges a toll whatever is owed already, and returns how long to rest until no more than a burst is.
-func (m *meter) owe(now time.Time, t toll) (rest time.Duration) {
+// owe charges a toll whatever is owed already, up to what may be owed at all. It returns what it charged, and how long to rest until no
+// more than a burst is owed.
+func (m *meter) owe(now time.Time, t toll) (charged, rest time.Duration) {
 	at, charge := now.UnixNano(), t.rate.charge("")
 	tolerance := times(charge.Interval, charge.Burst)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	tat := min(max(m.tats[t.key], at)+times(charge.Interval, t.cost), at+tolerance+int64(maxDebt))
+	before := max(m.tats[t.key], at)
+	tat := max(before, min(before+times(charge.Interval, t.cost), at+tolerance+int64(maxDebt)))
 	m.setLocked(t.key, tat, at)
-	return time.Duration(max(tat-at-tolerance, 0))
+	return time.Duration(tat - before), time.Duration(max(tat-at-tolerance, 0))
 }
 
 // forgive takes back what owe charged.
-func (m *meter) forgive(t toll) {
+func (m *meter) forgive(key meterKey, charged time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if tat, known := m.tats[t.key]; known {
-		m.tats[t.key] = tat - times(t.rate.charge("").Interval, t.cost)
+	if tat, known := m.tats[key]; known {
+		m.tats[key] = tat - int64(charged)
 	}
 }
 

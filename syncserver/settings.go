@@ -76,6 +76,7 @@ func FixedSettings() []Setting {
 		{"", wire.MaxAbsent, wire.CodeTooMany, "spaces that the server does not have (yet) to which one connection has pushed"},
 		{"", wire.MaxSignature, wire.CodeTooLarge, "bytes of a genesis' signature"},
 		{"", maxLinked, wire.CodeTooMany, "devices that were linked to one identity, those that were revoked included"},
+		{"", maxRevoked, wire.CodeTooMany, "devices of one identity that were revoked, those that were never linked included"},
 		{"", wire.MaxDirectories, wire.CodeTooMany, "directory requests under way on one connection"},
 		{"", wire.MaxRequests, wire.CodeTooMany, "fetch and blob requests that wait on one connection"},
 		{"", wire.MaxUpload, wire.CodeTooLarge, "bytes of a module"},

@@ -227,8 +227,9 @@ func (t *tokens) issue(of *caller) string {
 // check returns whose token it is.
 func (t *tokens) check(token string, now uint64) (*caller, error) {
 	bad := wire.Errorf(wire.CodeBadCredentials, "the token is not this server's")
-	content, err := base64.RawURLEncoding.Strict().DecodeString(strings.TrimPrefix(token, tokenPrefix))
-	if err != nil || len(content) < 8+tokenNonce+digest.Size {
+	text, ok := strings.CutPrefix(token, tokenPrefix) // without it a token has two forms, and one of them was not logged out
+	content, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if !ok || err != nil || len(content) < 8+tokenNonce+digest.Size {
 		return nil, bad
 	}
 	content, sum := content[:len(content)-digest.Size], content[len(content)-digest.Size:]

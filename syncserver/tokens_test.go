@@ -229,6 +229,10 @@ func TestLogoutOverHTTP(t *testing.T) {
 	others, _ := b.stream("", eventsPath(id), "Authorization", "Bearer "+second)
 	mine.expect("caught_up")
 	others.expect("caught_up")
+	bare := strings.TrimPrefix(first, "skerry.")
+	if status, code := logout("Authorization", "Bearer "+bare); bare == first || status != http.StatusUnauthorized {
+		t.Errorf("logout by another form of the token: %d %s", status, code)
+	}
 	if status, code := logout("Authorization", "Bearer "+first); status != http.StatusNoContent {
 		t.Fatalf("logout: %d %s", status, code)
 	}

@@ -95,11 +95,11 @@ func testUsageOfManyWriters(s *suite) {
 		a := s.space()
 		group.Go(func() {
 			for i := range soak(20, 200) {
-				records, next := a.batch(1 + i%3)
+				records, _ := a.batch(1 + i%3)
 				for j := range records {
 					records[j].Author = "one"
 				}
-				next = headAfter(a.head.Chain, records)
+				next := headAfter(a.head.Chain, records)
 				if err := s.log.Append(s.ctx, a.id, a.head, records, next); err != nil {
 					s.Errorf("Append: %v", err)
 					return
