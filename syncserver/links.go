@@ -2,11 +2,13 @@ package syncserver
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -18,7 +20,8 @@ import (
 
 // Links between identities and the devices that act as them. A link shows itself by its signatures, so the server keeps it for two things:
 // that a device finds the link that another one has made for it, and that a link can be revoked, for ever. Each lies under
-// the identity, and the identity's name under the device.
+// the identity, and the identity's name under the device. Anybody can link any device to themselves: a device asks for the link of the
+// identity that it was told of, which those of strangers cannot hide, and for no other.
 
 // maxLinked is how many devices an identity has at most, those that were revoked included: what was revoked is never forgotten.
 const maxLinked = 100
@@ -49,9 +52,13 @@ func linkKey(identity, device string) string {
 	return "link/" + nameKey(identity) + "/" + nameKey(device)
 }
 
+// linkedKey is where the name of an identity lies under its device. It goes by SHA-256, which browsers have.
 func linkedKey(device, identity string) string {
-	return "linked/" + nameKey(device) + "/" + nameKey(identity)
+	sum := sha256.Sum256([]byte(identity))
+	return linkedPrefix(device) + hex.EncodeToString(sum[:])
 }
+
+func linkedPrefix(device string) string { return "linked/" + nameKey(device) + "/" }
 
 // link returns what is kept of a device, with its bytes; nil if nothing is.
 func (s *Server) link(ctx context.Context, identity, device string) (*linkRecord, []byte, error) {
@@ -171,6 +178,9 @@ func (s *Server) keepLink(w http.ResponseWriter, r *http.Request) (*linkRecord, 
 	if err != nil {
 		return nil, wire.Errorf(wire.CodeBadCredentials, "%s", strings.TrimPrefix(err.Error(), "identity: "))
 	}
+	if expires := by.Expires(); expires != 0 && expires <= s.wall() {
+		return nil, wire.Errorf(wire.CodeAuthExpired, "the link has expired already")
+	}
 	last := &by.Links[len(by.Links)-1]
 	chain := hub.Proven{Identity: request.Identity}
 	for i := range by.Links {
@@ -234,7 +244,7 @@ func (s *Server) writeLink(ctx context.Context, record *linkRecord, revoke bool)
 	}
 }
 
-// serveLinks tells whoever asks of the devices of their identity, and as whom their device may act.
+// serveLinks tells whoever asks of the devices of their identity, or of the link by which their device acts as another one.
 func (s *Server) serveLinks(w http.ResponseWriter, r *http.Request) {
 	all, err := s.linksOf(r)
 	if err != nil {
@@ -247,13 +257,34 @@ func (s *Server) serveLinks(w http.ResponseWriter, r *http.Request) {
 	}{all})
 }
 
+// identitySum matches so much of an identity's hash that nobody makes another identity with it.
+var identitySum = regexp.MustCompile("^[0-9a-f]{16,64}$")
+
 func (s *Server) linksOf(r *http.Request) ([]linkRecord, error) {
 	of, err := s.callerOf(r)
 	if err != nil {
 		return nil, err
 	}
 	ctx, all := r.Context(), []linkRecord{}
+	sum := r.URL.Query().Get("identity_sha256")
+	if sum != "" && !identitySum.MatchString(sum) {
+		return nil, wire.Errorf(wire.CodeBadArgument, "identity_sha256 is the SHA-256 of an identity, in hexadecimal, or its first 16 digits or more")
+	}
 	for _, p := range of.proven() {
+		if sum != "" {
+			acts, err := s.log.Scan(ctx, linkedPrefix(p.Identity)+sum, "", maxLinked)
+			if err != nil {
+				return nil, err
+			}
+			for _, row := range acts {
+				if record, _, err := s.link(ctx, string(row.Value), p.Identity); err != nil {
+					return nil, err
+				} else if record != nil {
+					all = append(all, *record)
+				}
+			}
+			continue
+		}
 		devices, err := s.log.Scan(ctx, "link/"+nameKey(p.Identity)+"/", "", maxRevoked)
 		if err != nil {
 			return nil, err
@@ -264,17 +295,6 @@ func (s *Server) linksOf(r *http.Request) ([]linkRecord, error) {
 				return nil, err
 			}
 			all = append(all, record)
-		}
-		acts, err := s.log.Scan(ctx, "linked/"+nameKey(p.Identity)+"/", "", maxLinked)
-		if err != nil {
-			return nil, err
-		}
-		for _, row := range acts {
-			if record, _, err := s.link(ctx, string(row.Value), p.Identity); err != nil {
-				return nil, err
-			} else if record != nil {
-				all = append(all, *record)
-			}
 		}
 	}
 	return all, nil

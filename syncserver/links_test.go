@@ -3,7 +3,9 @@ package syncserver_test
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -92,14 +94,19 @@ func TestLinkedDevices(t *testing.T) {
 		}
 	}
 	// Each sees what concerns them.
-	if _, answer := b.ask(ofPhone, "GET", "/api/v1/links", nil); len(answer.Links) != 1 || answer.Links[0].Identity != ann.name || answer.Links[0].Links != text(toPhone) || answer.Links[0].Label != "phone" {
+	if _, answer := b.ask(ofPhone, "GET", "/api/v1/links?identity_sha256="+sum(ann.name), nil); len(answer.Links) != 1 || answer.Links[0].Identity != ann.name || answer.Links[0].Links != text(toPhone) || answer.Links[0].Label != "phone" {
 		t.Errorf("the phone finds %+v", answer)
+	}
+	if _, answer := b.ask(ofPhone, "GET", "/api/v1/links", nil); len(answer.Links) != 0 {
+		t.Errorf("the phone, which has no devices, finds %+v", answer)
 	}
 	if _, answer := b.ask(byAnn, "GET", "/api/v1/links", nil); len(answer.Links) != 2 {
 		t.Errorf("ann finds %+v", answer)
 	}
-	if _, answer := b.ask(byEve, "GET", "/api/v1/links", nil); len(answer.Links) != 0 {
-		t.Errorf("eve finds %+v", answer)
+	for _, path := range []string{"/api/v1/links", "/api/v1/links?identity_sha256=" + sum(ann.name)} {
+		if _, answer := b.ask(byEve, "GET", path, nil); len(answer.Links) != 0 {
+			t.Errorf("eve finds %+v by %s", answer, path)
+		}
 	}
 	// The phone is ann.
 	byPhone, code := b.buyAs(t, phone, ann.name, toPhone)
@@ -190,7 +197,13 @@ func TestLinkedDevices(t *testing.T) {
 	if _, code := b.buyAs(t, eve, ann.name, late); code != "auth_expired" {
 		t.Errorf("a link that has expired: %q", code)
 	}
+	if status, answer := b.ask(byAnn, "POST", "/api/v1/links", map[string]string{"identity": ann.name, "links": text(late)}); status != 401 || answer.Code != "auth_expired" {
+		t.Errorf("a link that has expired is kept: %d %q", status, answer.Code)
+	}
 	soon := ann.link(ann.name, identity.Link{Device: eve.name, Expires: uint64(b.now.Load()) + 1000})
+	if _, answer := b.ask(byAnn, "POST", "/api/v1/links", map[string]string{"identity": ann.name, "links": text(soon)}); answer.Code != "" {
+		t.Errorf("a link that has not is not kept: %q", answer.Code)
+	}
 	token, _ := b.buyAs(t, eve, ann.name, soon)
 	if status, _, _ := b.whoami(token); status != http.StatusOK {
 		t.Errorf("a link that has not: %d", status)
@@ -198,6 +211,49 @@ func TestLinkedDevices(t *testing.T) {
 	b.pass(time.Second)
 	if _, code, _ := b.whoami(token); code != "auth_expired" {
 		t.Errorf("a token of a link that has: %q", code)
+	}
+}
+
+// sum is by what a device asks for the link of an identity.
+func sum(name string) string {
+	d := sha256.Sum256([]byte(name))
+	return hex.EncodeToString(d[:])
+}
+
+// TestLinksOfStrangers: however many strangers link a device to themselves, it finds the link of whom it was told of, and no other.
+func TestLinksOfStrangers(t *testing.T) {
+	b := newBuyer(t)
+	ann, phone, eve := newKey(t), newKey(t), newKey(t)
+	byEve, _ := b.buyAs(t, eve, eve.name, nil)
+	ofPhone, _ := b.buyAs(t, phone, phone.name, nil)
+	link := func(by keyed, issued uint64) {
+		t.Helper()
+		links := base64.RawURLEncoding.EncodeToString(by.link(by.name, identity.Link{Device: phone.name, IssuedAt: issued}))
+		if _, answer := b.ask(byEve, "POST", "/api/v1/links", map[string]string{"identity": by.name, "links": links}); answer.Code != "" {
+			t.Fatal(answer.Code)
+		}
+	}
+	for range 150 {
+		link(newKey(t), 1<<53)
+	}
+	find := func(sum string) linksAnswer {
+		t.Helper()
+		_, answer := b.ask(ofPhone, "GET", "/api/v1/links?identity_sha256="+sum, nil)
+		return answer
+	}
+	if answer := find(sum(ann.name)); answer.Code != "" || len(answer.Links) != 0 {
+		t.Errorf("before ann links it, the phone finds %d links: %q", len(answer.Links), answer.Code)
+	}
+	link(ann, 1)
+	for _, digits := range []int{16, 64} {
+		if answer := find(sum(ann.name)[:digits]); len(answer.Links) != 1 || answer.Links[0].Identity != ann.name {
+			t.Errorf("by %d digits the phone finds %d links: %q", digits, len(answer.Links), answer.Code)
+		}
+	}
+	for _, wrong := range []string{sum(ann.name)[:15], sum(ann.name) + "0", strings.ToUpper(sum(ann.name)), "../../../../../../"} {
+		if answer := find(wrong); answer.Code != "bad_argument" {
+			t.Errorf("by %q: %q", wrong, answer.Code)
+		}
 	}
 }
 

@@ -19,7 +19,7 @@ func Routes() []Route {
 		{"/api/v1/token", "by POST, a bearer token of five minutes for a proof, or for a token of an issuer"},
 		{"/api/v1/whoami", "whom the bearer token is for"},
 		{"/api/v1/logout", "by POST, ends the bearer token and the streams that are open under it"},
-		{"/api/v1/links", "the devices of whose bearer token it is, and as whom a device may act; by POST, links a device"},
+		{"/api/v1/links", "the devices of whose bearer token it is, or by which link it acts as somebody; by POST, links a device"},
 		{"/api/v1/unlink", "by POST, revokes a device, whose connections end"},
 		{"/api/v1/spaces", "the spaces of whose bearer token it is"},
 		{"/api/v1/spaces/{space}", "what a space is made from, and where it stands"},

@@ -300,7 +300,7 @@ func (w *walker) routes() map[string][]string {
 		"/api/v1/challenge":             {"/api/v1/challenge/" + id},
 		"/api/v1/token":                 {"/api/v1/token", "/api/v1/token?space=" + id},
 		"/api/v1/logout":                {"/api/v1/logout", "/api/v1/logout?space=" + id},
-		"/api/v1/links":                 {"/api/v1/links", "/api/v1/links?identity=ann"},
+		"/api/v1/links":                 {"/api/v1/links", "/api/v1/links?identity_sha256=" + id},
 		"/api/v1/unlink":                {"/api/v1/unlink"},
 		"/api/v1/whoami":                {"/api/v1/whoami", "/api/v1/whoami?space=" + id},
 		"/api/v1/spaces":                {"/api/v1/spaces", "/api/v1/spaces?space=" + id},

@@ -38,16 +38,17 @@ class Account {
         make("div.buttons", {},
           this.#forget,
           this.#log,
+          ...(identity === device ? [] : [button("Unlink this device", () => this.#alone(), "plain")]),
           button("Copy the name", () => navigator.clipboard.writeText(device).catch(() => name.select())),
         ),
-        make("label", { for: other.id }, "Link another device, by the name of its key"), other,
+        make("label", { for: other.id }, "Another device, by the name of its key"), other,
         this.#devices,
         make("div.buttons", {},
-          button("Was this device linked?", () => this.#accept(), "plain"),
+          button("Did it link this one?", () => this.#accept(other.value.trim()), "plain"),
           button("Link it", async () => {
             await client.link(other.value.trim(), { label: "device" });
             other.value = "";
-            this.#tell("It is linked. On the other device, ask whether it was.");
+            this.#tell("It is linked. On the other device, give the name of this one and ask whether it was.");
             await this.#list();
           }),
         ),
@@ -108,9 +109,14 @@ class Account {
     }
   }
 
-  async #accept(): Promise<void> {
-    if (await this.#client.acceptLink()) location.reload();
-    else this.#tell("No other device has linked this one yet.");
+  async #accept(identity: string): Promise<void> {
+    if (await this.#client.acceptLink(identity)) location.reload();
+    else this.#tell("That device has not linked this one yet.");
+  }
+
+  async #alone(): Promise<void> {
+    await this.#client.unlink(this.#client.device);
+    location.reload();
   }
 
   async #list(): Promise<void> {

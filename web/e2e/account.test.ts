@@ -17,12 +17,13 @@ test("in the demo people log out and in, link a device, make a recovery key and 
     await laptop.until("online", (c) => c.status.connection === "online");
 
     const ann = await laptop.page.evaluate(() => globalThis.skerry.client.identity);
-    await phone.page.click("text=Was this device linked?");
-    await phone.page.waitForSelector("text=No other device has linked this one yet.");
+    await phone.page.fill("#account-other", ann);
+    await phone.page.click("text=Did it link this one?");
+    await phone.page.waitForSelector("text=That device has not linked this one yet.");
     await laptop.page.fill("#account-other", await phone.page.inputValue("#account-name"));
     await laptop.page.click("text=Link it");
     await laptop.page.waitForSelector("#account li");
-    await Promise.all([phone.page.waitForNavigation(), phone.page.click("text=Was this device linked?")]);
+    await Promise.all([phone.page.waitForNavigation(), phone.page.click("text=Did it link this one?")]);
     await phone.opened();
     assert.equal(await phone.page.evaluate(() => globalThis.skerry.client.identity), ann);
 

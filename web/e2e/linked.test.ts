@@ -17,18 +17,28 @@ test("a device that another one links is one of its identity's, and no more from
     });
     assert.equal(ours.device, ours.ann);
     await phone.wire.cut();
-    const own = await phone.page.evaluate(async () => {
+    const own = await phone.page.evaluate(async (ann) => {
       const { client } = globalThis.skerry;
       const space = await client.createSpace();
       await space.append("note", "mine").durable;
-      const unreachable = await client.acceptLink().catch((error: { code: string }) => error.code);
+      const unreachable = await client.acceptLink(ann).catch((error: { code: string }) => error.code);
       return { id: space.id, device: client.device, unreachable };
-    });
+    }, ours.ann);
     assert.equal(own.unreachable, "overloaded");
     await phone.wire.mend();
-    assert.equal(await phone.page.evaluate(() => globalThis.skerry.client.acceptLink()), undefined);
+    const accept = () => phone.page.evaluate((ann) => globalThis.skerry.client.acceptLink(ann), ours.ann);
+    // A stranger links the phone, who says that it was after everybody else.
+    const stranger = await world.device("stranger");
+    await stranger.load(stranger.page, key);
+    await stranger.page.evaluate((device) => {
+      Date.now = () => 2 ** 53 - 1;
+      return globalThis.skerry.client.link(device);
+    }, own.device);
+    assert.equal(await accept(), undefined);
+    const nobody = await phone.page.evaluate(() => Promise.all(["", "ann", globalThis.skerry.client.device].map((name) => globalThis.skerry.client.acceptLink(name).catch((error: { code: string }) => error.code))));
+    assert.deepEqual(nobody, ["bad_argument", "bad_argument", "bad_argument"]);
     await laptop.page.evaluate((device) => globalThis.skerry.client.link(device, { label: "phone" }), own.device);
-    assert.equal(await phone.page.evaluate(() => globalThis.skerry.client.acceptLink()), ours.ann);
+    assert.equal(await accept(), ours.ann);
     await phone.page.reload();
     await phone.opened();
     await phone.poke();
@@ -56,12 +66,12 @@ test("a device that another one links is one of its identity's, and no more from
     assert.equal(listed.length, 1);
     assert.deepEqual([listed[0]!.device, listed[0]!.label, listed[0]!.recovery, typeof listed[0]!.revokedAt], [own.device, "phone", false, "number"]);
     await phone.until("told", (c) => c.status.connection === "auth_required" && c.status.code === "revoked");
-    const left = await phone.page.evaluate(async (id) => {
+    const left = await phone.page.evaluate(async ({ id, ann }) => {
       const { client } = globalThis.skerry;
       await client.space(id).append("note", 3).durable;
       await client.unlink(client.device); // it is itself again
-      return client.acceptLink().catch((error: { code: string }) => error.code);
-    }, ours.id);
+      return client.acceptLink(ann).catch((error: { code: string }) => error.code);
+    }, ours);
     assert.equal(left, "revoked");
     phone.faults.splice(0, phone.faults.length, ...phone.faults.filter((fault) => !fault.includes("403"))); // the console tells of what was refused
     await phone.page.reload();
@@ -71,6 +81,55 @@ test("a device that another one links is one of its identity's, and no more from
     assert.deepEqual(await authors(own.id), [own.device, ours.ann, own.device]);
     assert.equal((await world.server.log(ours.id)).length, 2);
     assert.equal(await phone.page.evaluate(() => globalThis.skerry.client.status.pending), 1); // kept, under the name that it was written under
+  }),
+);
+
+test("a device whose link has ended is itself again when it takes it off, and one of the identity's again by another link", { timeout: 120_000 }, () =>
+  World.run([], async (world) => {
+    const [laptop, phone] = [await world.device("laptop"), await world.device("phone")];
+    await Promise.all([laptop.load(laptop.page, key), phone.load(phone.page, key)]);
+    const ours = await laptop.page.evaluate(async () => {
+      const { client } = globalThis.skerry;
+      const space = await client.createSpace({ module: "personal" });
+      await space.append("note", 1).synced;
+      return { id: space.id, ann: client.identity };
+    });
+    const device = await phone.page.evaluate(() => globalThis.skerry.client.device);
+    const early = await laptop.page.evaluate((device) => globalThis.skerry.client.link(device, { expires: 1 }).catch((error: { code: string }) => error.code), device);
+    assert.equal(early, "auth_expired");
+    laptop.faults.splice(0, laptop.faults.length, ...laptop.faults.filter((fault) => !fault.includes("401"))); // the console tells of what was refused
+    const expires = await laptop.page.evaluate(async (device) => {
+      const expires = Date.now() + 10_000;
+      await globalThis.skerry.client.link(device, { expires });
+      return expires;
+    }, device);
+    const accept = () => phone.page.evaluate((ann) => globalThis.skerry.client.acceptLink(ann).catch((error: { code: string }) => error.code), ours.ann);
+    assert.equal(await accept(), ours.ann);
+    await phone.page.reload();
+    await phone.opened();
+    await phone.until("linked", (c) => c.identity !== c.device && c.status.connection === "online");
+    await phone.page.evaluate(({ id }) => globalThis.skerry.client.space(id).append("note", 2).synced, ours);
+    await phone.until("told", (c) => c.status.connection === "auth_required" && c.status.code === "auth_expired"); // when it ends
+    assert.ok(Date.now() >= expires);
+    await phone.page.evaluate(async ({ id }) => {
+      const { client } = globalThis.skerry;
+      await client.space(id).append("note", 3).durable;
+      await client.unlink(client.device);
+    }, ours);
+    phone.faults.splice(0, phone.faults.length, ...phone.faults.filter((fault) => !fault.includes("401"))); // the console tells of what was refused
+    await phone.page.reload();
+    await phone.opened();
+    await phone.until("itself", (c) => c.identity === c.device && c.status.connection === "online");
+    await phone.page.evaluate(async () => (await globalThis.skerry.client.createSpace()).append("note", "mine").synced);
+    await phone.until("one waits", (c) => c.status.pending === 1); // under the identity that it does not have now
+    assert.equal((await world.server.log(ours.id)).length, 2);
+    assert.equal(await accept(), "auth_expired");
+    await laptop.page.evaluate((device) => globalThis.skerry.client.link(device), device);
+    assert.equal(await accept(), ours.ann);
+    await phone.page.reload();
+    await phone.opened();
+    await phone.synced();
+    assert.equal((await world.server.log(ours.id)).length, 3);
   }),
 );
 
@@ -84,8 +143,15 @@ test("a recovery key makes new devices its identity's, as often as it is needed,
       await space.append("note", 1).synced;
       return { id: space.id, ann: client.identity, words: await client.recoveryKey() };
     });
-    assert.match(ours.words, /^([0-9A-Z]{5}-){11}[0-9A-Z]{5}$/);
+    assert.match(ours.words, /^([0-9A-Z]{6}-){11}[0-9A-Z]{6}$/);
+    const paperKey = await laptop.page.evaluate(async () => (await globalThis.skerry.client.devices()).find(({ recovery }) => recovery)!.device);
     await laptop.kill(); // it is lost
+    await other.page.evaluate(async (device) => {
+      const { now } = Date;
+      Date.now = () => 2 ** 53 - 1;
+      await globalThis.skerry.client.link(device); // a stranger, who knows the key's name
+      Date.now = now;
+    }, paperKey);
     const recover = (name: string, words: string) =>
       other.page.evaluate(async ({ name, words, id }) => {
         const { open } = globalThis.skerry;

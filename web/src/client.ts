@@ -193,19 +193,22 @@ export class Client {
 
   /**
    * Lets another device act as this identity: `device` is what {@link Client.device} says there. It needs the server, and the device whose
-   * key the identity is (`forbidden` elsewhere). The other one calls {@link Client.acceptLink}.
+   * key the identity is (`forbidden` elsewhere). The other one calls {@link Client.acceptLink}, with the identity
+   * that `identity` says here.
    */
   link(device: string, options: LinkOptions = {}): Promise<void> {
     return link(this.#config(), device, options);
   }
 
   /**
-   * Looks at the server whether another device has linked this one, and returns as whom it acts from the next {@link open} of this
-   * replica on (load the page again); `undefined` if none has. What it wrote before stays under its own name, and goes up too.
+   * Looks at the server whether an identity has linked this device, and returns as whom it acts from the next {@link open} of this
+   * replica on (load the page again), which is that identity; `undefined` if it has not. Anybody can link any device to themselves: the
+   * identity is the one that the linking device shows ({@link Client.identity} there). What this one wrote before stays under its own
+   * name, and goes up too. It rejects with `revoked` and `auth_expired` for a link that was taken back or has ended, and needs the server.
    */
-  async acceptLink(): Promise<string | undefined> {
+  async acceptLink(identity: string): Promise<string | undefined> {
     const config = this.#config();
-    const acting = await linkedAs(config);
+    const acting = await linkedAs(config, identity);
     if (acting) await keepActing(config.name, acting);
     return acting?.as;
   }
@@ -217,19 +220,20 @@ export class Client {
 
   /**
    * Takes a device off this identity, for ever, and ends its connections (`revoked`): from the identity's own device any, from a linked
-   * one itself alone, which acts under its own name again from the next {@link open} on. What it wrote stays.
+   * one itself alone, which acts under its own name again from the next {@link open} on, also where its link was revoked or has ended.
+   * What it wrote stays; what is not sent yet waits until it is linked again.
    */
   async unlink(device: string): Promise<void> {
     const config = this.#config();
     const own = device === config.identity;
     await unlink(config, device).catch((error: SkerryError) => {
-      if (!own || error.code !== "revoked") throw error; // another device did
+      if (!own || !/^(revoked|auth_expired)$/.test(error.code)) throw error; // the link has ended already
     });
     if (own) await keepActing(config.name, undefined);
   }
 
   /**
-   * Makes a key that is kept on paper, and returns its words: this is the only time that anybody sees them. With them, `open({ recover })`
+   * Makes a key that is kept on paper, and returns it as twelve groups of letters: this is the only time that anybody sees them. With them, `open({ recover })`
    * makes any device one of this identity's. Whoever reads them can do so too: {@link Client.unlink} takes it off, with all
    * devices that came by it.
    */

@@ -24,7 +24,10 @@ export interface Device {
 
 /** What a device is linked with. */
 export interface LinkOptions {
-  /** What people call it, up to 63 bytes. */
+  /**
+   * What people call it, up to 63 bytes. With the device's key it is a part of every space that the device makes, so whoever may read
+   * one learns both: no names of people, nor what they would not tell them.
+   */
   readonly label?: string;
   /** When the link is to end, in milliseconds since 1970. */
   readonly expires?: number;
@@ -63,8 +66,10 @@ export function linkBody(device: string, issuedAt: number, expires: number, mayL
 /** What is signed to link a device to an identity. */
 export const linkMessage = (identity: string, body: Uint8Array) => join(ascii("skerry.link.1"), text(identity), body);
 
+const isKey = (name: string) => /^did:key:z\w+$/.test(name);
+
 async function makeLink(key: CryptoKey, as: string, device: string, mayLink: boolean, { label = "", expires = 0 }: LinkOptions): Promise<Bytes> {
-  if (!/^did:key:z\w+$/.test(device)) throw new SkerryError("bad_argument", "a device is named by its key, did:key:…");
+  if (!isKey(device)) throw new SkerryError("bad_argument", "a device is named by its key, did:key:…");
   if (ascii(label).length > 63) throw new SkerryError("bad_argument", "a label has at most 63 bytes");
   const body = linkBody(device, Date.now(), expires, mayLink, label);
   return join(body, await sign(key, linkMessage(as, body)));
@@ -97,34 +102,35 @@ export async function unlink(config: Config, device: string): Promise<void> {
   await ask(config.url, "unlink", await token(signer), { identity: signer.identity, device });
 }
 
-/** Returns as whom this device was let act, by the link that was made last; `undefined`: as nobody. */
-export async function linkedAs(config: Config): Promise<Acting | undefined> {
+/** Returns what lets this device act as an identity; `undefined`: nothing. Anybody can link it to themselves, so the identity is given. */
+export async function linkedAs(config: Config, identity: string): Promise<Acting | undefined> {
   const own = signerOf({ ...config, as: "", links: null });
-  return (await actingOf(own, await token(own)))?.acting;
+  if (!isKey(identity) || identity === own.identity) throw new SkerryError("bad_argument", "want the identity that links this device, did:key:…");
+  return (await actingOf(own, await token(own), await sumOf(identity)))?.acting;
 }
 
 /** Makes a recovery key and returns its secret, which is nowhere else. */
 export async function recoveryKey(config: Config): Promise<string> {
-  signerOf(config);
+  const { identity } = signerOf(config);
   for (const kind of ["Ed25519", "P-256"] as const) {
     const secret = crypto.getRandomValues(new Uint8Array(32));
     const made = await importSecret(kind, secret).catch(() => undefined); // the engine has no such keys
     if (!made) continue;
     await link(config, made.identity, { label: "recovery key" }, true);
-    return write(kind, secret);
+    return write(kind, secret, await sumOf(identity));
   }
   throw new SkerryError("unsupported", "this browser makes no keys");
 }
 
 /** Links a device by a recovery key. */
 export async function recover(url: string, words: string, device: string): Promise<Acting> {
-  const { kind, secret } = await read(words);
+  const { kind, secret, sum } = await read(words);
   const paper = await importSecret(kind, secret).catch(() => {
     throw new SkerryError("unsupported", "this browser has no keys of the kind that the recovery key is");
   });
   const signer: Signer = { url, ...paper };
   const bearer = await token(signer);
-  const found = await actingOf(signer, bearer);
+  const found = await actingOf(signer, bearer, sum);
   if (!found?.mayLink) throw new SkerryError("not_found", "the server knows nobody whose recovery key this is");
   const { as, links } = found.acting;
   const made = join(links, await makeLink(paper.key, as, device, false, { label: "recovered" }));
@@ -132,15 +138,26 @@ export async function recover(url: string, words: string, device: string): Promi
   return { as, links: made };
 }
 
-async function actingOf(own: Signer, bearer: string): Promise<{ acting: Acting; mayLink: boolean } | undefined> {
-  const all = (await linksOf(own, bearer)).filter(({ device, links }) => device === own.identity && links);
-  const good = all.filter(({ revoked_at }) => !revoked_at).sort((a, b) => b.issued_at! - a.issued_at!)[0];
-  if (!good && all.length > 0) throw new SkerryError("revoked", "the link of this device was revoked");
-  return good && { acting: { as: good.identity, links: bytesOf(good.links!) }, mayLink: good.may_link === true };
+/** Returns what lets a device act as the identity with a hash, or the beginning of one. */
+async function actingOf(own: Signer, bearer: string, sum: Uint8Array): Promise<{ acting: Acting; mayLink: boolean } | undefined> {
+  for (const { identity, device, links, revoked_at, expires, may_link } of await linksOf(own, bearer, `?identity_sha256=${toHex(sum)}`)) {
+    if (device !== own.identity || toHex(await sumOf(identity, sum.length)) !== toHex(sum)) continue; // a server that answers something else
+    if (revoked_at) throw new SkerryError("revoked", "the link of this device was revoked");
+    if (!links) continue;
+    if (expires && expires <= Date.now()) throw new SkerryError("auth_expired", "the link of this device has expired: have it linked again");
+    return { acting: { as: identity, links: bytesOf(links) }, mayLink: may_link === true };
+  }
+  return undefined;
 }
 
-async function linksOf(signer: Signer, bearer?: string): Promise<Kept[]> {
-  return ((await ask(signer.url, "links", bearer ?? (await token(signer)))) as { links: Kept[] }).links;
+async function linksOf(signer: Signer, bearer?: string, query = ""): Promise<Kept[]> {
+  return ((await ask(signer.url, `links${query}`, bearer ?? (await token(signer)))) as { links: Kept[] }).links;
+}
+
+const sumSize = 8; // bytes of the hash of an identity: so many that nobody makes another identity with them
+
+async function sumOf(identity: string, size = sumSize): Promise<Bytes> {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", ascii(identity))).slice(0, size);
 }
 
 function signerOf({ url, identity, key, as, links }: Pick<Config, "url" | "identity" | "key" | "as" | "links">): Signer {
@@ -188,26 +205,26 @@ async function importSecret(kind: KeyKind, secret: Uint8Array): Promise<{ identi
 }
 
 const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"; // Crockford's, which people read well
-const letters = 60; // of a kind, a secret and four bytes that show a mistake
+const letters = 72; // of a kind, a secret, eight bytes of whose it is, and four that show a mistake
 
-/** Writes a secret as twelve words. */
-async function write(kind: KeyKind, secret: Uint8Array): Promise<string> {
-  const all = await checked(join([Number(kind === "P-256")], secret));
+/** Writes a secret, and the beginning of the hash of whose it is, as twelve groups of six letters. */
+async function write(kind: KeyKind, secret: Uint8Array, sum: Uint8Array): Promise<string> {
+  const all = await checked(join([Number(kind === "P-256")], secret, sum));
   let bits = "";
   for (const byte of all) bits += byte.toString(2).padStart(8, "0");
-  const characters = bits.padEnd(5 * letters, "0").match(/.{5}/g)!.map((five) => alphabet[parseInt(five, 2)]);
-  return characters.join("").match(/.{5}/g)!.join("-");
+  const characters = bits.match(/.{5}/g)!.map((five) => alphabet[parseInt(five, 2)]);
+  return characters.join("").match(/.{6}/g)!.join("-");
 }
 
-async function read(words: string): Promise<{ kind: KeyKind; secret: Bytes }> {
+async function read(words: string): Promise<{ kind: KeyKind; secret: Bytes; sum: Bytes }> {
   const letter = words.toUpperCase().replace(/[^0-9A-Z]/g, "").replace(/O/g, "0").replace(/[IL]/g, "1");
   const bits = [...letter].map((one) => alphabet.indexOf(one).toString(2).padStart(5, "0")).join("");
   const bytes = Uint8Array.from(bits.match(/.{8}/g) ?? [], (eight) => parseInt(eight, 2));
-  const inner = bytes.slice(0, 33);
+  const inner = bytes.slice(0, 33 + sumSize);
   if (letter.length !== letters || toHex(await checked(inner)) !== toHex(bytes)) {
     throw new SkerryError("bad_argument", "that is no recovery key: a letter is wrong, missing or too many");
   }
-  return { kind: inner[0] === 1 ? "P-256" : "Ed25519", secret: inner.slice(1) };
+  return { kind: inner[0] === 1 ? "P-256" : "Ed25519", secret: inner.slice(1, 33), sum: inner.slice(33) };
 }
 
 async function checked(bytes: Bytes): Promise<Bytes> {

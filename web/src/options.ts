@@ -24,7 +24,7 @@ export interface OpenOptions {
    */
   readonly token?: () => string | Promise<string>;
   /**
-   * The words of a recovery key ({@link Client.recoveryKey}), by which this device becomes one of whose it is. It needs the server. Where
+   * A recovery key ({@link Client.recoveryKey}), by which this device becomes one of whose it is. It needs the server. Where
    * the device is linked already nothing is done.
    */
   readonly recover?: string;
