@@ -124,7 +124,7 @@ type Commit struct {
 	// Login, when not zero, replaces Meta.Login. That it is above the stored one is a condition.
 	Login uint64
 	// Erase deletes all that the store has. It comes alone. Calls by handles that are open fail with wasmclient.ErrForgotten from then
-	// on; one that is opened later makes an empty replica. Unless Force is put too, that nothing in it is on this device
+	// on, also when somebody has begun anew; one that is opened later makes an empty replica. Unless Force is put too, that nothing in it is on this device
 	// alone is a condition: no row of an outbox waits, none is rejected, and the server has every space that was made here.
 	Erase, Force bool
 	// Room, when not zero, is how many bytes are written besides and deleted again in the same step: the commit fails

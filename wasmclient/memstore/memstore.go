@@ -50,8 +50,9 @@ type data struct {
 	fail  func(*replica.Commit) error
 	mu    sync.Mutex
 	model *replica.Model
-	life  int  // how often the replica was deleted
+	life  int  // how often another replica took its place
 	gone  bool // it was erased, and nobody has opened it since
+	anew  bool // somebody has
 }
 
 var (
@@ -73,7 +74,7 @@ func (s *Store) Handle() *Store {
 	s.data.mu.Lock()
 	defer s.data.mu.Unlock()
 	if s.data.gone {
-		s.data.gone = false
+		s.data.gone, s.data.anew = false, true
 		s.data.renew()
 	}
 	return &Store{data: s.data, life: s.data.life}
@@ -84,6 +85,7 @@ func (s *Store) Handle() *Store {
 func (s *Store) Delete() {
 	s.data.mu.Lock()
 	defer s.data.mu.Unlock()
+	s.data.gone, s.data.anew = false, false
 	s.data.renew()
 }
 
@@ -98,7 +100,9 @@ func (d *data) renew() {
 func (s *Store) Renew(ctx context.Context, _ string) error {
 	s.mu.Lock()
 	s.data.mu.Lock()
-	s.life = s.data.life
+	if !s.data.anew {
+		s.life = s.data.life
+	}
 	s.data.mu.Unlock()
 	s.mu.Unlock()
 	return s.with(ctx, func(*replica.Model) {})
@@ -124,6 +128,9 @@ func (s *Store) with(ctx context.Context, f func(*replica.Model)) error {
 	s.data.mu.Lock()
 	defer s.data.mu.Unlock()
 	if s.data.life != life {
+		if s.data.anew {
+			return wasmclient.ErrForgotten
+		}
 		return wasmclient.ErrReplicaLost
 	}
 	if s.data.gone {

@@ -41,7 +41,7 @@ func testLogin(s *suite) {
 // testErase: what is on this device alone keeps everything from being deleted, and force does not ask; handles that are open
 // say so, and one that is opened later has an empty replica of its own.
 func testErase(s *suite) {
-	h, other := s.open(), s.open()
+	h, other, asleep := s.open(), s.open(), s.open()
 	f := newFeed(1)
 	erase := replica.Commit{Strict: true, Erase: true}
 	keeps := func(what string) {
@@ -66,6 +66,12 @@ func testErase(s *suite) {
 	h.change(replica.SpaceCommit{Space: f.id, Mark: []replica.Mark{{ID: accepted.ID, State: replica.Accepted}}})
 	h.change(f.runOf(3, 10))
 	h.putCheckpoint(f.id, makeCheckpoint(3, "a"))
+	sleeper, sleeps := asleep.Store.(wasmclient.Suspender)
+	if sleeps {
+		if err := sleeper.Suspend(s.ctx); err != nil {
+			s.Fatal(err)
+		}
+	}
 	session := h.load().Meta.Session
 	h.commit(erase)
 
@@ -100,6 +106,21 @@ func testErase(s *suite) {
 		s.Fatalf("%d records are left", len(records))
 	}
 	fresh.wantCheckpoint(f.id, nil)
+	gone(h) // which has it open still, and must not write into what is another replica
+	gone(other)
+	if sleeps {
+		sleeper.Resume()
+	}
+	gone(asleep)
+	if renewer, ok := asleep.Store.(wasmclient.Renewer); ok {
+		if err := renewer.Renew(s.ctx, s.Identity); !errors.Is(err, wasmclient.ErrForgotten) {
+			s.Fatalf("renew what was erased: %v, want ErrForgotten", err)
+		}
+		gone(asleep)
+	}
+	if loaded := fresh.load(); len(loaded.Spaces) != 0 || loaded.Meta.Epoch != 0 {
+		s.Fatalf("from handles of what was erased came %+v", loaded)
+	}
 
 	fresh.change(f.insert(), replica.SpaceCommit{Space: newFeed(2).id, Append: []replica.OutboxRow{newFeed(2).row(10)}})
 	fresh.stale(erase)
@@ -108,4 +129,6 @@ func testErase(s *suite) {
 	if loaded := s.open().load(); len(loaded.Spaces) != 0 {
 		s.Fatalf("by force %d spaces are left", len(loaded.Spaces))
 	}
+	gone(fresh)
+	gone(h)
 }

@@ -44,7 +44,9 @@ func openClient(ctx context.Context, b *bridge, config js.Value) (*wasmclient.Cl
 	case config.Get("kept").String() == "token":
 		c.Token = b.token
 	}
-	database, err := idbstore.Open(ctx, idbstore.Config{Name: name, Identity: identity, OnBlocked: b.setBlocked, OnDisconnected: b.disconnected})
+	database, err := idbstore.Open(ctx, idbstore.Config{
+		Name: name, Identity: identity, Once: c.Sign != nil, OnBlocked: b.setBlocked, OnDisconnected: b.disconnected,
+	})
 	switch {
 	case err == nil:
 		c.Store, c.Lead = database, jsplatform.Lead(name)

@@ -13,12 +13,16 @@ import (
 func (s *Store) Changes(ctx context.Context, after uint64) (*replica.Changes, error) {
 	changes := new(replica.Changes)
 	err := s.viewRows(ctx, func(t *transaction) error {
-		epoch, value, login, least := t.getMeta(metaEpoch), t.getMeta(metaChanges), t.getMeta(metaLogin), t.getMeta(metaMinReader)
+		epoch, value, login := t.getMeta(metaEpoch), t.getMeta(metaChanges), t.getMeta(metaLogin)
+		least, session := t.getMeta(metaMinReader), t.getMeta(metaSession)
 		if err := t.turn(); err != nil {
 			return err
 		}
 		err := tooOld(least.bytes())
 		if errors.Is(err, wasmclient.ErrForgotten) {
+			return err
+		}
+		if err := t.ours(session); err != nil {
 			return err
 		}
 		if changes.Login, err = decodeNumber(login.bytes()); err != nil {

@@ -146,7 +146,7 @@ func (s *Store) apply(t *transaction, c *replica.Commit) (*replica.CommitResult,
 	if c.Server != nil {
 		server = t.getMeta(metaServer)
 	}
-	login := t.getMeta(metaLogin)
+	login, session := t.getMeta(metaLogin), t.getMeta(metaSession)
 	var only onlyHere
 	if c.Erase && !c.Force {
 		only = t.askOnlyHere()
@@ -159,6 +159,9 @@ func (s *Store) apply(t *transaction, c *replica.Commit) (*replica.CommitResult,
 		return nil, err
 	}
 	if err := writable(least); err != nil {
+		return nil, err
+	}
+	if err := t.ours(session); err != nil {
 		return nil, err
 	}
 	epoch, err := decodeNumber(epochReply.bytes())

@@ -85,6 +85,9 @@ func (t *transaction) load() (*loading, error) {
 			}
 		}
 	}
+	if l.loaded.Meta.Session != t.c.session {
+		return nil, wasmclient.ErrForgotten // somebody else has begun anew
+	}
 	refusedKeys := refused.result()
 	for i := range refusedKeys.Length() {
 		l.rejected[idOf(refusedKeys.Index(i).Index(0))]++

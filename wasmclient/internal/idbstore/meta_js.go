@@ -27,7 +27,8 @@ const (
 	metaChanges   = "changes"
 	metaMinReader = "min_reader"
 	metaMinWriter = "min_writer"
-	metaRoom      = "room" // in no database for longer than a transaction
+	metaForgotten = "forgotten" // there since somebody began anew where a replica was erased
+	metaRoom      = "room"      // in no database for longer than a transaction
 	versionPrefix = "version/"
 	pinnedPrefix  = "pinned/"
 	damagedPrefix = "damaged/"

@@ -9,6 +9,7 @@ import (
 	"github.com/hack-pad/go-indexeddb/idb"
 
 	"skerry/shared/space"
+	"skerry/shared/wire"
 	"skerry/wasmclient"
 	"skerry/wasmclient/internal/jsbind"
 )
@@ -73,6 +74,9 @@ type connection struct {
 	handed js.Value      // an array
 	last   js.Value      // the IDBTransaction begun last: tests look at it
 	text   bool          // array keys have SpaceIDs as text
+
+	session wire.SessionID // of the replica that was there when it was opened
+
 	lost   bool          // closed by the browser, or by us
 	broken chan struct{} // closed when the browser closed it: of what runs nothing more need be told
 	remove []func()

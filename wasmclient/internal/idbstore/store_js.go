@@ -1,6 +1,7 @@
 package idbstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,9 @@ type Config struct {
 	// Identity is written when the database is made. Where another tab was first, the one it wrote counts: Load
 	// tells.
 	Identity string
+	// Once keeps a database that was erased from being begun anew: Open fails with wasmclient.ErrForgotten. It is for identities
+	// that are forgotten with it.
+	Once bool
 
 	// OnBlocked, when not nil, is called with true when a call has waited three seconds for the database, and with
 	// false when that call is done.
@@ -263,27 +267,10 @@ func (s *Store) introduce(conn *connection) error {
 	if err != nil {
 		return err
 	}
-	stored, reader := t.getMeta(metaSession), t.getMeta(metaMinReader)
-	if err := t.turn(); err != nil {
-		return err
-	}
-	err = tooOld(reader.bytes())
-	if errors.Is(err, wasmclient.ErrForgotten) && s.session == (wire.SessionID{}) {
-		err = nil // whoever opens it now begins anew
-	}
-	if errors.Is(err, errCorrupt) {
-		err = fmt.Errorf("the replica's %s: %w", metaMinReader, err)
-	}
-	there := false
-	if !errors.Is(err, wasmclient.ErrForgotten) {
-		if known, failed := s.recognize(stored); failed != nil {
-			err = failed
-		} else {
-			there = known
-		}
-	}
+	there, _, err := s.recognize(t)
 	if there || err != nil {
 		t.abort()
+		conn.session = s.session
 		return err
 	}
 	if err := t.commit(); err != nil {
@@ -293,12 +280,10 @@ func (s *Store) introduce(conn *connection) error {
 	if t, err = conn.begin(idb.TransactionReadWrite, idb.DurabilityStrict, storeMeta); err != nil {
 		return err
 	}
-	stored = t.getMeta(metaSession)
-	if err := t.turn(); err != nil {
-		return err
-	}
-	if there, err := s.recognize(stored); there || err != nil { // another tab was first
+	there, erased, err := s.recognize(t)
+	if there || err != nil { // another tab was first
 		t.abort()
+		conn.session = s.session
 		return err
 	}
 	var session wire.SessionID
@@ -309,33 +294,66 @@ func (s *Store) introduce(conn *connection) error {
 	t.putMeta(metaSession, appendText(session[:]))
 	t.putMeta(metaMinReader, appendNumber(version))
 	t.putMeta(metaMinWriter, appendNumber(version))
+	if erased {
+		t.putMeta(metaForgotten, appendNumber(1))
+	}
 	if err := t.commit(); err != nil {
 		return err
 	}
-	s.session = session
+	s.session, conn.session = session, session
 	return nil
 }
 
-// recognize reports whether a database has been introduced. One that was opened again must be the same: browsers
-// delete databases under open pages, and to a caller an empty one in its place must not look like the one it knew.
-func (s *Store) recognize(stored reply) (there bool, err error) {
+// recognize reports whether a database has been introduced, and whether one that is to be was erased. One that was opened again must be
+// the same: browsers delete databases under open pages, and to a caller an empty one in its place must not look like the one it knew.
+func (s *Store) recognize(t *transaction) (there, erased bool, err error) {
+	stored, reader, begunAnew := t.getMeta(metaSession), t.getMeta(metaMinReader), t.getMeta(metaForgotten)
+	if err := t.turn(); err != nil {
+		return false, false, err
+	}
+	tooOld := tooOld(reader.bytes())
+	if errors.Is(tooOld, wasmclient.ErrForgotten) {
+		if s.config.Once || s.session != (wire.SessionID{}) {
+			return false, true, tooOld
+		}
+		return false, true, nil // whoever opens it now begins anew
+	}
 	text, err := decodeText(stored.bytes())
 	if err != nil {
-		return false, fmt.Errorf("the replica's session: %w", err)
+		return false, false, fmt.Errorf("the replica's session: %w", err)
 	}
 	var session wire.SessionID
 	copy(session[:], text)
 	if s.session != (wire.SessionID{}) && s.session != session {
+		if begunAnew.bytes() != nil {
+			return false, false, wasmclient.ErrForgotten
+		}
 		s.mu.Lock()
 		s.lost = true
 		s.recent.drop()
 		s.mu.Unlock()
-		return false, wasmclient.ErrReplicaLost
+		return false, false, wasmclient.ErrReplicaLost
 	}
 	if text != nil {
 		s.session = session
 	}
-	return text != nil, nil
+	if errors.Is(tooOld, errCorrupt) {
+		tooOld = fmt.Errorf("the replica's %s: %w", metaMinReader, tooOld)
+	}
+	return text != nil, false, tooOld
+}
+
+// ours returns ErrForgotten where another replica is in the database than the connection was opened for. A database that its browser
+// deletes has no connections any more: somebody had it erased, and somebody else has begun anew.
+func (t *transaction) ours(stored reply) error {
+	text, err := decodeText(stored.bytes())
+	if err != nil {
+		return fmt.Errorf("the replica's session: %w", err)
+	}
+	if !bytes.Equal(text, t.c.session[:]) {
+		return wasmclient.ErrForgotten
+	}
+	return nil
 }
 
 // tooOld returns ErrNewerStore if a version that is read or written at least is above this one, and ErrForgotten if the database
