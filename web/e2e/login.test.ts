@@ -102,3 +102,56 @@ test("who has everything forgotten is refused while something was not sent; then
     assert.equal((await world.server.log(first.id)).length, 3);
   }),
 );
+
+test("who is slow to forget a key deletes no other: another tab has begun anew under a new one meanwhile, and keeps it", { timeout: 90_000 }, () =>
+  World.run([], async (world) => {
+    const ada = await world.device("ada");
+    await ada.load(ada.page, key);
+    const other = await ada.newPage();
+    await ada.load(other, key);
+    const watch = () => {
+      const { client } = globalThis.skerry;
+      const over = new Promise<string | undefined>((resolve) => client.subscribe(() => client.status.worker === "ended" && resolve(client.status.code)));
+      (globalThis as { over?: typeof over }).over = over;
+      return client.identity;
+    };
+    const old = await other.evaluate(watch);
+    // The tab that forgets is stopped when the replica is erased, before it comes to the key.
+    await ada.page.evaluate(() => {
+      const { open } = IDBFactory.prototype;
+      const page = globalThis as unknown as { release: () => void; left: Promise<void> };
+      const released = new Promise<void>((resolve) => (page.release = resolve));
+      IDBFactory.prototype.open = function (name, version) {
+        if (name !== "skerry-identities") return open.call(this, name, version);
+        const late = {} as { result?: IDBDatabase; error?: unknown; onsuccess(): void; onerror(): void };
+        void released.then(() => {
+          const request = open.call(this, name, version);
+          request.onsuccess = () => ((late.result = request.result), late.onsuccess());
+          request.onerror = () => ((late.error = request.error), late.onerror());
+        });
+        return late as unknown as IDBOpenDBRequest;
+      };
+      page.left = globalThis.skerry.client.logout({ forget: true });
+      page.left.catch(() => {});
+    });
+    assert.equal(await other.evaluate(() => (globalThis as { over?: Promise<string> }).over), "forgotten");
+    await other.reload();
+    await ada.opened(other);
+    const next = await other.evaluate(async () => {
+      const { client } = globalThis.skerry;
+      const space = await client.createSpace();
+      await space.append("note", 1).durable;
+      return { id: space.id, identity: client.identity };
+    });
+    assert.notEqual(next.identity, old, "what was forgotten begins anew under its key");
+    await ada.page.evaluate(() => {
+      const page = globalThis as unknown as { release: () => void; left: Promise<void> };
+      page.release();
+      return page.left;
+    });
+    await other.reload();
+    await ada.opened(other);
+    const kept = await other.evaluate(() => ({ identity: globalThis.skerry.client.identity, spaces: globalThis.skerry.client.spaces().map(({ id }) => id) }));
+    assert.deepEqual(kept, { identity: next.identity, spaces: [next.id] });
+  }),
+);

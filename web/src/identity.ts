@@ -74,11 +74,23 @@ export async function keepActing(at: string, acting: Acting | undefined): Promis
   }
 }
 
-/** Forgets a key. What is signed by it is nobody's any more. */
-export async function forgetKey(at: string): Promise<void> {
+/** Forgets the key of an identity and no other: another tab may have made one meanwhile. What is signed by it is nobody's any more. */
+export async function forgetKey(at: string, identity: string): Promise<void> {
+  const owner = ephemerals.get(at);
+  if ((await owner)?.identity === identity) {
+    if (ephemerals.get(at) === owner) ephemerals.delete(at);
+    return;
+  }
   const database = await openDatabase();
   try {
-    await inStore(database, (store) => store.delete(at));
+    await inStore(database, (store) => {
+      const got = store.get(at);
+      got.addEventListener("success", () => {
+        const entry = got.result as Entry | undefined;
+        if (entry && didOf(entry.kind, entry.public) === identity) store.delete(at);
+      });
+      return got;
+    });
   } finally {
     database.close();
   }

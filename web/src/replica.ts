@@ -2,7 +2,7 @@ import { toHex } from "./bytes.js";
 import { SkerryError } from "./error.js";
 import { forgetKey } from "./identity.js";
 import { type Host, Link, type Request, type WorkerLike } from "./link.js";
-import { claimsOf, type Config, type OpenOptions } from "./options.js";
+import { claimsOf, type Config, type OpenOptions, toConfig } from "./options.js";
 import { askPersist, askStorage, persistIsSilent, type StorageFacts, visibility, warnBeforeUnload, watchPage } from "./page.js";
 import type { Receipt } from "./receipt.js";
 import {
@@ -107,7 +107,7 @@ export class Replica implements Host {
 
   /**
    * Returns the page's replica for a configuration, opened if it is not, to be given back by {@link Replica.release}.
-   * One that is open was opened with the same options, functions aside.
+   * One that is open was opened with the same options, functions aside. A key whose replica was forgotten makes way for another.
    */
   static async use(config: Config, options: OpenOptions): Promise<Replica> {
     let replica = replicas.get(config.database);
@@ -133,7 +133,9 @@ export class Replica implements Host {
       return replica;
     } catch (error) {
       if (--replica.#uses === 0) replica.#link.end(error as SkerryError);
-      throw error;
+      if (!config.key || (error as SkerryError).code !== "forgotten") throw error;
+      await forgetKey(config.name, config.identity); // who had the replica forgotten has not come to that yet, or never will
+      return Replica.use(await toConfig(options), options);
     }
   }
 
@@ -395,7 +397,7 @@ export class Replica implements Host {
 
   /** Logs in or out. What is forgotten is over for whoever has it open, here and in other tabs, and so is its key. */
   async login(how: number): Promise<void> {
-    const { key, name } = this.config;
+    const { identity, key, name } = this.config;
     if (how < 2) return void (await this.#link.call("login", how));
     let done!: () => void;
     this.#leaving = new Promise((resolve) => (done = resolve));
@@ -403,7 +405,7 @@ export class Replica implements Host {
       await this.#link.call("login", how).catch((error: SkerryError) => {
         if (error.code !== "forgotten") throw error; // the worker told of its end before it answered
       });
-      if (key) await forgetKey(name);
+      if (key) await forgetKey(name, identity);
     } finally {
       this.#leaving = undefined;
       done();
