@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -154,12 +155,12 @@ func TestDeclaredTables(t *testing.T) {
 	})
 }
 
-// TestLastWriterWins lets two people write to the same rows at random, offline and online. In the end both have the same tables,
+// TestSoakLastWriterWins lets two people write to the same rows at random, offline and online. In the end both have the same tables,
 // and these are what the last of each value in the server's log says.
-func TestLastWriterWins(t *testing.T) {
-	seeds := 10
-	if testing.Short() {
-		seeds = 3
+func TestSoakLastWriterWins(t *testing.T) {
+	seeds := 4
+	if os.Getenv("SKERRY_SOAK") != "" {
+		seeds = 100
 	}
 	refused := 0
 	for seed := range seeds {
