@@ -61,14 +61,6 @@ func (t *transaction) putMeta(name string, value []byte) {
 	t.put(storeMeta, js.ValueOf(name), value)
 }
 
-// addMeta writes a name that must not be there yet.
-func (t *transaction) addMeta(name string, value []byte) {
-	t.on(storeMeta, func(o *idb.ObjectStore) error {
-		_, err := o.AddKey(js.ValueOf(name), jsbind.FromBytes(value))
-		return err
-	})
-}
-
 // putRow replaces a row of the outbox, or adds one where key is zero; the reply is its key then.
 func (t *transaction) putRow(key uint64, id rowKey, row []byte) reply {
 	value := js.ValueOf(map[string]any{"space": id.space, "id": id.id(), "row": jsbind.FromBytes(row)})
