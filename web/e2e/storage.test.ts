@@ -118,10 +118,13 @@ test("a device without room takes nothing more in, says so, and goes on when the
       await Promise.all(Array.from({ length: 80 }, () => space.append("note", noise()).synced));
       return 80;
     }, id);
-    await ada.page.waitForFunction(() => {
-      const { storage, code } = globalThis.skerry.client.status;
-      return storage.state === "degraded" && code === "quota";
-    }, undefined, { timeout: 60_000 }).catch(async (error: unknown) => {
+    const full = () =>
+      ada.page.waitForFunction(() => {
+        const { storage, code } = globalThis.skerry.client.status;
+        return storage.state === "degraded" && code === "quota";
+      }, undefined, { timeout: 20_000 });
+    const told = () => little().then(full);
+    await full().catch(told).catch(told).catch(told).catch(async (error: unknown) => {
       const state = await ada.page.evaluate((id) => [globalThis.skerry.client.status, globalThis.skerry.client.space(id).info()], id);
       throw new Error(`the device is not full: ${JSON.stringify(state)}`, { cause: error });
     });
@@ -257,7 +260,7 @@ test("a newer version took the replica over: an old page writes nothing more, sa
   }),
 );
 
-/** Spoils bytes in the middle of the newest segment, as a bad sector does, and returns the number of its first event. */
+/** Spoils the newest segment from its middle on, as a bad sector does, which is more than one text, and returns the number of its first event. */
 async function spoil(page: Page): Promise<number> {
   const name = await databaseOf(page);
   return page.evaluate(async (name) => {
@@ -270,7 +273,7 @@ async function spoil(page: Page): Promise<number> {
     const segments = database.transaction("segments", "readwrite").objectStore("segments");
     const key = (await done(segments.getAllKeys())).at(-1) as [IDBValidKey, number, number];
     const value = (await done(segments.get(key))) as Uint8Array;
-    await done(segments.put(value.map((b, i) => (i >= value.length >> 1 && i < (value.length >> 1) + 8 ? 0xc1 : b)), key));
+    await done(segments.put(value.map((b, i) => (i >= value.length >> 1 && i < (value.length >> 1) + 512 ? 0xc1 : b)), key));
     database.close();
     return key[1];
   }, name);
