@@ -32,7 +32,9 @@
 //
 // The table format says which version of the layout this is, and which release a reader and a writer need at
 // least. Newer data that this build can not handle is refused with a [*FormatError], without changing a byte.
-// Older or unfinished data gets what it lacks from the statements that make a new database.
+// Older or unfinished data gets what it lacks from the statements that make a new database, in one transaction. What has to be changed of
+// older data is a migration: it runs when the data is opened, before anybody is served, behind a backup made by SQLite's online backup, which is
+// put back if it fails, or if the power does, and removed when it is done ([*MigrationError]).
 //
 // Stable: the exported names, and the layout by the rules of the table format.
 package sqlitelog

@@ -144,7 +144,7 @@ func TestOlderData(t *testing.T) {
 	for _, sql := range []string{
 		"DROP TABLE limits; DROP TABLE keys; DROP TABLE blobs",
 		"DROP TABLE format",
-		"DROP TABLE usage",
+		"DROP TABLE usage; UPDATE format SET version = 2",
 		"DELETE FROM format",
 		"PRAGMA journal_mode = DELETE",
 	} {
@@ -192,7 +192,7 @@ func TestTablesOfClientsAreAdded(t *testing.T) {
 	for round, want := range []int{1, 0} {
 		var lines bytes.Buffer
 		log := open(t, Config{Dir: dir, Logger: slog.New(slog.NewTextHandler(&lines, nil))})
-		if got := strings.Count(lines.String(), "st_client, st_connection_credentials"); got != want || strings.Count(lines.String(), "\n") != want {
+		if got := strings.Count(lines.String(), "st_client, st_connection_credentials"); got != want || strings.Count(lines.String(), "\n") != 2*want {
 			t.Fatalf("opened %d times before, the log says:\n%s", round, lines.String())
 		}
 		if got, err := log.Head(t.Context(), id); err != nil || got != head {

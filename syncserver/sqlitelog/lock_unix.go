@@ -8,6 +8,9 @@ import (
 	"syscall"
 )
 
+// lockName is no file's name here: the directory itself is locked.
+const lockName = ""
+
 // lockDir locks the directory itself, so that the lock leaves no file behind and ends with the process.
 func lockDir(dir string) (unlock func() error, err error) {
 	d, err := os.Open(dir)

@@ -8,9 +8,11 @@ import (
 	"golang.org/x/sys/windows"
 )
 
+const lockName = "skerry.lock"
+
 // lockDir locks a file in the directory. The lock ends with the process.
 func lockDir(dir string) (unlock func() error, err error) {
-	f, err := os.OpenFile(filepath.Join(dir, "skerry.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}

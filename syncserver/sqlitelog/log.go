@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
-	"github.com/ncruces/go-sqlite3/vfs"
 
 	"skerry/shared/space"
 	"skerry/syncserver"
@@ -43,6 +42,14 @@ type Config struct {
 	vfs        string
 	syncDir    func(dir string) error
 	checkpoint int
+	rename     func(from, to string) error
+
+	file string // the name of the database, if it is not FileName
+
+	// In tests: the migrations, the format version that they lead to, and how much room there is.
+	migrations []migration
+	version    int
+	free       func(dir string) (bytes int64, known bool)
 }
 
 func (c *Config) validate() error {
@@ -60,6 +67,18 @@ func (c *Config) validate() error {
 	}
 	if c.checkpoint == 0 {
 		c.checkpoint = 8000
+	}
+	if c.rename == nil {
+		c.rename = os.Rename
+	}
+	if c.file == "" {
+		c.file = FileName
+	}
+	if c.version == 0 {
+		c.migrations, c.version = migrations, formatVersion
+	}
+	if c.free == nil {
+		c.free = freeBytes
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -113,11 +132,21 @@ func Open(ctx context.Context, config Config) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", config.Dir, err)
 	}
-	l := newLog(config)
-	l.unlock = unlock
-	w, err := l.openWriter()
+	l, err := openLocked(config)
 	if err != nil {
 		unlock()
+		return nil, err
+	}
+	l.unlock = unlock
+	return l, nil
+}
+
+// openLocked opens a log in a directory that is locked.
+func openLocked(config Config) (*Log, error) {
+	l := newLog(config)
+	l.unlock = func() error { return nil }
+	w, err := l.openWriter()
+	if err != nil {
 		return nil, err
 	}
 	l.queue = make(chan *request, maxGroup)
@@ -149,6 +178,9 @@ func OpenReadOnly(ctx context.Context, config Config) (*Log, error) {
 	}
 	l := newLog(config)
 	l.unlock = func() error { return nil }
+	if err := l.keptBefore(); err != nil {
+		return nil, err
+	}
 	r, err := l.acquire(ctx)
 	if err != nil {
 		return nil, err
@@ -164,7 +196,7 @@ func OpenReadOnly(ctx context.Context, config Config) (*Log, error) {
 func newLog(config Config) *Log {
 	l := &Log{
 		config:  config,
-		path:    filepath.Join(config.Dir, FileName),
+		path:    filepath.Join(config.Dir, config.file),
 		readers: make(chan *reader, config.Readers),
 		numbers: map[space.ID]int64{},
 		watches: map[*watch]struct{}{},
@@ -177,6 +209,9 @@ func newLog(config Config) *Log {
 
 // openWriter checks the database without touching it, brings it up to date and returns the writer for it.
 func (l *Log) openWriter() (*writer, error) {
+	if err := l.keptBefore(); err != nil {
+		return nil, err
+	}
 	if err := l.peek(); err != nil {
 		return nil, err
 	}
@@ -189,7 +224,7 @@ func (l *Log) openWriter() (*writer, error) {
 		err = checkFormat(w.conn, l.config.Dir, true)
 	}
 	if err == nil {
-		err = createSchema(w.conn, l.config.Logger)
+		err = l.bringUpToDate(w.conn)
 	}
 	if err != nil {
 		return nil, errors.Join(err, w.conn.close())
@@ -199,18 +234,14 @@ func (l *Log) openWriter() (*writer, error) {
 
 // peek refuses data that this build must not write, before anything opens it in a way that could change a byte.
 func (l *Log) peek() error {
-	exists := func(suffix string) bool {
-		found, err := vfs.Find(l.config.vfs).Access(l.path+suffix, vfs.ACCESS_EXISTS)
-		return err == nil && found
-	}
-	if !exists("") || exists("-journal") {
+	if !l.exists("") || l.exists("-journal") {
 		return nil // the journal is left of a database that was being made, which a reader could not open
 	}
 	query := l.uri("mode", "ro")
-	if !exists("-wal") {
+	if !l.exists("-wal") {
 		query.Set("immutable", "1") // nobody else is here, and no index of a write-ahead log is made
 	}
-	index := exists("-shm")
+	index := l.exists("-shm")
 	c, err := connect(l.path, sqlite3.OPEN_READONLY, query, "")
 	if err == nil {
 		err = errors.Join(checkFormat(c, l.config.Dir, true), c.close())

@@ -2,9 +2,6 @@ package sqlitelog
 
 import (
 	"fmt"
-	"log/slog"
-	"slices"
-	"strings"
 
 	"github.com/ncruces/go-sqlite3"
 )
@@ -133,9 +130,10 @@ CREATE TABLE IF NOT EXISTS st_connection_credentials(
 
 // countUsage fills the table of usage of data that was written before there was one. The sizes are those of [space.Record.Size].
 const countUsage = `
+DELETE FROM usage;
 INSERT INTO usage(author, space, bytes)
 	SELECT author, space, sum(length(payload) + octet_length(type) + octet_length(author) + octet_length(api) + octet_length(client_version) + 64)
-	FROM events JOIN origins ON no = origin WHERE space IN (SELECT space FROM heads) GROUP BY author, space;
+	FROM events JOIN origins ON no = origin WHERE space IN (SELECT space FROM heads) GROUP BY author, space
 `
 
 // FormatError tells that the data needs a newer release than this build is. Nothing was changed.
@@ -185,35 +183,15 @@ func checkFormat(c *conn, dir string, write bool) error {
 	if reader > release {
 		return &FormatError{Dir: dir, Needs: reader}
 	}
+	marked := 0
+	if _, err := c.row("PRAGMA user_version", func(s *sqlite3.Stmt) { marked = s.ColumnInt(0) }); err != nil {
+		return err
+	}
+	if marked != 0 && !write {
+		return fmt.Errorf("the data in %s is half migrated: start its server, which puts back what was there before", dir)
+	}
 	if write && writer > release {
 		return &FormatError{Dir: dir, Needs: writer, Writer: true}
-	}
-	return nil
-}
-
-// createSchema adds to the database whatever it lacks, in one transaction, and says so if it was not new.
-func createSchema(c *conn, logger *slog.Logger) error {
-	before, err := tableNames(c)
-	if err != nil {
-		return err
-	}
-	fill := ""
-	if slices.Contains(before, "events") && !slices.Contains(before, "usage") {
-		fill = countUsage
-	}
-	err = c.Exec(fmt.Sprintf(`BEGIN IMMEDIATE; PRAGMA application_id = %d; %s %s
-		INSERT INTO format(one, version, min_reader, min_writer) VALUES (1, %d, %d, %d) 
-		ON CONFLICT DO UPDATE SET version = excluded.version WHERE version < excluded.version; COMMIT`,
-		applicationID, schema, fill, formatVersion, minReader, minWriter))
-	if err != nil {
-		return fmt.Errorf("create schema: %w", err)
-	}
-	after, err := tableNames(c)
-	if err != nil || len(before) == 0 {
-		return err
-	}
-	if added := slices.DeleteFunc(after, func(name string) bool { return slices.Contains(before, name) }); len(added) > 0 {
-		logger.Info("the data of an older version got the tables that it lacked", "tables", strings.Join(added, ", "))
 	}
 	return nil
 }
