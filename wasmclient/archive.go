@@ -16,7 +16,7 @@ import (
 // archiveBytes is about how much of a space's history one message of an archive, or one commit of an import, holds.
 const archiveBytes = 256 << 10
 
-// Export writes spaces to an archive: their history as this device has it, what waits and what was refused. No ids mean
+// Export writes spaces to an archive: their history as this device has it, what waits, what was refused and what the server lost. No ids mean
 // every space. It needs no network. What was appended before the call is in it. An error of code bad_chain tells that
 // the history kept here is damaged.
 func (c *Client) Export(ctx context.Context, to io.Writer, ids ...space.ID) error {
@@ -92,6 +92,16 @@ func (c *Client) exportSpace(ctx context.Context, w *archive.Writer, id space.ID
 			return err
 		}
 	}
+	if err != nil {
+		return err
+	}
+	lost, err := c.config.Store.Lost(ctx, id)
+	for i := range lost {
+		row := &lost[i]
+		if err := w.Lost(archive.Lost{Transaction: row.Transaction, ReceivedAt: row.ReceivedAt, Code: row.Code, Reason: row.Reason}); err != nil {
+			return err
+		}
+	}
 	return err
 }
 
@@ -144,6 +154,7 @@ type Imported struct {
 	Records  int       // added to the history
 	Waiting  int       // transactions that wait for the server now, or that did before
 	Rejected int       // refused transactions, to be retried or discarded
+	Lost     int       // transactions that the server lost, among them those that were here already
 	Foreign  int       // transactions of other identities that wait: they were left out, import them as those
 	Code     wire.Code // why the history was left out; zero if it was not
 	Reason   string    // for people
@@ -222,6 +233,11 @@ func (in *importer) check(ctx context.Context, file io.Reader) error {
 			t = &item.Transaction
 		case *archive.Refusal:
 			t = &item.Transaction
+		case *archive.Lost: // was in a log: limits and reserved types do not concern it
+			if item.Transaction.ID() == (space.ULID{}) {
+				return wire.Errorf(wire.CodeBadArchive, "a lost transaction has no id")
+			}
+			return nil
 		default:
 			return nil
 		}
@@ -252,6 +268,8 @@ func (in *importer) take(ctx context.Context, item archive.Item) error {
 		in.waiting(&item.Transaction)
 	case *archive.Refusal:
 		in.refused(item)
+	case *archive.Lost:
+		in.lost(item)
 	}
 	return nil
 }
@@ -355,6 +373,19 @@ func (in *importer) refused(r *archive.Refusal) {
 	in.now().Rejected++
 }
 
+// lost keeps a transaction of somebody else that is in no log, unless it has come to the one that is here.
+func (in *importer) lost(l *archive.Lost) {
+	id := l.Transaction.ID()
+	if in.ids[id] {
+		return
+	}
+	in.size += l.Transaction.Size()
+	in.part.Lost = append(in.part.Lost, replica.LostRow{
+		ID: id, Transaction: l.Transaction, ReceivedAt: l.ReceivedAt, Code: l.Code, Reason: l.Reason, By: replica.ByServer,
+	})
+	in.now().Lost++
+}
+
 func (in *importer) append(t *space.Transaction) {
 	in.ids[t.ID()] = true
 	in.size += t.Size()
@@ -403,7 +434,7 @@ func (in *importer) write(ctx context.Context) error {
 
 // written reports whether nothing was gathered that the store does not have.
 func (in *importer) written() bool {
-	return in.known.Known && len(in.part.Append) == 0 && len(in.part.Records) == 0 &&
+	return in.known.Known && len(in.part.Append)+len(in.part.Lost)+len(in.part.Records) == 0 &&
 		(in.part.Insert.Genesis == nil || in.known.Info.Genesis != nil)
 }
 

@@ -88,7 +88,7 @@ func (c *Client) unsynced(ctx context.Context) error {
 		return err
 	}
 	return &wire.CodeError{Code: wire.CodeUnsynced, Reason: strconv.Itoa(s.Pending+s.Undurable) + " transactions wait to be sent, " +
-		strconv.Itoa(s.Rejected) + " were refused, " + strconv.Itoa(s.PendingSpaces) + " spaces are on this device alone: log in so that they are sent, or force it"}
+		strconv.Itoa(s.Rejected) + " were refused, " + strconv.Itoa(s.LostRows) + " of others the server lost, " + strconv.Itoa(s.PendingSpaces) + " spaces are on this device alone: log in so that they are sent, or force it"}
 }
 
 // failed takes note of an error of the store, which it returns.

@@ -37,6 +37,7 @@ type SpaceInfo struct {
 	CaughtUp bool           // nothing was behind when the server last said so
 	Pending  int            // transactions in the outbox
 	Rejected int            // transactions in the rejected store
+	Lost     int            // transactions in the lost store
 	Damaged  uint64         // not 0: of the records up to this number some cannot be read until they were fetched again
 	RetryAt  uint64         // when a deferred space tries again, milliseconds since 1970; 0: not waiting
 	Code     wire.Code      // why it does not get on; zero if it does
@@ -75,7 +76,7 @@ func (c *Client) info(id space.ID) SpaceInfo {
 	info := SpaceInfo{
 		ID: id, Genesis: status.Info.Genesis, Created: status.Info.Created, Pinned: status.Info.Pinned, Module: status.Info.CurrentModule(),
 		Position: status.Info.Position, Head: max(status.Info.Head, status.Info.Position.Seq),
-		CaughtUp: status.CaughtUp, Pending: status.Pending, Rejected: status.Rejected, Damaged: status.Info.Damaged,
+		CaughtUp: status.CaughtUp, Pending: status.Pending, Rejected: status.Rejected, Lost: status.Lost, Damaged: status.Info.Damaged,
 		RetryAt: c.wall(status.RetryAt), Code: status.Code, Reason: status.Reason,
 	}
 	if c.report.has(id) {

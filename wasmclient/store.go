@@ -43,6 +43,9 @@ type Store interface {
 	// Rejected reads the rejected transactions of a space, by id.
 	Rejected(ctx context.Context, id space.ID) ([]replica.RejectedRow, error)
 
+	// Lost reads the lost transactions of a space, by id.
+	Lost(ctx context.Context, id space.ID) ([]replica.LostRow, error)
+
 	// Read reads committed records with numbers above after, ascending, without holes: up to limit records and about
 	// maxBytes bytes (see [space.Record.Size]), at least one where there is any. A result may end inside a
 	// transaction. It ends before a hole, and begins after one where the record that follows after is not here. It ends

@@ -39,11 +39,13 @@ func sample(t *testing.T) ([]byte, []archive.Item) {
 	middle := space.Position{Seq: 2, Chain: space.Fold(shared.ID(), records[0])}
 	end := space.Position{Seq: 3, Chain: space.Fold(middle.Chain, records[1]), Seal: digest.Of([]byte("seal"))}
 	refusal := archive.Refusal{Transaction: transaction(40, 1), Code: wire.CodeForbidden, Reason: "not yours"}
+	lost := archive.Lost{Transaction: transaction(60, 2), ReceivedAt: 99, Code: wire.CodeForbidden, Reason: "not a member any more"}
+	lost.Transaction.Author = "ben"
 	second := archive.Space{ID: mine.ID(), Genesis: mine, Start: space.Start(mine.ID())}
 	third := archive.Space{ID: digest.Of([]byte("only known by its name")), Start: space.Start(digest.Of([]byte("only known by its name")))}
 
 	for _, err := range []error{
-		w.Space(first), w.Records(records[0], middle), w.Records(records[1], end), w.Waiting(transaction(30, 3)), w.Refused(refusal),
+		w.Space(first), w.Records(records[0], middle), w.Records(records[1], end), w.Waiting(transaction(30, 3)), w.Refused(refusal), w.Lost(lost),
 		w.Space(second), w.Waiting(transaction(50, 1)), w.Space(third), w.Close(),
 	} {
 		if err != nil {
@@ -55,7 +57,7 @@ func sample(t *testing.T) ([]byte, []archive.Item) {
 		&first,
 		&archive.Records{Before: first.Start, Records: records[0], Position: middle},
 		&archive.Records{Before: middle, Records: records[1], Position: end},
-		&archive.Waiting{Transaction: transaction(30, 3)}, &refusal,
+		&archive.Waiting{Transaction: transaction(30, 3)}, &refusal, &lost,
 		&second, &archive.Waiting{Transaction: transaction(50, 1)}, &third,
 	}
 }

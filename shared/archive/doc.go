@@ -18,6 +18,9 @@
 //   - spaces, with one row, follows if the server has the space: its genesis and the module that judges it now.
 //   - events carries records, whole transactions in order, and the position after them.
 //   - push carries transactions that wait, in order, and the genesis of a space that the server does not have yet.
+//   - refused, with the code and the reason, comes before a page with the same reference: what a reader that knows neither passes
+//     over. The records of the page, one transaction of somebody else with the time when the server had received it, were in the log, the
+//     server lost them, and refused to take them back. They have the numbers of a log of their own.
 //   - pushed with verdicts of rejection comes before a push with the same number: its transactions were refused so.
 //
 // A length of zero ends the messages, and 32 bytes follow: the digest of the last message's digest. The digest of the

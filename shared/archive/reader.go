@@ -13,8 +13,8 @@ import (
 	"skerry/shared/wire"
 )
 
-// Item is what an archive holds: a [*Space], which the others that follow belong to, [*Records], [*Waiting] or
-// [*Refusal].
+// Item is what an archive holds: a [*Space], which the others that follow belong to, [*Records], [*Waiting], [*Refusal] or
+// [*Lost].
 type Item interface{ item() }
 
 // Records is a part of a space's history, whole transactions, which follows on the part before.
@@ -31,6 +31,7 @@ func (*Space) item()   {}
 func (*Records) item() {}
 func (*Waiting) item() {}
 func (*Refusal) item() {}
+func (*Lost) item()    {}
 
 // A Reader reads an archive. It is not safe for concurrent use.
 type Reader struct {
@@ -40,7 +41,8 @@ type Reader struct {
 	space    *Space
 	told     bool // space was handed out
 	position space.Position
-	verdict  *wire.Pushed // of the push that comes next
+	verdict  *wire.Pushed  // of the push that comes next
+	refused  *wire.Refused // of the page that comes next
 	ready    []Item
 	err      error
 }
@@ -128,7 +130,7 @@ func (r *Reader) take(frame wire.Frame) error {
 			return bad("the space %s begins at the chain of another one", pair.Space)
 		}
 		r.space, r.told = &Space{ID: pair.Space, Start: pair.Position}, false
-		r.position, r.verdict = pair.Position, nil
+		r.position, r.verdict, r.refused = pair.Position, nil, nil
 		return nil
 	}
 	if r.space == nil {
@@ -148,6 +150,10 @@ func (r *Reader) take(frame wire.Frame) error {
 	case *wire.Pushed:
 		r.verdict = f
 		return r.belongs(f.Space)
+	case *wire.Refused:
+		r.refused = f
+	case *wire.Page:
+		return r.lost(f)
 	}
 	return nil // of a later version: what it does not change it adds
 }
@@ -221,6 +227,33 @@ func (r *Reader) push(f *wire.Push) error {
 		v := &verdict.Verdicts[i]
 		r.ready = append(r.ready, &Refusal{Transaction: f.Transactions[i], Code: v.Code, Reason: v.Reason})
 	}
+	return nil
+}
+
+func (r *Reader) lost(f *wire.Page) error {
+	refused := r.refused
+	r.refused = nil
+	if err := r.belongs(f.Space); err != nil {
+		return err
+	}
+	r.tell()
+	if refused == nil || refused.Ref != f.Ref {
+		return bad("a lost transaction without the reason")
+	}
+	if f.Position.Chain != space.Fold(space.Start(f.Space).Chain, f.Records) {
+		return wire.Errorf(wire.CodeBadChain, "archive: a lost transaction of the space %s does not hash to its position", f.Space)
+	}
+	for i := range f.Records {
+		if record := &f.Records[i]; int(record.Index) != i || int(record.Count) != len(f.Records) {
+			return bad("a lost transaction is not one whole transaction")
+		}
+	}
+	if len(f.Records) == 0 {
+		return bad("a lost transaction without events")
+	}
+	r.ready = append(r.ready, &Lost{
+		Transaction: space.TransactionOf(f.Records), ReceivedAt: f.Records[0].ReceivedAt, Code: refused.Code, Reason: refused.Reason,
+	})
 	return nil
 }
 

@@ -36,8 +36,16 @@ type Refusal struct {
 	Reason      string
 }
 
+// Lost is a transaction of somebody else that was in the log, that the server lost, and that it refused to take back.
+type Lost struct {
+	Transaction space.Transaction
+	ReceivedAt  uint64 // milliseconds since 1970
+	Code        wire.Code
+	Reason      string
+}
+
 // A Writer writes an archive. Its methods are called in this order: for each space Space, Records any number of times,
-// Waiting and Refused; at last Close. The first error sticks. It is not safe for concurrent use.
+// Waiting, Refused and Lost; at last Close. The first error sticks. It is not safe for concurrent use.
 type Writer struct {
 	to     io.Writer
 	digest digest.Digest
@@ -90,6 +98,19 @@ func (w *Writer) Refused(r Refusal) error {
 	w.pushes++
 	w.frame(&wire.Pushed{Space: w.space.ID, N: w.pushes, Verdicts: []wire.Verdict{{Kind: wire.Rejected, Code: r.Code, Reason: r.Reason}}})
 	w.frame(&wire.Push{Space: w.space.ID, N: w.pushes, Transactions: []space.Transaction{r.Transaction}})
+	return w.err
+}
+
+// Lost writes a lost transaction of the space.
+func (w *Writer) Lost(l Lost) error {
+	w.pushes++
+	w.frame(&wire.Refused{Ref: w.pushes, Code: l.Code, Reason: l.Reason})
+	records := l.Transaction.Records(1, l.ReceivedAt)
+	start := space.Start(w.space.ID)
+	w.frame(&wire.Page{
+		Ref: w.pushes, Space: w.space.ID, ChainBefore: start.Chain, Records: records,
+		Position: space.Position{Seq: uint64(len(records)), Chain: space.Fold(start.Chain, records)},
+	})
 	return w.err
 }
 

@@ -15,6 +15,7 @@ type appendOperation struct {
 	refused     *Refusal
 	retry       space.ULID
 	discard     space.ULID
+	discardLost space.ULID
 	pin         *bool
 	damaged     uint64
 	forget      bool
@@ -162,6 +163,8 @@ func (o *appendOperation) addTo(part *SpaceCommit, stamp space.ULID) {
 	case o.discard != space.ULID{}:
 		part.Withdraw = append(part.Withdraw, o.discard)
 		part.Discard = append(part.Discard, o.discard)
+	case o.discardLost != space.ULID{}:
+		part.DiscardLost = append(part.DiscardLost, o.discardLost)
 	case o.pin != nil:
 		part.SetPinned = o.pin // the last one counts
 	case o.damaged > 0:
@@ -317,7 +320,7 @@ func (l *appendLane) applied(r *Replica, part *SpaceCommit, operations []appendO
 				s.outdated = version
 			}
 		}
-		if (o.retry != space.ULID{}) || o.discard != (space.ULID{}) {
+		if o.retry != (space.ULID{}) || o.discard != (space.ULID{}) || o.discardLost != (space.ULID{}) {
 			s.outdated = version
 			if o.retry != (space.ULID{}) {
 				r.watch(s, o.retry)

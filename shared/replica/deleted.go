@@ -72,7 +72,7 @@ func (r *Replica) forgotten(s *spaceState) {
 		r.decide(s, e.ID, Decided{Outcome: Discarded, Code: wire.CodeDiscarded})
 	}
 	s.known, s.loaded, s.info = false, true, SpaceInfo{Position: space.Start(s.id)}
-	s.entries, s.byID, s.outboxCount, s.rejected, s.refused = nil, nil, 0, 0, nil
+	s.entries, s.byID, s.outboxCount, s.rejected, s.lost, s.refused = nil, nil, 0, 0, 0, nil
 	s.pending, s.problem, s.reason = pending{queued: s.pending.queued}, 0, ""
 	r.changed(s)
 	r.statusChanged()

@@ -36,6 +36,7 @@ type modelSpace struct {
 	outbox   []*OutboxRow // ascending by Key
 	keys     map[space.ULID]uint64
 	rejected map[space.ULID]*RejectedRow
+	lost     map[space.ULID]*LostRow
 	records  []space.Record // ascending, with a hole only where a position was set without its records
 
 	checkpoint *modelCheckpoint
@@ -69,6 +70,7 @@ func (s *modelSpace) clone() *modelSpace {
 	maps.Copy(c.keys, s.keys)
 	c.rejected = make(map[space.ULID]*RejectedRow, len(s.rejected))
 	maps.Copy(c.rejected, s.rejected)
+	c.lost = maps.Clone(s.lost)
 	// Records are never changed in place. Clipped, the copy's first append moves away from the array that the
 	// original goes on appending to.
 	c.records = slices.Clip(s.records)
@@ -102,6 +104,11 @@ func (c *Commit) Check() error {
 		}
 		for j := range s.Refuse {
 			if row := &s.Refuse[j]; row.ID != row.Transaction.ID() || row.ID == (space.ULID{}) {
+				return errBadAppend
+			}
+		}
+		for j := range s.Lost {
+			if row := &s.Lost[j]; row.ID != row.Transaction.ID() || row.ID == (space.ULID{}) {
 				return errBadAppend
 			}
 		}
@@ -199,7 +206,7 @@ func (m *Model) unsynced() bool {
 
 // unsent reports whether something of the space may be on this device alone.
 func (s *modelSpace) unsent() bool {
-	return len(s.rejected) > 0 || slices.ContainsFunc(s.outbox, func(row *OutboxRow) bool { return row.State == Waiting })
+	return len(s.rejected)+len(s.lost) > 0 || slices.ContainsFunc(s.outbox, func(row *OutboxRow) bool { return row.State == Waiting })
 }
 
 // decodeRun reads the records of one space's part, as a copy, and checks that they are those announced.
@@ -231,6 +238,7 @@ func (m *Model) applySpace(sc *SpaceCommit, run []space.Record, keys []uint64) [
 			info:      SpaceInfo{Position: space.Start(sc.Space)},
 			keys:      map[space.ULID]uint64{},
 			rejected:  map[space.ULID]*RejectedRow{},
+			lost:      map[space.ULID]*LostRow{},
 			forgotten: sc.Forget,
 		}
 		if s != nil {
@@ -285,6 +293,15 @@ func (m *Model) applySpace(sc *SpaceCommit, run []space.Record, keys []uint64) [
 	s.reject(sc.Reject)
 	for _, id := range sc.Discard {
 		delete(s.rejected, id)
+	}
+	for i := range sc.Lost {
+		if row := sc.Lost[i]; s.lost[row.ID] == nil {
+			row.Transaction.Events = cloneEvents(row.Transaction.Events)
+			s.lost[row.ID] = &row
+		}
+	}
+	for _, id := range sc.DiscardLost {
+		delete(s.lost, id)
 	}
 
 	if sc.Cut {

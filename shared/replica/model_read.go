@@ -17,7 +17,7 @@ func (m *Model) Load() *Loaded {
 		if s.forgotten {
 			continue
 		}
-		loaded.Spaces = append(loaded.Spaces, Summary{Space: id, Info: s.info, Version: s.version, Outbox: len(s.outbox), Rejected: len(s.rejected)})
+		loaded.Spaces = append(loaded.Spaces, Summary{Space: id, Info: s.info, Version: s.version, Outbox: len(s.outbox), Rejected: len(s.rejected), Lost: len(s.lost)})
 	}
 	sort.Slice(loaded.Spaces, func(i, j int) bool { return bytes.Compare(loaded.Spaces[i].Space[:], loaded.Spaces[j].Space[:]) < 0 })
 	return loaded
@@ -54,7 +54,7 @@ func (m *Model) Refresh(id space.ID) *Snapshot {
 	for _, row := range s.outbox {
 		snapshot.Outbox = append(snapshot.Outbox, row.Entry)
 	}
-	snapshot.Rejected = m.Rejected(id)
+	snapshot.Rejected, snapshot.Lost = m.Rejected(id), len(s.lost)
 	return snapshot
 }
 
@@ -87,6 +87,20 @@ func (m *Model) Rejected(id space.ID) []RejectedRow {
 	}
 	rows := make([]RejectedRow, 0, len(s.rejected))
 	for _, row := range s.rejected {
+		rows = append(rows, *row)
+	}
+	sort.Slice(rows, func(i, j int) bool { return rows[i].ID.Compare(rows[j].ID) < 0 })
+	return rows
+}
+
+// Lost reads the lost transactions of a space, by id.
+func (m *Model) Lost(id space.ID) []LostRow {
+	s := m.spaces[id]
+	if s == nil {
+		return nil
+	}
+	rows := make([]LostRow, 0, len(s.lost))
+	for _, row := range s.lost {
 		rows = append(rows, *row)
 	}
 	sort.Slice(rows, func(i, j int) bool { return rows[i].ID.Compare(rows[j].ID) < 0 })

@@ -225,6 +225,7 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 	}
 	s.outboxCount = len(s.entries)
 	r.takeRejected(s, snapshot.Rejected)
+	s.lost = snapshot.Lost
 	r.resolve(s, snapshot)
 	r.dropWithdrawn(s, false)
 	if r.leads {

@@ -80,6 +80,7 @@ type spaceState struct {
 	entries     []*entry
 	byID        map[space.ULID]*entry
 	rejected    int
+	lost        int
 	refreshing  bool
 	refreshFrom uint64       // the version that its refresh must show at least, since memory had it when it began
 	readBegan   uint64       // when its last read began
@@ -161,7 +162,8 @@ func (r *Replica) load(loaded *Loaded) {
 		s := r.space(summary.Space)
 		s.known = true
 		if summary.Version >= s.version {
-			s.info, s.version, s.outboxCount, s.rejected = summary.Info, summary.Version, summary.Outbox, summary.Rejected
+			s.info, s.version, s.outboxCount = summary.Info, summary.Version, summary.Outbox
+			s.rejected, s.lost = summary.Rejected, summary.Lost
 			s.loaded = summary.Outbox == 0
 			if s.loaded {
 				s.entries, s.byID = nil, nil
@@ -215,6 +217,8 @@ func (r *Replica) Step(now uint64, input Input) Effects {
 		r.append(appendOperation{ref: in.Ref, space: in.Space, retry: in.ID})
 	case Discard:
 		r.append(appendOperation{ref: in.Ref, space: in.Space, discard: in.ID})
+	case DiscardLost:
+		r.append(appendOperation{ref: in.Ref, space: in.Space, discardLost: in.ID})
 	case Open:
 		r.openSpace(in)
 	case Close:

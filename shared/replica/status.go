@@ -29,6 +29,7 @@ type Status struct {
 	PendingSpaces int    // spaces that the server does not have yet
 	Undurable     int    // transactions that are not on the disk yet
 	Rejected      int    // transactions in the rejected store
+	LostRows      int    // transactions in the lost store
 	CatchingUp    int    // spaces whose newest records are still to come
 	Damaged       int    // spaces some of whose records cannot be read until they were fetched again
 	RetryAt       uint64 // when spaces may be created again, by the clock of Step; 0: now
@@ -80,6 +81,7 @@ func (r *Replica) Status() Status {
 		}
 		status.Pending += s.outboxCount
 		status.Rejected += s.rejected
+		status.LostRows += s.lost
 		if s.creates() {
 			status.PendingSpaces++
 		}
@@ -138,6 +140,7 @@ type SpaceStatus struct {
 	Info     SpaceInfo
 	Pending  int
 	Rejected int
+	Lost     int    // transactions in the lost store
 	CaughtUp bool   // nothing was behind when the server last said so
 	Code     Code   // why the space does not get on, zero if it does
 	Reason   string // for people
@@ -164,7 +167,7 @@ func (r *Replica) Space(id space.ID) SpaceStatus {
 		return SpaceStatus{Space: id, Info: SpaceInfo{Position: space.Start(id)}}
 	}
 	status := SpaceStatus{
-		Space: id, Known: s.known, Info: s.info, Pending: s.outboxCount, Rejected: s.rejected,
+		Space: id, Known: s.known, Info: s.info, Pending: s.outboxCount, Rejected: s.rejected, Lost: s.lost,
 		CaughtUp: s.feed.caughtUp, Access: s.feed.access, Code: s.problem, Reason: s.reason, RetryAt: s.push.retryAt,
 		Checkpoint: r.checkpoint(s),
 	}

@@ -103,6 +103,13 @@ type Discard struct {
 	ID    space.ULID
 }
 
+// DiscardLost asks to give up a transaction of the lost store.
+type DiscardLost struct {
+	Ref   uint64
+	Space space.ID
+	ID    space.ULID
+}
+
 // Open tells that somebody looks at a space from now on. A space that the store does not know is added to it by
 // its ID alone, so that it is pulled.
 type Open struct {
@@ -237,6 +244,7 @@ func (Received) input()     {}
 func (Append) input()       {}
 func (Retry) input()        {}
 func (Discard) input()      {}
+func (DiscardLost) input()  {}
 func (Open) input()         {}
 func (Close) input()        {}
 func (Pin) input()          {}
@@ -305,7 +313,7 @@ type Effects struct {
 // Notice is something that the app may want to know.
 type Notice interface{ notice() }
 
-// Durable tells that what [Append], [Retry], [Discard], [Pin] or [Open] with this Ref asked for is stored.
+// Durable tells that what [Append], [Retry], [Discard], [DiscardLost], [Pin] or [Open] with this Ref asked for is stored.
 type Durable struct{ Ref uint64 }
 
 // Failed tells that it could not be stored, and nothing was: there is no room, or the store refuses for good. Where the

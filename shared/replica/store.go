@@ -85,6 +85,17 @@ type RejectedRow struct {
 	By          string // ByServer, ByPreview for the module's own answer in the page, or ByDevice
 }
 
+// LostRow is a transaction of somebody else whose records this replica held, and which the server refused when it was asked to take it
+// back: the server had lost it, and its log went on without it. It stays until somebody here discards it.
+type LostRow struct {
+	ID          space.ULID
+	Transaction space.Transaction // as its author made it
+	ReceivedAt  uint64            // when the server had first received it, milliseconds since 1970
+	Code        wire.Code
+	Reason      string
+	By          string // as RejectedRow has it
+}
+
 // Rejection moves one outbox row to the rejected store.
 type Rejection struct {
 	ID     space.ULID
@@ -125,7 +136,7 @@ type Commit struct {
 	Login uint64
 	// Erase deletes all that the store has. It comes alone. Calls by handles that are open fail with wasmclient.ErrForgotten from then
 	// on, also when somebody has begun anew; one that is opened later makes an empty replica. Unless Force is put too, that nothing in it is on this device
-	// alone is a condition: no row of an outbox waits, none is rejected, and the server has every space that was made here.
+	// alone is a condition: no row of an outbox waits, none is rejected or lost, and the server has every space that was made here.
 	Erase, Force bool
 	// Room, when not zero, is how many bytes are written besides and deleted again in the same step: the commit fails
 	// for want of room where they find none, and nothing is left of them.
@@ -178,6 +189,10 @@ type SpaceCommit struct {
 	Reject []Rejection
 	// Discard deletes rows from the rejected store.
 	Discard []space.ULID
+	// Lost adds rows to the lost store. One whose (space, id) is there already is left as it is. ID must be its transaction's.
+	Lost []LostRow
+	// DiscardLost deletes rows from the lost store.
+	DiscardLost []space.ULID
 
 	// Records, when not empty, is one run of records that follows on Expect, encoded by [wire.AppendRecord] one
 	// after the other, whole transactions. First and Last are its numbers. Position is what the space's row holds
@@ -192,7 +207,7 @@ type SpaceCommit struct {
 	Settle []space.ULID
 
 	// Forget deletes all that the store has of the space, which it does not know any more then. Only the version goes on. It
-	// comes alone. Unless Force is put too, that no row of the space waits in the outbox and none is rejected is a condition.
+	// comes alone. Unless Force is put too, that no row of the space waits in the outbox and none is rejected or lost is a condition.
 	Forget, Force bool
 }
 
@@ -237,6 +252,7 @@ type Summary struct {
 	Version  uint64
 	Outbox   int // rows in the outbox, whatever their state
 	Rejected int // rows among the rejected
+	Lost     int // rows among the lost
 }
 
 // Loaded is what a tab reads from its store when it starts, and again when it begins to lead.
@@ -272,4 +288,5 @@ type Snapshot struct {
 	Epoch    uint64
 	Outbox   []Entry       // in outbox order
 	Rejected []RejectedRow // without payloads where the store keeps them apart; by id
+	Lost     int           // rows in the lost store
 }

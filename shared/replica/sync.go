@@ -372,6 +372,10 @@ func (l *syncLane) applied(r *Replica, s *spaceState, part *SpaceCommit, version
 		}
 		r.decide(s, rejection.ID, Decided{Outcome: Refused, Code: rejection.Code, Reason: rejection.Reason})
 	}
+	if len(part.Lost) > 0 && !older {
+		s.outdated = version // some may have been there
+		r.refresh(s)
+	}
 	for _, id := range part.DropWithdrawn {
 		s.remove(id)
 		r.decide(s, id, Decided{Outcome: Discarded, Code: wire.CodeDiscarded})

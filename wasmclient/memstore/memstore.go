@@ -209,6 +209,12 @@ func (s *Store) Rejected(ctx context.Context, id space.ID) (rows []replica.Rejec
 	return rows, err
 }
 
+// Lost implements [wasmclient.Store].
+func (s *Store) Lost(ctx context.Context, id space.ID) (rows []replica.LostRow, err error) {
+	err = s.with(ctx, func(m *replica.Model) { rows = m.Lost(id) })
+	return rows, err
+}
+
 // Read implements [wasmclient.Store].
 func (s *Store) Read(ctx context.Context, id space.ID, after uint64, limit, maxBytes int) (records []space.Record, err error) {
 	err = s.with(ctx, func(m *replica.Model) { records = m.Read(id, after, limit, maxBytes) })

@@ -124,7 +124,7 @@ func describe(s *suite, store wasmclient.Store) string {
 	loaded := try(store.Load(s.ctx)).or(s, "load")
 	fmt.Fprintf(&b, "%q %x epoch %d server %x since %q\n", loaded.Meta.Identity, loaded.Meta.Session, loaded.Meta.Epoch, loaded.Meta.Server, loaded.Meta.Since)
 	for _, summary := range loaded.Spaces {
-		fmt.Fprintf(&b, "space %v version %d outbox %d rejected %d: %s\n", summary.Space, summary.Version, summary.Outbox, summary.Rejected, infoText(&summary.Info))
+		fmt.Fprintf(&b, "space %v version %d outbox %d rejected %d lost %d: %s\n", summary.Space, summary.Version, summary.Outbox, summary.Rejected, summary.Lost, infoText(&summary.Info))
 		describeSpace(s, &b, store, summary.Space)
 	}
 	return b.String()
@@ -133,7 +133,7 @@ func describe(s *suite, store wasmclient.Store) string {
 func describeSpace(s *suite, b *strings.Builder, store wasmclient.Store, id space.ID) {
 	s.Helper()
 	snapshot := try(store.Refresh(s.ctx, id)).or(s, "refresh")
-	fmt.Fprintf(b, " known %v version %d epoch %d: %s\n", snapshot.Known, snapshot.Version, snapshot.Epoch, infoText(&snapshot.Info))
+	fmt.Fprintf(b, " known %v version %d epoch %d lost %d: %s\n", snapshot.Known, snapshot.Version, snapshot.Epoch, snapshot.Lost, infoText(&snapshot.Info))
 	for i := range snapshot.Outbox {
 		fmt.Fprintf(b, " entry %s\n", entryText(&snapshot.Outbox[i]))
 	}
@@ -146,6 +146,9 @@ func describeSpace(s *suite, b *strings.Builder, store wasmclient.Store, id spac
 	}
 	for _, row := range try(store.Rejected(s.ctx, id)).or(s, "rejected") {
 		fmt.Fprintf(b, " rejected %v at %d: %d %q by %q %x\n", row.ID, row.AppendedAt, row.Code, row.Reason, row.By, transactionDigest(&row.Transaction))
+	}
+	for _, row := range try(store.Lost(s.ctx, id)).or(s, "lost") {
+		fmt.Fprintf(b, " lost %v at %d: %d %q by %q %x\n", row.ID, row.ReceivedAt, row.Code, row.Reason, row.By, transactionDigest(&row.Transaction))
 	}
 	if c := try(Checkpoint(s.ctx, store, id)).or(s, "read a checkpoint"); c != nil {
 		fmt.Fprintf(b, " checkpoint %s\n", checkpointText(c))

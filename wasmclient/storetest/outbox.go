@@ -470,6 +470,76 @@ func testAppendRejected(s *suite) {
 	s.wantRejected(h, f.id, rows[1].ID)
 }
 
+// testLostRows: what others wrote and the server lost stays until it is discarded, whatever else happens to the same ids, and
+// keeps a space from being forgotten.
+func testLostRows(s *suite) {
+	h, other := s.open(), s.open()
+	f, g := newFeed(1), newFeed(2)
+	lost := func(n uint64, sizes ...int) replica.LostRow {
+		t := f.transaction(sizes...)
+		t.Author, t.ClientVersion = "did:key:ben", "2.4.4"
+		return replica.LostRow{ID: t.ID(), Transaction: t, ReceivedAt: 5000 + n, Code: 81, Reason: "not a member any more", By: "server"}
+	}
+	a, b, c := lost(1, 10, 0), lost(2, 3), lost(3, 200000)
+	want := func(h handle, id space.ID, rows ...replica.LostRow) {
+		s.Helper()
+		got := try(h.Lost(s.ctx, id)).or(s, "lost")
+		if len(got) != len(rows) {
+			s.Fatalf("%d rows are lost, want %d", len(got), len(rows))
+		}
+		for i, row := range rows {
+			if g := got[i]; g.ID != row.ID || g.ReceivedAt != row.ReceivedAt || g.Code != row.Code || g.Reason != row.Reason || g.By != row.By ||
+				transactionDigest(&g.Transaction) != transactionDigest(&row.Transaction) {
+				s.Fatalf("a lost row is %+v, want %+v", g, row)
+			}
+		}
+		if n := h.refresh(id).Lost; n != len(rows) {
+			s.Fatalf("%d rows are counted, want %d", n, len(rows))
+		}
+		for _, summary := range h.load().Spaces {
+			if summary.Space == id && summary.Lost != len(rows) {
+				s.Fatalf("%d rows are loaded, want %d", summary.Lost, len(rows))
+			}
+		}
+	}
+	created := true
+	h.change(replica.SpaceCommit{Space: f.id, Insert: &f.info, SetCreated: &created}, replica.SpaceCommit{Space: g.id, Insert: &g.info, SetCreated: &created})
+	want(h, f.id)
+	again := a
+	again.Code, again.ReceivedAt = 1, 1
+	row := rowOf(a.Transaction) // the same id in the outbox and among the rejected is another thing
+	part := replica.SpaceCommit{Space: f.id, Append: []replica.OutboxRow{row}, Lost: []replica.LostRow{a, c, again, b}, DiscardLost: []space.ULID{{9}}}
+	for range 2 { // as after an outcome that nobody heard of
+		h.change(part)
+		want(h, f.id, a, b, c)
+	}
+	h.change(replica.SpaceCommit{Space: f.id, Lost: []replica.LostRow{again}})
+	h.change(replica.SpaceCommit{Space: f.id, Reject: []replica.Rejection{{ID: a.ID, Code: 82}}})
+	h.change(replica.SpaceCommit{Space: f.id, Discard: []space.ULID{a.ID, b.ID}})
+	want(other, f.id, a, b, c)
+	want(other, g.id)
+	forget, erase := replica.SpaceCommit{Space: f.id, Forget: true}, replica.Commit{Strict: true, Erase: true}
+	h.stale(replica.Commit{Strict: true, Spaces: []replica.SpaceCommit{forget}})
+	h.stale(erase)
+	h.Close()
+	other.Close()
+	h = s.open()
+	want(h, f.id, a, b, c)
+
+	h.change(replica.SpaceCommit{Space: f.id, Lost: []replica.LostRow{a}, DiscardLost: []space.ULID{a.ID, c.ID, {9}}})
+	want(h, f.id, b)
+	h.change(replica.SpaceCommit{Space: g.id, Lost: []replica.LostRow{a}})
+	forget.Force = true
+	h.change(forget)
+	want(h, f.id)
+	want(h, g.id, a)
+	h.change(replica.SpaceCommit{Space: g.id, DiscardLost: []space.ULID{a.ID}})
+	h.commit(erase)
+	if _, err := h.Commit(s.ctx, &replica.Commit{Spaces: []replica.SpaceCommit{{Space: f.id, Lost: []replica.LostRow{{ID: ulid(3, 3), Transaction: a.Transaction}}}}}); err == nil {
+		s.Fatal("a row of another id than its transaction's was taken")
+	}
+}
+
 func testWithdraw(s *suite) {
 	h := s.open()
 	f := newFeed(1)

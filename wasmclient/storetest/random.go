@@ -188,6 +188,15 @@ func (g *generator) part(f *feed) replica.SpaceCommit {
 		part.Reject = append(part.Reject, replica.Rejection{ID: id, Code: 81, Reason: "no", By: "server"})
 	}
 	part.Discard = g.some(5)
+	for g.chance(5) {
+		row := f.row(g.IntN(300))
+		if len(g.rows) > 0 && g.chance(40) {
+			row = g.rows[g.IntN(len(g.rows))]
+		}
+		g.ids = append(g.ids, row.ID)
+		part.Lost = append(part.Lost, replica.LostRow{ID: row.ID, Transaction: row.Transaction, ReceivedAt: g.Uint64N(1 << 40), Code: 81, Reason: "no", By: "server"})
+	}
+	part.DiscardLost = g.some(5)
 	if g.chance(40) {
 		part.Settle = append(part.Settle, g.some(50)...)
 	}

@@ -88,6 +88,7 @@ func Run(t *testing.T, factory Factory) {
 		{"Reject", testReject},
 		{"Refuse", testRefuse},
 		{"Retry", testRetry},
+		{"LostRows", testLostRows},
 		{"Withdraw", testWithdraw},
 		{"Settle", testSettle},
 		{"FieldOrder", testFieldOrder},

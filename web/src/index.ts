@@ -32,6 +32,7 @@ export type {
   Ephemeral,
   EventRecord,
   ImportedSpace,
+  LostTransaction,
   NewEvent,
   PendingTransaction,
   Position,

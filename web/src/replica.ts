@@ -37,6 +37,7 @@ const unopened = Object.freeze({
   pendingSpaces: 0,
   undurable: 0,
   rejected: 0,
+  lost: 0,
   refusal: undefined,
   catchingUp: 0,
   atRisk: 0,

@@ -9,10 +9,12 @@ import { Table } from "./tables.js";
 import { formatULID, parseULID } from "./ulid.js";
 import {
   decodeCheck,
+  decodeLost,
   decodePending,
   decodeRejected,
   decodeTables,
   type Ephemeral,
+  type LostTransaction,
   type NewEvent,
   type PendingTransaction,
   type RejectedTransaction,
@@ -217,6 +219,20 @@ export class Space<M extends ModuleTypes = AnyModule> {
   async rejected(): Promise<RejectedTransaction[]> {
     const bytes = await this.#client.call("rejected", this.id);
     return bytes ? decodeRejected(bytes) : [];
+  }
+
+  /**
+   * Returns the transactions of others that this device had, that the server lost, as one that was restored from an older backup, and
+   * that it refused to take back: they are only here any more, and in what {@link Client.export} makes, until they are discarded.
+   */
+  async lost(): Promise<LostTransaction[]> {
+    const bytes = await this.#client.call("lost", this.id);
+    return bytes ? decodeLost(bytes) : [];
+  }
+
+  /** Drops a transaction that {@link Space.lost} gave. */
+  async discardLost(id: string): Promise<void> {
+    await this.#client.call("discardLost", this.id, formatULID(parseULID(id)));
   }
 
   /**

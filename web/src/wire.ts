@@ -79,6 +79,8 @@ export interface SpaceInfo {
   readonly pending: number;
   /** How many were refused and wait for `retry` or `discard`. */
   readonly rejected: number;
+  /** How many transactions of others are only here any more, see {@link Space.lost}. */
+  readonly lost: number;
   /** When it is tried again, if the server put it off; milliseconds since 1970. */
   readonly retryAt: number | undefined;
   /**
@@ -122,6 +124,8 @@ export interface Status {
   readonly undurable: number;
   /** Transactions that were refused and wait for `retry` or `discard`. */
   readonly rejected: number;
+  /** Transactions of others that are only on this device any more, see {@link Space.lost}. */
+  readonly lost: number;
   /** The last refusal that this page heard of. */
   readonly refusal: Verdict | undefined;
   /** Spaces whose newest events are still to come. */
@@ -249,6 +253,15 @@ export interface RejectedTransaction {
   readonly by: "server" | "preview" | "device";
 }
 
+/**
+ * A transaction of somebody else that this device held, that the server lost, and that it refused to take back when it was brought
+ * again. It is in no log any more, and stays here until it is discarded.
+ */
+export interface LostTransaction extends Omit<RejectedTransaction, "appendedAt"> {
+  /** When the server had first received it; milliseconds since 1970. */
+  readonly receivedAt: number;
+}
+
 const decoder = new Decoder(); // making one costs more than it takes to decode an event
 const exact = new Decoder({ useBigInt64: true });
 
@@ -291,6 +304,7 @@ type PackedInfo = [
   head: number,
   pinned: boolean,
   booting: [seq: number, here: number, pages: number] | null,
+  lost: number,
 ];
 
 type PackedStatus = [
@@ -307,12 +321,13 @@ type PackedStatus = [
   lastSync: number,
   storage: Storage["state"],
   reconnectAt: number,
+  lost: number,
 ];
 
 type PackedTransaction = [author: string, api: string, version: string, events: [Uint8Array, string, Uint8Array, Uint8Array][]];
 
 function unpackInfo(packed: PackedInfo): SpaceInfo {
-  const [id, genesis, created, module, seq, chain, caughtUp, pending, rejected, retryAt, code, reason, head, pinned, booting] = packed;
+  const [id, genesis, created, module, seq, chain, caughtUp, pending, rejected, retryAt, code, reason, head, pinned, booting, lost] = packed;
   const current = toHex(module);
   const made = genesis ? toHex(genesis[2]) : undefined;
   return Object.freeze({
@@ -331,6 +346,7 @@ function unpackInfo(packed: PackedInfo): SpaceInfo {
     caughtUp,
     pending,
     rejected,
+    lost,
     retryAt: retryAt || undefined,
     booting: booting ? Object.freeze({ seq: booting[0], here: booting[1], pages: booting[2] }) : undefined,
     code: code ? codeName(code) : undefined,
@@ -356,6 +372,7 @@ export function emptyInfo(id: string): SpaceInfo {
     caughtUp: false,
     pending: 0,
     rejected: 0,
+    lost: 0,
     retryAt: undefined,
     booting: undefined,
     code: undefined,
@@ -365,8 +382,8 @@ export function emptyInfo(id: string): SpaceInfo {
 
 function unpackStatus(packed: PackedStatus): Status {
   const [connection, leader, pending, pendingSpaces, undurable, rejected, catchingUp] = packed;
-  const [retryAt, code, reason, lastSync, state, reconnectAt] = packed.slice(7) as [
-    number, number, string, number, Storage["state"], number,
+  const [retryAt, code, reason, lastSync, state, reconnectAt, lost] = packed.slice(7) as [
+    number, number, string, number, Storage["state"], number, number,
   ];
   return Object.freeze({
     connection,
@@ -375,6 +392,7 @@ function unpackStatus(packed: PackedStatus): Status {
     pendingSpaces,
     undurable,
     rejected,
+    lost,
     refusal: undefined, // from here on the page knows more
     catchingUp,
     atRisk: 0,
@@ -434,6 +452,10 @@ export function decodeRejected(bytes: Uint8Array): RejectedTransaction[] {
   }));
 }
 
+export function decodeLost(bytes: Uint8Array): LostTransaction[] {
+  return decodeRejected(bytes).map(({ appendedAt, ...row }) => ({ ...row, receivedAt: appendedAt }));
+}
+
 /** What {@link Client.import} did with one space. */
 export interface ImportedSpace {
   readonly id: string;
@@ -443,6 +465,8 @@ export interface ImportedSpace {
   readonly waiting: number;
   /** How many refused transactions were added. */
   readonly rejected: number;
+  /** How many transactions the file has that the server lost, see {@link Space.lost}. */
+  readonly lost: number;
   /** How many transactions of other identities wait in the file; they stay there: import it as those. */
   readonly foreign: number;
   /** Why its log was left out, if it was: `diverged` if it contradicts the one that is here. */
@@ -452,12 +476,13 @@ export interface ImportedSpace {
 }
 
 export function decodeImported(bytes: Uint8Array): ImportedSpace[] {
-  type Row = [Uint8Array, number, number, number, number, number, string];
-  return (decode(bytes) as Row[]).map(([id, records, waiting, rejected, foreign, code, reason]) => ({
+  type Row = [Uint8Array, number, number, number, number, number, string, number];
+  return (decode(bytes) as Row[]).map(([id, records, waiting, rejected, foreign, code, reason, lost]) => ({
     id: toHex(id),
     records,
     waiting,
     rejected,
+    lost,
     foreign,
     code: code ? codeName(code) : undefined,
     reason,

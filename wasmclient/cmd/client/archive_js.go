@@ -40,7 +40,7 @@ func (b *bridge) export(ref int, id string) {
 	b.reply(ref, err, nil)
 }
 
-// importBlob: Blob -> [[id, records, waiting, rejected, foreign, code, reason], ...].
+// importBlob: Blob -> [[id, records, waiting, rejected, foreign, code, reason, lost], ...].
 func (b *bridge) importBlob(ref int, blob js.Value) {
 	done, err := b.client.Import(b.ctx, &blobReader{ctx: b.ctx, blob: blob, size: int64(blob.Get("size").Float())})
 	packed := appendArray(nil, len(done))
@@ -51,12 +51,13 @@ func (b *bridge) importBlob(ref int, blob js.Value) {
 }
 
 func appendImported(b []byte, s *wasmclient.Imported) []byte {
-	b = appendArray(b, 7)
+	b = appendArray(b, 8)
 	b = appendBytes(b, s.Space[:])
 	for _, n := range []int{s.Records, s.Waiting, s.Rejected, s.Foreign, int(s.Code)} {
 		b = appendUint(b, uint64(n))
 	}
-	return appendText(b, s.Reason)
+	b = appendText(b, s.Reason)
+	return appendUint(b, uint64(s.Lost))
 }
 
 // blobWriter gathers what is written as the parts of a Blob: big ones become Blobs themselves, so that they need not

@@ -9,6 +9,7 @@ import (
 
 	"skerry/shared/digest"
 	"skerry/shared/module/builtin"
+	"skerry/shared/replica"
 	"skerry/shared/space"
 	"skerry/shared/wire"
 	"skerry/wasmclient"
@@ -268,10 +269,24 @@ func (b *bridge) handle(ref int, method string, message js.Value) {
 			}
 			b.reply(ref, err, packed)
 		}()
-	case "retry", "discard": // id, transaction's id
+	case "lost": // id -> rows
+		go func() {
+			rows, err := s.Lost(b.ctx)
+			packed := appendArray(nil, len(rows))
+			for i := range rows {
+				row := &rows[i]
+				packed = appendRejectedRow(packed, &replica.RejectedRow{
+					ID: row.ID, Transaction: row.Transaction, AppendedAt: row.ReceivedAt, Code: row.Code, Reason: row.Reason, By: row.By,
+				})
+			}
+			b.reply(ref, err, packed)
+		}()
+	case "retry", "discard", "discardLost": // id, transaction's id
 		do := s.Retry
 		if method == "discard" {
 			do = s.Discard
+		} else if method == "discardLost" {
+			do = s.DiscardLost
 		}
 		named, ok := b.transactionID(ref, message)
 		if !ok {

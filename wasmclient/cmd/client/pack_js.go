@@ -46,9 +46,9 @@ func appendBool(b []byte, v bool) []byte {
 func appendNil(b []byte) []byte { return append(b, 0xc0) }
 
 // appendStatus: [connection, leader, pending, pendingSpaces, undurable, rejected, catchingUp, retryAt, code, reason,
-// lastSync, storage, dialAt].
+// lastSync, storage, dialAt, lost].
 func appendStatus(b []byte, s *wasmclient.Status) []byte {
-	b = appendArray(b, 13)
+	b = appendArray(b, 14)
 	b = appendText(b, s.Connection)
 	b = appendBool(b, s.Leader)
 	b = appendUint(b, uint64(s.Pending))
@@ -61,13 +61,14 @@ func appendStatus(b []byte, s *wasmclient.Status) []byte {
 	b = appendText(b, s.Reason)
 	b = appendUint(b, s.LastSync)
 	b = appendText(b, s.Storage)
-	return appendUint(b, s.DialAt)
+	b = appendUint(b, s.DialAt)
+	return appendUint(b, uint64(s.Lost))
 }
 
 // appendInfo: [id, genesis or nil, created, module, seq, chain, caughtUp, pending, rejected, retryAt, code, reason,
-// head, pinned, booting or nil], genesis being [stamp, creator, module, params], booting [seq, here, pages].
+// head, pinned, booting or nil, lost], genesis being [stamp, creator, module, params], booting [seq, here, pages].
 func appendInfo(b []byte, s *wasmclient.SpaceInfo) []byte {
-	b = appendArray(b, 15)
+	b = appendArray(b, 16)
 	b = appendBytes(b, s.ID[:])
 	if s.Genesis == nil {
 		b = appendNil(b)
@@ -87,12 +88,14 @@ func appendInfo(b []byte, s *wasmclient.SpaceInfo) []byte {
 	b = appendUint(b, s.Head)
 	b = appendBool(b, s.Pinned)
 	if s.Checkpoint.State != replica.CheckpointFetching {
-		return appendNil(b)
+		b = appendNil(b)
+	} else {
+		b = appendArray(b, 3)
+		b = appendUint(b, s.Checkpoint.Seq)
+		b = appendUint(b, uint64(s.Checkpoint.Here))
+		b = appendUint(b, uint64(s.Checkpoint.Pages))
 	}
-	b = appendArray(b, 3)
-	b = appendUint(b, s.Checkpoint.Seq)
-	b = appendUint(b, uint64(s.Checkpoint.Here))
-	return appendUint(b, uint64(s.Checkpoint.Pages))
+	return appendUint(b, uint64(s.Lost))
 }
 
 // appendOutboxRow: [id, transaction, state, appendedAt, seq, code, reason, retryAt].

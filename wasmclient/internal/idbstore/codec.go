@@ -194,6 +194,20 @@ func decodeRejectedRow(b []byte) (replica.RejectedRow, error) {
 	return row, err
 }
 
+// appendLostRow appends the bytes of a row of the lost store, which are laid out as those of the rejected.
+func appendLostRow(b []byte, row *replica.LostRow) []byte {
+	return appendRejectedRow(b, &replica.RejectedRow{
+		Transaction: row.Transaction, AppendedAt: row.ReceivedAt, Code: row.Code, Reason: row.Reason, By: row.By,
+	})
+}
+
+// lostRow returns the row of the lost store that was decoded as one of the rejected.
+func lostRow(row *replica.RejectedRow) replica.LostRow {
+	return replica.LostRow{
+		ID: row.ID, Transaction: row.Transaction, ReceivedAt: row.AppendedAt, Code: row.Code, Reason: row.Reason, By: row.By,
+	}
+}
+
 func appendSegment(b []byte, chainBefore digest.Digest, records []byte) []byte {
 	b = append(b, format)
 	b = append(b, chainBefore[:]...)

@@ -88,6 +88,13 @@ func TestRowsRoundTrip(t *testing.T) {
 	if err != nil || got.ID != row.ID || got.AppendedAt != 5 || got.Code != 81 || got.Reason != "no" || got.By != "server" || !sameTransaction(&got.Transaction, &transaction) {
 		t.Errorf("got %+v, %v, want %+v", got, err, row)
 	}
+	lost := replica.LostRow{ID: transaction.ID(), Transaction: transaction, ReceivedAt: 5, Code: 81, Reason: "no", By: "server"}
+	if encoded := appendLostRow(nil, &lost); !bytes.Equal(encoded, appendRejectedRow(nil, &row)) {
+		t.Error("a lost row is laid out in another way than a rejected one")
+	}
+	if back := lostRow(&got); back.ID != lost.ID || back.ReceivedAt != 5 || back.Code != 81 || back.Reason != "no" || back.By != "server" || !sameTransaction(&back.Transaction, &transaction) {
+		t.Errorf("got %+v, want %+v", back, lost)
+	}
 }
 
 func sameTransaction(a, b *space.Transaction) bool {

@@ -66,10 +66,12 @@ type part struct {
 	keys    map[space.ULID]reply
 	rows    map[space.ULID]reply
 	refused map[space.ULID]reply
+	lost    map[space.ULID]reply
 
 	unread     []space.ULID // of ids: not asked for one by one, but counted
 	few        rawRequest   // how many rows there are among them
 	anyRefused rawRequest   // how many rejected rows the space has, if some are appended
+	anyLost    rawRequest   // how many lost ones, if it is only to be forgotten when there are none
 
 	known   spaceRow
 	stored  bool // the store has its row
@@ -125,6 +127,9 @@ func touched(c *replica.Commit) []string {
 		}
 		if len(sc.Append)+len(sc.Refuse)+len(sc.Retry)+len(sc.Reject)+len(sc.Discard) > 0 {
 			add(storeRejected)
+		}
+		if len(sc.Lost)+len(sc.DiscardLost) > 0 {
+			add(storeLost)
 		}
 		if len(sc.Records) > 0 || sc.Cut {
 			add(storeSegments)
@@ -298,7 +303,7 @@ func (p *part) askAgain(t *transaction) bool {
 func (t *transaction) ask(sc *replica.SpaceCommit) *part {
 	p := &part{
 		SpaceCommit: sc, key: t.c.inKey(sc.Space), name: jsbind.FromBytes(sc.Space[:]),
-		keys: map[space.ULID]reply{}, rows: map[space.ULID]reply{}, refused: map[space.ULID]reply{},
+		keys: map[space.ULID]reply{}, rows: map[space.ULID]reply{}, refused: map[space.ULID]reply{}, lost: map[space.ULID]reply{},
 		added: map[*rowState]reply{},
 	}
 	p.ids, p.want = wants(sc)
@@ -330,11 +335,15 @@ func (t *transaction) ask(sc *replica.SpaceCommit) *part {
 			p.rows[id] = t.find(name, true)
 		}
 	}
+	for i := range sc.Lost {
+		p.lost[sc.Lost[i].ID] = t.get(storeLost, rowKey{p.key, sc.Lost[i].ID}.array())
+	}
 	if sc.Forget {
 		p.doomed = t.raw(true, storeOutbox, "getAllKeys", within(p.key))
 		if !sc.Force {
 			p.unsent = t.raw(true, storeOutbox, "getAll", within(p.key))
 			p.anyRefused = t.raw(false, storeRejected, "count", within(p.key))
+			p.anyLost = t.raw(false, storeLost, "count", within(p.key))
 		}
 	}
 	if sc.SetDamaged != nil {
@@ -480,6 +489,16 @@ func (p *part) write(t *transaction) error {
 			t.delete(storeRejected, key)
 		}
 	}
+	for i := range p.Lost {
+		id := p.Lost[i].ID
+		first := !slices.ContainsFunc(p.Lost[:i], func(row replica.LostRow) bool { return row.ID == id })
+		if first && p.lost[id].bytes() == nil {
+			t.put(storeLost, rowKey{p.key, id}.array(), appendLostRow(nil, &p.Lost[i]))
+		}
+	}
+	for _, id := range p.DiscardLost {
+		t.delete(storeLost, rowKey{p.key, id}.array())
+	}
 	var encoded []byte         // one row after the other: each is copied as it is put
 	for _, id := range p.ids { // in an order that is always the same
 		switch row := p.changes.rows[id]; {
@@ -506,7 +525,7 @@ func (p *part) keeps() (bool, error) {
 			return true, err
 		}
 	}
-	return p.anyRefused.result().Int() > 0, nil
+	return p.anyRefused.result().Int()+p.anyLost.result().Int() > 0, nil
 }
 
 // forget deletes all that there is of the space but its version. What no other space names of checkpoints and modules goes as
@@ -515,7 +534,7 @@ func (p *part) forget(t *transaction) {
 	for keys, i := p.doomed.result(), 0; i < keys.Length(); i++ {
 		t.delete(storeOutbox, keys.Index(i))
 	}
-	for _, store := range []string{storeRejected, storeSegments, storeCheckpoints} {
+	for _, store := range []string{storeRejected, storeLost, storeSegments, storeCheckpoints} {
 		t.delete(store, within(p.key))
 	}
 	for _, name := range []string{pinnedName(p.Space), damagedName(p.Space), deletedName(p.Space)} {

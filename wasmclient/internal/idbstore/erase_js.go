@@ -11,17 +11,19 @@ import (
 const onlyHereRows = 64
 
 // onlyHere is what may be on this device alone.
-type onlyHere struct{ rows, refused, spaces rawRequest }
+type onlyHere struct{ rows, refused, lost, spaces rawRequest }
 
 func (t *transaction) askOnlyHere() onlyHere {
 	all := js.Undefined()
-	return onlyHere{t.getAll(storeOutbox, all, onlyHereRows), t.raw(false, storeRejected, "count"), t.getAll(storeSpaces, all, 0)}
+	return onlyHere{
+		t.getAll(storeOutbox, all, onlyHereRows), t.raw(false, storeRejected, "count"), t.raw(false, storeLost, "count"), t.getAll(storeSpaces, all, 0),
+	}
 }
 
 // any reports whether there is anything of it.
 func (o *onlyHere) any() (bool, error) {
 	rows, spaces := o.rows.result(), o.spaces.result()
-	if rows.Length() == onlyHereRows || o.refused.result().Int() > 0 {
+	if rows.Length() == onlyHereRows || o.refused.result().Int()+o.lost.result().Int() > 0 {
 		return true, nil
 	}
 	for i := range rows.Length() {

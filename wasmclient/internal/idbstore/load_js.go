@@ -26,7 +26,7 @@ func (s *Store) Load(ctx context.Context) (*replica.Loaded, error) {
 		err := s.view(ctx, func(t *transaction) (err error) {
 			l, err = t.load()
 			return err
-		}, storeMeta, storeSpaces, storeOutbox, storeRejected)
+		}, storeMeta, storeSpaces, storeOutbox, storeRejected, storeLost)
 		if err == nil {
 			err = l.decode(ctx)
 		}
@@ -43,7 +43,7 @@ type loading struct {
 	loaded replica.Loaded
 	newer  bool // this version may read but not write
 
-	outbox, rejected map[space.ID]int
+	outbox, rejected, lost map[space.ID]int
 
 	ids, rows       js.Value // of spaces, in the order of IDs
 	names, versions js.Value // of versions in meta, in the order of IDs
@@ -64,7 +64,7 @@ func (t *transaction) load() (*loading, error) {
 	names, values := t.getAllKeys(storeMeta, versions, 0), t.getAll(storeMeta, versions, 0)
 	pinned := t.getAllKeys(storeMeta, between(pinnedPrefix, pinnedPrefix+"g", false, true), 0)
 	ids, rows := t.getAllKeys(storeSpaces, all, 0), t.getAll(storeSpaces, all, 0)
-	refused := t.getAllKeys(storeRejected, all, 0)
+	refused, lost := t.getAllKeys(storeRejected, all, 0), t.getAllKeys(storeLost, all, 0)
 	cursor := t.raw(true, storeOutbox, "openKeyCursor")
 	if err := t.turn(); err != nil {
 		return nil, err
@@ -74,7 +74,7 @@ func (t *transaction) load() (*loading, error) {
 		return nil, err
 	}
 	l := &loading{
-		outbox: counts, rejected: map[space.ID]int{}, damaged: map[space.ID]uint64{}, deleted: map[space.ID]bool{}, ids: ids.result(), rows: rows.result(),
+		outbox: counts, rejected: map[space.ID]int{}, lost: map[space.ID]int{}, damaged: map[space.ID]uint64{}, deleted: map[space.ID]bool{}, ids: ids.result(), rows: rows.result(),
 		names: names.result(), versions: values.result(), pinned: pinned.result(),
 	}
 	for _, requests := range few {
@@ -91,6 +91,10 @@ func (t *transaction) load() (*loading, error) {
 	refusedKeys := refused.result()
 	for i := range refusedKeys.Length() {
 		l.rejected[idOf(refusedKeys.Index(i).Index(0))]++
+	}
+	lostKeys := lost.result()
+	for i := range lostKeys.Length() {
+		l.lost[idOf(lostKeys.Index(i).Index(0))]++
 	}
 	return l, nil
 }
@@ -188,7 +192,7 @@ func (l *loading) decodeSpaces(ids, rows, versions []byte) error {
 			summary.Version = next
 		}
 		summary.Info = decoded.info
-		summary.Outbox, summary.Rejected = l.outbox[summary.Space], l.rejected[summary.Space]
+		summary.Outbox, summary.Rejected, summary.Lost = l.outbox[summary.Space], l.rejected[summary.Space], l.lost[summary.Space]
 	}
 	if err := row.end(); err != nil || version.failed {
 		return errCorrupt

@@ -24,7 +24,7 @@ func TestLoadLetsMessagesIn(t *testing.T) {
 	err := s.view(t.Context(), func(tx *transaction) (err error) {
 		l, err = tx.load()
 		return err
-	}, storeMeta, storeSpaces, storeOutbox, storeRejected)
+	}, storeMeta, storeSpaces, storeOutbox, storeRejected, storeLost)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,7 +50,7 @@ func (s *Store) mend(ctx context.Context) (done bool, err error) {
 		err := m.all()
 		done = m.done
 		return err
-	}, storeMeta, storeSpaces, storeOutbox, storeRejected, storeSegments)
+	}, storeMeta, storeSpaces, storeOutbox, storeRejected, storeLost, storeSegments)
 	return done, err
 }
 
@@ -86,8 +86,10 @@ func (m *mending) all() error {
 	if err := m.outbox(); err != nil {
 		return err
 	}
-	if err := m.rejected(); err != nil {
-		return err
+	for _, store := range []string{storeRejected, storeLost} {
+		if err := m.rejected(store); err != nil {
+			return err
+		}
 	}
 	for _, id := range m.touched { // so that other tabs see that they changed
 		m.versions[id]++
@@ -258,25 +260,25 @@ func (m *mending) outbox() error {
 		if row, err := decodeOutboxRow(bytes, uint64(key.Float())); err == nil && row.ID == ulidOf(name) {
 			return
 		}
-		m.setAside(value.Get("space"), name, bytes)
+		m.setAside(storeRejected, value.Get("space"), name, bytes)
 		m.delete(storeOutbox, key)
 	})
 }
 
-// rejected puts what can be read in place of rejected rows that cannot.
-func (m *mending) rejected() error {
-	return m.pages(storeRejected, []any{}, []any{[]any{}}, func(key, value js.Value) {
+// rejected puts what can be read in place of rows of a store, the rejected or the lost, that cannot.
+func (m *mending) rejected(store string) error {
+	return m.pages(store, []any{}, []any{[]any{}}, func(key, value js.Value) {
 		bytes := bytesIn(value)
 		if row, err := decodeRejectedRow(bytes); err == nil && row.ID == ulidOf(key.Index(1)) {
 			return
 		}
-		m.setAside(key.Index(0), key.Index(1), bytes)
+		m.setAside(store, key.Index(0), key.Index(1), bytes)
 	})
 }
 
-// setAside keeps the bytes of a transaction that cannot be read among the rejected, as the payload of a transaction
-// that can.
-func (m *mending) setAside(key, name js.Value, bytes []byte) {
+// setAside keeps the bytes of a transaction that cannot be read in a store, the rejected or the lost, as the payload of a
+// transaction that can.
+func (m *mending) setAside(store string, key, name js.Value, bytes []byte) {
 	id := ulidOf(name)
 	row := &replica.RejectedRow{
 		ID: id, AppendedAt: m.now, Code: wire.CodeDamaged, By: replica.ByDevice,
@@ -285,7 +287,7 @@ func (m *mending) setAside(key, name js.Value, bytes []byte) {
 			ID: id, Type: damagedType, Payload: msgpack.AppendBinary(nil, bytes),
 		}}},
 	}
-	m.put(storeRejected, js.ValueOf([]any{key, name}), appendRejectedRow(nil, row))
+	m.put(store, js.ValueOf([]any{key, name}), appendRejectedRow(nil, row))
 	m.touch(idOf(key))
 }
 

@@ -85,6 +85,7 @@ func TestMend(t *testing.T) {
 		}
 		tx.putRow(key.key(), waits, lost)
 		tx.put(storeRejected, rowKey{tx.c.inKey(id), space.ULID{0, 4}}.array(), torn)
+		tx.put(storeLost, rowKey{tx.c.inKey(id), space.ULID{0, 5}}.array(), torn)
 		for _, name := range []string{metaEpoch, metaChanges, metaSince, versionName(id), damagedName(id)} {
 			tx.putMeta(name, []byte{0xff})
 		}
@@ -130,6 +131,10 @@ func TestMend(t *testing.T) {
 		if e := row.Transaction.Events; len(e) != 1 || e[0].ID != row.ID || e[0].Type[0] != '$' || !bytes.HasSuffix(e[0].Payload, want) {
 			t.Errorf("set aside: %+v", e)
 		}
+	}
+	if rows, err := s.Lost(t.Context(), id); err != nil || len(rows) != 1 || rows[0].ID != (space.ULID{0, 5}) || rows[0].Code != wire.CodeDamaged ||
+		!bytes.HasSuffix(rows[0].Transaction.Events[0].Payload, torn) {
+		t.Errorf("of the lost rows there is %+v, %v", rows, err)
 	}
 	changes, err := s.Changes(t.Context(), 0)
 	if err != nil || len(changes.Spaces) != 1 || changes.Spaces[0].Version != got.Version {

@@ -49,7 +49,7 @@ func (s *Store) Refresh(ctx context.Context, id space.ID) (*replica.Snapshot, er
 		key := t.c.inKey(id)
 		epoch, counter, row := t.getMeta(metaEpoch), t.getMeta(versionName(id)), t.get(storeSpaces, jsbind.FromBytes(id[:]))
 		pinned, damaged, deleted := t.getMeta(pinnedName(id)), t.getMeta(damagedName(id)), t.getMeta(deletedName(id))
-		refused := t.getAll(storeRejected, within(key), 0)
+		refused, lost := t.getAll(storeRejected, within(key), 0), t.raw(false, storeLost, "count", within(key))
 		var err error
 		if snapshot.Outbox, err = t.entries(key); err != nil { // waits for what was asked above too
 			return err
@@ -57,6 +57,7 @@ func (s *Store) Refresh(ctx context.Context, id space.ID) (*replica.Snapshot, er
 		if snapshot.Rejected, err = rejectedRows(refused.result()); err != nil {
 			return err
 		}
+		snapshot.Lost = lost.result().Int()
 		if snapshot.Epoch, err = decodeNumber(epoch.bytes()); err != nil {
 			return err
 		}
@@ -76,7 +77,7 @@ func (s *Store) Refresh(ctx context.Context, id space.ID) (*replica.Snapshot, er
 			}
 		}
 		return nil
-	}, storeMeta, storeSpaces, storeOutbox, storeRejected)
+	}, storeMeta, storeSpaces, storeOutbox, storeRejected, storeLost)
 	if err != nil {
 		return nil, err
 	}
@@ -194,15 +195,30 @@ func (t *transaction) outboxPage(id space.ID, keys []uint64) ([]js.Value, error)
 
 // Rejected implements wasmclient.Store.
 func (s *Store) Rejected(ctx context.Context, id space.ID) ([]replica.RejectedRow, error) {
+	return s.refusedRows(ctx, storeRejected, id)
+}
+
+// Lost implements wasmclient.Store.
+func (s *Store) Lost(ctx context.Context, id space.ID) ([]replica.LostRow, error) {
+	refused, err := s.refusedRows(ctx, storeLost, id)
+	rows := make([]replica.LostRow, len(refused))
+	for i := range refused {
+		rows[i] = lostRow(&refused[i])
+	}
+	return rows, err
+}
+
+// refusedRows reads the rows that a store, of the rejected or of the lost, has of a space.
+func (s *Store) refusedRows(ctx context.Context, store string, id space.ID) ([]replica.RejectedRow, error) {
 	var rows []replica.RejectedRow
 	err := s.viewRows(ctx, func(t *transaction) (err error) {
-		request := t.getAll(storeRejected, within(t.c.inKey(id)), 0)
+		request := t.getAll(store, within(t.c.inKey(id)), 0)
 		if err := t.turn(); err != nil {
 			return err
 		}
 		rows, err = rejectedRows(request.result())
 		return err
-	}, storeRejected)
+	}, store)
 	return rows, err
 }
 
