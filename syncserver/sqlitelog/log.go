@@ -145,6 +145,9 @@ func Open(ctx context.Context, config Config) (*Log, error) {
 func openLocked(config Config) (*Log, error) {
 	l := newLog(config)
 	l.unlock = func() error { return nil }
+	if config.file == FileName && !l.exists("") && l.exists(restoringSuffix) {
+		return nil, fmt.Errorf("a restore into %s was cut off: restore the backup again, or delete %s", config.Dir, l.path+restoringSuffix)
+	}
 	w, err := l.openWriter()
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@
 //	skerry space id|ls|info|create|append|upgrade|log
 //	skerry module new|build|test|watch|run|inspect|types|put|has
 //	skerry system|connections             who administrates and who is connected
+//	skerry backup|restore FILE|-          a data directory, online, and back
 //	skerry version
 //	skerry help limits|routes|settings    print a reference page
 //
@@ -77,6 +78,8 @@ var commands = []command{
 	{"key", "key [--keys DIR] NAME", "print the identity of a key, which is made if it is not there", keyShow},
 	{"system", "system [--data DIR]", "print the ID of the system space, which administrators read as their audit log", systemSpace},
 	{"connections", "connections [--data DIR]", "print who is connected, and what their credentials claim", connections},
+	{"backup", "backup [--data DIR] FILE|-", "write all that a data directory has to a new file, or to standard output, also while a server runs on it; the file is as secret as the server's key, which is in it", backup},
+	{"restore", "restore [--data DIR] FILE|-", "make a data directory, which must be empty or not there, of a backup", restore},
 	{"version", "version", "print the version", version},
 }
 
