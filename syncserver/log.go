@@ -31,6 +31,15 @@ type Log interface {
 	// call again goes on with that, whatever the head, and is success where nothing is left.
 	Delete(ctx context.Context, id space.ID, head space.Head) error
 
+	// Expire frees the payloads of the records up to number upto, which the log has and which ends a transaction, and keeps everything
+	// else of them for ever ([space.Record.Tombstone]): so [Log.Known] knows their ids, and the chain can be computed over them. What
+	// is read later is left of all of them, however many are freed yet, and no payload is freed before that is durable. It does so in
+	// steps between which other calls have their turn. Less than what has expired already is success. After an error some may be left to
+	// be freed; the same call again goes on with that. A [Log.Usage] is smaller by each payload that is freed.
+	Expire(ctx context.Context, id space.ID, upto uint64) error
+	// Retained returns what of a space has not expired.
+	Retained(ctx context.Context, id space.ID) (Retained, error)
+
 	// Genesis returns what a space was created from, also of one that was deleted, or [ErrNoSpace].
 	Genesis(ctx context.Context, id space.ID) (space.Genesis, []byte, error)
 
@@ -138,6 +147,13 @@ type ClientChanges struct {
 type Usage struct {
 	Spaces int
 	Bytes  uint64
+}
+
+// Retained is what of the log of a space has not expired: the records behind number Expired (0: all), and about how many bytes
+// ([space.Record.Size]) these are: more while payloads are still to be freed.
+type Retained struct {
+	Expired uint64
+	Bytes   uint64
 }
 
 // Known is what a log holds under an event id. Seq is 0 when it holds nothing.

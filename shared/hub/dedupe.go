@@ -59,9 +59,7 @@ func (s *Space) compare(p *push, t *space.Transaction, known []Known) (v wire.Ve
 
 // same reports whether the records are the transaction: equal in everything that its author chose.
 func (s *Space) same(records []space.Record, t *space.Transaction) bool {
-	stored := space.TransactionOf(records)
-	return len(stored.Events) == len(t.Events) &&
-		space.TransactionDigest(s.id, &stored) == space.TransactionDigest(s.id, t)
+	return len(records) == len(t.Events) && space.RecordsDigest(s.id, records) == space.TransactionDigest(s.id, t)
 }
 
 // reused is the verdict on a transaction of which some id belongs to another. Only who may read the space learns it.

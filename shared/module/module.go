@@ -88,6 +88,7 @@ const (
 	TypeModule     = "$module"     // the space goes over to another module
 	TypeCheckpoint = "$checkpoint" // the server's word of what the tables are
 	TypeDelete     = "$delete"     // the space is deleted: nothing follows
+	TypeExpire     = "$expire"     // the first records have expired: their payloads are gone
 )
 
 // The types of events that a server writes to its system space, and that the module of that declares.

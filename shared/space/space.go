@@ -103,11 +103,38 @@ type Record struct {
 	Author        string
 	API           string
 	ClientVersion string
+
+	// Expired tells that r is a tombstone: its payload is gone, and Payload holds the digest of what that was. Everything else
+	// stays, so that the chain can be computed over it and its id is known for ever.
+	Expired bool
 }
 
-// Size returns how many bytes of r its author chose: what limits on bytes count.
+// Size returns how many bytes of r its author chose: what limits on bytes count. What has expired has no payload.
 func (r *Record) Size() int {
-	return len(r.Payload) + len(r.Type) + len(r.Author) + len(r.API) + len(r.ClientVersion) + 64
+	n := len(r.Type) + len(r.Author) + len(r.API) + len(r.ClientVersion) + 64
+	if !r.Expired {
+		n += len(r.Payload)
+	}
+	return n
+}
+
+// PayloadDigest returns the digest of the payload that r has, or had.
+func (r *Record) PayloadDigest() (d digest.Digest) {
+	if r.Expired {
+		copy(d[:], r.Payload)
+		return d
+	}
+	return digest.Of(r.Payload)
+}
+
+// Tombstone returns what is left of r when it expires. It shares nothing with r that changes.
+func (r *Record) Tombstone() Record {
+	if r.Expired {
+		return *r
+	}
+	t, d := *r, digest.Of(r.Payload)
+	t.Payload, t.Expired = d[:], true
+	return t
 }
 
 // Last reports whether r ends its transaction.
@@ -126,7 +153,7 @@ func (t *Transaction) Records(first, receivedAt uint64) []Record {
 	return records
 }
 
-// TransactionOf returns the transaction whose records are given, which must be all of it, in order.
+// TransactionOf returns the transaction whose records are given, which must be all of it, in order, and not expired.
 func TransactionOf(records []Record) Transaction {
 	if len(records) == 0 {
 		return Transaction{}
@@ -171,29 +198,49 @@ const (
 // TransactionDigest returns the digest that decides whether a transaction sent again is the one that is known:
 // it covers the space and every byte that the author chose, and nothing that the server added.
 func TransactionDigest(id ID, t *Transaction) digest.Digest {
+	b := beginTransaction(id, t.Author, t.API, t.ClientVersion, len(t.Events))
+	for i := range t.Events {
+		b = appendEvent(b, &t.Events[i], digest.Of(t.Events[i].Payload))
+	}
+	return digest.Of(b)
+}
+
+// RecordsDigest returns the [TransactionDigest] of the transaction whose records are given, which must be all of it, in order.
+// They may have expired.
+func RecordsDigest(id ID, records []Record) digest.Digest {
+	if len(records) == 0 {
+		return TransactionDigest(id, &Transaction{})
+	}
+	first := &records[0]
+	b := beginTransaction(id, first.Author, first.API, first.ClientVersion, len(records))
+	for i := range records {
+		b = appendEvent(b, &records[i].Event, records[i].PayloadDigest())
+	}
+	return digest.Of(b)
+}
+
+func beginTransaction(id ID, author, api, clientVersion string, events int) []byte {
 	b := make([]byte, 0, 512)
 	b = append(b, transactionDomain...)
 	b = append(b, id[:]...)
-	b = appendCompactString(b, t.Author)
-	b = appendCompactString(b, t.API)
-	b = appendCompactString(b, t.ClientVersion)
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(t.Events)))
-	for i := range t.Events {
-		e := &t.Events[i]
-		payload := digest.Of(e.Payload)
-		b = append(b, e.ID[:]...)
-		b = append(b, e.Schema[:]...)
-		b = append(b, payload[:]...)
-		b = appendCompactString(b, e.Type)
-	}
-	return digest.Of(b)
+	b = appendCompactString(b, author)
+	b = appendCompactString(b, api)
+	b = appendCompactString(b, clientVersion)
+	return binary.LittleEndian.AppendUint32(b, uint32(events))
+}
+
+func appendEvent(b []byte, e *Event, payload digest.Digest) []byte {
+	b = append(b, e.ID[:]...)
+	b = append(b, e.Schema[:]...)
+	b = append(b, payload[:]...)
+	return appendCompactString(b, e.Type)
 }
 
 // Chain returns the chain value after r, given the value before it. The value before the first record is the
 // space's ID. Equal chain values mean equal histories, every field of every record included.
 func Chain(previous digest.Digest, r *Record) digest.Digest {
 	var buffer [512]byte
-	payload := digest.Of(r.Payload)
+	payload := r.PayloadDigest()
 	b := append(buffer[:0], chainDomain...)
 	b = append(b, previous[:]...)
 	b = binary.LittleEndian.AppendUint64(b, r.Seq)

@@ -234,6 +234,11 @@ func cases() []vectorCase {
 	transaction, genesis, position := exampleTransaction(2, 4), exampleGenesis(), examplePosition()
 	raw("structure_record", "as in a replica's segments", "record", "", AppendRecord(nil, &record))
 	raw("structure_record_zero", "every element zero", "record", "", AppendRecord(nil, new(space.Record)))
+	tombstone := record.Tombstone()
+	raw("structure_record_expired", "its payload is gone", "record", "", AppendRecord(nil, &tombstone))
+	tombstone.Payload = tombstone.Payload[:31]
+	raw("structure_record_expired_short", "31 bytes for the digest of what the payload was", "record", "bad_frame", AppendRecord(nil, &tombstone))
+	frame("spaces_expired", "a space of which records have expired", &Spaces{Rows: []SpaceRow{{Genesis: exampleGenesis(), Head: 99, CheckpointSeq: 90, Checkpoint: fill32(0x0c), Expired: 80}}})
 	raw("structure_transaction", "as in a replica's outbox", "transaction", "", AppendTransaction(nil, &transaction))
 	raw("structure_transaction_empty", "no events", "transaction", "", AppendTransaction(nil, new(space.Transaction)))
 	raw("structure_genesis", "as stores keep it", "genesis", "", AppendGenesis(nil, &genesis))

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"skerry/shared/digest"
 	"skerry/shared/msgpack"
 	"skerry/shared/space"
 )
@@ -108,7 +109,14 @@ func newFrame(number Number) Frame {
 
 // AppendRecord appends one record's array to b: the encoding of records in frames and in a replica's segments.
 func AppendRecord(b []byte, r *space.Record) []byte {
-	b = msgpack.AppendArray(b, 11)
+	if r.Expired {
+		return append(appendRecord(b, r, 12), 0xc3)
+	}
+	return appendRecord(b, r, 11)
+}
+
+func appendRecord(b []byte, r *space.Record, elements int) []byte {
+	b = msgpack.AppendArray(b, elements)
 	b = msgpack.AppendBinary(b, r.ID[:])
 	b = msgpack.AppendUint(b, r.Seq)
 	b = msgpack.AppendUint(b, r.ReceivedAt)
@@ -211,6 +219,11 @@ func decodeRecord(r *msgpack.Reader, record *space.Record, texts *interner) {
 	}
 	if f.Next() {
 		record.ClientVersion = interned(r, &texts.version)
+	}
+	if f.Next() {
+		if record.Expired = r.Bool(); record.Expired && len(record.Payload) != digest.Size {
+			r.Fail()
+		}
 	}
 	f.Finish()
 }

@@ -116,6 +116,7 @@ type SpaceRow struct {
 	CheckpointSeq    uint64        // 0: none
 	Checkpoint       digest.Digest
 	State            SpaceState
+	Expired          uint64 // records up to it have expired: a replica that has not come so far begins at the checkpoint; 0: none
 }
 
 // Spaces answers [Directory], and with ref 0 tells of rows that changed; sent by the server.

@@ -177,7 +177,11 @@ func (s *Spaces) appendTo(b []byte) []byte {
 	b = msgpack.AppendArray(b, len(s.Rows))
 	for i := range s.Rows {
 		row := &s.Rows[i]
-		b = msgpack.AppendArray(b, 7)
+		elements := 7
+		if row.Expired > 0 {
+			elements = 8
+		}
+		b = msgpack.AppendArray(b, elements)
 		b = AppendGenesis(b, &row.Genesis)
 		b = msgpack.AppendBinary(b, row.GenesisSignature)
 		b = msgpack.AppendBinary(b, row.Module[:])
@@ -185,6 +189,9 @@ func (s *Spaces) appendTo(b []byte) []byte {
 		b = msgpack.AppendUint(b, row.CheckpointSeq)
 		b = msgpack.AppendBinary(b, row.Checkpoint[:])
 		b = msgpack.AppendUint(b, uint64(row.State))
+		if row.Expired > 0 {
+			b = msgpack.AppendUint(b, row.Expired)
+		}
 	}
 	b = msgpack.AppendBinary(b, s.Since)
 	b = msgpack.AppendBool(b, s.More)
@@ -235,6 +242,9 @@ func decodeRow(r *msgpack.Reader, row *SpaceRow) {
 	}
 	if f.Next() {
 		row.State = SpaceState(r.Uint())
+	}
+	if f.Next() {
+		row.Expired = r.Uint()
 	}
 	f.Finish()
 }

@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// What every record has in front of its numbers: an array of 11, and a binary of 16 bytes.
+// What every record has in front of its numbers: an array of 11, or of 12 if it has expired, and a binary of 16 bytes.
 const recordHead = 3 + 16
 
 // SkipRecord passes over the record at the front of b without decoding it: it returns the record's number, its
@@ -13,7 +13,7 @@ const recordHead = 3 + 16
 // writes; records that are malformed, and those whose elements are fewer, more or of other kinds, which
 // [DecodeRecords] may read nevertheless, are [ErrMalformed]. Whether texts are UTF-8 it does not look at.
 func SkipRecord(b []byte) (seq uint64, size, n int, err error) {
-	if len(b) < recordHead || b[0] != 0x9b || b[1] != 0xc4 || b[2] != 16 {
+	if len(b) < recordHead || b[0] != 0x9b && b[0] != 0x9c || b[1] != 0xc4 || b[2] != 16 {
 		return 0, 0, 0, ErrMalformed
 	}
 	seq, n = skipUint(b, recordHead)
@@ -31,6 +31,12 @@ func SkipRecord(b []byte) (seq uint64, size, n int, err error) {
 	version, n := skipBytes(b, n, false)
 	if n < 0 || schema != 8 {
 		return 0, 0, 0, ErrMalformed
+	}
+	if b[0] == 0x9c {
+		if n == len(b) || b[n] != 0xc3 || payload != 32 {
+			return 0, 0, 0, ErrMalformed
+		}
+		payload, n = 0, n+1
 	}
 	return seq, payload + kind + author + api + version + 64, n, nil
 }

@@ -24,7 +24,11 @@ func skipCases() []space.Record {
 }
 
 func TestSkipRecord(t *testing.T) {
-	for _, record := range skipCases() {
+	records := skipCases()
+	for i := range records {
+		records = append(records, records[i].Tombstone())
+	}
+	for _, record := range records {
 		b := AppendRecord(nil, &record)
 		for _, behind := range [][]byte{nil, {0x9b}, b} {
 			seq, size, n, err := SkipRecord(append(bytes.Clone(b), behind...))

@@ -313,7 +313,11 @@ func split(kind string) (element, nilable string, size int) {
 	return "", "", size
 }
 
+// mayEnd takes apart the kind "x or none", of an element that is left out where it is zero.
+func mayEnd(kind string) (inner string, is bool) { return strings.CutSuffix(kind, " or none") }
+
 func (p peer) read(d *msgpack.Decoder, kind string) (any, error) {
+	kind, _ = mayEnd(kind)
 	element, nilable, size := split(kind)
 	switch {
 	case element != "":
@@ -370,6 +374,7 @@ func (p peer) read(d *msgpack.Decoder, kind string) (any, error) {
 }
 
 func (p peer) zero(kind string) any {
+	kind, _ = mayEnd(kind)
 	element, nilable, size := split(kind)
 	switch {
 	case element != "":
@@ -391,6 +396,7 @@ func (p peer) zero(kind string) any {
 }
 
 func (p peer) write(e *msgpack.Encoder, kind string, value any) error {
+	kind, _ = mayEnd(kind)
 	element, nilable, size := split(kind)
 	switch {
 	case element != "":
@@ -425,6 +431,14 @@ func (p peer) write(e *msgpack.Encoder, kind string, value any) error {
 	}
 	s := p.shapes[kind]
 	n := len(s.fields)
+	for n > 0 {
+		last := s.fields[n-1]
+		if _, may := mayEnd(last.kind); !may || !reflect.DeepEqual(value.(map[string]any)[last.name], p.zero(last.kind)) {
+			break
+		}
+		n--
+	}
+	fields := s.fields[:n]
 	if s.number != 0 {
 		n++
 	}
@@ -432,7 +446,7 @@ func (p peer) write(e *msgpack.Encoder, kind string, value any) error {
 	if s.number != 0 && err == nil {
 		err = e.EncodeUint(s.number)
 	}
-	for _, f := range s.fields {
+	for _, f := range fields {
 		if err == nil {
 			err = p.write(e, f.kind, value.(map[string]any)[f.name])
 		}

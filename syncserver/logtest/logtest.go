@@ -78,6 +78,11 @@ func Run(t *testing.T, open Factory) {
 		{"DeletedForEver", testDeletedForEver},
 		{"DeleteRaces", testDeleteRaces},
 		{"DeleteUnderReaders", testDeleteUnderReaders},
+		{"Expire", testExpire},
+		{"ExpiredForEver", testExpiredForEver},
+		{"ExpireLargest", testExpireLargest},
+		{"ExpireUnderReaders", testExpireUnderReaders},
+		{"ExpireRaces", testExpireRaces},
 		{"Usage", testUsage},
 		{"UsageOfManyWriters", testUsageOfManyWriters},
 		{"Keys", testKeys},
@@ -247,7 +252,7 @@ func (s *suite) same(records, want []space.Record) {
 
 // SameRecord reports whether two records agree in every field.
 func SameRecord(a, b *space.Record) bool {
-	return a.ID == b.ID && a.Type == b.Type && a.Schema == b.Schema && bytes.Equal(a.Payload, b.Payload) &&
+	return a.Expired == b.Expired && a.ID == b.ID && a.Type == b.Type && a.Schema == b.Schema && bytes.Equal(a.Payload, b.Payload) &&
 		a.Seq == b.Seq && a.ReceivedAt == b.ReceivedAt && a.Index == b.Index && a.Count == b.Count &&
 		a.Author == b.Author && a.API == b.API && a.ClientVersion == b.ClientVersion
 }

@@ -32,7 +32,7 @@ func testModel(s *suite) {
 	o.create()
 	steps := []func(){
 		o.create, o.appendGood, o.appendGood, o.appendGood, o.appendStale, o.appendKnown, o.read, o.read, o.read,
-		o.chainBefore, o.known, o.head, o.spaces, o.compareAndSet, o.scan, o.blob, o.charge,
+		o.chainBefore, o.known, o.head, o.expire, o.spaces, o.compareAndSet, o.scan, o.blob, o.charge,
 	}
 	for range soak(1500, 30_000) {
 		steps[s.rng.IntN(len(steps))]()
@@ -159,6 +159,21 @@ func (o *oracle) head() {
 	a := o.pick()
 	if got, err := o.log.Head(o.ctx, a.id); err != nil || got != a.head {
 		o.Fatalf("Head = %+v, %v; want %+v", got, err, a.head)
+	}
+}
+
+// expire expires some of a space, now and then less than before.
+func (o *oracle) expire() {
+	a := o.pick()
+	ends := o.ends[a.id]
+	upto := ends[o.rng.IntN(len(ends))].Seq
+	if o.rng.IntN(4) > 0 {
+		upto /= 2 // in the middle of a transaction, perhaps: that is the caller's affair
+	}
+	o.must("Expire", o.log.Expire(o.ctx, a.id, upto))
+	o.records[a.id] = left(o.records[a.id], upto)
+	if kept, err := o.log.Retained(o.ctx, a.id); err != nil || kept.Expired < upto {
+		o.Fatalf("Retained = %+v, %v, behind %d", kept, err, upto)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -53,6 +54,7 @@ type log struct {
 	seqs      map[space.ULID]uint64
 	usage     map[string]uint64 // bytes by author
 	ends      []space.Position  // where each append ended, ascending
+	expired   uint64            // records up to it are tombstones
 }
 
 // watch is one call of Watch. It is a pointer so that equal functions stay distinct.
@@ -138,6 +140,40 @@ func (l *Log) Delete(ctx context.Context, id space.ID, head space.Head) error {
 	}
 	l.spaces[id] = &log{genesis: s.genesis, signature: s.signature, deleted: true}
 	return nil
+}
+
+// Expire implements [syncserver.Log].
+func (l *Log) Expire(ctx context.Context, id space.ID, upto uint64) error {
+	s, err := l.lockSpace(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer l.mu.Unlock()
+	if upto > s.head.Seq {
+		return fmt.Errorf("memlog: expire up to %d, and the log ends at %d", upto, s.head.Seq)
+	}
+	for s.expired = max(s.expired, s.base); s.expired < upto; s.expired++ {
+		r := &s.records[s.expired-s.base]
+		s.usage[r.Author] -= uint64(len(r.Payload))
+		*r = r.Tombstone()
+	}
+	return nil
+}
+
+// Retained implements [syncserver.Log].
+func (l *Log) Retained(ctx context.Context, id space.ID) (kept syncserver.Retained, err error) {
+	s, err := l.lockSpace(ctx, id)
+	if err != nil {
+		return kept, err
+	}
+	defer l.mu.Unlock()
+	kept.Expired = s.expired
+	for i := range s.records {
+		if !s.records[i].Expired {
+			kept.Bytes += uint64(s.records[i].Size())
+		}
+	}
+	return kept, nil
 }
 
 // Genesis implements [syncserver.Log].

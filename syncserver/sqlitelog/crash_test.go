@@ -71,6 +71,7 @@ type witness struct {
 	trying     []space.Record // under way
 	tryingHead space.Head
 
+	expired, tryingExpired uint64
 	counter, tryingCounter int
 	blobs, pages           [][]byte
 }
@@ -120,6 +121,12 @@ func (w *witness) run(ctx context.Context, log *Log) error {
 				return err
 			}
 			w.pages = append(w.pages, page)
+		case 3:
+			w.tryingExpired = w.expired + w.rng.Uint64N(w.head.Seq-w.expired+1)
+			if err := log.Expire(ctx, w.id, w.tryingExpired); err != nil {
+				return err
+			}
+			w.expired = w.tryingExpired
 		case 2:
 			stale, next := logtest.Batch(w.rng, w.head, 3)
 			stale[2].ID = w.records[0].ID
@@ -181,12 +188,24 @@ func (w *witness) check(t *testing.T, log *Log) {
 		t.Fatalf("the log ends at %d, acknowledged was %d", head.Seq, w.head.Seq)
 	}
 	records := logtest.CheckSpace(ctx, t, log, w.id)
-	logtest.CheckUsage(ctx, t, log)
+	kept, err := log.Retained(ctx, w.id)
+	if err != nil || kept.Expired != w.expired && kept.Expired != w.tryingExpired {
+		t.Fatalf("Retained = %+v, %v; expired was %d, or %d", kept, err, w.expired, w.tryingExpired)
+	}
+	w.expired = kept.Expired
 	for i := range w.records {
-		if !logtest.SameRecord(&records[i], &w.records[i]) {
+		want := w.records[i]
+		if want.Seq <= w.expired {
+			want = want.Tombstone()
+		}
+		if !logtest.SameRecord(&records[i], &want) {
 			t.Fatalf("record %d is not what was acknowledged", i+1)
 		}
 	}
+	if err := log.Expire(ctx, w.id, w.expired); err != nil && !errors.Is(err, syncserver.ErrFull) { // what was cut off goes on
+		t.Fatalf("Expire again: %v", err)
+	}
+	w.tryingExpired = w.expired
 	clients, err := logtest.AllClients(ctx, log)
 	if err != nil {
 		t.Fatalf("Clients: %v", err)
@@ -258,6 +277,7 @@ func TestCrash(t *testing.T) {
 				for _, w := range witnesses {
 					w.check(t, log)
 				}
+				logtest.CheckUsage(t.Context(), t, log)
 				integrity(t, log)
 				if err := log.Close(); err != nil {
 					t.Fatal(err)
@@ -301,6 +321,7 @@ func TestFailedSync(t *testing.T) {
 				t.Fatalf("a failed sync: %v", err)
 			}
 			w.check(t, log)
+			logtest.CheckUsage(t.Context(), t, log)
 		}
 		fs.Crash(nil)
 		log.Close()

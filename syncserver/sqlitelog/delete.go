@@ -34,6 +34,9 @@ func (l *Log) Delete(ctx context.Context, id space.ID, head space.Head) error {
 			return nil
 		}
 		delete(w.heads, id)
+		if err := w.conn.exec("DELETE FROM expired WHERE space = ?", no); err != nil {
+			return err
+		}
 		return w.conn.exec("DELETE FROM heads WHERE space = ?", no)
 	})
 	for _, rows := range []struct {

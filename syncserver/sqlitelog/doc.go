@@ -27,7 +27,8 @@
 //
 // The file skerry.db, with SQLite's skerry.db-wal and skerry.db-shm beside it; copy them only while nobody serves
 // the directory, or with SQLite's online backup. One row per event, under number of space << 32 | seq, with the
-// chain value where an append ended; the id of an event is unique within its space. Numbers of spaces are never
+// chain value where an append ended; the id of an event is unique within its space. The table expired says of a space up to
+// which record payloads are gone: there, the row of an event has the digest of its payload in the place of it. Numbers of spaces are never
 // used again.
 //
 // The table format says which version of the layout this is, and which release a reader and a writer need at

@@ -221,7 +221,19 @@ func (l *Log) Read(ctx context.Context, id space.ID, after uint64, maxRecords, m
 	if err != nil || p.whole == 0 {
 		return nil, err
 	}
-	return p.records[:p.whole:p.whole], nil
+	return expiredAsOne(p.records[:p.whole:p.whole]), nil
+}
+
+// expiredAsOne sees to it that what has expired of records is a beginning of them: while they were read, more may have.
+func expiredAsOne(records []space.Record) []space.Record {
+	last := len(records) - 1
+	for last >= 0 && !records[last].Expired {
+		last--
+	}
+	for i := range records[:last+1] {
+		records[i] = records[i].Tombstone()
+	}
+	return records
 }
 
 // page is a Read under way.
@@ -252,21 +264,26 @@ func (p *page) add(r space.Record) bool {
 func (r *reader) fill(p *page, no int64) (more bool, err error) {
 	rows := 0
 	var inner error
-	err = r.conn.rows(`SELECT id, ulid, origin, received_at, idx, cnt, schema, type, payload FROM events
-		WHERE id > ? AND id <= ? ORDER BY id LIMIT ?`, func(s *sqlite3.Stmt) bool {
+	err = r.conn.rows(selectEvents, func(s *sqlite3.Stmt) bool {
 		rows++
 		var record space.Record
-		if record, inner = r.scan(s); inner != nil {
+		if record, inner = r.scan(s, false); inner != nil {
 			return false
 		}
 		more = p.add(record)
 		return more
-	}, no<<32|int64(p.after), no<<32|space.MaxSeq, int64(maxRows))
+	}, no<<32|int64(p.after), no<<32|space.MaxSeq, int64(maxRows), no)
 	return more && rows == maxRows, errors.Join(err, inner)
 }
 
-// scan reads the event that s stands on.
-func (r *reader) scan(s *sqlite3.Stmt) (record space.Record, err error) {
+// selectEvents reads events between two ids, with whether they have expired, and whether their payload is freed: then it is a digest.
+const selectEvents = `SELECT id, ulid, origin, received_at, idx, cnt, schema, type, payload,
+	id <= (SELECT coalesce(max(space << 32 | upto), 0) FROM expired WHERE space = ?4),
+	id <= (SELECT coalesce(max(space << 32 | freed), 0) FROM expired WHERE space = ?4)
+	FROM events WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3`
+
+// scan reads the event that s stands on, or what is left of it: as it is stored, if raw.
+func (r *reader) scan(s *sqlite3.Stmt, raw bool) (record space.Record, err error) {
 	o, err := r.origin(s.ColumnInt64(2))
 	if err != nil {
 		return record, err
@@ -279,6 +296,10 @@ func (r *reader) scan(s *sqlite3.Stmt) (record space.Record, err error) {
 	binary.BigEndian.PutUint64(record.Schema[:], uint64(s.ColumnInt64(6)))
 	record.Type = r.share(s.ColumnRawText(7))
 	record.Payload = blob(s, 8)
+	record.Expired = s.ColumnBool(10)
+	if s.ColumnBool(9) && !raw {
+		record = record.Tombstone()
+	}
 	return record, s.Err()
 }
 

@@ -10,7 +10,7 @@ import (
 const (
 	release = 0_001_000 // this build's
 
-	formatVersion = 3         // of the layout below; rises with every change to it
+	formatVersion = 4         // of the layout below; rises with every change to it
 	minReader     = 0_001_000 // the oldest release that reads the layout right
 	minWriter     = 0_001_000 // the oldest release that may write it
 )
@@ -74,6 +74,14 @@ CREATE TABLE IF NOT EXISTS events(
 	type        TEXT NOT NULL,
 	payload     BLOB NOT NULL,
 	UNIQUE (space, ulid)
+) STRICT;
+
+-- Up to which record a space has expired, and up to which the payloads are freed: there, events have the digest of what theirs was.
+CREATE TABLE IF NOT EXISTS expired(
+	space INTEGER PRIMARY KEY,
+	upto  INTEGER NOT NULL,
+	freed INTEGER NOT NULL,
+	bytes INTEGER NOT NULL -- of what is left of the records up to freed
 ) STRICT;
 
 -- How much each author has written to each space. It is written with the events that it counts.

@@ -47,8 +47,12 @@ function readShapes(): Map<string, Shape> {
   return found;
 }
 
+/** An element that is left out at the end where it is zero. */
+const mayEnd = (type: string): boolean => type.endsWith(" or none");
+
 /** Reads a decoded msgpack value as the type that a table names. */
 function read(type: string, value: unknown): Value {
+  if (mayEnd(type)) return read(type.slice(0, -8), value);
   if (type.endsWith(" or nil")) return value === undefined || value === null ? null : read(type.slice(0, -7), value);
   if (type.startsWith("[")) {
     return value === undefined ? [] : (value as unknown[]).map((element) => read(type.slice(1, -1), element));
@@ -78,6 +82,7 @@ function readElements(name: string, elements: unknown[]): Value {
 
 /** Turns a neutral value into what is to be written as the type that a table names. */
 function write(type: string, value: Value): unknown {
+  if (mayEnd(type)) return write(type.slice(0, -8), value);
   if (type.endsWith(" or nil")) return value === null ? null : write(type.slice(0, -7), value);
   if (type.startsWith("[")) return (value as Value[]).map((element) => write(type.slice(1, -1), element));
   if (type === "uint") return BigInt(value as string) < 2n ** 32n ? Number(value) : BigInt(value as string);
@@ -87,7 +92,10 @@ function write(type: string, value: Value): unknown {
 }
 
 function writeElements(name: string, value: Value): unknown[] {
-  return shapes.get(name)!.elements.map(([element, type]) => write(type, (value as Record<string, Value>)[element] ?? null));
+  const elements = [...shapes.get(name)!.elements];
+  const of = (element: string): Value => (value as Record<string, Value>)[element] ?? null;
+  for (let last = elements.at(-1); last && mayEnd(last[1]) && ["0", false].includes(of(last[0]) as string | boolean); last = elements.at(-1)) elements.pop();
+  return elements.map(([element, type]) => write(type, of(element)));
 }
 
 test("the tables of PROTOCOL.md are found", () => {
@@ -117,6 +125,7 @@ test("records are read as the library reads them", () => {
   for (const [file, v] of vectors) {
     if (v.shape !== "record" || v.value === undefined) continue;
     if (v.canonical && v.canonical !== v.hex) continue; // shortened or grown: a worker writes whole ones
+    if ((v.value as Record<string, Value>)["expired"]) continue; // a page is given what there is
     const [record] = decodeRecords(fromHex(v.hex));
     const want = v.value as Record<string, string>;
     assert.deepEqual(
