@@ -3,6 +3,7 @@ package syncserver
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 
 	"skerry/shared/digest"
@@ -17,34 +18,26 @@ import (
 
 // caller is who asks over plain HTTP.
 type caller struct {
-	identities []string
-	claims     [][]byte      // of each
-	devices    [][]string    // by which each was proven
-	mayLink    []bool        // of each
+	proven     []hub.Proven
+	identities []string      // of proven
 	expires    uint64        // when the token ends, in milliseconds since 1970; 0: there is none, or it does not
 	token      digest.Digest // of the bearer token's text; zero: there is none
 }
 
-// callerFrom returns who was proven.
+// callerFrom returns who was proven, all of which ends with what ends first.
 func callerFrom(proven []hub.Proven) *caller {
-	of := &caller{}
+	of := &caller{proven: slices.Clone(proven)}
 	for i := range proven {
 		p := &proven[i]
-		of.identities, of.claims = append(of.identities, p.Identity), append(of.claims, p.Claims)
-		of.devices, of.mayLink = append(of.devices, p.Devices), append(of.mayLink, p.MayLink)
+		of.identities = append(of.identities, p.Identity)
 		if p.Expires != 0 && (of.expires == 0 || p.Expires < of.expires) {
 			of.expires = p.Expires
 		}
 	}
-	return of
-}
-
-func (of *caller) proven() []hub.Proven {
-	all := make([]hub.Proven, len(of.identities))
-	for i := range all {
-		all[i] = hub.Proven{Identity: of.identities[i], Claims: of.claims[i], Expires: of.expires, Devices: of.devices[i], MayLink: of.mayLink[i]}
+	for i := range of.proven {
+		of.proven[i].Expires = of.expires
 	}
-	return all
+	return of
 }
 
 // callerOf returns whose bearer token a request carries: nobody's if it has none, where somebody may connect without a proof. Whom
@@ -52,10 +45,10 @@ func (of *caller) proven() []hub.Proven {
 func (s *Server) callerOf(r *http.Request) (*caller, error) {
 	of, err := s.bearerOf(r)
 	if err == nil {
-		err = s.checkDevices(r.Context(), of.proven())
+		err = s.checkDevices(r.Context(), of.proven)
 	}
 	if err == nil {
-		err = s.admitted(r.Context(), of.proven())
+		err = s.admitted(r.Context(), of.proven)
 	}
 	if err != nil {
 		return nil, err

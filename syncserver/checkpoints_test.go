@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -112,6 +113,30 @@ func upload(t testing.TB, log syncserver.Log, content []byte) digest.Digest {
 		t.Fatal(err)
 	}
 	return name
+}
+
+// uploads sends a module as clients do, and returns the code with which it was refused; zero: it is there.
+func (p *peer) uploads(content []byte) wire.Code {
+	p.t.Helper()
+	p.uploaded++
+	p.send(&wire.BlobPut{Ref: p.uploaded, Digest: digest.Of(content), Total: uint64(len(content)), Bytes: content})
+	for {
+		switch f := p.receive().(type) {
+		case *wire.Refused:
+			return f.Code
+		case *wire.BlobPart:
+			return 0
+		}
+	}
+}
+
+// freshModules makes modules each of which is another one.
+func freshModules(major string) func() []byte {
+	made := 0
+	return func() []byte {
+		made++
+		return membersAs(fmt.Sprintf("%s.%d.0", major, made), func(m *program.Manifest) { m.Doc = "one of many" })
+	}
 }
 
 // createOf creates a space of a module.
@@ -241,6 +266,27 @@ func TestACheckpointAtEachPlace(t *testing.T) {
 	alice.messages(id, 940) // to 2,000
 	if row := alice.keptAt(id, 1061); row.CheckpointSeq != 2000 {
 		t.Errorf("the next checkpoint is of record %d", row.CheckpointSeq)
+	}
+}
+
+// TestLargeRowsAreInACheckpoint: rows of which each is larger than a record is worth are in one all the same, at the latest when the log
+// is twice as long as with the newest.
+func TestLargeRowsAreInACheckpoint(t *testing.T) {
+	log := memlog.New()
+	r := start(t, log, runsModules(t, log, nil))
+	alice := r.dial("alice")
+	id := alice.createOf(upload(t, log, moduletest.Chat()))
+	alice.subscribe(id, space.Start(id))
+	large := moduletest.ChatMessage("room", strings.Repeat("text ", 800))
+	hundred := slices.Repeat([][]byte{large}, 100)
+	records := uint64(0)
+	for _, at := range []uint64{1000, 2000, 4000} {
+		for ; records < at; records += 100 {
+			alice.append(id, alice.of("message", hundred...))
+		}
+		if row := alice.keptAt(id, at); row.CheckpointSeq != at {
+			t.Errorf("at %d the checkpoint is of record %d", at, row.CheckpointSeq)
+		}
 	}
 }
 

@@ -84,7 +84,7 @@ func (s *Server) follow(ctx context.Context, r *reader, take func(wire.Frame) (b
 	c.mu.Lock()
 	c.identities = r.identities
 	c.mu.Unlock()
-	if err := s.actsBy(ctx, c, r.proven()); err != nil {
+	if err := s.actsBy(ctx, c, r.proven); err != nil {
 		return err
 	}
 	c.step(hub.Enter{Identities: r.identities})

@@ -26,7 +26,7 @@ import (
 // maxLinked is how many devices an identity has at most, those that were revoked included: what was revoked is never forgotten.
 const maxLinked = 100
 
-// maxRevoked is how many devices of an identity are kept at most once more are revoked than were ever linked.
+// maxRevoked is how many devices of an identity are kept at most, with those that were revoked before anybody linked them.
 const maxRevoked = 1000
 
 const linkBody = 4 << 10
@@ -193,7 +193,7 @@ func (s *Server) keepLink(w http.ResponseWriter, r *http.Request) (*linkRecord, 
 		Identity: request.Identity, Device: last.Device, Label: last.Label, IssuedAt: last.IssuedAt, Expires: by.Expires(), MayLink: by.MayLink(),
 		Links: base64.RawURLEncoding.EncodeToString(links),
 	}
-	if err := s.writeLink(r.Context(), record, false); err != nil {
+	if record, err = s.writeLink(r.Context(), record, false); err != nil {
 		return nil, err
 	}
 	key := linkedKey(record.Device, record.Identity)
@@ -204,18 +204,29 @@ func (s *Server) keepLink(w http.ResponseWriter, r *http.Request) (*linkRecord, 
 	return record, err
 }
 
-// writeLink writes what is kept of a device. What was revoked stays so, and devices that nobody has heard of can be revoked too, up to a
-// limit of their own: whoever steals a key must not fill the log.
-func (s *Server) writeLink(ctx context.Context, record *linkRecord, revoke bool) error {
+// outlasts reports whether a link is worth more than another one of the same device, which its owner made too: it ends later, or was
+// made later. Whoever brings the lesser one, which anybody can who has seen it, changes nothing.
+func (record *linkRecord) outlasts(other *linkRecord) bool {
+	if ends, others := record.Expires-1, other.Expires-1; ends != others { // never is the latest
+		return ends > others
+	}
+	return record.IssuedAt > other.IssuedAt
+}
+
+// writeLink writes what is kept of a device, and returns what that is then. What was revoked stays so, and devices that nobody has heard of
+// can be revoked too, up to a limit of their own: whoever steals a key must not fill the log.
+func (s *Server) writeLink(ctx context.Context, record *linkRecord, revoke bool) (*linkRecord, error) {
 	for {
 		known, was, err := s.link(ctx, record.Identity, record.Device)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		next := *record
 		switch {
 		case known != nil && known.RevokedAt != 0 && !revoke:
-			return errRevoked
+			return nil, errRevoked
+		case known != nil && !revoke && known.outlasts(record):
+			return known, nil
 		case known != nil && revoke:
 			next = *known
 		case known == nil:
@@ -225,10 +236,10 @@ func (s *Server) writeLink(ctx context.Context, record *linkRecord, revoke bool)
 			}
 			all, err := s.log.Scan(ctx, "link/"+nameKey(record.Identity)+"/", "", most)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			if len(all) >= most {
-				return wire.Errorf(wire.CodeTooMany, "an identity has at most %d devices, those that were revoked included", most)
+				return nil, wire.Errorf(wire.CodeTooMany, "an identity has at most %d devices, those that were revoked included", most)
 			}
 		}
 		if revoke && next.RevokedAt == 0 {
@@ -236,10 +247,10 @@ func (s *Server) writeLink(ctx context.Context, record *linkRecord, revoke bool)
 		}
 		value, err := json.Marshal(&next)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if done, err := s.log.CompareAndSet(ctx, linkKey(record.Identity, record.Device), was, value); err != nil || done {
-			return err
+			return &next, err
 		}
 	}
 }
@@ -270,7 +281,7 @@ func (s *Server) linksOf(r *http.Request) ([]linkRecord, error) {
 	if sum != "" && !identitySum.MatchString(sum) {
 		return nil, wire.Errorf(wire.CodeBadArgument, "identity_sha256 is the SHA-256 of an identity, in hexadecimal, or its first 16 digits or more")
 	}
-	for _, p := range of.proven() {
+	for _, p := range of.proven {
 		if sum != "" {
 			acts, err := s.log.Scan(ctx, linkedPrefix(p.Identity)+sum, "", maxLinked)
 			if err != nil {
@@ -321,14 +332,14 @@ func (s *Server) unlink(w http.ResponseWriter, r *http.Request) error {
 	if _, err := identity.Parse(request.Device); err != nil {
 		return wire.Errorf(wire.CodeBadArgument, "a device is named by its key")
 	}
-	allowed := slices.ContainsFunc(of.proven(), func(p hub.Proven) bool {
+	allowed := slices.ContainsFunc(of.proven, func(p hub.Proven) bool {
 		acts := len(p.Devices) > 0 && p.Devices[len(p.Devices)-1] == request.Device
 		return p.Identity == request.Identity && (p.MayLink || acts)
 	})
 	if !allowed {
 		return wire.Errorf(wire.CodeForbidden, "a device is unlinked by the key of the identity, by a recovery key, or by itself")
 	}
-	if err := s.writeLink(r.Context(), &linkRecord{Identity: request.Identity, Device: request.Device}, true); err != nil {
+	if _, err := s.writeLink(r.Context(), &linkRecord{Identity: request.Identity, Device: request.Device}, true); err != nil {
 		return err
 	}
 	s.endDevice(linkKey(request.Identity, request.Device))

@@ -345,3 +345,35 @@ func TestRevokedLimit(t *testing.T) {
 		t.Errorf("device 1001: %q", code)
 	}
 }
+
+// TestRenewedLinkStays: whoever has seen a link that was renewed since can bring it again, and changes nothing.
+func TestRenewedLinkStays(t *testing.T) {
+	b := newBuyer(t)
+	ann, phone, eve := newKey(t), newKey(t), newKey(t)
+	byEve, _ := b.buyAs(t, eve, eve.name, nil)
+	ofPhone, _ := b.buyAs(t, phone, phone.name, nil)
+	text := func(links []byte) string { return base64.RawURLEncoding.EncodeToString(links) }
+	day := uint64(24 * time.Hour / time.Millisecond)
+	now := uint64(time.Now().UnixMilli())
+	link := func(issued, expires uint64) string {
+		return text(ann.link(ann.name, identity.Link{Device: phone.name, IssuedAt: issued, Expires: expires}))
+	}
+	first, renewed, ever, newest := link(now, now+day), link(now+1, now+30*day), link(now, 0), link(now+2, 0)
+	for _, step := range []struct{ what, brought, stays string }{
+		{"the first", first, first},
+		{"a renewed one", renewed, renewed},
+		{"the first again", first, renewed},
+		{"one for ever, by a clock that was set back", ever, ever},
+		{"the renewed one again", renewed, ever},
+		{"the newest of two for ever", newest, newest},
+		{"the older of two for ever", ever, newest},
+	} {
+		if status, answer := b.ask(byEve, "POST", "/api/v1/links", map[string]string{"identity": ann.name, "links": step.brought}); status != 201 {
+			t.Fatalf("%s: %d %s", step.what, status, answer.Code)
+		}
+		_, answer := b.ask(ofPhone, "GET", "/api/v1/links?identity_sha256="+sum(ann.name), nil)
+		if len(answer.Links) != 1 || answer.Links[0].Links != step.stays {
+			t.Errorf("after %s the phone finds %+v", step.what, answer.Links)
+		}
+	}
+}

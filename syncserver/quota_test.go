@@ -1,14 +1,12 @@
 package syncserver_test
 
 import (
-	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"skerry/shared/digest"
-	"skerry/shared/module/program"
 	"skerry/shared/space"
 	"skerry/shared/wire"
 	"skerry/syncserver"
@@ -279,49 +277,32 @@ func TestQuotaOfModules(t *testing.T) {
 			})
 		}
 		begin()
-		n := uint64(0)
-		upload := func(p *peer, content []byte) wire.Code {
-			n++
-			p.send(&wire.BlobPut{Ref: n, Digest: digest.Of(content), Total: uint64(len(content)), Bytes: content})
-			for {
-				switch f := p.receive().(type) {
-				case *wire.Refused:
-					return f.Code
-				case *wire.BlobPart:
-					return 0
-				}
-			}
-		}
-		made := 0
-		fresh := func() []byte {
-			made++
-			return membersAs(fmt.Sprintf("8.%d.0", made), func(m *program.Manifest) { m.Doc = "one of many" })
-		}
+		fresh := freshModules("8")
 		ann, bob := r.dial("ann"), r.dial("bob")
 		first := fresh()
 		for i, content := range [][]byte{first, fresh()} {
-			if code := upload(ann, content); code != 0 {
+			if code := ann.uploads(content); code != 0 {
 				t.Fatalf("module %d: %v", i, code)
 			}
 		}
 		over := fresh()
-		if code := upload(ann, over); code != wire.CodeOverQuota {
+		if code := ann.uploads(over); code != wire.CodeOverQuota {
 			t.Errorf("one more: %v", code)
 		}
-		if code := upload(ann, first); code != 0 {
+		if code := ann.uploads(first); code != 0 {
 			t.Errorf("one that is there: %v", code)
 		}
 		for range 3 { // what is no module takes nothing
-			if code := upload(bob, []byte("no module")); code != wire.CodeBadModule {
+			if code := bob.uploads([]byte("no module")); code != wire.CodeBadModule {
 				t.Errorf("no module: %v", code)
 			}
 		}
-		if code := upload(bob, fresh()); code != 0 {
+		if code := bob.uploads(fresh()); code != 0 {
 			t.Errorf("somebody else's: %v", code)
 		}
 		begin()
 		ann = r.dial("ann")
-		if code := upload(ann, over); code != wire.CodeOverQuota {
+		if code := ann.uploads(over); code != wire.CodeOverQuota {
 			t.Errorf("after a restart: %v", code)
 		}
 		kept := ann.createOf(digest.Of(first))
@@ -332,7 +313,7 @@ func TestQuotaOfModules(t *testing.T) {
 			now.Add(31 * 24 * 3600)
 		}
 		for begin := time.Now(); ; {
-			code := upload(ann, over)
+			code := ann.uploads(over)
 			if code == 0 {
 				break
 			}
@@ -340,7 +321,7 @@ func TestQuotaOfModules(t *testing.T) {
 				t.Fatalf("after one was collected: %v", code)
 			}
 		}
-		if code := upload(ann, fresh()); code != wire.CodeOverQuota {
+		if code := ann.uploads(fresh()); code != wire.CodeOverQuota {
 			t.Errorf("one more again: %v", code)
 		}
 		ann.append(kept, privateEvent("ann", "grant", "identity", "bob", "role", "writer"))

@@ -15,8 +15,6 @@ import (
 
 	"github.com/coder/websocket"
 
-	"skerry/shared/digest"
-	"skerry/shared/module/program"
 	"skerry/shared/space"
 	"skerry/shared/wire"
 	"skerry/syncserver"
@@ -227,54 +225,37 @@ func TestModulesAreLimited(t *testing.T) {
 			})
 		}
 		r := begin()
-		n := 0
-		upload := func(p *peer, content []byte) wire.Code {
-			n++
-			p.send(&wire.BlobPut{Ref: uint64(n), Digest: digest.Of(content), Total: uint64(len(content)), Bytes: content})
-			for {
-				switch f := p.receive().(type) {
-				case *wire.Refused:
-					return f.Code
-				case *wire.BlobPart:
-					return 0
-				}
-			}
-		}
-		made := 0
-		fresh := func() []byte {
-			made++
-			return membersAs(fmt.Sprintf("9.%d.0", made), func(m *program.Manifest) { m.Doc = "one of many" })
-		}
+		fresh := freshModules("9")
 		alice := r.dial("alice")
 		first := fresh()
 		for i, content := range [][]byte{first, fresh()} {
-			if code := upload(alice, content); code != 0 {
+			if code := alice.uploads(content); code != 0 {
 				t.Fatalf("module %d within the burst: %v", i, code)
 			}
 		}
 		third := fresh()
-		if code := upload(alice, third); code != wire.CodeRateLimited {
+		if code := alice.uploads(third); code != wire.CodeRateLimited {
 			t.Errorf("over the burst: %v", code)
 		}
-		if code := upload(alice, first); code != 0 {
+		if code := alice.uploads(first); code != 0 {
 			t.Errorf("what the server has: %v", code)
 		}
 		bob := r.dial("bob")
-		if code := upload(bob, fresh()); code != 0 {
+		if code := bob.uploads(fresh()); code != 0 {
 			t.Errorf("another identity: %v", code)
 		}
-		if code := upload(bob, fresh()); code != wire.CodeRateLimited {
+		if code := bob.uploads(fresh()); code != wire.CodeRateLimited {
 			t.Errorf("over the address's burst: %v", code)
 		}
 		clock.pass(59 * time.Second)
 		r.stop()
 		r = begin()
 		alice = r.dial("alice")
-		if code := upload(alice, third); code != wire.CodeRateLimited {
+		if code := alice.uploads(third); code != wire.CodeRateLimited {
 			t.Errorf("a restart must not reset the limit: %v", code)
 		}
 		clock.pass(time.Second)
-		if code := upload(alice, third); code != 0 {
+		if code := alice.uploads(third); code != 0 {
 			t.Errorf("after a minute: %v", code)
 		}
 	})

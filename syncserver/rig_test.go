@@ -195,6 +195,7 @@ type peer struct {
 	r        *rig
 	socket   *websocket.Conn
 	joiner   wire.Joiner
+	uploaded uint64
 	news     []wire.Frame // rows of the directory, passed over by await
 	asked    *wire.Challenge
 	identity string

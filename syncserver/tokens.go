@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"skerry/shared/digest"
+	"skerry/shared/hub"
 	"skerry/shared/space"
 	"skerry/shared/wire"
 	"skerry/syncserver/auth"
@@ -211,11 +212,11 @@ func (t *tokens) issue(of *caller) string {
 	content := binary.BigEndian.AppendUint64(nil, of.expires)
 	content = append(content, make([]byte, tokenNonce)...)
 	rand.Read(content[8:]) // of two tokens of one identity each is logged out alone
-	for i, identity := range of.identities {
-		content = append(space.AppendCompact(content, len(identity)), identity...)
-		content = append(space.AppendCompact(content, len(of.claims[i])), of.claims[i]...) // which the policy is asked with again
-		devices := strings.Join(of.devices[i], " ") + " "                                  // names of keys have no space
-		if of.mayLink[i] {
+	for _, p := range of.proven {
+		content = append(space.AppendCompact(content, len(p.Identity)), p.Identity...)
+		content = append(space.AppendCompact(content, len(p.Claims)), p.Claims...) // which the policy is asked with again
+		devices := strings.Join(p.Devices, " ") + " "                              // names of keys have no space
+		if p.MayLink {
 			devices += "+"
 		}
 		content = append(space.AppendCompact(content, len(devices)), devices...)
@@ -236,8 +237,8 @@ func (t *tokens) check(token string, now uint64) (*caller, error) {
 	if want := t.sum("token", content); subtle.ConstantTimeCompare(want[:], sum) != 1 {
 		return nil, bad
 	}
-	of := &caller{expires: binary.BigEndian.Uint64(content)}
-	if of.expires <= now {
+	expires := binary.BigEndian.Uint64(content)
+	if expires <= now {
 		return nil, wire.Errorf(wire.CodeAuthExpired, "the token has expired")
 	}
 	rest := content[8+tokenNonce:]
@@ -250,16 +251,19 @@ func (t *tokens) check(token string, now uint64) (*caller, error) {
 		part, rest = rest[size:size+n], rest[size+n:]
 		return part
 	}
+	var proven []hub.Proven
 	for len(rest) > 0 {
-		of.identities = append(of.identities, string(next()))
-		of.claims = append(of.claims, next())
+		p := hub.Proven{Identity: string(next()), Claims: next(), Expires: expires}
 		words := strings.Split(string(next()), " ")
-		of.mayLink = append(of.mayLink, words[len(words)-1] == "+")
-		of.devices = append(of.devices, slices.DeleteFunc(words[:len(words)-1], func(word string) bool { return word == "" }))
+		p.MayLink = words[len(words)-1] == "+"
+		p.Devices = slices.DeleteFunc(words[:len(words)-1], func(word string) bool { return word == "" })
+		proven = append(proven, p)
 	}
 	if err != nil {
 		return nil, err
 	}
+	of := callerFrom(proven)
+	of.expires = expires // of nobody's token too
 	return of, nil
 }
 
