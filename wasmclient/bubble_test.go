@@ -259,6 +259,7 @@ type freezer struct {
 	failPages atomic.Bool  // reading the next ones fails
 
 	slowRecords atomic.Int64 // nanoseconds that reading records takes
+	slowRenew   atomic.Int64 // nanoseconds until the store goes on with another replica
 }
 
 func (f *freezer) wait() {
@@ -291,6 +292,11 @@ func (f *freezer) Read(ctx context.Context, id space.ID, after uint64, limit, ma
 	records, err := f.Store.Read(ctx, id, after, limit, maxBytes)
 	time.Sleep(time.Duration(f.slowRecords.Load()))
 	return records, err
+}
+
+func (f *freezer) Renew(ctx context.Context, identity string) error {
+	time.Sleep(time.Duration(f.slowRenew.Load()))
+	return f.Store.Renew(ctx, identity)
 }
 
 func (f *freezer) Checkpoint(ctx context.Context, id space.ID) (*replica.Checkpoint, error) {

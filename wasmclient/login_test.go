@@ -282,3 +282,57 @@ func TestLogoutOfAFullDevice(t *testing.T) {
 		t.Errorf("status %+v", status)
 	}
 }
+
+// TestForgottenWhereItWasDeleted: a browser deletes what was stored, another tab begins anew and has that forgotten, all before this
+// tab has looked: it ends like any other whose replica was forgotten.
+func TestForgottenWhereItWasDeleted(t *testing.T) {
+	inBubble(t, func(w *world) {
+		ada := w.device("ada")
+		tab := ada.tab(offline)
+		s, err := tab.CreateSpace(w.Context(), wasmclient.SpaceOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		receipt := append1(w.T, s, "nobody has sent this")
+		if err := receipt.Durable(w.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ada.store.Delete()
+		tab.store.slowRenew.Store(int64(time.Second))
+		reads := make(chan error, 1)
+		go func() { // it finds out first
+			_, err := s.Pending(w.Context(), 10, false)
+			reads <- err
+		}()
+		synctest.Wait()
+		other := ada.store.Handle()
+		if _, err := other.Commit(w.Context(), &replica.Commit{Strict: true, Erase: true, Force: true}); err != nil {
+			t.Fatal(err)
+		}
+		tab.Poke()
+		soon, cancel := context.WithTimeout(w.Context(), time.Minute)
+		defer cancel()
+		if _, err := receipt.Synced(soon); wire.CodeOf(err) != wire.CodeForgotten {
+			t.Errorf("what was durable: %v", err)
+		}
+		if _, err := s.Pending(soon, 10, false); !errors.Is(err, wasmclient.ErrForgotten) {
+			t.Errorf("what waits: %v", err)
+		}
+		for _, err := range s.Events(soon, wasmclient.EventsOptions{Live: true}) {
+			if !errors.Is(err, wasmclient.ErrForgotten) {
+				t.Errorf("records: %v", err)
+			}
+		}
+		select {
+		case err := <-reads:
+			if !errors.Is(err, wasmclient.ErrForgotten) {
+				t.Errorf("what waited, read at once: %v", err)
+			}
+		case <-soon.Done():
+			t.Error("whoever read first waits for ever")
+		}
+		if status := tab.Status(); status.Code != wire.CodeForgotten {
+			t.Errorf("status %+v", status)
+		}
+	})
+}

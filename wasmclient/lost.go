@@ -17,9 +17,12 @@ import (
 // renewEvery is how long to wait until the store is asked again to go on.
 const renewEvery = time.Second
 
+// ends reports whether an error of the store is its last word.
+func ends(err error) bool { return errors.Is(err, ErrNewerStore) || errors.Is(err, ErrForgotten) }
+
 // storeFailed takes note of an error of the store, by a call that was made in the given life of the replica.
 func (c *Client) storeFailed(life uint64, err error) {
-	if (errors.Is(err, ErrNewerStore) || errors.Is(err, ErrForgotten)) && c.over == nil {
+	if ends(err) && c.over == nil {
 		c.log(err.Error())
 		c.over = err
 		c.letGo() // a tab of the newer version must be able to lead
@@ -29,42 +32,47 @@ func (c *Client) storeFailed(life uint64, err error) {
 		}
 		c.changed()
 	}
-	if errors.Is(err, ErrReplicaLost) && life == c.life.Load() && c.renewal == nil {
+	if errors.Is(err, ErrReplicaLost) && life == c.life.Load() && c.renewal == nil && c.over == nil {
 		if store, ok := c.config.Store.(Renewer); ok {
 			c.log("what was stored here was deleted, by the browser or its user")
 			c.renewal = make(chan struct{})
 			c.work.Go(func() {
-				if loaded := c.renew(store); loaded != nil {
-					c.post(func() { c.renewed(loaded) })
-				}
+				loaded, err := c.renew(store)
+				c.post(func() { c.renewed(loaded, err) })
 			})
 		}
 	}
 }
 
-// renew makes the store go on, or returns nil when the client closes.
-func (c *Client) renew(store Renewer) *replica.Loaded {
+// renew makes the store go on. An error says that it never will, or that the client closes.
+func (c *Client) renew(store Renewer) (*replica.Loaded, error) {
 	for {
 		err := store.Renew(c.ctx, c.own)
 		if err == nil {
 			var loaded *replica.Loaded
 			if loaded, err = c.config.Store.Load(c.ctx); err == nil {
 				if loaded.Meta.Identity == c.own {
-					return loaded
+					return loaded, nil
 				}
 				err = fmt.Errorf("it is %q's, and not %q's", loaded.Meta.Identity, c.own)
 			}
 		}
-		if c.ctx.Err() != nil {
-			return nil
+		if c.ctx.Err() != nil || ends(err) {
+			return nil, err
 		}
 		c.log("going on with what is stored instead failed: " + err.Error())
 		sleep(c.ctx, renewEvery)
 	}
 }
 
-// renewed goes on with what is in place of a replica that was destroyed.
-func (c *Client) renewed(loaded *replica.Loaded) {
+// renewed goes on with what is in place of a replica that was destroyed, or ends with the store.
+func (c *Client) renewed(loaded *replica.Loaded, err error) {
+	if err != nil {
+		c.storeFailed(c.life.Load(), err)
+		close(c.renewal)
+		c.renewal = nil
+		return
+	}
 	c.life.Add(1)
 	close(c.renewal)
 	c.renewal, c.obstacle = nil, nil
@@ -91,10 +99,14 @@ func (c *Client) read(ctx context.Context, f func(Store) error) error {
 			return err
 		}
 		var renewal <-chan struct{}
+		var over error
 		err = c.call(ctx, func() {
 			c.storeFailed(life, err)
-			renewal = c.renewal
+			renewal, over = c.renewal, c.over
 		})
+		if err == nil && over != nil {
+			return over
+		}
 		if err == nil && renewal != nil {
 			select {
 			case <-renewal:
