@@ -236,7 +236,7 @@ func (s *Server) wholeLog(ctx context.Context, id space.ID) func(uint64, uint64,
 func (h *hotSpace) keep(c *program.Checkpoint) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !tables.IsPlace(h.kept, c.Seq) || c.Seq < h.kept+uint64(c.Tables.Fresh()/bytesPerRecord) {
+	if !tables.IsDue(h.kept, c.Seq, uint64(c.Tables.Fresh()/bytesPerRecord)) {
 		return
 	}
 	h.place, h.placeOf = c, h.began.root

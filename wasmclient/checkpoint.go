@@ -118,7 +118,7 @@ func (v *view) keep() {
 
 // keeps reports whether a checkpoint of record seq, of tables of so many bytes, is worth to be kept after one of record kept.
 func keeps(kept, seq uint64, bytes int) bool {
-	return tables.IsPlace(kept, seq) && seq >= kept+uint64(bytes/keepBytes) && bytes <= replica.MaxCheckpoint
+	return tables.IsDue(kept, seq, uint64(bytes/keepBytes)) && bytes <= replica.MaxCheckpoint
 }
 
 // pack makes a checkpoint of tables that nobody changes any more, a while at a time. Pages that were not read yet are those that

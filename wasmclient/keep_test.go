@@ -18,10 +18,11 @@ func TestKeeps(t *testing.T) {
 		{0, 999, 0, false},
 		{0, 1000, 0, true},
 		{1000, 1999, 0, false},
-		{1000, 2000, 1000 * keepBytes, true},
-		{1000, 2000, 1001 * keepBytes, false},
-		{0, most/keepBytes - 1, most, false},
-		{0, most / keepBytes, most, true},
+		{3000, 5000, 2000 * keepBytes, true},
+		{3000, 5000, 2001 * keepBytes, false},
+		{0, 1000, most, true}, // the first is not waited for
+		{3000, 5999, most, false},
+		{3000, 6000, most, true}, // twice as long
 		{0, 66_000, most + 1, false},
 		{0, 1_000_000, most + 1, false},
 	} {

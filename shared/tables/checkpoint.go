@@ -39,6 +39,13 @@ const PlaceEvery = 1000
 // can compare what the tables were there.
 func IsPlace(before, seq uint64) bool { return before/PlaceEvery < seq/PlaceEvery }
 
+// IsDue reports whether a checkpoint of record seq is worth its price after one of record kept: it is at a place, and as many records
+// came since as it takes the time of to apply (price), or the log is twice as long. So no more is spent on checkpoints than on
+// records, or than on twice the newest, and rows that are large are in one all the same.
+func IsDue(kept, seq, price uint64) bool {
+	return IsPlace(kept, seq) && seq-kept >= min(price, max(kept, PlaceEvery))
+}
+
 // ErrBadCheckpoint tells that bytes are no checkpoint, or not of these tables.
 var ErrBadCheckpoint = errors.New("tables: not a checkpoint of these tables")
 
