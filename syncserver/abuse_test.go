@@ -22,12 +22,12 @@ import (
 // TestSoakAbuser makes spaces without end over many connections, as an abuser does who waits for nothing: what the server keeps is
 // bounded by the rates, and somebody else creates, writes and reads all the while. How much slower is what syncload bench measures.
 func TestSoakAbuser(t *testing.T) {
-	all := 60_000
+	all := 100_000
 	if raceDetector { // all of them run without it
 		all = 20_000
 	}
 	if os.Getenv("SKERRY_SOAK") != "" {
-		all = 300_000
+		all = 1_000_000
 	}
 	const connections, identities = 20, 5
 	const most = 16 << 20 // bytes more in memory

@@ -3,6 +3,7 @@ package syncserver_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -364,6 +365,55 @@ func TestNameBetween(t *testing.T) {
 		_, _, nameB := r.call("ann", http.MethodGet, spacePath(b), "")
 		if test.winsA && (nameA != test.name || nameB != b.String()) || !test.winsA && (nameA != test.hadBefore || nameB != test.name) {
 			t.Errorf("%s: they are called %q and %q", test.name, nameA, nameB)
+		}
+	}
+}
+
+// TestNameTornByACrash kills the server at every step of renaming a space. Afterwards the space goes by the one name or the other, that
+// one is nobody else's, and what the crash left of the other is in nobody's way.
+func TestNameTornByACrash(t *testing.T) {
+	crashed := errors.New("the server was killed")
+	for steps := 0; ; steps++ {
+		log := &hooked{Log: memlog.New()}
+		r := start(t, log, tokens)
+		ann := r.dial("ann")
+		a, b := ann.create(), ann.create()
+		if status, code := r.nameIt("ann", a, "harbour"); status != 200 {
+			t.Fatal(status, code)
+		}
+		done := 0
+		log.keys(func(key string) error {
+			if !strings.HasPrefix(key, "name") {
+				return nil
+			}
+			if done == steps {
+				return crashed
+			}
+			done++
+			return nil
+		})
+		status, _ := r.nameIt("ann", a, "quay")
+		r.stop()
+		log.keys(nil)
+		r = start(t, log, tokens)
+		_, _, name := r.call("ann", http.MethodGet, spacePath(a), "")
+		other := map[string]string{"harbour": "quay", "quay": "harbour"}[name]
+		if other == "" || status == 200 && name != "quay" {
+			t.Fatalf("after %d steps the space is called %q", steps, name)
+		}
+		r.called("ann", a, name)
+		if status, code := r.nameIt("ann", b, name); status != 409 {
+			t.Errorf("after %d steps another takes the name %q: %d %s", steps, name, status, code)
+		}
+		if status, code := r.nameIt("ann", b, other); status != 200 {
+			t.Errorf("after %d steps nobody gets the name %q: %d %s", steps, other, status, code)
+		}
+		r.called("ann", b, other)
+		if status == 200 {
+			if steps < 3 {
+				t.Errorf("renaming took %d steps", steps)
+			}
+			return
 		}
 	}
 }

@@ -39,7 +39,7 @@ function fill(url) {
   const flags = ["--clients", "1", "--spaces", "1", "--batch", "10", "--events", String(records), "--payload", "200", "--json"];
   execFileSync(join(root, "build", "syncload"), ["run", "--url", url, ...flags], { stdio: ["ignore", "ignore", "pipe"] });
   const spaces = execFileSync(join(root, "build", "skerry"), ["space", "ls", "--data", join(dir, "data"), "--json"], { encoding: "utf8" });
-  return JSON.parse(spaces.split("\n")[0]).id;
+  return spaces.trim().split("\n").map((line) => JSON.parse(line)).find(({ head }) => head === records).id; // the other one is the system space
 }
 
 /** Serves the pages, opens a browser, and returns what measure makes of them. */
