@@ -104,6 +104,10 @@ type Config struct {
 	// server's hands (zero: 30 s). A client that is slower is disconnected.
 	HandshakeTimeout, IdleTimeout, WriteTimeout time.Duration
 
+	// RecoveryWindow is how long spaces are not written to after the log was restored ([MarkRestored]), from when the server starts, and how long
+	// one is whose log is found to have lost records, from then on: until replicas have brought back what was lost (zero: 10 minutes).
+	RecoveryWindow time.Duration
+
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
 }
@@ -182,7 +186,7 @@ func (c Config) withDefaults() Config {
 		zero time.Duration
 	}{
 		{&c.RetryAfter, time.Second}, {&c.ModulesKept, 30 * 24 * time.Hour}, {&c.HandshakeTimeout, 10 * time.Second},
-		{&c.IdleTimeout, 90 * time.Second}, {&c.WriteTimeout, 30 * time.Second},
+		{&c.IdleTimeout, 90 * time.Second}, {&c.WriteTimeout, 30 * time.Second}, {&c.RecoveryWindow, 10 * time.Minute},
 	} {
 		if *timeout.set == 0 {
 			*timeout.set = timeout.zero
@@ -249,6 +253,7 @@ func (c *Config) validate() error {
 	}
 	for name, timeout := range map[string]time.Duration{
 		"retry after": c.RetryAfter, "modules kept": c.ModulesKept, "handshake": c.HandshakeTimeout, "idle": c.IdleTimeout, "write": c.WriteTimeout,
+		"recovery": c.RecoveryWindow,
 	} {
 		if timeout < 0 {
 			return fmt.Errorf("syncserver: the %s time is negative", name)

@@ -178,6 +178,12 @@ func (c *connection) applyLocked(effects *hub.ConnEffects) {
 	for _, ahead := range effects.Ahead {
 		s.post(ahead.Space, hub.Ahead{Position: ahead.Position})
 	}
+	for _, t := range effects.Tails {
+		s.bring(c, t)
+	}
+	for _, f := range effects.Locate {
+		s.locate(c, f)
+	}
 	if effects.Read != nil {
 		s.readEvents(c, *effects.Read)
 	}

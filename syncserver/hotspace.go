@@ -106,13 +106,18 @@ func (h *hotSpace) answered(in hub.Input) {
 
 // ask asks the hub whether identities may read the space, and calls then with the answer, on the pipeline.
 func (s *Server) ask(id space.ID, conn hub.ConnID, identities []string, then func(hub.Answer)) {
+	s.askFor(id, hub.Ask{Conn: conn, Identities: identities}, then)
+}
+
+func (s *Server) askFor(id space.ID, ask hub.Ask, then func(hub.Answer)) {
 	s.locked(id, func(h *hotSpace) {
 		h.lastAsk++
 		if h.asks == nil {
 			h.asks = map[uint64]func(hub.Answer){}
 		}
 		h.asks[h.lastAsk] = then
-		h.postLocked(hub.Ask{Conn: conn, Ref: h.lastAsk, Identities: identities})
+		ask.Ref = h.lastAsk
+		h.postLocked(ask)
 	})
 }
 
@@ -280,6 +285,15 @@ func (h *hotSpace) step(in hub.Input) {
 			h.recorded(hub.Recorded{Ref: in.Ref, Verdict: unjudged})
 			return
 		}
+	case hub.Tail:
+		if h.broken {
+			h.taken(hub.Taken{Conn: in.Caller.Conn, Frame: &wire.Refused{Ref: in.Ref, Code: wire.CodeOverloaded}, Size: in.Size})
+			return
+		}
+		if h.peers == nil {
+			h.peers = map[hub.ConnID]struct{}{}
+		}
+		h.peers[in.Caller.Conn] = struct{}{} // that is closed if this fails
 	case hub.Tick:
 		h.ticked = false
 		h.mu.Lock()
@@ -332,6 +346,9 @@ func (h *hotSpace) apply(effects hub.Effects) {
 			c.answered(reply.Pushed)
 			c.step(hub.Verdicts{Reply: reply})
 		}
+	}
+	for _, t := range effects.Taken {
+		h.taken(t)
 	}
 	for _, recorded := range effects.Recorded {
 		h.recorded(recorded)

@@ -21,6 +21,7 @@ type secrets struct {
 	public  [32]byte
 	private ed25519.PrivateKey
 	seal    [digest.Size]byte
+	old     [][digest.Size]byte // that positions were sealed with before
 }
 
 // loadSecrets reads the secrets, or makes them. Servers that start on one log at once agree, since only one of
@@ -37,7 +38,8 @@ func loadSecrets(ctx context.Context, log Log) (secrets, error) {
 		return s, err
 	}
 	copy(s.seal[:], seal)
-	return s, nil
+	s.old, err = oldSeals(ctx, log)
+	return s, err
 }
 
 func (s *secrets) setKey(seed []byte) {

@@ -40,6 +40,8 @@ type metrics struct {
 	checkpoints    prometheus.Counter
 	unusable       prometheus.Counter // checkpoints
 	collected      prometheus.Counter // modules
+	recovering     prometheus.Gauge
+	adopted        prometheus.Counter // records
 }
 
 func newMetrics() *metrics {
@@ -81,10 +83,12 @@ func newMetrics() *metrics {
 		collected:      counter("modules_collected_total", "Modules that were deleted because nobody used them."),
 		ephemerals:     counter("ephemerals_total", "Ephemerals that clients sent and that were relayed."),
 		ephemeralsLost: counter("ephemerals_lost_total", "Ephemerals that one reader was not sent, or nobody, since something else came first."),
+		recovering:     gauge("recovering", "1 while nobody writes, since the log was restored and replicas may bring back what it lacks."),
+		adopted:        counter("records_adopted_total", "Records that the log had lost and that replicas brought back."),
 		panics:         counter("panics_total", "Panics that ended one connection or one space's batch."),
 	}
 	m.registry.MustRegister(m.connections, m.opened, m.closed, m.accepted, m.duplicates, m.rejections, m.deferrals, m.refused, m.turnedAway, m.created,
-		m.appends, m.batch, m.appendErrors, m.fanout, m.tailFrames, m.hot, m.received, m.sent, m.panics, m.applyErrors, m.checkpoints, m.unusable, m.collected, m.ephemerals, m.ephemeralsLost,
+		m.appends, m.batch, m.appendErrors, m.fanout, m.tailFrames, m.hot, m.received, m.sent, m.panics, m.applyErrors, m.checkpoints, m.unusable, m.collected, m.ephemerals, m.ephemeralsLost, m.recovering, m.adopted,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -27,13 +27,23 @@ const peopleNotes = 100
 // people is one note.
 type people struct {
 	authors bool            // everybody who wrote before the record is meant too: the space went over to another module
+	present bool            // those are too who take part by the tables: they are not known before the record is applied
 	names   map[string]bool // true: they came or went, which is news even if they are where they were
 }
+
+// The bits of a note's first byte.
+const (
+	noteAuthors = 1
+	notePresent = 2
+)
 
 func (p *people) encode() []byte {
 	b := []byte{0}
 	if p.authors {
-		b[0] = 1
+		b[0] = noteAuthors
+	}
+	if p.present {
+		b[0] |= notePresent
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.names)) {
 		size := uint64(len(name)) << 1
@@ -50,7 +60,7 @@ func decodePeople(b []byte) people {
 	if len(b) == 0 {
 		return p
 	}
-	p.authors = b[0] == 1
+	p.authors, p.present = b[0]&noteAuthors > 0, b[0]&notePresent > 0
 	for b = b[1:]; len(b) > 0; {
 		size, n := binary.Uvarint(b)
 		if n <= 0 || size>>1 > uint64(len(b)-n) {
@@ -65,7 +75,7 @@ func decodePeople(b []byte) people {
 
 // owe notes whom a batch may let in or out.
 func (h *hotSpace) owe(ctx context.Context, r *hub.Append, upgraded bool) error {
-	if !upgraded && len(r.People) == 0 {
+	if !upgraded && !r.Adopts && len(r.People) == 0 {
 		return nil
 	}
 	key := peopleKey(h.id, r.Next.Seq)
@@ -75,7 +85,7 @@ func (h *hotSpace) owe(ctx context.Context, r *hub.Append, upgraded bool) error 
 			return err
 		}
 		p := decodePeople(was) // of an append that did not succeed, or of another server's: both hold
-		p.authors = p.authors || upgraded
+		p.authors, p.present = p.authors || upgraded, p.present || r.Adopts
 		for _, person := range r.People {
 			p.names[person.Identity] = p.names[person.Identity] || person.Moved
 		}
@@ -149,8 +159,20 @@ func (h *hotSpace) tellNote(ctx context.Context, p people, seq uint64) (told boo
 			return false, err
 		}
 	}
+	if p.present {
+		answer := h.answerTo(hub.Ask{Audience: true})
+		if answer.Code != 0 || !answer.Exists {
+			return false, wire.Errorf(answer.Code, "it is not known who takes part")
+		}
+		if answer.Seq < seq {
+			return false, nil
+		}
+		for _, person := range answer.People {
+			p.names[person.Identity] = p.names[person.Identity] || person.Moved
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(p.names)) {
-		answer := h.takesPart(name)
+		answer := h.answerTo(hub.Ask{Identities: []string{name}})
 		if answer.Code != 0 || !answer.Exists {
 			return false, wire.Errorf(answer.Code, "it is not known who may read")
 		}
@@ -184,10 +206,10 @@ func (s *Server) addAuthors(ctx context.Context, id space.ID, names map[string]b
 	})
 }
 
-// takesPart asks whether an identity may read.
-func (h *hotSpace) takesPart(identity string) hub.Answer {
+// answerTo asks the hub, and waits for the answer.
+func (h *hotSpace) answerTo(ask hub.Ask) hub.Answer {
 	answered := make(chan hub.Answer, 1)
-	h.server.ask(h.id, 0, []string{identity}, func(answer hub.Answer) { answered <- answer })
+	h.server.askFor(h.id, ask, func(answer hub.Answer) { answered <- answer })
 	select {
 	case answer := <-answered:
 		return answer

@@ -297,7 +297,6 @@ func TestBadFrames(t *testing.T) {
 		frame wire.Frame
 		code  wire.Code
 	}{
-		{&wire.Reserved{N: wire.NumberAdopt}, wire.CodeUnsupported},
 		{&wire.AuthRefresh{Ref: 4, Proof: wire.Proof{Identity: "bob"}}, wire.CodeAuthRequired},
 	} {
 		p.send(c.frame)

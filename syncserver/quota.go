@@ -141,6 +141,18 @@ func (a *accounts) reserve(of map[string]taken) (reason string) {
 			return reason
 		}
 	}
+	a.takeLocked(of)
+	return ""
+}
+
+// force takes what is about to be stored for identities, whatever their quotas are. Whoever calls it calls settle.
+func (a *accounts) force(of map[string]taken) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.takeLocked(of)
+}
+
+func (a *accounts) takeLocked(of map[string]taken) {
 	for identity, more := range of {
 		if account := a.of[identity]; account != nil {
 			account.reserved = account.reserved.plus(more)
@@ -148,7 +160,6 @@ func (a *accounts) reserve(of map[string]taken) (reason string) {
 			delete(of, identity)
 		}
 	}
-	return ""
 }
 
 // settle tells what became of what was reserved: it is stored, perhaps, or certainly not.

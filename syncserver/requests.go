@@ -44,7 +44,9 @@ func (h *hotSpace) request(effects *hub.Effects) {
 func (h *hotSpace) appendWithin(r *hub.Append) func(context.Context) hub.Input {
 	s := h.server
 	taken := s.takenBy(r)
-	if reason := s.accounts.reserve(taken); reason != "" { // other spaces were faster: it is judged again, and told so
+	if r.Adopts { // it was theirs before
+		s.accounts.force(taken)
+	} else if reason := s.accounts.reserve(taken); reason != "" { // other spaces were faster: it is judged again, and told so
 		return func(context.Context) hub.Input { return hub.Appended{Outcome: hub.Stale} }
 	}
 	return func(ctx context.Context) hub.Input {
@@ -127,7 +129,7 @@ func (h *hotSpace) open(ctx context.Context, r hub.OpenSpace) hub.Input {
 func (h *hotSpace) create(ctx context.Context, r *hub.CreateSpace) hub.Input {
 	s := h.server
 	opened := hub.Opened{Ref: r.Ref}
-	if wait := s.denied(r.Charges); wait > 0 { // if another server has created it meanwhile, that is found when it is sent again
+	if wait := s.denied(r.Charges); wait > 0 && !r.Lost { // if another server has created it meanwhile, that is found when it is sent again
 		denied := deniedFor(wait)
 		denied.Ref = r.Ref
 		return denied
@@ -180,14 +182,18 @@ func (h *hotSpace) createNew(ctx context.Context, r *hub.CreateSpace) (over hub.
 		return over, false, err
 	}
 	space := map[string]taken{creator: {spaces: 1}}
-	if reason := s.accounts.reserve(space); reason != "" {
+	if r.Lost { // it was theirs before
+		s.accounts.force(space)
+	} else if reason := s.accounts.reserve(space); reason != "" {
 		return hub.Opened{Code: wire.CodeOverQuota, Reason: reason, RetryAfterMS: milliseconds(quotaRetry)}, false, nil
 	}
 	stored := false
 	defer func() { s.accounts.settle(space, stored) }()
-	wait, err := s.admit(ctx, r.Charges)
-	if wait > 0 && err == nil {
-		return deniedFor(wait), false, nil
+	if !r.Lost {
+		wait, err := s.admit(ctx, r.Charges)
+		if wait > 0 || err != nil {
+			return deniedFor(wait), false, err
+		}
 	}
 	if err == nil {
 		err = s.noteChanges(ctx, s.created(h.id, r))
@@ -285,6 +291,9 @@ func (h *hotSpace) history(ctx context.Context, r hub.ReadSpan) hub.Input {
 func (h *hotSpace) appendBatch(ctx context.Context, r *hub.Append) hub.Appended {
 	s := h.server
 	upgraded, err := h.nameModules(ctx, r.Records)
+	if r.Adopts && errors.Is(err, module.ErrMissing) {
+		return hub.Appended{Outcome: hub.Missing}
+	}
 	if err != nil {
 		s.logger.Error("cannot note the module of a space", "space", h.id, "error", err)
 		return hub.Appended{Outcome: hub.Unclear}
@@ -324,7 +333,12 @@ func (h *hotSpace) appendBatch(ctx context.Context, r *hub.Append) hub.Appended 
 	if err == nil {
 		s.metrics.appends.Observe(time.Since(begin).Seconds())
 		s.metrics.batch.Observe(float64(len(r.Records)))
-		s.metrics.accepted.Add(float64(len(r.Records)))
+		if r.Adopts {
+			s.metrics.adopted.Add(float64(len(r.Records)))
+			s.logger.Info("records that were lost are back", "space", h.id, "records", len(r.Records), "head", r.Next.Seq)
+		} else {
+			s.metrics.accepted.Add(float64(len(r.Records)))
+		}
 		s.tellChanges(changes)
 		h.readers.committed(s, h, r)
 		if upgraded {

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -139,6 +138,11 @@ func New(config Config) (*Server, error) {
 	s.keyers.New = func() any { return digest.NewKeyer(secrets.seal) }
 	s.spaces.hot = map[space.ID]*hotSpace{}
 	s.began = s.wall()
+	restored, err := s.recover(work)
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("syncserver: look whether the log was restored: %w", err)
+	}
 	s.dir = newDirectory(config.Log, secrets.public, s.directoryChanged, s.spawn)
 	s.hub = hub.Config{
 		Server: secrets.public, Limits: config.Limits,
@@ -147,6 +151,8 @@ func New(config Config) (*Server, error) {
 		SetupRequired:    s.setupRequired,
 		Admit:            s.admitTransaction,
 		Room:             s.room,
+		RecoveryWindow:   uint64(config.RecoveryWindow.Milliseconds()),
+		RestoredUntil:    restored,
 		ReadRecords:      readRows,
 		HandshakeTimeout: uint64(config.HandshakeTimeout.Milliseconds()),
 		IdleTimeout:      uint64(config.IdleTimeout.Milliseconds()),
@@ -209,6 +215,9 @@ func (s *Server) Run(ctx context.Context) error {
 		s.logger.Error("cannot watch the log: appends of other servers are not noticed", "error", err)
 	}
 	s.spawn(s.findDeletions)
+	if s.hub.RestoredUntil > 0 {
+		s.spawn(s.recovered)
+	}
 	repair := time.NewTicker(5 * time.Second)
 	defer repair.Stop()
 	collect := time.NewTicker(time.Hour)
@@ -359,12 +368,6 @@ func (s *Server) seal(id space.ID, seq uint64, chain digest.Digest) digest.Diges
 	keyer := s.keyers.Get().(*digest.Keyer)
 	defer s.keyers.Put(keyer)
 	return space.SealWith(keyer, id, seq, chain)
-}
-
-// checkSeal reports whether a position carries the seal that this server would give it.
-func (s *Server) checkSeal(id space.ID, p *space.Position) bool {
-	want := s.seal(id, p.Seq, p.Chain)
-	return subtle.ConstantTimeCompare(want[:], p.Seal[:]) == 1
 }
 
 func (s *Server) serveHealth(w http.ResponseWriter, _ *http.Request) {

@@ -64,6 +64,7 @@ func (c *Config) Settings() []Setting {
 		Setting{"connections-waiting-address", &c.Connections.AddressWaiting, wire.CodeUnknown, "the same from one network address; more are closed"},
 		Setting{"handshake-timeout", &c.HandshakeTimeout, wire.CodeIdle, "time for a client's hello"},
 		Setting{"idle-timeout", &c.IdleTimeout, wire.CodeIdle, "silence of a client"},
+		Setting{"recovery-window", &c.RecoveryWindow, wire.CodeRecovering, "time for replicas to bring back what the log lost, in which nobody writes: to any space after a restore, to one that is found to have lost records else"},
 		Setting{"write-timeout", &c.WriteTimeout, wire.CodeSlowReader, "time in which a client takes a message"},
 	)
 }
@@ -78,7 +79,8 @@ func FixedSettings() []Setting {
 		{"", maxLinked, wire.CodeTooMany, "devices that were linked to one identity, those that were revoked included"},
 		{"", maxRevoked, wire.CodeTooMany, "devices of one identity that were revoked, those that were never linked included"},
 		{"", wire.MaxDirectories, wire.CodeTooMany, "directory requests under way on one connection"},
-		{"", wire.MaxRequests, wire.CodeTooMany, "fetch and blob requests that wait on one connection"},
+		{"", wire.MaxRequests, wire.CodeTooMany, "fetch and blob requests that wait on one connection; the same of locates"},
+		{"", wire.MaxPoints, wire.CodeTooMany, "points in one locate"},
 		{"", wire.MaxUpload, wire.CodeTooLarge, "bytes of a module"},
 		{"", wire.MaxEphemeral, wire.CodeTooLarge, "bytes of one ephemeral"},
 		{"", wire.EphemeralRate, wire.CodeRateLimited, "bytes of ephemerals a second on one connection"},

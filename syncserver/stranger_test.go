@@ -43,6 +43,7 @@ type private struct {
 	rich     bool
 	texts    []string // that metrics never have: its names, its members', its app's types
 	removed  space.Position
+	known    []space.Record // up to there
 }
 
 // privateGenesis and privateStart are the same wherever the tests walk.
@@ -100,6 +101,10 @@ func startPrivate(t *testing.T, rich bool, configure ...func(*syncserver.Config)
 // remove removes mallory. Where the space is rich, it becomes that.
 func (w *private) remove() {
 	w.removed = w.ann.append(w.id, privateStart[2])
+	var err error
+	if w.known, err = w.log.Read(w.t.Context(), w.id, 0, 3, 1<<20); err != nil || len(w.known) != 3 {
+		w.t.Fatal(w.known, err)
+	}
 	if !w.rich {
 		return
 	}
@@ -243,14 +248,23 @@ func (w *walker) asks() map[wire.Number][][]wire.Frame {
 		wire.NumberAuthRefresh: {{&wire.AuthRefresh{Ref: 1, Proof: wire.Proof{Identity: "ann"}}}},
 		wire.NumberEphemeral:   {{&wire.Ephemeral{Space: id, Bytes: []byte("x")}}, append(subscribe(space.Start(id)), &wire.Ephemeral{Space: id, Bytes: []byte("x")})},
 		wire.NumberPart:        {parts()},
-		wire.NumberLocate:      {{&wire.Reserved{N: wire.NumberLocate}}},
-		wire.NumberAdopt:       {{&wire.Reserved{N: wire.NumberAdopt}}},
-		wire.NumberReclaim:     {{&wire.Reserved{N: wire.NumberReclaim}}},
+		wire.NumberLocate: {
+			{&wire.Locate{Ref: 1, Space: id, Position: w.removed, Points: []space.Position{space.Start(id)}}}, {&wire.Locate{Ref: 1, Space: id, Position: far}},
+			{&wire.Locate{Ref: 1, Space: id, Position: space.Start(id)}},
+		},
+		wire.NumberAdopt: {
+			{&wire.Adopt{Ref: 1, Space: id, Base: space.Start(id), End: w.removed, Records: w.known}}, {&wire.Adopt{Ref: 1, Space: id, End: far}},
+			{&wire.Adopt{Ref: 1, Space: id, Genesis: &genesis, Base: space.Start(id), End: w.removed, Records: w.known}},
+		},
+		wire.NumberReclaim: {
+			{&wire.Reclaim{Ref: 1, Space: id, Base: space.Start(id), End: w.removed, Records: w.known}}, {&wire.Reclaim{Ref: 1, Space: id, Base: w.removed, End: far}},
+		},
 
 		wire.NumberChallenge: {{&wire.Challenge{}}}, wire.NumberWelcome: {{&wire.Welcome{Identities: []string{"ann"}}}},
 		wire.NumberSpaces: {{&wire.Spaces{Ref: 1}}}, wire.NumberPushed: {{&wire.Pushed{Space: id}}}, wire.NumberEvents: {{&wire.Events{Space: id}}},
 		wire.NumberCaughtUp: {{&wire.CaughtUp{Space: id}}}, wire.NumberEnded: {{&wire.Ended{Space: id}}}, wire.NumberPage: {{&wire.Page{Space: id}}},
 		wire.NumberBlobPart: {{&wire.BlobPart{Ref: 1}}}, wire.NumberPong: {{&wire.Pong{}}}, wire.NumberRefused: {{&wire.Refused{Ref: 1}}},
+		wire.NumberLocated: {{&wire.Located{Ref: 1}}}, wire.NumberAdopted: {{&wire.Adopted{Ref: 1}}}, wire.NumberReclaimed: {{&wire.Reclaimed{Ref: 1}}},
 		wire.NumberError: {{&wire.Error{}}}, wire.NumberBye: {{&wire.Bye{}}},
 	}
 }

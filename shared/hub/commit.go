@@ -140,6 +140,10 @@ func (s *Space) append() {
 
 // appended takes the log's answer.
 func (s *Space) appended(now uint64, outcome Outcome) {
+	if s.phase == adopting {
+		s.adopted(now, outcome)
+		return
+	}
 	if !s.inFlight {
 		return
 	}

@@ -34,6 +34,7 @@ type Config struct {
 	Room func(author string, bytes int) (reason string, retryAfterMS uint64)
 
 	RecoveryWindow uint64 // how long a space waits for its lost tail, in ms; 10 minutes
+	RestoredUntil  uint64 // until when every space does, after the log was restored, in ms since 1970; 0: it was not
 	FullRetry      uint64 // how long after the log was full an append is tried again, in ms; 5 s
 
 	HeldRecords int // at most so many are caught up with while a space is held for an upgrade, 100 ms of work; 10,000

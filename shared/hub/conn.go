@@ -48,6 +48,7 @@ type Conn struct {
 	upload    *upload               // what is being uploaded
 	pace      wire.Pace             // of the client's ephemerals
 	listing   int                   // directory requests under way
+	locating  int                   // locates without an answer
 	directory map[space.ID]struct{} // the spaces that the client has a row of
 
 	out ConnEffects
@@ -71,7 +72,7 @@ func (c *Conn) Step(now uint64, in ConnInput) ConnEffects {
 	clear(o.Send)
 	*o = ConnEffects{
 		Watch: o.Watch[:0], Unwatch: o.Unwatch[:0], Send: o.Send[:0], Directory: o.Directory[:0],
-		Push: o.Push[:0], Check: o.Check[:0], Ahead: o.Ahead[:0], Relay: o.Relay[:0],
+		Push: o.Push[:0], Check: o.Check[:0], Ahead: o.Ahead[:0], Relay: o.Relay[:0], Tails: o.Tails[:0], Locate: o.Locate[:0],
 	}
 	if c.stage == over {
 		return *o
@@ -118,6 +119,10 @@ func (c *Conn) step(now uint64, in ConnInput) {
 		c.unanswered -= min(c.unanswered, uint64(in.Reply.Size))
 		c.send(in.Reply.Pushed)
 		c.countAbsent(in.Reply.Pushed)
+	case Taken:
+		c.taken(in)
+	case Located:
+		c.located(in)
 	case Woken:
 		c.woken(in)
 	case Checked:

@@ -69,6 +69,14 @@ type Registered struct {
 // Verdicts is a space's reply to a push.
 type Verdicts struct{ Reply Reply }
 
+// Located answers [ConnEffects.Locate] with the frame to send, or a code to refuse with.
+type Located struct {
+	Ref     uint64
+	Located *wire.Located
+	Code    wire.Code
+	Reason  string
+}
+
 // Woken tells that a space that the connection watches has the durable head Seq.
 type Woken struct {
 	Space space.ID
@@ -168,6 +176,8 @@ func (Gone) connInput()          {}
 func (Proved) connInput()        {}
 func (Registered) connInput()    {}
 func (Verdicts) connInput()      {}
+func (Taken) connInput()         {}
+func (Located) connInput()       {}
 func (Woken) connInput()         {}
 func (Checked) connInput()       {}
 func (Left) connInput()          {}
@@ -196,6 +206,8 @@ type ConnEffects struct {
 	Push      []Offer           // to the space that each names; answered by Verdicts
 	Check     []CheckPosition   // answered by Checked
 	Ahead     []AheadOf         // tell the space
+	Tails     []TailOf          // to the space that each names; answered by Taken
+	Locate    []*wire.Locate    // answered by Located
 	Read      *ReadEvents       // answered by EventsRead
 	Page      *wire.Fetch       // answered by PageRead, if the identities may read the space
 	Blob      *ReadBlob         // answered by BlobRead
@@ -242,6 +254,12 @@ type CheckPosition struct {
 type AheadOf struct {
 	Space    space.ID
 	Position space.Position
+}
+
+// TailOf is a [Tail] of a space.
+type TailOf struct {
+	Space space.ID
+	Tail
 }
 
 // ReadEvents asks for the records after a place whose chain is known. All readers of one (Space, After) get the

@@ -281,15 +281,15 @@ func TestSilence(t *testing.T) {
 func TestFramesThatAreAnswered(t *testing.T) {
 	l := welcomedLine(t, 0)
 	for _, f := range []wire.Frame{
-		&wire.Reserved{N: wire.NumberAdopt}, &wire.Ping{},
+		&wire.Ping{}, &wire.Ping{},
 	} {
 		l.receive(f)
 	}
-	l.wants("refused 0 unsupported, pong")
+	l.wants("pong, pong")
 	l.receive(&wire.Welcome{})
 	l.fails(wire.CodeBadFrame)
 
-	for _, f := range []wire.Frame{&wire.Directory{}, &wire.Fetch{}, &wire.Blob{}, &wire.BlobPut{Total: 1}, &wire.AuthRefresh{}} {
+	for _, f := range []wire.Frame{&wire.Directory{}, &wire.Fetch{}, &wire.Blob{}, &wire.BlobPut{Total: 1}, &wire.AuthRefresh{}, &wire.Locate{}, &wire.Adopt{}, &wire.Reclaim{}} {
 		l = welcomedLine(t, 0)
 		l.receive(f) // an answer to ref 0 could not be told from what comes unasked
 		l.fails(wire.CodeBadFrame)

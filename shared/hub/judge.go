@@ -47,7 +47,7 @@ func (s *Space) lookup() bool {
 		p := s.queue[s.looked]
 		for i := len(p.verdicts); i < len(p.frame.Transactions); i++ {
 			events := p.frame.Transactions[i].Events
-			if author := p.frame.Transactions[i].Author; !slices.Contains(authors, author) && p.peer.caller.proves(author) {
+			if author := p.frame.Transactions[i].Author; !slices.Contains(authors, author) && p.proves(author) {
 				authors = append(authors, author)
 			}
 			for j := range events {
@@ -127,7 +127,7 @@ func (s *Space) judgeTransaction(now uint64, p *push, t *space.Transaction) (v w
 	if p.peer.behind {
 		return wire.Verdict{Kind: wire.Deferred, Code: wire.CodeBehind}, true
 	}
-	if !p.peer.caller.proves(t.Author) {
+	if !p.proves(t.Author) {
 		return refuse(wire.CodeAuthRequired, "the connection has not proven the author"), true
 	}
 	if reason := malformed(t); reason != "" {
@@ -162,7 +162,7 @@ func (s *Space) judgeTransaction(now uint64, p *push, t *space.Transaction) (v w
 			return v, true
 		}
 	}
-	if admit := s.config.Admit; admit != nil && p.own == nil && p.charged <= len(p.verdicts) {
+	if admit := s.config.Admit; admit != nil && p.own == nil && p.tail == nil && p.charged <= len(p.verdicts) {
 		if wait := admit(now, p.peer.caller, t.Author, len(t.Events), t.Size()); wait > 0 {
 			v := refuse(wire.CodeRateLimited, "over the rate limit on events")
 			v.RetryAfterMS = wait

@@ -22,7 +22,7 @@ func (s *Space) opened(now uint64, in Opened) {
 	s.openRef = 0
 	switch {
 	case in.Instance != nil:
-		if s.phase == creating {
+		if s.phase == creating && len(s.tails) == 0 {
 			v := wire.Verdict{Kind: wire.Duplicate, Position: s.sealed(space.Start(s.id))}
 			if in.Created {
 				v.Kind = wire.Accepted
@@ -36,6 +36,13 @@ func (s *Space) opened(now uint64, in Opened) {
 	case in.Code == wire.CodeDeleted:
 		s.head, s.tip = in.Head, in.Head
 		s.end(in.Last, false)
+	case s.phase == creating && len(s.tails) > 0:
+		code := in.Code
+		if code == 0 {
+			code = wire.CodeOverloaded
+		}
+		s.refuseTail(code, in.Reason)
+		s.phase = absent
 	case s.phase == creating:
 		p := s.queue[s.judged]
 		v := refuse(in.Code, in.Reason)
@@ -47,7 +54,7 @@ func (s *Space) opened(now uint64, in Opened) {
 		s.phase = absent
 	case in.Code == 0 || in.Code == wire.CodeUnknownSpace:
 		s.phase = absent
-		s.answerAsks(false, 0)
+		s.answerAsks(now, false, 0)
 	default:
 		s.fault(now, in.Code)
 	}
@@ -130,7 +137,8 @@ func (s *Space) fault(now uint64, code wire.Code) {
 	if !deferral(code) {
 		code = wire.CodeOverloaded
 	}
-	s.answerAsks(true, code)
+	s.answerAsks(now, true, code)
+	s.refuseTails(code)
 	for ; s.judged < len(s.queue); s.judged++ {
 		p := s.queue[s.judged]
 		s.begin(now, p)

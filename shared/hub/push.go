@@ -12,6 +12,7 @@ type push struct {
 	frame *wire.Push
 	size  int
 	own   *Record // the server's; its peer is of this push alone
+	tail  *Tail   // that is judged anew; the same
 
 	started      bool
 	behindBefore bool // peer.behind before this push was begun
@@ -24,6 +25,9 @@ type push struct {
 	whole      wire.Code // not 0: every transaction without a verdict is deferred with it
 	wholeRetry uint64
 }
+
+// proves reports whether a transaction of the push is the author's: their connection has proven it, or the seal under what was there.
+func (p *push) proves(author string) bool { return p.tail != nil || p.peer.caller.proves(author) }
 
 // barrier returns the head that must be durable before the push is answered.
 func (p *push) barrier() uint64 {
@@ -89,8 +93,8 @@ func (s *Space) begin(now uint64, p *push) {
 		p.deferWhole(wire.CodeSetupRequired, setupRetry)
 	case p.genesis != nil && p.genesis.Code != 0:
 		p.deferWhole(wire.CodeUnknownSpace, 0)
-	case p.own == nil && now < s.recoverUntil: // the server's own goes on: nobody could connect
-		p.deferWhole(wire.CodeRecovering, s.recoverUntil-now)
+	case p.own == nil && s.recovering(now) > 0: // the server's own goes on: nobody could connect
+		p.deferWhole(wire.CodeRecovering, s.recovering(now))
 	}
 }
 

@@ -47,8 +47,12 @@ func (c *Conn) receive(now uint64, in Received) {
 		c.blobPut(f)
 	case *wire.AuthRefresh:
 		c.refresh(f)
-	case *wire.Reserved:
-		c.refuse(0, wire.CodeUnsupported, "")
+	case *wire.Locate:
+		c.locate(f)
+	case *wire.Adopt:
+		c.adopt(f, in.Size)
+	case *wire.Reclaim:
+		c.reclaim(f, in.Size)
 	case *wire.Ephemeral:
 		c.ephemeral(now, f)
 	default:
@@ -70,6 +74,12 @@ func refOf(frame wire.Frame) (ref uint64, asks bool) {
 		return f.Ref, true
 	case *wire.AuthRefresh:
 		return f.Ref, true
+	case *wire.Locate:
+		return f.Ref, true
+	case *wire.Adopt:
+		return f.Ref, true
+	case *wire.Reclaim:
+		return f.Ref, true
 	}
 	return 0, false
 }
@@ -77,9 +87,7 @@ func refOf(frame wire.Frame) (ref uint64, asks bool) {
 // push routes a push to its space. The window bounds what a connection can make the server hold.
 func (c *Conn) push(p *wire.Push, size int) {
 	switch {
-	case c.unanswered+uint64(size) > c.config.Limits.PushWindow:
-		c.fail(wire.CodeWindowExceeded,
-			fmt.Sprintf("%d bytes of pushes unanswered, at most %d", c.unanswered+uint64(size), c.config.Limits.PushWindow))
+	case c.overWindow(size):
 		return
 	case len(p.Transactions) == 0 && p.Genesis == nil:
 		c.fail(wire.CodeBadFrame, "a push without transactions has a genesis")
@@ -95,6 +103,16 @@ func (c *Conn) push(p *wire.Push, size int) {
 	c.unanswered += uint64(size)
 	c.pushed[p.Space] = struct{}{}
 	c.out.Push = append(c.out.Push, Offer{Caller: c.caller, Push: p, Size: size})
+}
+
+// overWindow closes the connection, and says so, if a message would take what waits for an answer over the limit.
+func (c *Conn) overWindow(size int) bool {
+	if c.unanswered+uint64(size) <= c.config.Limits.PushWindow {
+		return false
+	}
+	c.fail(wire.CodeWindowExceeded,
+		fmt.Sprintf("%d bytes of pushes unanswered, at most %d", c.unanswered+uint64(size), c.config.Limits.PushWindow))
+	return true
 }
 
 // maxCredit keeps sums of credit far from overflow.

@@ -1,6 +1,7 @@
 package hub_test
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
@@ -410,7 +411,7 @@ func TestTheModuleOfASpaceIsMissing(t *testing.T) {
 	w.step(hub.Ask{Conn: 2, Ref: 5})
 	w.step(hub.Opened{Ref: answer(w, &w.open, "open").Ref, Code: wire.CodeModuleMissing})
 	w.wants("1/1: module_missing module_missing")
-	if len(w.answers) != 1 || w.answers[0] != (hub.Answer{Conn: 2, Ref: 5, Exists: true, Code: wire.CodeModuleMissing}) {
+	if len(w.answers) != 1 || !reflect.DeepEqual(w.answers[0], hub.Answer{Conn: 2, Ref: 5, Exists: true, Code: wire.CodeModuleMissing}) {
 		t.Errorf("answers %v", w.answers)
 	}
 }
@@ -429,7 +430,7 @@ func TestAsks(t *testing.T) {
 		{Conn: 1, Ref: 3, Exists: true}, {Conn: 1, Ref: 4, Exists: true, MayRead: true},
 	}
 	for i := range want {
-		if w.answers[i] != want[i] {
+		if !reflect.DeepEqual(w.answers[i], want[i]) {
 			t.Errorf("answer %v, want %v", w.answers[i], want[i])
 		}
 	}

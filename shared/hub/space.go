@@ -23,6 +23,7 @@ const (
 	reloading              // the log's head is being read after an append that was not stored, or may not have been
 	ready                  // pushes are judged
 	deleted                // its last record deleted it: pushes are refused
+	adopting               // records that were lost are being appended as they were
 )
 
 // Space is the server half of one space. See the package comment. It is not safe for concurrent use.
@@ -72,10 +73,13 @@ type Space struct {
 	failures     int    // appends and head reads that failed in a row
 	retryAt      uint64 // reloading: when to read the head
 	fullUntil    uint64 // the log was full; nothing new is appended before
-	recoverUntil uint64 // the log has lost its tail and waits for it
+	recoverUntil uint64 // the log has lost its tail and waits for it, until then
 	recovered    bool   // that wait began once; it does not begin again
-	rewind       bool   // judge everything again that is not being appended
-	lost         error  // why the instance's tables are of no use any more: it is opened anew
+	lostTo       uint64 // the last place that the log is known to have had
+	left         bool   // the log went on without what it had lost
+	tails        []*Tail
+	rewind       bool  // judge everything again that is not being appended
+	lost         error // why the instance's tables are of no use any more: it is opened anew
 
 	out Effects
 }
@@ -98,7 +102,7 @@ func NewSpace(config *Config, id space.ID) *Space {
 // Idle reports that the shell may forget the space after [Space.Close]: no connection that pushed here is left, and no
 // request or recovery is under way.
 func (s *Space) Idle() bool {
-	return len(s.peers) == 0 && len(s.queue) == 0 && len(s.asks) == 0 && len(s.tries) == 0 && !s.inFlight && !s.recovered &&
+	return len(s.peers) == 0 && len(s.queue) == 0 && len(s.asks) == 0 && len(s.tries) == 0 && len(s.tails) == 0 && !s.inFlight && !s.recovered &&
 		(s.upgrade == nil || s.upgrade.ref == 0) &&
 		(s.phase == closed || s.phase == ready || s.phase == deleted)
 }
@@ -110,7 +114,7 @@ func (s *Space) Close() { s.forget() }
 func (s *Space) Step(now uint64, in Input) Effects {
 	s.out = Effects{
 		Replies: s.out.Replies[:0], Answers: s.out.Answers[:0],
-		Close: s.out.Close[:0], Finished: s.out.Finished[:0], Recorded: s.out.Recorded[:0],
+		Close: s.out.Close[:0], Finished: s.out.Finished[:0], Recorded: s.out.Recorded[:0], Taken: s.out.Taken[:0],
 	}
 	s.handOver()
 	switch in := in.(type) {
@@ -121,6 +125,8 @@ func (s *Space) Step(now uint64, in Input) Effects {
 	case Try:
 		in.at = now
 		s.tries = append(s.tries, in)
+	case Tail:
+		s.tail(&in)
 	case Disconnected:
 		s.disconnect(in.Conn)
 	case Ask:
@@ -159,10 +165,10 @@ func (s *Space) Step(now uint64, in Input) Effects {
 
 // advance does everything that can be done without another input.
 func (s *Space) advance(now uint64) {
-	if s.phase == closed && (len(s.queue) > 0 || len(s.asks) > 0 || len(s.tries) > 0) {
+	if s.phase == closed && (len(s.queue) > 0 || len(s.asks) > 0 || len(s.tries) > 0 || len(s.tails) > 0) {
 		s.open()
 	}
-	if s.phase == absent {
+	if s.phase == absent && !s.createLost() {
 		s.refuseOrCreate(now)
 	}
 	if s.phase == reloading && s.headRef == 0 {
@@ -178,14 +184,20 @@ func (s *Space) advance(now uint64) {
 		if s.rewind && !s.inFlight {
 			s.rollback()
 		}
-		s.answerAsks(true, 0)
+		s.answerAsks(now, true, 0)
+		s.adopt()
+	}
+	if s.phase == ready {
 		s.advanceUpgrade(now)
-		s.judge(now)
+		if len(s.tails) == 0 {
+			s.judge(now)
+		}
 		s.advanceUpgrade(now)
 		s.append()
 	}
 	if s.phase == deleted {
-		s.answerAsks(true, wire.CodeDeleted)
+		s.answerAsks(now, true, wire.CodeDeleted)
+		s.refuseTails(wire.CodeDeleted)
 		s.judgeRest(now)
 	}
 	s.release()
@@ -300,7 +312,9 @@ func (s *Space) release() {
 	n := 0
 	for n < s.judged && s.queue[n].barrier() <= s.head.Seq {
 		p := s.queue[n]
-		if p.own != nil {
+		if p.tail != nil {
+			s.out.Taken = append(s.out.Taken, s.replyTail(p))
+		} else if p.own != nil {
 			s.out.Recorded = append(s.out.Recorded, Recorded{Ref: p.own.Ref, Verdict: p.verdicts[0]})
 		} else if !p.peer.gone {
 			s.out.Replies = append(s.out.Replies, Reply{
@@ -318,9 +332,9 @@ func (s *Space) release() {
 }
 
 // answerAsks answers who asked whether the space exists and may be read. Only the committed tables decide.
-func (s *Space) answerAsks(exists bool, code wire.Code) {
+func (s *Space) answerAsks(now uint64, exists bool, code wire.Code) {
 	for n, ask := range s.asks {
-		answer := Answer{Conn: ask.Conn, Ref: ask.Ref, Exists: exists, Code: code, Seq: s.head.Seq}
+		answer := Answer{Conn: ask.Conn, Ref: ask.Ref, Exists: exists, Code: code, Seq: s.head.Seq, RecoveringMS: s.recovering(now)}
 		if exists && code == 0 {
 			may, err := s.MayRead(ask.Identities)
 			if s.lost != nil {
@@ -329,6 +343,9 @@ func (s *Space) answerAsks(exists bool, code wire.Code) {
 			}
 			if answer.MayRead = may; err != nil {
 				answer.Code = wire.CodeOverloaded
+			}
+			if ask.Audience && s.tables != nil {
+				answer.People = s.tables.Audience()
 			}
 		}
 		s.out.Answers = append(s.out.Answers, answer)
@@ -389,15 +406,4 @@ func (s *Space) MayRead(identities []string) (bool, error) {
 		}
 	}
 	return false, nil
-}
-
-// ahead begins the wait for a lost tail. It begins once: were it to begin again with every replica that comes
-// back, a tail that nobody can bring would keep the space shut for ever.
-func (s *Space) ahead(now uint64, position space.Position) {
-	if s.recovered || s.instance != nil && position.Seq <= s.head.Seq {
-		return
-	}
-	s.recovered = true
-	s.recoverUntil = now + s.config.RecoveryWindow
-	s.rewind = true
 }

@@ -50,6 +50,7 @@ type Ask struct {
 	Conn       ConnID
 	Ref        uint64 // comes back in the answer
 	Identities []string
+	Audience   bool // who takes part is asked too
 }
 
 // Ahead tells that a replica presented a position with a valid seal past the head: the server lost records.
@@ -100,6 +101,7 @@ const (
 	Stale                      // nothing stored: the log ends elsewhere, or knows an id
 	Full                       // nothing stored: the log's storage is full
 	Unclear                    // the call failed and may have stored the records
+	Missing                    // nothing stored: a module is not there that the records name ([Append.Adopts])
 )
 
 // Appended answers [Effects.Append].
@@ -129,6 +131,7 @@ type Tick struct{}
 
 func (Offer) input()        {}
 func (Record) input()       {}
+func (Tail) input()         {}
 func (Try) input()          {}
 func (Disconnected) input() {}
 func (Ask) input()          {}
@@ -157,6 +160,7 @@ type Effects struct {
 
 	Replies  []Reply     // verdicts, final and durable: give each to its connection
 	Recorded []Recorded  // verdicts on Record, final and durable, and on Try
+	Taken    []Taken     // to Tail: give each to its connection
 	Answers  []Answer    // to Ask
 	Close    []CloseConn // connections to close with an error
 	Finished []ConnID    // disconnected ones of which nothing is left here
@@ -186,6 +190,7 @@ type CreateSpace struct {
 	Genesis   *space.Genesis
 	Signature []byte
 	Charges   []string // rate-limit keys: of the creator, the address and the server
+	Lost      bool     // this server had the space once: nobody is charged, and no limit holds
 }
 
 // Lookup asks what the log holds under event ids; answered by [Found].
@@ -207,6 +212,7 @@ type Append struct {
 	Previous space.Head
 	Records  []space.Record
 	Next     space.Head
+	Adopts   bool             // the records are not new, but were lost: no limit holds
 	Deletes  bool             // the last record deletes the space: what People are told, and that it is so, has to be durable before anything is freed
 	Beside   []any            // of each [Record] among them, in their order: to be stored in the same step
 	People   []program.Person // who may be one of those who take part by these records, or no longer: [Ask] when Next is the head
@@ -240,6 +246,13 @@ type Reply struct {
 	Size   int // of the push's message, for the connection's window
 }
 
+// Taken is the answer to one [Tail].
+type Taken struct {
+	Conn  ConnID
+	Frame wire.Frame // for the client
+	Size  int        // of the tail's message, for the connection's window
+}
+
 // Answer is the answer to one [Ask].
 type Answer struct {
 	Conn    ConnID
@@ -248,6 +261,9 @@ type Answer struct {
 	MayRead bool
 	Seq     uint64    // of the durable head by which that holds
 	Code    wire.Code // not 0: neither is known, because of this
+
+	People       []program.Person // who takes part, if that was asked
+	RecoveringMS uint64           // for how long pushes are put off still, since records were lost
 }
 
 // CloseConn asks to close a connection with an error ([Fail]).

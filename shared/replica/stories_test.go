@@ -770,7 +770,7 @@ func TestMessagesThatAreNoFramesEndTheConnection(t *testing.T) {
 
 // A server that sends what is not for a server to send, or not yet, is left with a code that says so.
 func TestFramesOutOfPlaceEndTheConnection(t *testing.T) {
-	for _, f := range []wire.Frame{&wire.Hello{}, &wire.Push{}, &wire.Challenge{}, &wire.Reserved{N: wire.NumberAdopt}} {
+	for _, f := range []wire.Frame{&wire.Hello{}, &wire.Push{}, &wire.Challenge{}, &wire.Adopted{}} {
 		s := synced(t)
 		s.write("a", tx(1))
 		s.settle()

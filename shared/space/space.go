@@ -166,6 +166,16 @@ func TransactionOf(records []Record) Transaction {
 	return t
 }
 
+// TransactionsOf returns the transactions whose records are given, each of them whole, in order.
+func TransactionsOf(records []Record) (all []Transaction) {
+	for len(records) > 0 {
+		n := int(max(min(uint64(records[0].Count), uint64(len(records))), 1))
+		all = append(all, TransactionOf(records[:n]))
+		records = records[n:]
+	}
+	return all
+}
+
 // Position is where a replica stands in a space: after the record with number Seq, on the branch of history
 // that Chain commits to. Seal proves to the server that issued it that it once made this position durable.
 // Seq 0, Chain equal to the space's ID, is the start.

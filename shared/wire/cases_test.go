@@ -98,7 +98,15 @@ func fullFrames() map[string]Frame {
 		"error":        &Error{Code: CodeBadFrame, Reason: "why"},
 		"bye":          &Bye{Code: CodeShutdown, RetryAfterMS: 1500},
 		"part":         &Part{Total: 100_000, Bytes: []byte{1, 2, 3}},
-		"locate":       &Reserved{NumberLocate}, "adopt": &Reserved{NumberAdopt}, "reclaim": &Reserved{NumberReclaim},
+		"locate":       &Locate{Ref: 6, Space: id, Position: examplePosition(), Points: []space.Position{{Seq: 1, Chain: fill32(1)}, {Seq: 40, Chain: fill32(2)}}},
+		"located":      &Located{Ref: 6, Space: id, Common: space.Position{Seq: 1, Chain: fill32(1)}, RecoveringMS: 600_000},
+		"adopt": &Adopt{
+			Ref: 7, Space: id, Genesis: &genesis, GenesisSignature: []byte{7, 7},
+			Base: space.Position{Seq: 40, Chain: fill32(4)}, End: examplePosition(), Records: exampleRecords(2, 5),
+		},
+		"adopted":   &Adopted{Ref: 7, Space: id, Base: space.Position{Seq: 40, Chain: fill32(4), Seal: fill32(5)}, Outcome: AdoptLeft},
+		"reclaim":   &Reclaim{Ref: 8, Space: id, Base: space.Position{Seq: 40, Chain: fill32(4), Seal: fill32(5)}, End: examplePosition(), Records: exampleRecords(2, 5)},
+		"reclaimed": &Reclaimed{Ref: 8, Space: id, Verdicts: verdicts, End: examplePosition()},
 	}
 }
 
@@ -126,10 +134,6 @@ func cases() []vectorCase {
 	}
 	for name, f := range fullFrames() {
 		frame(name, "every element set", f)
-		if r, ok := f.(*Reserved); ok {
-			raw(name+"_elements", "a reserved frame whose elements are not known yet", "", "", 0x94, int(r.N), 1, 0xc0, 0x90)
-			continue
-		}
 		frame(name+"_zero", "every element zero", newFrame(f.Number()))
 		raw(name+"_short", "all elements missing: zero", "", "", 0x91, int(f.Number()))
 		grown := Append(nil, f)
@@ -208,7 +212,7 @@ func cases() []vectorCase {
 	raw("trailing", "a byte behind the message", "", "bad_frame", 0x91, 19, 0)
 	raw("trailing_message", "two messages in one", "", "bad_frame", 0x91, 19, 0x91, 19)
 	raw("unknown_0", "frame 0", "", "unknown_frame", 0x91, 0)
-	raw("unknown_next", "the number after the last frame", "", "unknown_frame", 0x91, 30)
+	raw("unknown_next", "the number after the last frame", "", "unknown_frame", 0x91, 33)
 	raw("unknown_garbage", "an unknown frame's elements are not looked at", "", "unknown_frame", 0x92, 0x7f, 0xc1)
 	raw("unknown_largest", "the largest number", "", "unknown_frame", 0x91, 0xcf, bytes.Repeat([]byte{0xff}, 8))
 	push := Append(nil, fullFrames()["push"])

@@ -101,8 +101,18 @@ func newFrame(number Number) Frame {
 		return new(Bye)
 	case NumberPart:
 		return new(Part)
-	case NumberLocate, NumberAdopt, NumberReclaim:
-		return &Reserved{N: number}
+	case NumberLocate:
+		return new(Locate)
+	case NumberAdopt:
+		return new(Adopt)
+	case NumberReclaim:
+		return new(Reclaim)
+	case NumberLocated:
+		return new(Located)
+	case NumberAdopted:
+		return new(Adopted)
+	case NumberReclaimed:
+		return new(Reclaimed)
 	}
 	return nil
 }

@@ -76,6 +76,9 @@ const (
 	CodeLeft       Code = 122 // the identity may not read the space any more
 	CodeDeleted    Code = 123 // the space was deleted
 
+	// Refusals of what a replica brings back.
+	CodeUnproven Code = 140 // the records do not follow one another from where they are said to begin to the sealed position
+
 	// The client's own.
 	CodeBadChain         Code = 200 // records received do not hash to the position that came with them
 	CodeServerChanged    Code = 201 // another server answers at this address
@@ -128,6 +131,8 @@ var codeNames = map[Code]string{
 	CodeSetupDone: "setup_done", CodeNameTaken: "name_taken",
 
 	CodeDiverged: "diverged", CodeResumeGone: "resume_gone", CodeLeft: "left", CodeDeleted: "deleted",
+
+	CodeUnproven: "unproven",
 
 	CodeBadChain: "bad_chain", CodeServerChanged: "server_changed", CodeUpgradeRequired: "upgrade_required",
 	CodeQuota: "quota", CodeNotDurable: "not_durable", CodeDiscarded: "discarded", CodeClosed: "closed",

@@ -37,9 +37,12 @@ const (
 	NumberError       Number = 24
 	NumberBye         Number = 25
 	NumberPart        Number = 26
-	NumberLocate      Number = 27 // reserved: answered with unsupported
-	NumberAdopt       Number = 28 // reserved: answered with unsupported
-	NumberReclaim     Number = 29 // reserved: answered with unsupported
+	NumberLocate      Number = 27
+	NumberAdopt       Number = 28
+	NumberReclaim     Number = 29
+	NumberLocated     Number = 30
+	NumberAdopted     Number = 31
+	NumberReclaimed   Number = 32
 )
 
 // Frame is one message of the protocol: a pointer to one of the frame types of this package.
@@ -286,6 +289,3 @@ type Part struct {
 	Total uint64
 	Bytes []byte
 }
-
-// Reserved is a frame whose number is taken but whose meaning is not built yet.
-type Reserved struct{ N Number }

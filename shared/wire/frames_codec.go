@@ -785,10 +785,3 @@ func (p *Part) decode(f *msgpack.Fields) {
 		p.Bytes = f.Reader.Binary()
 	}
 }
-
-// Number implements [Frame].
-func (n *Reserved) Number() Number { return n.N }
-
-func (n *Reserved) appendTo(b []byte) []byte { return begin(b, n.N, 0) }
-
-func (*Reserved) decode(*msgpack.Fields) {}

@@ -28,7 +28,7 @@ type table struct {
 	rows    [][]string
 }
 
-var heading = regexp.MustCompile("^### (?:([0-9]+) )?`([a-z_]+)`(?: \\((client|server|both|reserved)\\))?$")
+var heading = regexp.MustCompile("^### (?:([0-9]+) )?`([a-z_]+)`(?: \\((client|server|both)\\))?$")
 
 // protocol reads PROTOCOL.md: its shapes by name and its other tables by section.
 func protocol(t testing.TB) (shapes map[string]*shape, tables map[string]table) {
@@ -122,10 +122,6 @@ func TestProtocolNamesEveryFrame(t *testing.T) {
 			t.Errorf("frame %d %T is not in PROTOCOL.md", number, frame)
 		case frame.Number() != Number(number):
 			t.Errorf("a new frame %d says that it is %d", number, frame.Number())
-		case s.sender == "reserved":
-			if _, ok := frame.(*Reserved); !ok {
-				t.Errorf("frame %d is reserved in PROTOCOL.md and %T in the code", number, frame)
-			}
 		default:
 			kind := reflect.TypeOf(frame).Elem()
 			if snake(kind.Name()) != s.name {
@@ -143,16 +139,6 @@ func TestProtocolNamesEveryFrame(t *testing.T) {
 			if len(names) != len(s.fields) {
 				t.Errorf("%s has %d elements in PROTOCOL.md and %d in the code", s.name, len(s.fields), len(names))
 			}
-		}
-	}
-}
-
-// The reserved frames are one type, whose names only the constants carry.
-func TestProtocolNamesReservedFrames(t *testing.T) {
-	shapes, _ := protocol(t)
-	for name, number := range map[string]Number{"locate": NumberLocate, "adopt": NumberAdopt, "reclaim": NumberReclaim} {
-		if s := shapes[name]; s == nil || s.number != uint64(number) || s.sender != "reserved" {
-			t.Errorf("%s, frame %d, is not reserved in PROTOCOL.md", name, number)
 		}
 	}
 }

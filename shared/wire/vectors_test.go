@@ -98,9 +98,6 @@ func appendShape(value any) []byte {
 }
 
 func shapeOf(value any) string {
-	if r, ok := value.(*Reserved); ok {
-		return map[Number]string{NumberLocate: "locate", NumberAdopt: "adopt", NumberReclaim: "reclaim"}[r.N]
-	}
 	return snake(reflect.TypeOf(value).Elem().Name())
 }
 
@@ -108,7 +105,7 @@ func shapeOf(value any) string {
 func fieldsOf(kind reflect.Type) iter.Seq2[string, []int] {
 	return func(yield func(string, []int) bool) {
 		for _, f := range reflect.VisibleFields(kind) {
-			if !f.Anonymous && kind != reflect.TypeFor[Reserved]() && !yield(snake(f.Name), f.Index) {
+			if !f.Anonymous && !yield(snake(f.Name), f.Index) {
 				return
 			}
 		}

@@ -57,6 +57,7 @@ export const codes = {
   121: "resume_gone",
   122: "left",
   123: "deleted",
+  140: "unproven",
   200: "bad_chain",
   201: "server_changed",
   202: "upgrade_required",

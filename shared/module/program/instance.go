@@ -532,6 +532,15 @@ func (i *Instance) People() (people []Person) {
 	return people
 }
 
+// Audience implements [Materializer].
+func (i *Instance) Audience() []Person {
+	names, err := audience(i.committed.by, i.after(-1).set)
+	if err != nil {
+		return nil // who takes part is told when it is looked at again
+	}
+	return persons(nil, names, false)
+}
+
 func persons(to []Person, names []string, moved bool) []Person {
 	for _, name := range names {
 		to = append(to, Person{name, moved})

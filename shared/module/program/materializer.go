@@ -30,6 +30,10 @@ type Materializer interface {
 	// read; of an upgrade all that are or were there.
 	People() []Person
 
+	// Audience returns the identities that take part in the space by the committed tables, none where the manifest names no
+	// audience, or where they cannot be read.
+	Audience() []Person
+
 	// Digest returns the digest that a checkpoint has at the newest proposal, which is at a position of a space.
 	Digest(id space.ID, at space.Position) digest.Digest
 
