@@ -225,6 +225,8 @@ func unproven(config *Config, id space.ID, base, end *space.Position, records []
 			return wire.CodeUnproven, fmt.Sprintf("record %d is where %d belongs", r.Seq, base.Seq+1+uint64(i))
 		case i == 0 && r.Index != 0:
 			return wire.CodeUnproven, "the records begin inside a transaction"
+		case r.Expired: // the seal says what it was, but the log would have it without
+			return wire.CodeUnproven, fmt.Sprintf("record %d has expired here, and cannot be brought back", r.Seq)
 		}
 	}
 	if n := len(records); n == 0 || !records[n-1].Last() || records[n-1].Seq != end.Seq {
