@@ -15,8 +15,11 @@ type conn struct {
 	prepared map[string]*sqlite3.Stmt
 }
 
+// busyTimeout is how long a connection waits for another process that writes.
+const busyTimeout = 10 * time.Second
+
 const (
-	writerPragmas = `PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = %d;
+	writerPragmas = `PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;
 		PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY`
 	readerPragmas = `PRAGMA query_only = ON; PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY`
 )
@@ -29,7 +32,7 @@ func connect(path string, flags sqlite3.OpenFlag, query url.Values, pragmas stri
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	c := &conn{Conn: db, prepared: map[string]*sqlite3.Stmt{}}
-	err = c.BusyTimeout(10 * time.Second)
+	err = c.BusyTimeout(busyTimeout)
 	if err == nil && pragmas != "" {
 		err = c.Exec(pragmas)
 	}

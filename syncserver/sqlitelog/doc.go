@@ -14,6 +14,13 @@
 // cannot be stored fails. If the commit fails, the outcome is unknown: all of the group get the error, what was
 // cached is forgotten and the connection is opened anew.
 //
+// # A sync that failed
+//
+// A system forgets what it failed to write, and goes on to show it. So after a failed commit nothing is written through that connection any more,
+// and whoever opens the database, this process at once or another one later, first writes again all that the write-ahead log has: only when that
+// is synced is a write taken, and until then each is refused with an error and a line in the log, while reading goes on. What the failed commit
+// itself had written is not in it when the process lived on; when it died it may be, and is durable then.
+//
 // Reading goes through a few connections of their own, which see what is committed and never wait for the writer.
 // None holds a read transaction for more than 500 rows, because a long one keeps the write-ahead log from being
 // reused.

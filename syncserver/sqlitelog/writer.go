@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
@@ -18,6 +19,9 @@ const (
 	maxGroup      = 1024
 	maxGroupBytes = 16 << 20
 )
+
+// settleWaits is how long opening waits for others to end what they read.
+const settleWaits = time.Second
 
 // request is one call that changes something. do runs inside a transaction. An error from it means that SQLite
 // failed: a refusal is left in the caller's variables, having changed nothing, and counts as done.
@@ -97,8 +101,7 @@ const maxCached = 1 << 16
 
 // open opens the connection for writing.
 func (w *writer) open() error {
-	pragmas := fmt.Sprintf(writerPragmas, w.log.config.checkpoint)
-	c, err := w.log.connect(sqlite3.OPEN_READWRITE|sqlite3.OPEN_CREATE, w.log.uri(), pragmas)
+	c, err := w.log.connect(sqlite3.OPEN_READWRITE|sqlite3.OPEN_CREATE, w.log.uri(), writerPragmas)
 	if err != nil {
 		return err
 	}
@@ -115,11 +118,46 @@ func (w *writer) open() error {
 		// which the database was made. Should the journal come back after a loss of power, it would undo it all.
 		err = w.log.config.syncDir(w.log.config.Dir)
 	}
+	if err == nil {
+		err = settle(c)
+	}
 	if err != nil {
 		return errors.Join(err, c.close())
 	}
+	c.WALHook(w.copyBack)
 	w.conn = c
 	w.forget()
+	return nil
+}
+
+// settle makes durable what an opened database shows, before anybody is told of it. After a sync has failed, a system goes on to show what never
+// reached the disk, and the next sync does not mention it: so whoever opens a write-ahead log that was left, by another process or by this one's
+// connection of before, cannot know that what is in it is on the disk. Copying all of it into the database writes it again, and syncs that.
+//
+// Somebody else may be reading (Litestream never ends to): then the log cannot be emptied, and need not be. What their index of it shows was synced.
+func settle(c *conn) error {
+	err := c.BusyTimeout(settleWaits)
+	if err == nil {
+		_, _, err = c.WALCheckpoint("main", sqlite3.CHECKPOINT_TRUNCATE)
+	}
+	if errors.Is(err, sqlite3.BUSY) {
+		err = nil
+	}
+	if err = errors.Join(err, c.BusyTimeout(busyTimeout)); err != nil {
+		err = fmt.Errorf("write again what the write-ahead log has: %w", err)
+	}
+	return err
+}
+
+// copyBack copies the write-ahead log back into the database when it is long enough. SQLite would do so itself, and keep to itself that it failed: then the
+// log grows, and the next commit tries again with all that was not synced.
+func (w *writer) copyBack(db *sqlite3.Conn, schema string, pages int) error {
+	if pages < w.log.config.checkpoint {
+		return nil
+	}
+	if _, _, err := db.WALCheckpoint(schema, sqlite3.CHECKPOINT_PASSIVE); err != nil && !errors.Is(err, sqlite3.BUSY) {
+		w.log.config.Logger.Error("copying the write-ahead log into the database failed, which is tried again with the next commit", "pages", pages, "error", err)
+	}
 	return nil
 }
 
@@ -224,9 +262,13 @@ func (w *writer) transact(group []*request) (changed []space.ID, late bool, err 
 		return nil, false, storageError("write", err)
 	}
 	if err := w.run1("COMMIT"); err != nil {
-		w.log.config.Logger.Error("a commit failed; its outcome is unknown", "requests", len(group), "error", err)
+		w.log.config.Logger.Error("a commit failed: its outcome is unknown, and nothing is written until the database was opened anew", "requests", len(group), "error", err)
 		w.rollback()
 		w.abandon()
+		// At once, so that what failed is gone before anybody is told anything: left where it is, it would be back should the process be killed.
+		if openErr := w.open(); openErr != nil {
+			w.log.config.Logger.Error("the log takes no writes: opening the database anew failed, which is tried again with the next", "error", openErr)
+		}
 		return nil, true, storageError("commit", err)
 	}
 	for _, t := range w.dirty {

@@ -1,24 +1,54 @@
-// Package crashfs is a file system in memory for SQLite that forgets what was not synced.
+// Package crashfs is a file system in memory for SQLite, and for what programs do to files around it, that forgets what was not
+// synced and fails on command.
 //
 // [New] registers one; a database is opened on it with the URI parameter vfs and [FS.Name]. Reads see every write,
-// as they do through a page cache. [FS.Crash] is a loss of power: of what was written since a file's last sync
-// nothing is left, or a random part. [FS.CrashAfter] loses the power in the middle of things: from the n-th change
-// on every call fails, until Crash turns it on again. [FS.FailSync] makes syncs fail the way Linux does it: what
-// they should have written stays readable, is never written, and later syncs do not mention it. [FS.SetCapacity]
-// makes the disk small.
+// as they do through a page cache.
 //
-// The names of files are kept by [FS.SyncDir], those of new ones also by a sync of the file; a file that was deleted
-// may be back after a crash.
+// # The end of a process, and of the power
+//
+// [FS.Crash] is a loss of power: of what was written since a file's last sync
+// nothing is left, or a random part, in sectors. [FS.CrashAfter] loses the power in the middle of things: from the n-th change
+// on every call fails, until Crash turns it on again; [FS.Changes] tells how many there were, so that a test can go through
+// all of them:
+//
+//	for n := 1; ; n++ {
+//		fs := base.Clone()        // what was there before
+//		...                       // open
+//		fs.CrashAfter(n)
+//		err := operation()        // nil: acknowledged
+//		done := fs.Changes() < n  // it needed fewer: all were tried
+//		fs.Crash(nil)             // or Crash(rng), or Kill()
+//		...                       // open again, and look
+//	}
+//
+// [FS.Kill] is the end of the process alone (kill -9): nothing is lost, but nobody has anything open any more, and the
+// index of the write-ahead log is forgotten. What was not synced is still not durable: a later Crash loses it, also when somebody has read it since.
+//
+// # Faults
+//
+// [FS.Intercept] decides what becomes of each operation: it happens, fails ([ErrIO], [ErrFull], [Short]), comes back with a bit changed ([Flip]), says
+// that it has synced when it has not ([ErrLie]), or waits. [Nth], [Every] and [Hold] make such functions. [FS.FailSync] makes syncs fail the way
+// Linux does it, as an intercepted sync does that fails: what
+// they should have written stays readable, is never written, and later syncs do not mention it. [FS.SetCapacity]
+// makes the disk small. [FS.Rot] changes a bit for good.
+//
+// # Names
+//
+// The names of files are kept by [FS.SyncDir], those of new ones also by a sync of the file; a file that was deleted or renamed
+// may have its old name after a crash. [FS.Rename], [FS.Remove], [FS.WriteFile], [FS.SyncFile], [FS.ReadFile], [FS.Exists] and [FS.Names] are what a backup, a
+// migration or a restore needs beside SQLite; their writes, renames and syncs count as changes.
 //
 // The index of the write-ahead log is memory shared through a real file in a directory of the test's, as in
 // production, so that several connections work at once. For tests only; nothing is stable.
 package crashfs
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -41,10 +71,13 @@ type FS struct {
 	boot     int // counts crashes; files opened before the last one are dead
 	files    map[string]*data
 	deleted  map[string]*data // whose deletion is not durable
+	renames  []rename         // that are not durable
 	changes  int              // since the last crash
 	stopAt   int              // the change at which the power is lost, 0 for never
 	failSync int              // the sync that fails, counting down; 0 for none
 	capacity int              // 0 for no limit
+
+	intercept func(Op) error // nil for nobody
 }
 
 // data is the content of a file.
@@ -101,6 +134,13 @@ func (fs *FS) FailSync(n int) {
 	fs.failSync = n
 }
 
+// SyncFailed reports whether the sync that [FS.FailSync] named has come.
+func (fs *FS) SyncFailed() bool {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	return fs.failSync == 0
+}
+
 // SetCapacity sets how many bytes all files may have together; 0 is no limit.
 func (fs *FS) SetCapacity(bytes int) {
 	fs.mu.Lock()
@@ -109,13 +149,17 @@ func (fs *FS) SetCapacity(bytes int) {
 }
 
 // SyncDir makes the names of all files durable, and that deleted ones are gone.
-func (fs *FS) SyncDir(string) error {
+func (fs *FS) SyncDir(dir string) error {
+	if err := fs.ask(Op{Kind: SyncDir, Name: dir}); err != nil {
+		return outcome(err, sqlite3.IOERR_DIR_FSYNC)
+	}
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if !fs.changeLocked() {
 		return sqlite3.IOERR_DIR_FSYNC
 	}
 	clear(fs.deleted)
+	fs.renames = nil
 	for _, d := range fs.files {
 		d.linked = true
 	}
@@ -141,8 +185,8 @@ func (fs *FS) usedLocked() (n int) {
 func (fs *FS) Crash(rng *rand.Rand) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	fs.boot++
-	fs.changes, fs.stopAt, fs.failSync = 0, 0, 0
+	fs.rebootLocked()
+	fs.undoLocked(rng)
 	if rng != nil {
 		for name, d := range fs.deleted {
 			if fs.files[name] == nil && rng.IntN(2) == 0 {
@@ -165,6 +209,27 @@ func (fs *FS) Crash(rng *rand.Rand) {
 		after.now = append([]byte(nil), after.durable...)
 		fs.files[name] = after
 	}
+}
+
+// Kill ends the process and leaves the power on.
+func (fs *FS) Kill() {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	fs.rebootLocked()
+	for name, d := range fs.files {
+		fs.files[name] = d.copy() // nobody has a lock on it
+	}
+}
+
+// rebootLocked ends all that anybody has open, and everything that was to fail.
+func (fs *FS) rebootLocked() {
+	fs.boot++
+	fs.changes, fs.stopAt, fs.failSync, fs.intercept = 0, 0, 0, nil
+}
+
+// copy returns the same content with no lock on it.
+func (d *data) copy() *data {
+	return &data{now: slices.Clone(d.now), durable: slices.Clone(d.durable), linked: d.linked, pending: slices.Clone(d.pending)}
 }
 
 // apply returns content as it is after c.
@@ -223,12 +288,15 @@ func (s *system) Open(name string, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, 
 		fs.files[name] = d
 	}
 	shm := vfs.NewSharedMemory(filepath.Join(fs.dir, fmt.Sprintf("%s-%d-shm", fs.name, fs.boot)), flags)
-	return &file{fs: fs, data: d, boot: fs.boot, shm: shm}, flags, nil
+	return &file{fs: fs, name: name, data: d, boot: fs.boot, shm: shm}, flags, nil
 }
 
 // Delete implements vfs.VFS.
 func (s *system) Delete(name string, syncDir bool) error {
 	fs := (*FS)(s)
+	if err := fs.ask(Op{Kind: Delete, Name: name}); err != nil {
+		return outcome(err, sqlite3.IOERR_DELETE)
+	}
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	d := fs.files[name]
@@ -259,6 +327,7 @@ func (s *system) FullPathname(name string) (string, error) { return name, nil }
 // file is an open file.
 type file struct {
 	fs   *FS
+	name string
 	data *data
 	boot int
 	shm  vfs.SharedMemory
@@ -270,13 +339,23 @@ var _ vfs.FileSharedMemory = (*file)(nil)
 // aliveLocked reports whether the file may still be used.
 func (f *file) aliveLocked() bool { return f.boot == f.fs.boot && f.fs.poweredLocked() }
 
-func (f *file) ReadAt(b []byte, off int64) (int, error) {
+func (f *file) ReadAt(b []byte, off int64) (n int, err error) {
+	if err := f.fs.ask(Op{Kind: Read, Name: f.name, Offset: off, Size: len(b)}); err != nil {
+		flip, ok := errors.AsType[Flip](err)
+		if !ok {
+			return 0, outcome(err, sqlite3.IOERR_READ)
+		}
+		defer func() {
+			if n > 0 {
+				b[flip.Bit/8%n] ^= 1 << (flip.Bit % 8)
+			}
+		}()
+	}
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
 	if !f.aliveLocked() {
 		return 0, sqlite3.IOERR_READ
 	}
-	n := 0
 	if off < int64(len(f.data.now)) {
 		n = copy(b, f.data.now[off:])
 	}
@@ -287,6 +366,16 @@ func (f *file) ReadAt(b []byte, off int64) (int, error) {
 }
 
 func (f *file) WriteAt(b []byte, off int64) (int, error) {
+	if err := f.fs.ask(Op{Kind: Write, Name: f.name, Offset: off, Size: len(b)}); err != nil {
+		if short, ok := errors.AsType[Short](err); ok {
+			n := min(short.Bytes, len(b))
+			if failed := f.change(change{off, append([]byte{}, b[:n]...)}, sqlite3.IOERR_WRITE); failed != nil {
+				return 0, failed
+			}
+			return n, sqlite3.IOERR_WRITE
+		}
+		return 0, outcome(err, sqlite3.IOERR_WRITE)
+	}
 	if err := f.change(change{off, append([]byte{}, b...)}, sqlite3.IOERR_WRITE); err != nil {
 		return 0, err
 	}
@@ -294,6 +383,9 @@ func (f *file) WriteAt(b []byte, off int64) (int, error) {
 }
 
 func (f *file) Truncate(size int64) error {
+	if err := f.fs.ask(Op{Kind: Truncate, Name: f.name, Offset: size}); err != nil {
+		return outcome(err, sqlite3.IOERR_TRUNCATE)
+	}
 	return f.change(change{at: size}, sqlite3.IOERR_TRUNCATE)
 }
 
@@ -312,6 +404,7 @@ func (f *file) change(c change, failure error) error {
 }
 
 func (f *file) Sync(vfs.SyncFlag) error {
+	asked := f.fs.ask(Op{Kind: Sync, Name: f.name})
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
 	if !f.fs.changeLocked() || !f.aliveLocked() {
@@ -319,9 +412,15 @@ func (f *file) Sync(vfs.SyncFlag) error {
 	}
 	if f.fs.failSync > 0 {
 		if f.fs.failSync--; f.fs.failSync == 0 {
-			f.data.pending = nil
-			return sqlite3.IOERR_FSYNC
+			asked = ErrIO
 		}
+	}
+	if errors.Is(asked, ErrLie) {
+		return nil
+	}
+	if asked != nil {
+		f.data.pending = nil
+		return outcome(asked, sqlite3.IOERR_FSYNC)
 	}
 	for _, c := range f.data.pending {
 		f.data.durable = c.apply(f.data.durable)
