@@ -30,7 +30,7 @@ type Model struct {
 // modelSpace is all that is kept of one space. Rows behind pointers are never changed but replaced, so that
 // clones share them.
 type modelSpace struct {
-	info     SpaceInfo
+	info     SpaceInfo // Holes are replaced, never changed
 	version  uint64
 	changed  uint64       // the number of its last change
 	outbox   []*OutboxRow // ascending by Key
@@ -121,6 +121,11 @@ func (c *Commit) Check() error {
 			s.Last < s.First || s.Position.Seq != s.Last) {
 			return errBadRecords
 		}
+		if s.Page != nil {
+			if err := s.Page.check(s); err != nil {
+				return err
+			}
+		}
 		back := s.Expect != nil && s.Position != nil && s.Position.Seq < s.Expect.Seq
 		if back != s.Cut || s.Cut && len(s.Records) > 0 {
 			return errBadCut
@@ -137,13 +142,19 @@ func (m *Model) Commit(c *Commit) (*CommitResult, error) {
 	if m.stale(c) {
 		return &CommitResult{Stale: true, Epoch: m.meta.Epoch}, nil
 	}
-	runs := make([][]space.Record, len(c.Spaces))
+	runs, pages := make([][]space.Record, len(c.Spaces)), make([][]space.Record, len(c.Spaces))
 	for i := range c.Spaces {
-		run, err := decodeRun(&c.Spaces[i])
+		sc := &c.Spaces[i]
+		run, err := decodeRun(sc.Records, sc.First, sc.Last)
 		if err != nil {
 			return nil, err
 		}
 		runs[i] = run
+		if p := sc.Page; p != nil {
+			if pages[i], err = decodeRun(p.Records, p.First, p.Until.Seq); err != nil {
+				return nil, err
+			}
+		}
 	}
 
 	if c.Server != nil {
@@ -158,7 +169,7 @@ func (m *Model) Commit(c *Commit) (*CommitResult, error) {
 	}
 	result := &CommitResult{Epoch: m.meta.Epoch}
 	for i := range c.Spaces {
-		result.Keys = m.applySpace(&c.Spaces[i], runs[i], result.Keys)
+		result.Keys = m.applySpace(&c.Spaces[i], runs[i], pages[i], result.Keys)
 		result.Versions = append(result.Versions, m.spaces[c.Spaces[i].Space].version)
 	}
 	return result, nil
@@ -180,13 +191,17 @@ func (m *Model) stale(c *Commit) bool {
 		if s := m.spaces[sc.Space]; sc.Forget && !sc.Force && s != nil && s.unsent() {
 			return true
 		}
+		info := &SpaceInfo{Position: space.Start(sc.Space)}
+		if s := m.spaces[sc.Space]; s != nil {
+			info = &s.info
+		}
+		if sc.Page != nil && !sc.Page.Fits(info) {
+			return true
+		}
 		if sc.Expect == nil {
 			continue
 		}
-		position := space.Start(sc.Space)
-		if s := m.spaces[sc.Space]; s != nil {
-			position = s.info.Position
-		}
+		position := info.Position
 		if position.Seq != sc.Expect.Seq || position.Chain != sc.Expect.Chain {
 			return true
 		}
@@ -210,19 +225,19 @@ func (s *modelSpace) unsent() bool {
 }
 
 // decodeRun reads the records of one space's part, as a copy, and checks that they are those announced.
-func decodeRun(sc *SpaceCommit) ([]space.Record, error) {
-	if len(sc.Records) == 0 {
+func decodeRun(records []byte, first, last uint64) ([]space.Record, error) {
+	if len(records) == 0 {
 		return nil, nil
 	}
-	run, err := wire.DecodeRecords(bytes.Clone(sc.Records))
+	run, err := wire.DecodeRecords(bytes.Clone(records))
 	if err != nil {
 		return nil, fmt.Errorf("decode a commit's records: %w", err)
 	}
-	if uint64(len(run)) != sc.Last-sc.First+1 || !run[len(run)-1].Last() || run[0].Index != 0 {
+	if uint64(len(run)) != last-first+1 || !run[len(run)-1].Last() || run[0].Index != 0 {
 		return nil, errBadEncoding
 	}
 	for i := range run {
-		if run[i].Seq != sc.First+uint64(i) {
+		if run[i].Seq != first+uint64(i) {
 			return nil, errBadEncoding
 		}
 	}
@@ -231,7 +246,7 @@ func decodeRun(sc *SpaceCommit) ([]space.Record, error) {
 
 // applySpace applies the part of a commit that concerns one space, field after field in the order of
 // [SpaceCommit]. The conditions hold already and nothing here fails.
-func (m *Model) applySpace(sc *SpaceCommit, run []space.Record, keys []uint64) []uint64 {
+func (m *Model) applySpace(sc *SpaceCommit, run, page []space.Record, keys []uint64) []uint64 {
 	s := m.spaces[sc.Space]
 	if s == nil || s.forgotten || sc.Forget {
 		fresh := &modelSpace{
@@ -312,9 +327,11 @@ func (m *Model) applySpace(sc *SpaceCommit, run []space.Record, keys []uint64) [
 		}
 	}
 	s.records = append(s.records, run...)
-	if sc.Position != nil {
-		s.info.Position = *sc.Position
+	if len(page) > 0 {
+		i, _ := slices.BinarySearchFunc(s.records, page[0].Seq, compareSeq)
+		s.records = slices.Concat(s.records[:i], page, s.records[i:])
 	}
+	s.info.Move(sc)
 	s.remove(sc.Settle, func(*OutboxRow) bool { return true })
 	return keys
 }

@@ -37,6 +37,8 @@ type SpaceInfo struct {
 	// Damaged, when not zero, tells that the records up to this number were stored here and cannot all be read: some are
 	// damaged, or, where Position is below, were given up and are being fetched again.
 	Damaged uint64
+	// Holes are the stretches of the log below Position whose records are not here, ascending. See [Hole].
+	Holes []Hole
 	// Deleted tells that the server has said that the space was deleted. Nothing is sent or asked for any more.
 	Deleted bool
 }
@@ -196,13 +198,15 @@ type SpaceCommit struct {
 
 	// Records, when not empty, is one run of records that follows on Expect, encoded by [wire.AppendRecord] one
 	// after the other, whole transactions. First and Last are its numbers. Position is what the space's row holds
-	// afterwards; it may also be set alone, to a later position, which leaves a hole in the records.
+	// afterwards; it may also be set alone, to a later position, which leaves a [Hole] in the records.
 	Records     []byte
 	First, Last uint64
 	Position    *space.Position
 	// Cut takes the space back to Position, the end of an earlier transaction below Expect, and deletes the records
 	// behind it. It is the only way in which a position goes back, and comes without records.
 	Cut bool
+	// Page, when not nil, puts records into the upper end of a hole. It comes without a cut.
+	Page *Page
 	// Settle deletes outbox rows whose records are stored now, in whatever state they are.
 	Settle []space.ULID
 

@@ -178,7 +178,7 @@ func infoText(info *replica.SpaceInfo) string {
 	if info.Genesis != nil {
 		genesis = wire.AppendGenesis(nil, info.Genesis)
 	}
-	return fmt.Sprintf("genesis %x signature %x created %v pinned %v deleted %v damaged %d module %v %v", genesis, info.GenesisSignature, info.Created, info.Pinned, info.Deleted, info.Damaged, info.Module, info.Position)
+	return fmt.Sprintf("genesis %x signature %x created %v pinned %v deleted %v damaged %d module %v %v holes %v", genesis, info.GenesisSignature, info.Created, info.Pinned, info.Deleted, info.Damaged, info.Module, info.Position, info.Holes)
 }
 
 func entryText(e *replica.Entry) string {
@@ -296,4 +296,19 @@ func (f *feed) wantRecords(s *suite, got []space.Record, first uint64, n int) {
 	if n > 0 && recordsDigest(got) != recordsDigest(f.records[first-1:first-1+uint64(n)]) {
 		s.Fatalf("records %d to %d are not those of the space", first, first+uint64(n)-1)
 	}
+}
+
+// skip makes the commit that goes on without the next n transactions of one event each.
+func (f *feed) skip(n int) replica.SpaceCommit {
+	part := f.runOf(n, 10)
+	return replica.SpaceCommit{Space: f.id, Expect: part.Expect, Position: part.Position}
+}
+
+// page makes the commit that puts the records from number first on into the hole that ends with number last.
+func (f *feed) page(first, last uint64) replica.SpaceCommit {
+	before := space.Fold(space.Start(f.id).Chain, f.records[:first-1])
+	return replica.SpaceCommit{Space: f.id, Page: &replica.Page{
+		Until: space.Position{Seq: last, Chain: space.Fold(before, f.records[first-1:last])},
+		First: first, Before: before, Records: encode(f.records[first-1 : last]),
+	}}
 }

@@ -21,7 +21,7 @@ func testRandom(s *suite) {
 	}
 	handles := []handle{s.open(), s.open()}
 	model := memstore.New(memstore.Config{Identity: s.Identity, Session: handles[0].load().Meta.Session})
-	g := &generator{Rand: random}
+	g := &generator{Rand: random, holes: func(f *feed) []replica.Hole { return try(model.Refresh(s.ctx, f.id)).or(s, "refresh").Info.Holes }}
 	for n := range uint64(4) {
 		g.feeds = append(g.feeds, newFeed(n))
 	}
@@ -101,6 +101,7 @@ func (s *suite) compareChanges(h handle, model *memstore.Store, after uint64, st
 type generator struct {
 	*rand.Rand
 	feeds []*feed
+	holes func(*feed) []replica.Hole // that a space has
 	epoch uint64
 	ids   []space.ULID // of rows appended lately, in any space
 	rows  []replica.OutboxRow
@@ -137,6 +138,14 @@ func (g *generator) part(f *feed) replica.SpaceCommit {
 	part := replica.SpaceCommit{Space: f.id, SetDeleted: g.chance(1)}
 	if g.chance(50) {
 		g.records(f, &part)
+	}
+	if n := len(g.holes(f)); n > 0 && g.chance(30) {
+		hole := g.holes(f)[g.IntN(n)]
+		first := hole.After.Seq + 1 + g.Uint64N(hole.Until.Seq-hole.After.Seq)
+		part.Page = f.page(first, hole.Until.Seq).Page
+		if g.chance(10) {
+			part.Page.Until.Chain = digest.Of(nil) // stale
+		}
 	}
 	if g.chance(15) {
 		info := replica.SpaceInfo{Created: g.chance(30)}

@@ -100,6 +100,8 @@ func Run(t *testing.T, factory Factory) {
 		{"SmallRuns", testSmallRuns},
 		{"LargeRuns", testLargeRuns},
 		{"Hole", testHole},
+		{"Holes", testHoles},
+		{"HolesMeet", testHolesMeet},
 		{"Encoded", testEncoded},
 		{"Damaged", testDamaged},
 		{"Cut", testCut},

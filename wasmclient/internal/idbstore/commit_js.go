@@ -26,6 +26,9 @@ func (s *Store) Commit(ctx context.Context, c *replica.Commit) (*replica.CommitR
 	n := 0
 	for i := range c.Spaces {
 		n += len(c.Spaces[i].Records)
+		if page := c.Spaces[i].Page; page != nil {
+			n += len(page.Records)
+		}
 	}
 	apart, merges := false, false
 	commit := func(conn *connection) (err error) {
@@ -82,6 +85,7 @@ type part struct {
 	doomed  rawRequest // keys of the outbox, of a space to be forgotten
 	unsent  rawRequest // and its rows, if it is only to be forgotten when all were sent
 	damaged reply      // what SetDamaged raises
+	holes   reply      // what a position that is set alone, or a page, changes
 	torn    rawRequest // a cursor at the last segment that begins at a cut or below
 
 	run    segment // its records
@@ -131,7 +135,7 @@ func touched(c *replica.Commit) []string {
 		if len(sc.Lost)+len(sc.DiscardLost) > 0 {
 			add(storeLost)
 		}
-		if len(sc.Records) > 0 || sc.Cut {
+		if len(sc.Records) > 0 || sc.Cut || sc.Page != nil {
 			add(storeSegments)
 		}
 		if sc.Cut {
@@ -202,7 +206,7 @@ func (s *Store) apply(t *transaction, c *replica.Commit) (*replica.CommitResult,
 			return nil, err
 		}
 		at := p.known.info.Position
-		stale = stale || p.Expect != nil && (p.Expect.Seq != at.Seq || p.Expect.Chain != at.Chain)
+		stale = stale || p.Expect != nil && (p.Expect.Seq != at.Seq || p.Expect.Chain != at.Chain) || p.Page != nil && !p.Page.Fits(&p.known.info)
 		if p.Forget && !p.Force {
 			keeps, err := p.keeps()
 			if err != nil {
@@ -349,6 +353,9 @@ func (t *transaction) ask(sc *replica.SpaceCommit) *part {
 	if sc.SetDamaged != nil {
 		p.damaged = t.getMeta(damagedName(sc.Space))
 	}
+	if p.movesHoles() {
+		p.holes = t.getMeta(holesName(sc.Space))
+	}
 	if sc.Cut {
 		p.torn = t.raw(false, storeSegments, "openCursor", between([]any{p.key}, []any{p.key, float64(sc.Position.Seq) + 1}, false, true), "prev")
 	}
@@ -374,6 +381,11 @@ func (p *part) read() error {
 	}
 	if p.SetDamaged != nil {
 		if p.known.info.Damaged, err = decodeNumber(p.damaged.bytes()); err != nil {
+			return err
+		}
+	}
+	if p.movesHoles() {
+		if p.known.info.Holes, err = decodeHoles(p.holes.bytes()); err != nil {
 			return err
 		}
 	}
@@ -466,8 +478,16 @@ func (p *part) write(t *transaction) error {
 			return err
 		}
 	}
-	if p.Position != nil {
-		p.known.info.Position = *p.Position
+	if p.Page != nil {
+		key := js.ValueOf([]any{p.key, float64(p.Page.First), float64(p.Page.Until.Seq)})
+		t.put(storeSegments, key, appendSegment(make([]byte, 0, 64+len(p.Page.Records)), p.Page.Before, p.Page.Records))
+	}
+	if p.known.info.Move(p.SpaceCommit); p.movesHoles() {
+		if holes := p.known.info.Holes; len(holes) > 0 {
+			t.putMeta(holesName(p.Space), appendHoles(holes))
+		} else {
+			t.delete(storeMeta, js.ValueOf(holesName(p.Space)))
+		}
 	}
 	p.known.tail = p.tail
 	if !p.stored || p.changesSpace() {
@@ -517,6 +537,9 @@ func (p *part) write(t *transaction) error {
 	return nil
 }
 
+// movesHoles reports whether the part may change which records are not here.
+func (p *part) movesHoles() bool { return p.Page != nil || p.Position != nil && len(p.Records) == 0 }
+
 // keeps reports whether something of a space that is to be forgotten may be on this device alone.
 func (p *part) keeps() (bool, error) {
 	for rows, i := p.unsent.result(), 0; i < rows.Length(); i++ {
@@ -537,7 +560,7 @@ func (p *part) forget(t *transaction) {
 	for _, store := range []string{storeRejected, storeLost, storeSegments, storeCheckpoints} {
 		t.delete(store, within(p.key))
 	}
-	for _, name := range []string{pinnedName(p.Space), damagedName(p.Space), deletedName(p.Space)} {
+	for _, name := range []string{pinnedName(p.Space), damagedName(p.Space), deletedName(p.Space), holesName(p.Space)} {
 		t.delete(storeMeta, js.ValueOf(name))
 	}
 	t.delete(storeSpaces, p.name)

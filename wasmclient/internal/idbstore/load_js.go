@@ -50,6 +50,7 @@ type loading struct {
 	pinned          js.Value // names
 	damaged         map[space.ID]uint64
 	deleted         map[space.ID]bool
+	holes           map[space.ID][]replica.Hole
 }
 
 func (t *transaction) load() (*loading, error) {
@@ -74,7 +75,7 @@ func (t *transaction) load() (*loading, error) {
 		return nil, err
 	}
 	l := &loading{
-		outbox: counts, rejected: map[space.ID]int{}, lost: map[space.ID]int{}, damaged: map[space.ID]uint64{}, deleted: map[space.ID]bool{}, ids: ids.result(), rows: rows.result(),
+		outbox: counts, rejected: map[space.ID]int{}, lost: map[space.ID]int{}, damaged: map[space.ID]uint64{}, deleted: map[space.ID]bool{}, holes: map[space.ID][]replica.Hole{}, ids: ids.result(), rows: rows.result(),
 		names: names.result(), versions: values.result(), pinned: pinned.result(),
 	}
 	for _, requests := range few {
@@ -105,6 +106,10 @@ func (l *loading) take(name string, value []byte) (err error) {
 	meta := &l.loaded.Meta
 	if id, ok := spaceOf(damagedPrefix, name); ok {
 		l.damaged[id], err = decodeNumber(value)
+		return err
+	}
+	if id, ok := spaceOf(holesPrefix, name); ok {
+		l.holes[id], err = decodeHoles(value)
 		return err
 	}
 	if id, ok := spaceOf(deletedPrefix, name); ok {
@@ -207,6 +212,7 @@ func (l *loading) decodeSpaces(ids, rows, versions []byte) error {
 		spaces[i].Info.Pinned = pinned[spaces[i].Space]
 		spaces[i].Info.Damaged = l.damaged[spaces[i].Space]
 		spaces[i].Info.Deleted = l.deleted[spaces[i].Space]
+		spaces[i].Info.Holes = l.holes[spaces[i].Space]
 	}
 	l.loaded.Spaces = spaces
 	return nil

@@ -121,6 +121,14 @@ func (m *mending) meta(name string, value []byte) error {
 		}
 		return nil
 	}
+	if id, ok := spaceOf(holesPrefix, name); ok {
+		if _, err = decodeHoles(value); err != nil { // what is not here is found out by looking, and fetched
+			m.delete(storeMeta, js.ValueOf(name))
+			m.putMeta(damagedName(id), appendNumber(1))
+			m.touch(id)
+		}
+		return nil
+	}
 	switch name {
 	case metaEpoch:
 		if err != nil {
