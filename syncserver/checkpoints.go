@@ -214,22 +214,7 @@ func (s *Server) sweepPages(ctx context.Context, id space.ID, list []kept) error
 
 // wholeLog returns a reader of the log, for modules that make their tables of it.
 func (s *Server) wholeLog(ctx context.Context, id space.ID) func(uint64, uint64, func([]space.Record) error) error {
-	return func(at, to uint64, f func([]space.Record) error) error {
-		for at < to {
-			records, err := s.log.Read(ctx, id, at, 4096, 4<<20)
-			if err != nil {
-				return err
-			}
-			if len(records) == 0 {
-				return fmt.Errorf("the log ends at %d, not at %d", at, to)
-			}
-			if err := f(records); err != nil {
-				return err
-			}
-			at = records[len(records)-1].Seq
-		}
-		return nil
-	}
+	return historyOf(ctx, s.log, id)
 }
 
 // keep sees that a checkpoint is written, if it is worth that. While one is being written only the newest one waits.

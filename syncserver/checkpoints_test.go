@@ -248,6 +248,9 @@ func TestCheckpoints(t *testing.T) {
 		if want, got := tablesOf(t, log, id, false), tablesOf(t, log, id, true); want != got {
 			t.Error("from the checkpoint the tables are others than from the log")
 		}
+		if wrong := wrongCheckpoints(t, log, id); len(wrong) > 0 {
+			t.Errorf("nothing is wrong, and found is %q", wrong)
+		}
 	})
 }
 
@@ -360,6 +363,72 @@ func tablesOf(t *testing.T, log syncserver.Log, id space.ID, fromCheckpoint bool
 
 // TestDamagedCheckpoints: whatever is wrong with a checkpoint, the space is opened, by an older one or the log, and the next
 // checkpoint is good again.
+// TestCheckpointOfOtherTables: a checkpoint that is whole, and not what the log makes, is found by applying that.
+func TestCheckpointOfOtherTables(t *testing.T) {
+	log := memlog.New()
+	r := start(t, log, runsModules(t, log, nil))
+	alice := r.dial("alice")
+	name := upload(t, log, moduletest.Chat())
+	id, other := alice.createOf(name), alice.createOf(name)
+	for n, id := range []space.ID{id, other} {
+		alice.subscribe(id, space.Start(id))
+		alice.append(id, alice.of("message", moduletest.ChatMessage("room", fmt.Sprint(n))))
+		alice.messages(id, 999)
+		alice.keptAt(id, 1000)
+	}
+	r.stop()
+	if wrong := wrongCheckpoints(t, log, id); len(wrong) > 0 {
+		t.Fatalf("nothing is wrong, and found is %q", wrong)
+	}
+	// The tables of the other space, under the name of this one.
+	roots := map[space.ID][]byte{}
+	for _, of := range []space.ID{id, other} {
+		value, err := log.Key(t.Context(), "checkpoint/"+of.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if roots[of], err = log.Page(t.Context(), digest.Digest(value[8:40])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	header := len("skerry checkpoint 2\n") + 32 + 8 + 32
+	if bytes.Equal(roots[id][header:], roots[other][header:]) {
+		t.Fatal("the tables are the same")
+	}
+	forged := append(bytes.Clone(roots[id][:header]), roots[other][header:]...)
+	_, pages, err := tables.ReadRoot(forged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range pages {
+		content, err := log.Page(t.Context(), name)
+		if err == nil {
+			err = log.PutPages(t.Context(), id, []syncserver.Page{{Name: name, Bytes: content}})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := renamed(log, id, forged); err != nil {
+		t.Fatal(err)
+	}
+	if wrong := wrongCheckpoints(t, log, id); len(wrong) != 1 || !strings.Contains(wrong[0], "of record 1000, and there is") {
+		t.Fatalf("found is %q", wrong)
+	}
+}
+
+// wrongCheckpoints returns what is found wrong with the checkpoints of a space, which has some.
+func wrongCheckpoints(t *testing.T, log syncserver.Log, id space.ID) (wrong []string) {
+	t.Helper()
+	config := syncserver.Config{}
+	runsModules(t, log, nil)(&config)
+	has, err := syncserver.CheckCheckpoints(t.Context(), log, config.Engine, id, func(what string) { wrong = append(wrong, what) })
+	if err != nil || !has {
+		t.Fatalf("there are %v, %v", has, err)
+	}
+	return wrong
+}
+
 func TestDamagedCheckpoints(t *testing.T) {
 	ctx := context.Background()
 	damage := map[string]func(log syncserver.Log, id space.ID, root digest.Digest, pages []digest.Digest) error{
@@ -449,6 +518,9 @@ func TestDamagedCheckpoints(t *testing.T) {
 			r.stop()
 			if err := spoil(log, id, row.Checkpoint, pages); err != nil {
 				t.Fatal(err)
+			}
+			if len(wrongCheckpoints(t, log, id)) == 0 {
+				t.Error("it is not found")
 			}
 			r = start(t, log, runsModules(t, log, applied))
 			alice = r.dial("alice")

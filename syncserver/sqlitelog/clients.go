@@ -22,7 +22,8 @@ func (w *writer) changeClients(changes *syncserver.ClientChanges) error {
 	}
 	for i := range changes.Connected {
 		c := &changes.Connected[i]
-		err := w.conn.exec("INSERT OR REPLACE INTO st_client(connection_id, identity, since) VALUES (?, ?, ?)",
+		err := w.conn.exec(`INSERT OR REPLACE INTO st_client(connection_id, identity, since, sum)
+			VALUES (?1, ?2, ?3, row_sum('st_client', ?1, ?2, ?3))`,
 			c.Connection[:], c.Identity, int64(c.Since))
 		if err == nil {
 			err = w.setClaims(c.Connection, c.Identity, c.Claims)
@@ -39,7 +40,8 @@ func (w *writer) setClaims(connection wire.ConnectionID, identity string, claims
 	if len(claims) == 0 {
 		return w.conn.exec("DELETE FROM st_connection_credentials WHERE connection_id = ? AND identity = ?", connection[:], identity)
 	}
-	return w.conn.exec("INSERT OR REPLACE INTO st_connection_credentials(connection_id, identity, claims) VALUES (?, ?, ?)",
+	return w.conn.exec(`INSERT OR REPLACE INTO st_connection_credentials(connection_id, identity, claims, sum)
+		VALUES (?1, ?2, ?3, row_sum('st_connection_credentials', ?1, ?2, ?3))`,
 		connection[:], identity, claims)
 }
 

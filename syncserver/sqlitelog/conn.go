@@ -33,6 +33,9 @@ func connect(path string, flags sqlite3.OpenFlag, query url.Values, pragmas stri
 	}
 	c := &conn{Conn: db, prepared: map[string]*sqlite3.Stmt{}}
 	err = c.BusyTimeout(busyTimeout)
+	if err == nil {
+		err = defineSum(c)
+	}
 	if err == nil && pragmas != "" {
 		err = c.Exec(pragmas)
 	}

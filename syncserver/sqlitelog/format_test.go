@@ -192,7 +192,7 @@ func TestTablesOfClientsAreAdded(t *testing.T) {
 	for round, want := range []int{1, 0} {
 		var lines bytes.Buffer
 		log := open(t, Config{Dir: dir, Logger: slog.New(slog.NewTextHandler(&lines, nil))})
-		if got := strings.Count(lines.String(), "st_client, st_connection_credentials"); got != want || strings.Count(lines.String(), "\n") != 2*want {
+		if got := strings.Count(lines.String(), "st_client, st_connection_credentials"); got != want || (lines.Len() > 0) != (want > 0) {
 			t.Fatalf("opened %d times before, the log says:\n%s", round, lines.String())
 		}
 		if got, err := log.Head(t.Context(), id); err != nil || got != head {

@@ -82,7 +82,8 @@ func (l *Log) CompareAndSet(ctx context.Context, key string, old, value []byte) 
 		if value == nil {
 			err = w.conn.exec("DELETE FROM keys WHERE key = ?", []byte(key))
 		} else {
-			err = w.conn.exec("INSERT INTO keys(key, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", []byte(key), value)
+			err = w.conn.exec(`INSERT INTO keys(key, value, sum) VALUES (?1, ?2, row_sum('keys', ?1, ?2))
+				ON CONFLICT DO UPDATE SET value = excluded.value, sum = excluded.sum`, []byte(key), value)
 		}
 		done = err == nil
 		return err
@@ -166,7 +167,8 @@ func (w *writer) limit(now int64, charges []syncserver.Charge) (wait time.Durati
 		return wait, nil
 	}
 	for key, tat := range charged {
-		err := w.conn.exec("INSERT INTO limits(key, tat) VALUES (?, ?) ON CONFLICT DO UPDATE SET tat = excluded.tat", []byte(key), tat)
+		err := w.conn.exec(`INSERT INTO limits(key, tat, sum) VALUES (?1, ?2, row_sum('limits', ?1, ?2))
+			ON CONFLICT DO UPDATE SET tat = excluded.tat, sum = excluded.sum`, []byte(key), tat)
 		if err != nil {
 			return 0, err
 		}

@@ -28,6 +28,7 @@ type column struct{ table, name, definition string }
 // formatVersion; and with a new minReader or minWriter, where older releases would misread what it makes of the data.
 var migrations = []migration{
 	{to: 3, name: "count what everybody has written", sql: countUsage},
+	addSums,
 }
 
 // The files beside the database while it is migrated.

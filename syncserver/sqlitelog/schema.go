@@ -10,7 +10,7 @@ import (
 const (
 	release = 0_001_000 // this build's
 
-	formatVersion = 4         // of the layout below; rises with every change to it
+	formatVersion = 5         // of the layout below; rises with every change to it
 	minReader     = 0_001_000 // the oldest release that reads the layout right
 	minWriter     = 0_001_000 // the oldest release that may write it
 )
@@ -112,12 +112,14 @@ CREATE INDEX IF NOT EXISTS pages_of_space ON pages(space, digest);
 
 CREATE TABLE IF NOT EXISTS keys(
 	key   BLOB PRIMARY KEY,
-	value BLOB NOT NULL
+	value BLOB NOT NULL,
+	sum   INTEGER NOT NULL DEFAULT 0 -- row_sum of the rest, here and below
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS limits(
 	key BLOB PRIMARY KEY,
-	tat INTEGER NOT NULL -- nanoseconds since 1970
+	tat INTEGER NOT NULL, -- nanoseconds since 1970
+	sum INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
 -- Who is connected, and what their credentials claim (never the credentials). Both are private: no frame and no page has them.
@@ -125,6 +127,7 @@ CREATE TABLE IF NOT EXISTS st_client(
 	connection_id BLOB NOT NULL,
 	identity      TEXT NOT NULL,
 	since         INTEGER NOT NULL, -- milliseconds since 1970
+	sum           INTEGER NOT NULL DEFAULT 0,
 	PRIMARY KEY (connection_id, identity)
 ) STRICT, WITHOUT ROWID;
 
@@ -132,6 +135,7 @@ CREATE TABLE IF NOT EXISTS st_connection_credentials(
 	connection_id BLOB NOT NULL,
 	identity      TEXT NOT NULL,
 	claims        BLOB NOT NULL, -- msgpack
+	sum           INTEGER NOT NULL DEFAULT 0,
 	PRIMARY KEY (connection_id, identity)
 ) STRICT, WITHOUT ROWID;
 `

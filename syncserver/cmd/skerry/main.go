@@ -7,6 +7,7 @@
 //	skerry module new|build|test|watch|run|inspect|types|put|has
 //	skerry system|connections             who administrates and who is connected
 //	skerry backup|restore FILE|-          a data directory, online, and back
+//	skerry check                          whether it is whole
 //	skerry version
 //	skerry help limits|routes|settings    print a reference page
 //
@@ -80,6 +81,7 @@ var commands = []command{
 	{"connections", "connections [--data DIR]", "print who is connected, and what their credentials claim", connections},
 	{"backup", "backup [--data DIR] FILE|-", "write all that a data directory has to a new file, or to standard output, also while a server runs on it; the file is as secret as the server's key, which is in it", backup},
 	{"restore", "restore [--data DIR] FILE|-", "make a data directory, which must be empty or not there, of a backup", restore},
+	{"check", "check [--data DIR] [--quick]", "read a whole data directory, also while a server runs on it, and print what is wrong with it; exits with 1 if something is", check},
 	{"version", "version", "print the version", version},
 }
 

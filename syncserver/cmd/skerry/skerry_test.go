@@ -37,6 +37,7 @@ func TestMain(m *testing.M) {
 //	serve FLAGS...   start a server on the directory data; its URL is $URL, where it listens $ADDRESS, and the token to set it up $SETUP,
 //	                 which is in the link $LINK
 //	stopserver       stop it by SIGTERM; it must exit with 0
+//	flip FILE TEXT   change a bit of a text in a file
 //	field NAME KEY   set a variable to a field of the JSON that the last command printed
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -81,6 +82,15 @@ func TestScripts(t *testing.T) {
 				if err := s.stop(); err != nil {
 					ts.Fatalf("serve: %v: %s", err, s.errors.String())
 				}
+			},
+			"flip": func(ts *testscript.TestScript, neg bool, args []string) {
+				content := []byte(ts.ReadFile(args[0]))
+				at := bytes.Index(content, []byte(args[1]))
+				if at < 0 {
+					ts.Fatalf("%s has no %q", args[0], args[1])
+				}
+				content[at] ^= 1
+				ts.Check(os.WriteFile(ts.MkAbs(args[0]), content, 0o600))
 			},
 			"field": func(ts *testscript.TestScript, neg bool, args []string) {
 				if len(args) != 2 {

@@ -1,0 +1,173 @@
+package syncserver
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"skerry/shared/digest"
+	"skerry/shared/module"
+	"skerry/shared/module/program"
+	"skerry/shared/space"
+	"skerry/shared/tables"
+)
+
+// CheckCheckpoints has the module of a space apply its log from the beginning, and gives found what is wrong with the checkpoints that are kept of
+// it: one that is not what the log makes, or that has not all of its pages. Of a log that has expired in part only the pages are looked at, since
+// what made the tables is gone. It returns whether there are any. The error is why nothing can be known, as [module.ErrMissing]. It only reads, so it
+// may look into a log that a server uses; it takes as long as the records take to apply.
+func CheckCheckpoints(ctx context.Context, log Log, engine module.Engine, id space.ID, found func(what string)) (any bool, err error) {
+	beginner, ok := engine.(program.Beginner)
+	if !ok {
+		return false, nil
+	}
+	for {
+		value, err := log.Key(ctx, checkpointKey(id))
+		if err != nil || len(value) == 0 {
+			return false, err
+		}
+		var wrong []string
+		err = checkKept(ctx, log, beginner, id, value, func(what string) { wrong = append(wrong, what) })
+		if errors.Is(err, ErrDeleted) {
+			return false, nil // meanwhile
+		}
+		if now, failed := log.Key(ctx, checkpointKey(id)); err == nil && failed == nil && len(wrong) > 0 && string(now) != string(value) {
+			continue // a server has kept a newer one, and dropped pages of these
+		}
+		for _, what := range wrong {
+			found(what)
+		}
+		return true, err
+	}
+}
+
+// checkKept checks the checkpoints that the value of a key names.
+func checkKept(ctx context.Context, log Log, engine program.Beginner, id space.ID, value []byte, found func(string)) error {
+	var list []kept
+	rest := value
+	for ; len(rest) >= keptSize; rest = rest[keptSize:] {
+		list = append(list, kept{binary.BigEndian.Uint64(rest), digest.Digest(rest[8:keptSize])})
+	}
+	if len(rest) > 0 {
+		found("the list of its checkpoints is cut short")
+	}
+	head, err := log.Head(ctx, id)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(list, func(a, b kept) int { return int(int64(a.seq) - int64(b.seq)) })
+	list = slices.DeleteFunc(list, func(k kept) bool {
+		switch {
+		case !hasPages(ctx, log, id, k, found):
+		case k.seq > head.Seq:
+			found(fmt.Sprintf("there is a checkpoint of record %d, and the log ends at %d", k.seq, head.Seq))
+		default:
+			return false
+		}
+		return true
+	})
+	retained, err := log.Retained(ctx, id)
+	if err != nil || len(list) == 0 || retained.Expired > 0 {
+		return err
+	}
+	return replay(ctx, log, engine, id, list, found)
+}
+
+// hasPages looks whether all of a checkpoint is there.
+func hasPages(ctx context.Context, log Log, id space.ID, k kept, found func(string)) bool {
+	root, err := log.Page(ctx, k.root)
+	if err != nil || digest.Of(root) != k.root {
+		found(fmt.Sprintf("the checkpoint of record %d has no root %s", k.seq, k.root))
+		return false
+	}
+	of, pages, err := tables.ReadRoot(root)
+	if err != nil || of.Space != id || of.Seq != k.seq {
+		found(fmt.Sprintf("the checkpoint of record %d is none of that: %s", k.seq, k.root))
+		return false
+	}
+	for _, name := range pages {
+		page, err := log.Page(ctx, name)
+		if err != nil || digest.Of(page) != name {
+			found(fmt.Sprintf("the checkpoint of record %d lacks its page %s", k.seq, name))
+			return false
+		}
+	}
+	return true
+}
+
+// replay applies a log up to the last of its checkpoints, which are in ascending order, and compares each.
+func replay(ctx context.Context, log Log, engine program.Beginner, id space.ID, list []kept, found func(string)) error {
+	genesis, _, err := log.Genesis(ctx, id)
+	if err != nil {
+		return err
+	}
+	modules, _, err := modulesOf(ctx, log, id)
+	if err != nil {
+		return err
+	}
+	begun, err := engine.Begin(&genesis, program.Origin{Upgraded: len(modules) > 0, History: historyOf(ctx, log, id)})
+	if err != nil {
+		return err
+	}
+	defer begun.Close()
+	instance, ok := begun.(program.Materializer)
+	if !ok {
+		return nil
+	}
+	chain := id
+	err = historyOf(ctx, log, id)(0, list[len(list)-1].seq, func(records []space.Record) error {
+		for len(records) > 0 && len(list) > 0 {
+			n := 0
+			for n < len(records) && records[n].Seq <= list[0].seq {
+				n++
+			}
+			if n > 0 {
+				if err := instance.Apply(records[:n]); err != nil {
+					return fmt.Errorf("apply records %d to %d: %w", records[0].Seq, records[n-1].Seq, err)
+				}
+				chain, records = space.Fold(chain, records[:n]), records[n:]
+			}
+			for len(list) > 0 && instance.Applied() >= list[0].seq {
+				compare(instance, id, chain, list[0], found)
+				list = list[1:]
+			}
+		}
+		return nil
+	})
+	return err
+}
+
+// compare compares the tables of an instance with a checkpoint of the record that it is at.
+func compare(instance program.Materializer, id space.ID, chain digest.Digest, k kept, found func(string)) {
+	c := instance.Checkpoint()
+	if c == nil || c.Seq != k.seq || instance.Applied() != k.seq {
+		found(fmt.Sprintf("record %d is no place for a checkpoint, and there is one", k.seq))
+		return
+	}
+	of := tables.Checkpoint{Space: id, Seq: c.Seq, Chain: chain, Module: c.Module, ABI: c.ABI}
+	if made := c.Tables.Digest(&of); made != k.root {
+		found(fmt.Sprintf("the log makes the checkpoint %s of record %d, and there is %s", made, k.seq, k.root))
+	}
+}
+
+// historyOf returns a reader of a log, for modules that make their tables of it.
+func historyOf(ctx context.Context, log Log, id space.ID) func(uint64, uint64, func([]space.Record) error) error {
+	return func(at, to uint64, f func([]space.Record) error) error {
+		for at < to {
+			records, err := log.Read(ctx, id, at, 4096, 4<<20)
+			if err != nil {
+				return err
+			}
+			if len(records) == 0 {
+				return fmt.Errorf("the log ends at %d, not at %d", at, to)
+			}
+			if err := f(records); err != nil {
+				return err
+			}
+			at = records[len(records)-1].Seq
+		}
+		return nil
+	}
+}
