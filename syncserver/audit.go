@@ -49,6 +49,10 @@ func (s *Server) changesIn(id space.ID, records []space.Record) (all []change) {
 			all = append(all, change{id, system.Upgraded, r.Seq, r.Author, to})
 		case module.TypeDelete:
 			all = append(all, change{id, system.Deleted, r.Seq, r.Author, digest.Digest{}})
+		case module.TypeExpire:
+			if r.Author != s.identity { // by its own settings it does so again and again
+				all = append(all, change{id, system.Expired, r.Seq, r.Author, digest.Digest{}})
+			}
 		}
 	}
 	return all
@@ -158,13 +162,14 @@ func (s *Server) cameToBe(ctx context.Context, key string) (bool, error) {
 	case system.Deleted:
 		d, err := s.ending(ctx, id)
 		return d.done, ignoreGone(err)
-	case system.Upgraded:
+	case system.Upgraded, system.Expired:
 		records, err := s.log.Read(ctx, id, seq-1, 1, 1)
 		if errors.Is(err, ErrDeleted) { // its records are gone, so the note alone says it
 			d, err := s.ending(ctx, id)
 			return d.done && seq < d.head.Seq, ignoreGone(err)
 		}
-		return len(records) > 0 && records[0].Type == module.TypeModule, ignoreGone(err)
+		is := map[string]string{system.Upgraded: module.TypeModule, system.Expired: module.TypeExpire}
+		return len(records) > 0 && records[0].Type == is[parts[1]], ignoreGone(err)
 	}
 	return false, nil
 }

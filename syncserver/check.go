@@ -68,8 +68,11 @@ func checkKept(ctx context.Context, log Log, engine program.Beginner, id space.I
 		}
 		return true
 	})
-	retained, err := log.Retained(ctx, id)
-	if err != nil || len(list) == 0 || retained.Expired > 0 {
+	gone, err := log.Expired(ctx, id)
+	if err == nil && gone > 0 && (len(list) == 0 || list[len(list)-1].seq < gone) {
+		found(fmt.Sprintf("records up to %d have expired, and no checkpoint behind them can be used", gone))
+	}
+	if err != nil || len(list) == 0 || gone > 0 {
 		return err
 	}
 	return replay(ctx, log, engine, id, list, found)

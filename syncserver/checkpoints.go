@@ -90,7 +90,22 @@ func (h *hotSpace) instance(ctx context.Context, genesis *space.Genesis, head sp
 		return nil, err
 	}
 	origin := program.Origin{Upgraded: len(modules) > 0, History: s.wholeLog(ctx, h.id)}
+	pending, err := s.pendingExpiry(ctx, h.id)
+	if err != nil {
+		return nil, err
+	}
+	gone, err := s.log.Expired(ctx, h.id)
+	if err != nil {
+		return nil, err
+	}
+	useful := func(k kept) bool { return k.seq >= gone } // from an older one on, the log has not all
 	for n, k := range list {
+		if !useful(k) {
+			continue
+		}
+		if origin.Expired = gone; pending.seq <= k.seq {
+			origin.Expired = max(gone, pending.upto)
+		}
 		h.mu.Lock()
 		bad, doubted := h.doubted[k.root]
 		h.mu.Unlock()
@@ -107,14 +122,21 @@ func (h *hotSpace) instance(ctx context.Context, genesis *space.Genesis, head sp
 			}
 			bad = h.unusable(k, err)
 		}
-		if bad {
+		others := slices.Delete(slices.Clone(list), n, n+1)
+		if bad && (gone == 0 || slices.ContainsFunc(others, useful)) {
 			h.forgetCheckpoint(ctx, value, list, n)
 			return h.instance(ctx, genesis, head)
 		}
 	}
+	if gone > 0 && (genesis.Module != module.Open || origin.Upgraded) {
+		return nil, errExpired
+	}
 	h.mu.Lock()
 	h.began = kept{}
 	h.mu.Unlock()
+	if origin.Expired = gone; genesis.Module == module.Open && !origin.Upgraded { // which passes over the record
+		origin.Expired = max(gone, pending.upto)
+	}
 	return beginner.Begin(genesis, origin)
 }
 
@@ -221,13 +243,22 @@ func (s *Server) wholeLog(ctx context.Context, id space.ID) func(uint64, uint64,
 func (h *hotSpace) keep(c *program.Checkpoint) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !tables.IsDue(h.kept, c.Seq, uint64(c.Tables.Fresh()/bytesPerRecord)) {
-		return
+	h.keepLocked(c)
+}
+
+// keepLocked is keep, or has that be written that waits, if c is nil; it reports whether something is written or waits. What records wait
+// for that have expired is always worth it, and stays so until it, or something behind it, is written.
+func (h *hotSpace) keepLocked(c *program.Checkpoint) bool {
+	if c != nil && h.place != nil {
+		c.Expired = max(c.Expired, h.place.Expired)
 	}
-	h.place, h.placeOf = c, h.began.root
-	if !h.keeping {
+	if c != nil && (c.Expired > 0 || tables.IsDue(h.kept, c.Seq, uint64(c.Tables.Fresh()/bytesPerRecord))) {
+		h.place, h.placeOf = c, h.began.root
+	}
+	if h.place != nil && !h.keeping {
 		h.keeping = h.server.spawn(h.keepAll)
 	}
+	return h.keeping
 }
 
 // spoiled tells the hub that pages of a checkpoint are missing, if its instance began with that and it does not know.
@@ -261,6 +292,12 @@ func (h *hotSpace) keepAll() {
 			s.logger.Error("cannot keep a checkpoint", "space", h.id, "record", c.Seq, "error", err)
 			if errors.Is(err, tables.ErrPage) {
 				h.spoiled(of, err)
+			} else if c.Expired > 0 {
+				h.mu.Lock()
+				if h.place == nil {
+					h.place, h.placeOf = c, of // tried again before what has expired is freed
+				}
+				h.mu.Unlock()
 			}
 			return
 		}
@@ -269,6 +306,9 @@ func (h *hotSpace) keepAll() {
 		h.kept = k.seq
 		h.mu.Unlock()
 		h.tellRow(s.work, k, k.seq)
+		if c.Expired > 0 {
+			s.expires(h.id)
+		}
 	}
 }
 
@@ -360,6 +400,10 @@ func (h *hotSpace) tellRow(ctx context.Context, k kept, seq uint64) {
 		return
 	}
 	row.CheckpointSeq, row.Checkpoint = k.seq, k.root
+	if row.Expired, err = h.server.log.Expired(ctx, h.id); err != nil {
+		h.server.logger.Error("cannot read up to where a space has expired", "space", h.id, "error", err)
+		return
+	}
 	h.mu.Lock()
 	watchers := make([]*connection, 0, len(h.watchers))
 	for _, c := range h.watchers {

@@ -37,8 +37,11 @@ type Log interface {
 	// steps between which other calls have their turn. Less than what has expired already is success. After an error some may be left to
 	// be freed; the same call again goes on with that. A [Log.Usage] is smaller by each payload that is freed.
 	Expire(ctx context.Context, id space.ID, upto uint64) error
-	// Retained returns what of a space has not expired.
-	Retained(ctx context.Context, id space.ID) (Retained, error)
+	// Expired returns the number up to which the records of a space have expired, 0 if none has.
+	Expired(ctx context.Context, id space.ID) (uint64, error)
+	// Retained returns about how many bytes ([space.Record.Size]) the records of a space are that have not expired: more while payloads
+	// are still to be freed.
+	Retained(ctx context.Context, id space.ID) (uint64, error)
 
 	// Genesis returns what a space was created from, also of one that was deleted, or [ErrNoSpace].
 	Genesis(ctx context.Context, id space.ID) (space.Genesis, []byte, error)
@@ -147,13 +150,6 @@ type ClientChanges struct {
 type Usage struct {
 	Spaces int
 	Bytes  uint64
-}
-
-// Retained is what of the log of a space has not expired: the records behind number Expired (0: all), and about how many bytes
-// ([space.Record.Size]) these are: more while payloads are still to be freed.
-type Retained struct {
-	Expired uint64
-	Bytes   uint64
 }
 
 // Known is what a log holds under an event id. Seq is 0 when it holds nothing.

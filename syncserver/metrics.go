@@ -42,6 +42,7 @@ type metrics struct {
 	collected      prometheus.Counter // modules
 	recovering     prometheus.Gauge
 	adopted        prometheus.Counter // records
+	expired        prometheus.Counter // expiries whose payloads are freed
 }
 
 func newMetrics() *metrics {
@@ -81,6 +82,7 @@ func newMetrics() *metrics {
 		checkpoints:    counter("checkpoints_total", "Checkpoints of spaces that were kept."),
 		unusable:       counter("checkpoints_unusable_total", "Checkpoints that could not be used, so that the log was applied instead."),
 		collected:      counter("modules_collected_total", "Modules that were deleted because nobody used them."),
+		expired:        counter("expiries_total", "Times that the first records of a space expired, and their payloads were freed."),
 		ephemerals:     counter("ephemerals_total", "Ephemerals that clients sent and that were relayed."),
 		ephemeralsLost: counter("ephemerals_lost_total", "Ephemerals that one reader was not sent, or nobody, since something else came first."),
 		recovering:     gauge("recovering", "1 while nobody writes, since the log was restored and replicas may bring back what it lacks."),
@@ -88,7 +90,7 @@ func newMetrics() *metrics {
 		panics:         counter("panics_total", "Panics that ended one connection or one space's batch."),
 	}
 	m.registry.MustRegister(m.connections, m.opened, m.closed, m.accepted, m.duplicates, m.rejections, m.deferrals, m.refused, m.turnedAway, m.created,
-		m.appends, m.batch, m.appendErrors, m.fanout, m.tailFrames, m.hot, m.received, m.sent, m.panics, m.applyErrors, m.checkpoints, m.unusable, m.collected, m.ephemerals, m.ephemeralsLost, m.recovering, m.adopted,
+		m.appends, m.batch, m.appendErrors, m.fanout, m.tailFrames, m.hot, m.received, m.sent, m.panics, m.applyErrors, m.checkpoints, m.unusable, m.collected, m.expired, m.ephemerals, m.ephemeralsLost, m.recovering, m.adopted,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -51,6 +51,9 @@ func ModuleAt(ctx context.Context, log Log, id space.ID, genesis *space.Genesis)
 			return digest.Digest{}, err
 		}
 		if len(records) > 0 && records[0].Type == module.TypeModule {
+			if records[0].Expired {
+				return list[n].name, nil // notes that were not true are gone
+			}
 			if name, ok := module.UpgradeTo(records[0].Payload); ok && name == list[n].name {
 				return name, nil
 			}

@@ -139,6 +139,10 @@ func (s *Server) fly(r *readCache, f *flight) {
 		result.Code = wire.CodeDeleted
 		return
 	}
+	if wire.CodeOf(err) == wire.CodeResumeGone {
+		result.Code = wire.CodeResumeGone
+		return
+	}
 	if err != nil {
 		s.logger.Error("cannot read a space", "space", f.read.Space, "error", err)
 		return
@@ -179,7 +183,11 @@ func (s *Server) readAfter(ctx context.Context, read *hub.ReadEvents) (hub.Event
 	if read.Until > read.After {
 		var err error
 		most := int(min(uint64(read.MaxRecords), read.Until-read.After))
-		if records, err = s.log.Read(ctx, read.Space, read.After, most, read.MaxBytes); err != nil {
+		records, err = s.log.Read(ctx, read.Space, read.After, most, read.MaxBytes)
+		if err == nil {
+			err = goneBefore(records)
+		}
+		if err != nil {
 			return result, err
 		}
 	}
@@ -253,6 +261,9 @@ func (s *Server) checkLog(ctx context.Context, check hub.CheckPosition, checked 
 	if !checked.MayRead {
 		return nil
 	}
+	if checked.Expired, err = s.log.Expired(ctx, check.Space); err != nil {
+		return err
+	}
 	kept, err := s.newestCheckpoint(ctx, check.Space)
 	if err != nil {
 		return err
@@ -265,7 +276,7 @@ func (s *Server) checkLog(ctx context.Context, check hub.CheckPosition, checked 
 		if row.State != wire.SpacePresent {
 			return ErrDeleted
 		}
-		row.CheckpointSeq, row.Checkpoint = kept.seq, kept.root
+		row.CheckpointSeq, row.Checkpoint, row.Expired = kept.seq, kept.root, checked.Expired
 		checked.Row = &row
 	}
 	return nil
@@ -290,6 +301,10 @@ func (s *Server) readPage(c *connection, fetch *wire.Fetch) {
 				}
 				if errors.Is(err, ErrDeleted) {
 					c.step(hub.PageRead{Ref: fetch.Ref, Code: wire.CodeDeleted})
+					return
+				}
+				if wire.CodeOf(err) == wire.CodeResumeGone {
+					c.step(hub.PageRead{Ref: fetch.Ref, Code: wire.CodeResumeGone, Reason: reason(err)})
 					return
 				}
 				if err != nil {

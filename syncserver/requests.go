@@ -304,6 +304,11 @@ func (h *hotSpace) appendBatch(ctx context.Context, r *hub.Append) hub.Appended 
 			return hub.Appended{Outcome: hub.Unclear}
 		}
 	}
+	expires, err := s.noteExpiries(ctx, h.id, r.Records)
+	if err != nil {
+		s.logger.Error("cannot note that records of a space expire", "space", h.id, "error", err)
+		return hub.Appended{Outcome: hub.Unclear}
+	}
 	if err := h.owe(ctx, r, upgraded || r.Deletes); err != nil {
 		s.logger.Error("cannot note who takes part in a space", "space", h.id, "error", err)
 		return hub.Appended{Outcome: hub.Unclear}
@@ -341,6 +346,9 @@ func (h *hotSpace) appendBatch(ctx context.Context, r *hub.Append) hub.Appended 
 		}
 		s.tellChanges(changes)
 		h.readers.committed(s, h, r)
+		if expires {
+			s.expires(h.id)
+		}
 		if upgraded {
 			k, err := s.newestCheckpoint(ctx, h.id)
 			if err == nil {

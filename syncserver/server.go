@@ -78,6 +78,9 @@ type Server struct {
 	freeing  map[space.ID]*freeing               // spaces that were deleted and are not freed yet
 	frees    bool                                // a goroutine does that
 
+	expiring   map[space.ID]struct{} // spaces of which payloads may be still to be freed
+	expireRuns bool                  // a goroutine does that
+
 	// naming is held while a log comes to name a module, and locked while modules are deleted that none names.
 	naming sync.RWMutex
 
@@ -121,7 +124,7 @@ func New(config Config) (*Server, error) {
 		work: work, cancel: cancel,
 		conns: map[hub.ConnID]*connection{}, sessions: map[sessionKey]*connection{},
 		named: map[wire.ConnectionID]*connection{}, owners: map[string]map[*connection]struct{}{},
-		unlisted: map[unlisted]struct{}{}, freeing: map[space.ID]*freeing{},
+		unlisted: map[unlisted]struct{}{}, freeing: map[space.ID]*freeing{}, expiring: map[space.ID]struct{}{},
 	}
 	s.tracer = newTracer(config.Traces)
 	s.handler = s.traced(s.mux)
@@ -218,6 +221,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.hub.RestoredUntil > 0 {
 		s.spawn(s.recovered)
 	}
+	s.spawn(s.findExpiries)
 	repair := time.NewTicker(5 * time.Second)
 	defer repair.Stop()
 	collect := time.NewTicker(time.Hour)
@@ -227,6 +231,7 @@ func (s *Server) Run(ctx context.Context) error {
 		case <-repair.C:
 			s.relist()
 			s.free()
+			s.expire()
 		case <-collect.C:
 			s.spawn(func() {
 				if err := s.collectModules(s.work); err != nil {

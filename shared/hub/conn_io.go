@@ -93,6 +93,7 @@ type Checked struct {
 	Head    space.Head
 	Chain   digest.Digest
 	Seq     uint64         // of the head by which it may be read ([Answer])
+	Expired uint64         // records up to it have expired: nobody is sent them, and Row says where to begin
 	Row     *wire.SpaceRow // if NeedRow, or if there is a checkpoint: who has all of it compares
 	Code    wire.Code      // not 0: the check failed, and ends the subscription with this
 }
@@ -120,7 +121,7 @@ type EventsRead struct {
 	Message  []byte
 	Position space.Position // after the last record, sealed
 	Head     uint64         // the log's head when it was read
-	Code     wire.Code      // not 0: reading failed, and ends the subscription with this
+	Code     wire.Code      // not 0: reading failed, and ends the subscription with this; resume_gone: it is checked again first
 }
 
 // PageRead answers [ConnEffects.Page] with an encoded page message ([PageMessage]), or a code to refuse with.
@@ -247,7 +248,7 @@ type CheckPosition struct {
 	Space   space.ID
 	Ref     uint64
 	Seq     uint64
-	NeedRow bool // the directory row is wanted too
+	NeedRow bool // the directory row is wanted too; it also is of who may read a space and is at a place that has expired
 }
 
 // AheadOf tells that a position past the head of a space carries a valid seal.

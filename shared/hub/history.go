@@ -95,7 +95,8 @@ func encodedSize(records []space.Record) int {
 }
 
 // PageMessage makes the encoded page that answers a fetch of a client who may read the space: whole transactions,
-// within the client's limits and ours but at least one, always ascending. head is the log's head.
+// within the client's limits and ours but at least one, always ascending. head is the log's head. Where there is nothing but what has
+// expired, the error is a [*wire.CodeError] with CodeResumeGone.
 func PageMessage(config *Config, src Source, head uint64, f *wire.Fetch) ([]byte, error) {
 	maxRecords := atMost(f.MaxRecords, config.ReadRecords)
 	maxBytes := atMost(f.MaxBytes, config.ReadBytes)
@@ -111,6 +112,14 @@ func PageMessage(config *Config, src Source, head uint64, f *wire.Fetch) ([]byte
 	if err != nil {
 		return nil, err
 	}
+	gone := 0
+	for gone < len(page.Records) && page.Records[gone].Expired {
+		gone++
+	}
+	if gone > 0 && (f.Before == 0 || gone == len(page.Records)) {
+		return nil, wire.Errorf(wire.CodeResumeGone, "records up to %d have expired", page.Records[gone-1].Seq)
+	}
+	page.Records = page.Records[gone:]
 	if len(page.Records) > 0 {
 		at = page.Records[0].Seq - 1
 	}

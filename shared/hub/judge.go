@@ -155,7 +155,12 @@ func (s *Space) judgeTransaction(now uint64, p *push, t *space.Transaction) (v w
 		v.RetryAfterMS = s.fullUntil - now
 		return v, true
 	}
-	if room := s.config.Room; room != nil && p.own == nil && t.Events[0].Type != module.TypeDelete {
+	if t.Events[0].Type == module.TypeExpire {
+		if v, ok := s.expirable(t); !ok || v.Kind != 0 {
+			return v, ok
+		}
+	}
+	if room := s.config.Room; room != nil && p.own == nil && !frees(t) {
 		if reason, wait := room(t.Author, s.unreserved[t.Author]+t.Stored()); reason != "" {
 			v := refuse(wire.CodeOverQuota, reason)
 			v.RetryAfterMS = wait
@@ -178,6 +183,11 @@ func (s *Space) judgeTransaction(now uint64, p *push, t *space.Transaction) (v w
 	return s.authorize(now, t, p.own)
 }
 
+// frees reports whether a transaction makes room, for which there always is some.
+func frees(t *space.Transaction) bool {
+	return t.Events[0].Type == module.TypeDelete || t.Events[0].Type == module.TypeExpire
+}
+
 // authorize lets the module judge a new transaction and proposes it if the module allows. It reports false if there are no
 // tables any more to judge it by. What is to be stored beside a transaction of the server's own is there before the module is
 // asked, and gone if that refuses.
@@ -187,7 +197,7 @@ func (s *Space) authorize(now uint64, t *space.Transaction, own *Record) (v wire
 	records := b.stage(t, s.tip.Seq+1, max(now, s.tip.ReceivedAt))
 	caller := module.Caller{Identity: t.Author}
 	if own != nil {
-		caller.Each = own.Claims
+		caller.Each, caller.Server = own.Claims, true
 		b.beside = append(b.beside, own.Beside)
 	}
 	verdict, err := s.instance.Judge(caller, records)
@@ -209,7 +219,7 @@ func (s *Space) authorize(now uint64, t *space.Transaction, own *Record) (v wire
 		b.people = append(b.people, s.tables.People()...)
 	}
 	switch records[0].Type {
-	case module.TypeModule:
+	case module.TypeModule, module.TypeExpire:
 		s.witness(b)
 	case module.TypeDelete:
 		b.deletes, s.ending = true, true
@@ -217,7 +227,7 @@ func (s *Space) authorize(now uint64, t *space.Transaction, own *Record) (v wire
 	return accepted, true
 }
 
-// witness appends, in the same batch as an upgrade, what the tables are after it: so that everybody who makes them, or gets
+// witness appends, in the same batch as an upgrade or an expiry, what the tables are after it: so that everybody who makes them, or gets
 // them, can tell whether they are the same. It cannot be refused.
 func (s *Space) witness(b *batch) {
 	d := s.tables.Digest(s.id, s.tip.Position())
@@ -232,7 +242,7 @@ func (s *Space) witness(b *batch) {
 	s.propose(b, records)
 }
 
-// witnessID makes the id of the record behind an upgrade: of its time, and of the chain, so that no other has it.
+// witnessID makes the id of the record behind an upgrade or an expiry: of its time, and of the chain, so that no other has it.
 func witnessID(tip *space.Head) (id space.ULID) {
 	sum := digest.Of(append([]byte("skerry.checkpoint.1"), tip.Chain[:]...))
 	copy(id[:], sum[:])
@@ -286,9 +296,9 @@ func (s *Space) checkLimits(t *space.Transaction) wire.Verdict {
 			if len(e.Payload) > int(limits.Payload) {
 				return tooLarge("payload", len(e.Payload), limits.Payload, "bytes")
 			}
-		case e.Type == module.TypeDelete && s.tables != nil:
+		case (e.Type == module.TypeDelete || e.Type == module.TypeExpire) && s.tables != nil:
 			if len(t.Events) > 1 {
-				return refuse(wire.CodeBadTransaction, "a deletion is a transaction of its own")
+				return refuse(wire.CodeBadTransaction, "a deletion or an expiry is a transaction of its own")
 			}
 			if len(e.Payload) > int(limits.Payload) {
 				return tooLarge("payload", len(e.Payload), limits.Payload, "bytes")

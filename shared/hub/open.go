@@ -196,6 +196,11 @@ func (s *Space) replay(now uint64, in History) {
 		s.fault(now, wire.CodeOverloaded)
 		return
 	}
+	if records[0].Expired { // whoever gave the instance began it too early
+		s.fault(now, wire.CodeOverloaded)
+		s.out.Failed = fmt.Errorf("record %d has expired, and the tables lack it", records[0].Seq)
+		return
+	}
 	err := s.instance.Apply(records)
 	if s.losing(err) {
 		return

@@ -130,6 +130,13 @@ func (c *Conn) checked(in Checked) {
 	case !in.Exists:
 		c.end(cur, wire.CodeUnknownSpace, "")
 	case p.Seq <= in.Head.Seq && p.Chain == in.Chain:
+		if in.MayRead && p.Seq < in.Expired {
+			if in.Row != nil {
+				c.sendRows(&wire.Spaces{Rows: []wire.SpaceRow{*in.Row}})
+			}
+			c.end(cur, wire.CodeResumeGone, "")
+			return
+		}
 		if in.MayRead {
 			c.start(cur, in)
 			return
@@ -224,6 +231,11 @@ func (c *Conn) eventsRead(in EventsRead) {
 		return
 	}
 	switch {
+	case in.Code == wire.CodeResumeGone: // what it was to be sent next has expired since
+		c.ring(cur).pop()
+		cur.queued, cur.checked = false, false
+		c.out.Check = append(c.out.Check, CheckPosition{Space: cur.space, Ref: cur.ref, Seq: cur.position.Seq, NeedRow: true})
+		return
 	case in.Code != 0:
 		c.end(cur, in.Code, "")
 		return

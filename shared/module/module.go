@@ -31,6 +31,9 @@ type Caller struct {
 	Identity string // proven on the connection, and the transaction's author
 	Claims   []byte // msgpack, of the credentials; empty where there are none
 
+	// Server tells that the transaction is the server's own, which may what no module decides.
+	Server bool
+
 	// Each has claims for each record of the transaction in place of Claims: those of whom the record is about.
 	Each [][]byte
 }

@@ -25,6 +25,8 @@ func left(records []space.Record, upto uint64) []space.Record {
 func (s *suite) expired(log syncserver.Log, a *author, records []space.Record, upto uint64) {
 	s.Helper()
 	s.check(log, a, left(records, upto))
+	gone, err := log.Expired(s.ctx, a.id)
+	s.must("Expired", err)
 	kept, err := log.Retained(s.ctx, a.id)
 	s.must("Retained", err)
 	bytes := uint64(0)
@@ -33,8 +35,8 @@ func (s *suite) expired(log syncserver.Log, a *author, records []space.Record, u
 			bytes += uint64(records[i].Size())
 		}
 	}
-	if want := (syncserver.Retained{Expired: upto, Bytes: bytes}); kept != want {
-		s.Fatalf("Retained = %+v, want %+v", kept, want)
+	if gone != upto || kept != bytes {
+		s.Fatalf("%d records have expired, want %d; %d bytes are retained, want %d", gone, upto, kept, bytes)
 	}
 }
 
@@ -43,6 +45,9 @@ func testExpire(s *suite) {
 	a, b := s.space(), s.space()
 	if err := s.log.Expire(s.ctx, digest.Of([]byte("no space")), 1); !errors.Is(err, syncserver.ErrNoSpace) {
 		s.Fatalf("Expire of no space = %v", err)
+	}
+	if _, err := s.log.Expired(s.ctx, digest.Of([]byte("no space"))); !errors.Is(err, syncserver.ErrNoSpace) {
+		s.Fatalf("Expired of no space = %v", err)
 	}
 	if _, err := s.log.Retained(s.ctx, digest.Of([]byte("no space"))); !errors.Is(err, syncserver.ErrNoSpace) {
 		s.Fatalf("Retained of no space = %v", err)
@@ -90,6 +95,9 @@ func testExpire(s *suite) {
 	s.must("Delete", s.log.Delete(s.ctx, a.id, a.head))
 	if err := s.log.Expire(s.ctx, a.id, a.head.Seq); !errors.Is(err, syncserver.ErrDeleted) {
 		s.Errorf("Expire of a deleted space = %v", err)
+	}
+	if _, err := s.log.Expired(s.ctx, a.id); !errors.Is(err, syncserver.ErrDeleted) {
+		s.Errorf("Expired of a deleted space = %v", err)
 	}
 	if _, err := s.log.Retained(s.ctx, a.id); !errors.Is(err, syncserver.ErrDeleted) {
 		s.Errorf("Retained of a deleted space = %v", err)

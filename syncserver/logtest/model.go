@@ -172,8 +172,8 @@ func (o *oracle) expire() {
 	}
 	o.must("Expire", o.log.Expire(o.ctx, a.id, upto))
 	o.records[a.id] = left(o.records[a.id], upto)
-	if kept, err := o.log.Retained(o.ctx, a.id); err != nil || kept.Expired < upto {
-		o.Fatalf("Retained = %+v, %v, behind %d", kept, err, upto)
+	if gone, err := o.log.Expired(o.ctx, a.id); err != nil || gone < upto {
+		o.Fatalf("Expired = %d, %v, behind %d", gone, err, upto)
 	}
 }
 

@@ -160,20 +160,29 @@ func (l *Log) Expire(ctx context.Context, id space.ID, upto uint64) error {
 	return nil
 }
 
-// Retained implements [syncserver.Log].
-func (l *Log) Retained(ctx context.Context, id space.ID) (kept syncserver.Retained, err error) {
+// Expired implements [syncserver.Log].
+func (l *Log) Expired(ctx context.Context, id space.ID) (uint64, error) {
 	s, err := l.lockSpace(ctx, id)
 	if err != nil {
-		return kept, err
+		return 0, err
 	}
 	defer l.mu.Unlock()
-	kept.Expired = s.expired
+	return s.expired, nil
+}
+
+// Retained implements [syncserver.Log].
+func (l *Log) Retained(ctx context.Context, id space.ID) (bytes uint64, err error) {
+	s, err := l.lockSpace(ctx, id)
+	if err != nil {
+		return 0, err
+	}
+	defer l.mu.Unlock()
 	for i := range s.records {
 		if !s.records[i].Expired {
-			kept.Bytes += uint64(s.records[i].Size())
+			bytes += uint64(s.records[i].Size())
 		}
 	}
-	return kept, nil
+	return bytes, nil
 }
 
 // Genesis implements [syncserver.Log].

@@ -188,11 +188,11 @@ func (w *witness) check(t *testing.T, log *Log) {
 		t.Fatalf("the log ends at %d, acknowledged was %d", head.Seq, w.head.Seq)
 	}
 	records := logtest.CheckSpace(ctx, t, log, w.id)
-	kept, err := log.Retained(ctx, w.id)
-	if err != nil || kept.Expired != w.expired && kept.Expired != w.tryingExpired {
-		t.Fatalf("Retained = %+v, %v; expired was %d, or %d", kept, err, w.expired, w.tryingExpired)
+	gone, err := log.Expired(ctx, w.id)
+	if err != nil || gone != w.expired && gone != w.tryingExpired {
+		t.Fatalf("Expired = %d, %v; expired was %d, or %d", gone, err, w.expired, w.tryingExpired)
 	}
-	w.expired = kept.Expired
+	w.expired = gone
 	for i := range w.records {
 		want := w.records[i]
 		if want.Seq <= w.expired {

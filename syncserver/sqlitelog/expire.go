@@ -127,14 +127,21 @@ func (l *Log) freePayloads(ctx context.Context, id space.ID, no int64, after, up
 	return freed, refused, err
 }
 
-// Retained implements [syncserver.Log].
-func (l *Log) Retained(ctx context.Context, id space.ID) (kept syncserver.Retained, err error) {
+// Expired implements [syncserver.Log].
+func (l *Log) Expired(ctx context.Context, id space.ID) (upto uint64, err error) {
 	err = l.readSpace(ctx, id, func(r *reader, no int64) error {
-		_, err := r.conn.row(`SELECT coalesce(max(upto), 0), (SELECT coalesce(sum(bytes), 0) FROM usage WHERE space = ?1) - coalesce(max(bytes), 0)
-			FROM expired WHERE space = ?1`, func(s *sqlite3.Stmt) {
-			kept = syncserver.Retained{Expired: uint64(s.ColumnInt64(0)), Bytes: uint64(max(s.ColumnInt64(1), 0))}
-		}, no)
+		_, err := r.conn.row("SELECT upto FROM expired WHERE space = ?", func(s *sqlite3.Stmt) { upto = uint64(s.ColumnInt64(0)) }, no)
 		return err
 	})
-	return kept, err
+	return upto, err
+}
+
+// Retained implements [syncserver.Log].
+func (l *Log) Retained(ctx context.Context, id space.ID) (bytes uint64, err error) {
+	err = l.readSpace(ctx, id, func(r *reader, no int64) error {
+		_, err := r.conn.row("SELECT (SELECT coalesce(sum(bytes), 0) FROM usage WHERE space = ?1) - (SELECT coalesce(sum(bytes), 0) FROM expired WHERE space = ?1)",
+			func(s *sqlite3.Stmt) { bytes = uint64(max(s.ColumnInt64(0), 0)) }, no)
+		return err
+	})
+	return bytes, err
 }

@@ -116,6 +116,9 @@ func (e *Engine) New(genesis *space.Genesis) (module.Instance, error) {
 // Begin implements [program.Beginner]. Spaces of modules that are part of the build are judged natively.
 func (e *Engine) Begin(genesis *space.Genesis, at program.Origin) (module.Instance, error) {
 	name := genesis.Module
+	if name == module.Open && !at.Upgraded {
+		at.Root = nil // there is nothing in it
+	}
 	if at.Root != nil {
 		of, _, err := tables.ReadRoot(at.Root)
 		if err != nil {
@@ -140,6 +143,7 @@ func (e *Engine) Begin(genesis *space.Genesis, at program.Origin) (module.Instan
 		return nil, err
 	}
 	i.Load, i.History, i.Skips = e.loaded, at.History, !at.Upgraded
+	i.HasExpired(at.Expired)
 	return &Instance{i}, nil
 }
 

@@ -122,6 +122,7 @@ func kvTruth() *Truth {
 			{"hands the space over", "yes no no no no no", one(transfer("writer"))},
 			{"takes the space over to another module", "yes no no no no no", one(upgrade(builtinBytes("kv"), nil))},
 			{"deletes the space", "yes no no no no no", one(deletion)},
+			{"has its first record expire", "yes no no no no no", one(expiry)},
 		},
 	}
 }

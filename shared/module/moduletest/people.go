@@ -75,6 +75,7 @@ func membersTruth() *Truth {
 			{"hands it over to no member", "no no no no no no", one(transfer("eve"))},
 			{"takes the space over to another module", "yes no no no no no", one(upgrade(builtinBytes("members"), nil))},
 			{"deletes the space", "yes no no no no no", one(deletion)},
+			{"has its first record expire", "yes no no no no no", one(expiry)},
 		},
 	}
 }

@@ -108,6 +108,9 @@ func several() []event {
 // deletion is the event that deletes a space.
 var deletion = event{module.TypeDelete, []byte{0x80}}
 
+// expiry is the event by which the first record of a space expires, which has one.
+var expiry = event{module.TypeExpire, module.Expire(1)}
+
 func takeover() []event { return []event{upgrade(Members(nil), nil)} }
 
 // ownerTruth is that of a space which only its maker writes to.

@@ -65,13 +65,15 @@ type Instance struct {
 
 // proposal is the tables after a transaction that was allowed, and who judges what follows.
 type proposal struct {
-	seq    uint64
-	tables *version
-	change *tables.Change // by which the transaction wrote to them
-	place  *tables.Set    // a copy of them, at a place for a checkpoint
-	by     *Loaded
-	turned bool     // who may read may have changed
-	people []string // of an upgrade, for [Instance.People]
+	seq     uint64
+	tables  *version
+	change  *tables.Change // by which the transaction wrote to them
+	place   *tables.Set    // a copy of them, at a place for a checkpoint
+	expired uint64         // records up to it have expired
+	expires uint64         // up to this one by the transaction itself
+	by      *Loaded
+	turned  bool     // who may read may have changed
+	people  []string // of an upgrade, for [Instance.People]
 }
 
 // version is tables that transactions write to one after the other, each in the place of what was before. So they are
@@ -271,7 +273,7 @@ func transaction(records []space.Record) int {
 // next returns what becomes the next proposal, on the newest tables, or on a copy of them if somebody else may look at them.
 func (i *Instance) next() proposal {
 	newest := i.newest()
-	p := proposal{tables: newest.tables, by: newest.by}
+	p := proposal{tables: newest.tables, by: newest.by, expired: newest.expired}
 	if p.tables.lent && !p.by.native() {
 		p.tables = &version{set: p.tables.set.Copy()}
 	}
@@ -288,7 +290,7 @@ func (i *Instance) run(p *proposal, caller *module.Caller, records []space.Recor
 		}
 		return verdict, err
 	}
-	if tables.IsPlace(newest.seq, p.seq) && !p.by.native() {
+	if tables.IsPlace(newest.seq, p.seq) && !p.by.native() || p.expires > 0 {
 		p.place = p.tables.set.Copy()
 	}
 	i.proposals = append(i.proposals, *p)
@@ -465,13 +467,13 @@ func (i *Instance) Commit(seq uint64) {
 	for k := range i.proposals[:n+1] {
 		p := &i.proposals[k]
 		if p.place != nil {
-			i.snapshot = &Checkpoint{Seq: p.seq, Module: p.by.Program.Digest, ABI: ABI, Tables: p.place}
+			i.snapshot = p.checkpoint(i.snapshot)
 		}
 		if p.by != i.committed.by {
 			i.committed.by.release()
 		}
 		i.committed = *p
-		i.committed.change, i.committed.place = nil, nil
+		i.committed.change, i.committed.place, i.committed.expires = nil, nil, 0
 	}
 	rest := copy(i.proposals, i.proposals[n+1:])
 	clear(i.proposals[rest:])

@@ -7,12 +7,16 @@ import (
 	"skerry/shared/tables"
 )
 
-// Checkpoint is the tables of a space at a place of its log ([tables.IsPlace]). Nobody else uses them.
+// Checkpoint is the tables of a space at a place of its log ([tables.IsPlace], or behind a record by which others expire). Nobody else
+// uses them.
 type Checkpoint struct {
 	Seq    uint64
 	Module digest.Digest // that made them
 	ABI    uint32
 	Tables *tables.Set
+
+	// Expired is not 0 if records up to it have expired since the last place: they are freed only when this one is kept.
+	Expired uint64
 }
 
 // Materializer is an instance that keeps tables, and goes over to another module where the log says so.
@@ -73,6 +77,9 @@ type Origin struct {
 
 	// Upgraded tells that the log may have a record of [module.TypeModule], so that the instance has to see all of it.
 	Upgraded bool
+
+	// Expired is up to where records had expired at the checkpoint, or before the first record that is given.
+	Expired uint64
 
 	// History reads the log behind record after to record to, and calls f with runs of whole transactions. An upgrade that
 	// makes tables anew calls it. Nil: there is no such upgrade.

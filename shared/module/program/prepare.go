@@ -51,7 +51,7 @@ func (u *Upgrade) Same(other *Upgrade) bool {
 
 // Place has the upgrade begin, or go on, at the committed tables, which are those of record seq.
 func (i *Instance) Place(u *Upgrade, seq uint64) {
-	u.on.committed = proposal{seq: seq, tables: &version{set: i.after(-1).set.Copy()}, by: i.committed.by}
+	u.on.committed = proposal{seq: seq, tables: &version{set: i.after(-1).set.Copy()}, by: i.committed.by, expired: i.committed.expired}
 }
 
 // Run does the work. Of a module that makes its tables anew it applies those records only that it has not. Others take over the
@@ -64,7 +64,9 @@ func (u *Upgrade) Run() {
 		}
 	}
 	from := &u.on.committed
-	if u.replays() {
+	if u.verdict = from.needsWhole(u.to); !u.verdict.Allowed() {
+		u.err = nil
+	} else if u.replays() {
 		u.set, u.verdict, u.err = u.on.replay(u.to, u.set, u.seq, from.seq, u.params)
 	} else {
 		u.set, u.verdict, u.err = u.on.upgrade(from, u.to, from.seq, u.params, u.over)

@@ -29,6 +29,8 @@ func (i *Instance) reserved(p *proposal, caller *module.Caller, records []space.
 		return module.Verdict{}, nil // the server's word, which others compare with
 	case module.TypeDelete:
 		return i.end(p, caller, records)
+	case module.TypeExpire:
+		return i.expire(p, caller, records)
 	case module.TypeModule:
 	default:
 		return module.Verdict{}, fmt.Errorf("record %d is of type %s, which this version does not know", record.Seq, record.Type)
@@ -41,6 +43,10 @@ func (i *Instance) reserved(p *proposal, caller *module.Caller, records []space.
 	if to == nil {
 		if to, verdict, err = i.load(name, caller); to == nil {
 			return verdict, err
+		}
+		if v := p.needsWhole(to); caller != nil && !v.Allowed() {
+			to.release()
+			return v, nil
 		}
 		if set, verdict, err = i.upgrade(p, to, record.Seq-1, params, (*tables.Set).Over); err != nil || !verdict.Allowed() {
 			i.giveBack()
@@ -182,6 +188,9 @@ func (i *Instance) replay(by *Loaded, set *tables.Set, at, seq uint64, params []
 			n := transaction(records)
 			if records[0].Seq != at+1 {
 				return fmt.Errorf("after record %d the log gives %d", at, records[0].Seq)
+			}
+			if records[0].Expired {
+				return fmt.Errorf("record %d has expired", records[0].Seq)
 			}
 			if records[0].Type[0] != '$' || declares(by, records[0].Type) {
 				var err error
