@@ -284,7 +284,7 @@ func (s *Server) freeSpace(ctx context.Context, id space.ID, f *freeing) (bool, 
 		return false, err
 	}
 	for _, key := range []string{moduleKey(id), checkpointKey(id), expiringKey(id), deletingKey(id)} {
-		if err := s.dropKeys(ctx, peoplePrefix(id)); err != nil {
+		if err := dropKeys(ctx, s.log, peoplePrefix(id)); err != nil {
 			return false, err
 		}
 		value, err := s.log.Key(ctx, key)
@@ -299,11 +299,11 @@ func (s *Server) freeSpace(ctx context.Context, id space.ID, f *freeing) (bool, 
 }
 
 // dropKeys deletes the keys with a prefix.
-func (s *Server) dropKeys(ctx context.Context, prefix string) error {
+func dropKeys(ctx context.Context, log Log, prefix string) error {
 	for {
-		rows, err := s.log.Scan(ctx, prefix, "", 100)
+		rows, err := log.Scan(ctx, prefix, "", 100)
 		for _, row := range rows {
-			if _, err := s.log.CompareAndSet(ctx, row.Key, row.Value, nil); err != nil {
+			if _, err := log.CompareAndSet(ctx, row.Key, row.Value, nil); err != nil {
 				return err
 			}
 		}

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"skerry/shared/space"
 )
 
 // AddressOf is addressOf, for tests of how addresses are told apart.
@@ -77,3 +79,6 @@ func (m Meter) Admit(now time.Time, author, address string, events, bytes int) t
 		toll{meterKey{identityEvents, author}, r.IdentityEvents, events}, toll{meterKey{addressEvents, address}, r.AddressEvents, events},
 		toll{meterKey{identityBytes, author}, r.IdentityBytes, bytes}, toll{meterKey{addressBytes, address}, r.AddressBytes, bytes})
 }
+
+// CheckSeal is checkSeal.
+func CheckSeal(s *Server, id space.ID, at space.Position) bool { return s.checkSeal(id, &at) }

@@ -8,6 +8,8 @@
 //	skerry system|connections             who administrates and who is connected
 //	skerry backup|restore FILE|-          a data directory, online, and back
 //	skerry check                          whether it is whole
+//	skerry seal rotate                    another secret for seals
+//	skerry identity erase                 delete somebody for good
 //	skerry version
 //	skerry help limits|routes|settings    print a reference page
 //
@@ -82,6 +84,8 @@ var commands = []command{
 	{"backup", "backup [--data DIR] FILE|-", "write all that a data directory has to a new file, or to standard output, also while a server runs on it; the file is as secret as the server's key, which is in it", backup},
 	{"restore", "restore [--data DIR] FILE|-", "make a data directory, which must be empty or not there, of a backup", restore},
 	{"check", "check [--data DIR] [--quick]", "read a whole data directory, also while a server runs on it, and print what is wrong with it; exits with 1 if something is", check},
+	{"seal rotate", "seal rotate [--data DIR] [--forget]", "give a server that does not run a new secret to seal positions with; what was sealed before counts as ever", sealRotate},
+	{"identity erase", "identity erase [--data DIR] [--yes] IDENTITY", "delete the spaces that are an identity's alone, and what a server that does not run knows of it besides; print what stays with others", identityErase},
 	{"version", "version", "print the version", version},
 }
 
@@ -107,7 +111,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return 0
 	}
 	name, rest := args[0], args[1:]
-	if (name == "space" || name == "module") && len(rest) > 0 {
+	if slices.Contains([]string{"space", "module", "seal", "identity"}, name) && len(rest) > 0 {
 		name, rest = name+" "+rest[0], rest[1:]
 	}
 	for _, command := range commands {

@@ -74,11 +74,31 @@ func setUpServer(ctx context.Context, url, token, identity string) error {
 }
 
 // setUpData names the administrator in a data directory, by a server that nobody can reach.
-func setUpData(ctx context.Context, data, identity string) (err error) {
+func setUpData(ctx context.Context, data, identity string) error {
 	log, err := sqlitelog.Open(ctx, sqlitelog.Config{Dir: data, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return dataError(data, err)
 	}
+	return serveNobody(ctx, log, func(ctx context.Context, server *syncserver.Server) error {
+		named, err := server.SetUp(ctx, identity)
+		if err == nil && !named {
+			err = errors.New("setup_done: this server has an administrator already")
+		}
+		return err
+	})
+}
+
+// withServer has do work on the data of a server that does not run, by one that nobody can reach.
+func withServer(ctx context.Context, data string, do func(context.Context, *syncserver.Server) error) error {
+	log, err := openExisting(ctx, data)
+	if err != nil {
+		return err
+	}
+	return serveNobody(ctx, log, do)
+}
+
+// serveNobody runs a server that nobody can reach on a log, which it closes, while do works.
+func serveNobody(ctx context.Context, log *sqlitelog.Log, do func(context.Context, *syncserver.Server) error) (err error) {
 	defer func() { err = errors.Join(err, log.Close()) }()
 	engine, err := wasmengine.New(moduleSource(log), wasmengine.Options{})
 	if err != nil {
@@ -96,11 +116,7 @@ func setUpData(ctx context.Context, data, identity string) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	ran := make(chan error, 1)
 	go func() { ran <- server.Run(ctx) }()
-	named, err := server.SetUp(ctx, identity)
+	err = do(ctx, server)
 	cancel()
-	err = errors.Join(err, <-ran)
-	if err == nil && !named {
-		err = errors.New("setup_done: this server has an administrator already")
-	}
-	return err
+	return errors.Join(err, <-ran)
 }
