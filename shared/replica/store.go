@@ -216,7 +216,7 @@ type SpaceCommit struct {
 }
 
 // MaxCheckpoint is how large a checkpoint is at most that a store keeps, see [Checkpoint.Size].
-const MaxCheckpoint = 16 << 20
+const MaxCheckpoint = 32 << 20
 
 // Checkpoint is the tables of a space at a position of its log: the root and the pages that tables.Set.AppendCheckpoint
 // makes of them. Stores do not look into them. The log can make a checkpoint again, so it may be gone at any time.
