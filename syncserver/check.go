@@ -1,6 +1,7 @@
 package syncserver
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -15,8 +16,8 @@ import (
 )
 
 // CheckCheckpoints has the module of a space apply its log from the beginning, and gives found what is wrong with the checkpoints that are kept of
-// it: one that is not what the log makes, or that has not all of its pages. Of a log that has expired in part only the pages are looked at, since
-// what made the tables is gone. It returns whether there are any. The error is why nothing can be known, as [module.ErrMissing]. It only reads, so it
+// it: one that is not what the log makes, or that has not all of its pages. Where records have expired it
+// begins at the oldest checkpoint, since what made that is gone. It returns whether there are any. The error is why nothing can be known, as [module.ErrMissing]. It only reads, so it
 // may look into a log that a server uses; it takes as long as the records take to apply.
 func CheckCheckpoints(ctx context.Context, log Log, engine module.Engine, id space.ID, found func(what string)) (any bool, err error) {
 	beginner, ok := engine.(program.Beginner)
@@ -57,7 +58,7 @@ func checkKept(ctx context.Context, log Log, engine program.Beginner, id space.I
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(list, func(a, b kept) int { return int(int64(a.seq) - int64(b.seq)) })
+	slices.SortFunc(list, func(a, b kept) int { return cmp.Compare(a.seq, b.seq) })
 	list = slices.DeleteFunc(list, func(k kept) bool {
 		switch {
 		case !hasPages(ctx, log, id, k, found):
@@ -68,14 +69,19 @@ func checkKept(ctx context.Context, log Log, engine program.Beginner, id space.I
 		}
 		return true
 	})
-	gone, err := log.Expired(ctx, id)
-	if err == nil && gone > 0 && (len(list) == 0 || list[len(list)-1].seq < gone) {
-		found(fmt.Sprintf("records up to %d have expired, and no checkpoint behind them can be used", gone))
-	}
-	if err != nil || len(list) == 0 || gone > 0 {
+	expired, err := log.Expired(ctx, id)
+	if err != nil {
 		return err
 	}
-	return replay(ctx, log, engine, id, list, found)
+	whole := len(list)
+	list = slices.DeleteFunc(list, func(k kept) bool { return k.seq < expired }) // what they need is gone
+	if len(list) == 0 {
+		if expired > 0 && whole > 0 {
+			found(fmt.Sprintf("records up to %d have expired, and no checkpoint is behind them", expired))
+		}
+		return nil
+	}
+	return replay(ctx, log, engine, id, expired, list, found)
 }
 
 // hasPages looks whether all of a checkpoint is there.
@@ -100,8 +106,9 @@ func hasPages(ctx context.Context, log Log, id space.ID, k kept, found func(stri
 	return true
 }
 
-// replay applies a log up to the last of its checkpoints, which are in ascending order, and compares each.
-func replay(ctx context.Context, log Log, engine program.Beginner, id space.ID, list []kept, found func(string)) error {
+// replay applies a log up to the last of its checkpoints, which are in ascending order, and compares each. If records have expired it begins at the
+// first of them, of which it compares the chain alone.
+func replay(ctx context.Context, log Log, engine program.Beginner, id space.ID, expired uint64, list []kept, found func(string)) error {
 	genesis, _, err := log.Genesis(ctx, id)
 	if err != nil {
 		return err
@@ -110,7 +117,14 @@ func replay(ctx context.Context, log Log, engine program.Beginner, id space.ID, 
 	if err != nil {
 		return err
 	}
-	begun, err := engine.Begin(&genesis, program.Origin{Upgraded: len(modules) > 0, History: historyOf(ctx, log, id)})
+	origin := program.Origin{Upgraded: len(modules) > 0, History: historyOf(ctx, log, id), Expired: expired}
+	if expired > 0 {
+		if origin.Root, err = log.Page(ctx, list[0].root); err != nil {
+			return err
+		}
+		origin.Page = func(name digest.Digest) ([]byte, error) { return log.Page(ctx, name) }
+	}
+	begun, err := engine.Begin(&genesis, origin)
 	if err != nil {
 		return err
 	}
@@ -119,40 +133,34 @@ func replay(ctx context.Context, log Log, engine program.Beginner, id space.ID, 
 	if !ok {
 		return nil
 	}
-	chain := id
-	err = historyOf(ctx, log, id)(0, list[len(list)-1].seq, func(records []space.Record) error {
+	at, from := space.Start(id), uint64(0)
+	if expired > 0 {
+		from = list[0].seq
+	}
+	return historyOf(ctx, log, id)(0, list[len(list)-1].seq, func(records []space.Record) error {
 		for len(records) > 0 && len(list) > 0 {
 			n := 0
 			for n < len(records) && records[n].Seq <= list[0].seq {
 				n++
 			}
 			if n > 0 {
-				if err := instance.Apply(records[:n]); err != nil {
-					return fmt.Errorf("apply records %d to %d: %w", records[0].Seq, records[n-1].Seq, err)
+				if records[0].Seq > from {
+					if err := instance.Apply(records[:n]); err != nil {
+						return fmt.Errorf("apply records %d to %d: %w", records[0].Seq, records[n-1].Seq, err)
+					}
 				}
-				chain, records = space.Fold(chain, records[:n]), records[n:]
+				at.Seq, at.Chain = records[n-1].Seq, space.Fold(at.Chain, records[:n])
+				records = records[n:]
 			}
-			for len(list) > 0 && instance.Applied() >= list[0].seq {
-				compare(instance, id, chain, list[0], found)
+			for len(list) > 0 && at.Seq >= list[0].seq {
+				if made := instance.Digest(id, at); made != list[0].root {
+					found(fmt.Sprintf("the log makes the checkpoint %s of record %d, and there is %s", made, at.Seq, list[0].root))
+				}
 				list = list[1:]
 			}
 		}
 		return nil
 	})
-	return err
-}
-
-// compare compares the tables of an instance with a checkpoint of the record that it is at.
-func compare(instance program.Materializer, id space.ID, chain digest.Digest, k kept, found func(string)) {
-	c := instance.Checkpoint()
-	if c == nil || c.Seq != k.seq || instance.Applied() != k.seq {
-		found(fmt.Sprintf("record %d is no place for a checkpoint, and there is one", k.seq))
-		return
-	}
-	of := tables.Checkpoint{Space: id, Seq: c.Seq, Chain: chain, Module: c.Module, ABI: c.ABI}
-	if made := c.Tables.Digest(&of); made != k.root {
-		found(fmt.Sprintf("the log makes the checkpoint %s of record %d, and there is %s", made, k.seq, k.root))
-	}
 }
 
 // historyOf returns a reader of a log, for modules that make their tables of it.

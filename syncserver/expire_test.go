@@ -244,6 +244,9 @@ func testExpire(t *testing.T, open func() syncserver.Log, name string) {
 		if err := opensAlike(ctx, log, id); err != nil {
 			t.Error(err)
 		}
+		if wrong := wrongCheckpoints(t, log, id); len(wrong) > 0 {
+			t.Errorf("nothing is wrong, and found is %q", wrong)
+		}
 	}
 	usage, err := log.Usage(ctx, "ann")
 	if err != nil || usage.Bytes == 0 {

@@ -97,15 +97,15 @@ func (s *Server) recover(ctx context.Context) (until uint64, err error) {
 	return s.wall() + uint64(s.config.RecoveryWindow.Milliseconds()), nil
 }
 
-// recovered ends the wait after a restore when its time is over.
-func (s *Server) recovered() {
+// recovered ends the wait after a restore when its time is over, if that is before the server stops.
+func (s *Server) recovered(ctx context.Context) {
 	timer := time.NewTimer(s.config.RecoveryWindow)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-s.stop:
 		return
-	case <-s.work.Done():
+	case <-ctx.Done():
 		return
 	}
 	s.metrics.recovering.Set(0)

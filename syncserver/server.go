@@ -219,7 +219,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	s.spawn(s.findDeletions)
 	if s.hub.RestoredUntil > 0 {
-		s.spawn(s.recovered)
+		s.spawn(func() { s.recovered(ctx) })
 	}
 	s.spawn(s.findExpiries)
 	repair := time.NewTicker(5 * time.Second)

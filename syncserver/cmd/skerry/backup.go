@@ -82,6 +82,7 @@ func (c *console) progress(what string) func(done, total int64) {
 func restore(ctx context.Context, c *console, args []string) error {
 	set := c.flags("restore")
 	data := set.String("data", "skerry-data", "the `directory` to restore into, which is empty or not there")
+	moved := set.Bool("moved", false, "the backup was made when its server had stopped for good: nothing was stored since, so clients do not wait for what others may bring back")
 	if err := c.parse(set, args); err != nil {
 		return err
 	}
@@ -100,6 +101,10 @@ func restore(ctx context.Context, c *console, args []string) error {
 	mark := func(ctx context.Context, log *sqlitelog.Log) error {
 		return syncserver.MarkRestored(ctx, log, time.Now())
 	}
+	text := "; the server that starts on it has its clients bring back what they hold beyond the backup"
+	if *moved {
+		mark, text = nil, ""
+	}
 	if err := sqlitelog.Restore(ctx, sqlitelog.Config{Dir: *data}, &counted{from: from, tell: c.progress("read")}, mark); err != nil {
 		if errors.Is(err, sqlitelog.ErrNotEmpty) || errors.Is(err, sqlitelog.ErrLocked) {
 			return fmt.Errorf("%w; name one that is empty, or not there, by --data", err)
@@ -108,7 +113,7 @@ func restore(ctx context.Context, c *console, args []string) error {
 	}
 	return c.print(struct {
 		Restored string `json:"restored"`
-	}{*data}, "%s is restored; the server that starts on it has its clients bring back what they hold beyond the backup", *data)
+	}{*data}, "%s is restored%s", *data, text)
 }
 
 // counted tells now and then how much was read.

@@ -82,7 +82,7 @@ var commands = []command{
 	{"system", "system [--data DIR]", "print the ID of the system space, which administrators read as their audit log", systemSpace},
 	{"connections", "connections [--data DIR]", "print who is connected, and what their credentials claim", connections},
 	{"backup", "backup [--data DIR] FILE|-", "write all that a data directory has to a new file, or to standard output, also while a server runs on it; the file is as secret as the server's key, which is in it", backup},
-	{"restore", "restore [--data DIR] FILE|-", "make a data directory, which must be empty or not there, of a backup", restore},
+	{"restore", "restore [--data DIR] [--moved] FILE|-", "make a data directory, which must be empty or not there, of a backup", restore},
 	{"check", "check [--data DIR] [--quick]", "read a whole data directory, also while a server runs on it, and print what is wrong with it; exits with 1 if something is", check},
 	{"seal rotate", "seal rotate [--data DIR] [--forget]", "give a server that does not run a new secret to seal positions with; what was sealed before counts as ever", sealRotate},
 	{"identity erase", "identity erase [--data DIR] [--yes] IDENTITY", "delete the spaces that are an identity's alone, and what a server that does not run knows of it besides; print what stays with others", identityErase},
