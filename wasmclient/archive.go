@@ -16,7 +16,7 @@ import (
 // archiveBytes is about how much of a space's history one message of an archive, or one commit of an import, holds.
 const archiveBytes = 256 << 10
 
-// Export writes spaces to an archive: their history as this device has it, what waits, what was refused and what the server lost. No ids mean
+// Export writes spaces to an archive: their history as this device has it (the newest part alone where the rest is not here), what waits, what was refused and what the server lost. No ids mean
 // every space. It needs no network. What was appended before the call is in it. An error of code bad_chain tells that
 // the history kept here is damaged.
 func (c *Client) Export(ctx context.Context, to io.Writer, ids ...space.ID) error {
@@ -105,17 +105,18 @@ func (c *Client) exportSpace(ctx context.Context, w *archive.Writer, id space.ID
 	return err
 }
 
-// exportHistory begins a space in the archive and writes its records up to the position that info tells. Where records
-// are missing here it ends below them: what is above cannot be proven by itself.
+// exportHistory begins a space in the archive and writes its records up to the position that info tells. Where part of the log is not
+// here, the history in the archive begins behind that. Where records are missing otherwise it ends below them: what is above cannot be
+// proven by itself.
 func (c *Client) exportHistory(ctx context.Context, w *archive.Writer, id space.ID, info *replica.SpaceInfo) error {
 	err := w.Space(archive.Space{
 		ID: id, Genesis: info.Genesis, GenesisSignature: info.GenesisSignature, Created: info.Created,
-		Module: info.Module, Start: space.Start(id),
+		Module: info.Module, Start: info.Base(id),
 	})
 	if err != nil {
 		return err
 	}
-	position := space.Start(id)
+	position := info.Base(id)
 	var tail []space.Record // of a transaction whose end was not read yet
 	for position.Seq < info.Position.Seq {
 		after := position.Seq + uint64(len(tail))
@@ -315,8 +316,23 @@ func (in *importer) records(ctx context.Context, item *archive.Records) error {
 	if !in.known.Known {
 		here = space.Start(in.part.Space)
 	}
-	if in.now().Code != 0 || item.Position.Seq < here.Seq || item.Before.Seq > here.Seq {
+	if in.now().Code != 0 || item.Position.Seq < here.Seq {
 		return nil
+	}
+	if item.Before.Seq > here.Seq {
+		if here.Seq > 0 { // whether it is of one log with what is here, nothing tells
+			in.now().Code = wire.CodeNotHere
+			in.now().Reason = fmt.Sprintf("the archive's history begins behind record %d, and what is here ends at %d", item.Before.Seq, here.Seq)
+			return nil
+		}
+		if err := in.write(ctx); err != nil {
+			return err
+		}
+		in.part.Expect, in.part.Position = &here, &item.Before
+		if err := in.write(ctx); err != nil || in.now().Code != 0 {
+			return err
+		}
+		here = in.known.Info.Position
 	}
 	have := int(here.Seq - item.Before.Seq)
 	if space.Fold(item.Before.Chain, item.Records[:have]) != here.Chain {
@@ -434,7 +450,7 @@ func (in *importer) write(ctx context.Context) error {
 
 // written reports whether nothing was gathered that the store does not have.
 func (in *importer) written() bool {
-	return in.known.Known && len(in.part.Append)+len(in.part.Lost)+len(in.part.Records) == 0 &&
+	return in.known.Known && len(in.part.Append)+len(in.part.Lost)+len(in.part.Records) == 0 && in.part.Position == nil &&
 		(in.part.Insert.Genesis == nil || in.known.Info.Genesis != nil)
 }
 

@@ -70,3 +70,25 @@ func (v *view) want(told replica.ServerCheckpoint) replica.CheckpointState {
 	}
 	return v.client.checkpointOf(v.id, wantCheckpoint).State
 }
+
+// complete sees that there are tables of a space part of whose log is not here: of the server's checkpoint, or, where none is to be had, of
+// the whole log, which is fetched for that. Its error tells what is waited for; nil is that nothing is missing any more.
+func (v *view) complete(info *SpaceInfo, told replica.ServerCheckpoint) error {
+	if told.State == replica.CheckpointAwaited {
+		if v.anew.Swap(false) || v.awaits.IsZero() {
+			v.awaits = time.Now()
+		}
+		if time.Since(v.awaits) < bootWait {
+			return errBooting
+		}
+	}
+	if told.Seq >= info.Oldest-1 && told.Seq > 0 && told.Root != v.distrust && told.Root != v.useless && v.want(told) == replica.CheckpointFetching {
+		return errBooting
+	}
+	hole := info.Holes[len(info.Holes)-1]
+	if err := v.client.fetchHistory(v.ctx, v.id, hole.Until.Seq); err != nil {
+		return err
+	}
+	v.signal() // there may be more, or a checkpoint now
+	return errBooting
+}

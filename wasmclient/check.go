@@ -12,14 +12,14 @@ import (
 
 // Check is what [Space.Check] found.
 type Check struct {
-	// Seq is up to where what is stored was found readable and without a hole.
+	// Seq is up to where what is stored was found readable and whole, but for the records that are known not to be here.
 	Seq uint64
 	// Damage says what is wrong behind Seq, or, where Seq is where the replica stands, that the records up to there are
 	// not those that its position was made of. Empty: all is well.
 	Damage string
 }
 
-// Check reads all that is stored of the space, from its beginning, and folds the chain over it, which covers every byte
+// Check reads all that is stored of the space, from its beginning and behind each hole, and folds the chain over it, which covers every byte
 // of every record. What it finds wrong is no error; an error tells that the store could not be read at all. Damage that
 // it finds is mended from then on: whichever client syncs fetches the records again as soon as it is online.
 func (s *Space) Check(ctx context.Context) (found Check, err error) {
@@ -77,26 +77,40 @@ func check(ctx context.Context, store Store, id space.ID) (found Check, sound sp
 	if snapshot, err = store.Refresh(ctx, id); err != nil {
 		return Check{}, start, err
 	}
-	want := snapshot.Info.Position
 	at := start
+	for _, hole := range snapshot.Info.Holes {
+		if found, err = checkTo(ctx, store, id, at, hole.After); err != nil || found.Damage != "" {
+			return found, at, err
+		}
+		at = hole.Until
+	}
+	want := snapshot.Info.Position
+	if found, err = checkTo(ctx, store, id, at, want); err != nil || found.Damage != "" {
+		return found, at, err
+	}
+	return found, want, nil
+}
+
+// checkTo reads the records from one position to another.
+func checkTo(ctx context.Context, store Store, id space.ID, at, want space.Position) (Check, error) {
 	for at.Seq < want.Seq {
 		records, err := store.Read(ctx, id, at.Seq, 500, 128<<10) // a few milliseconds in a page
 		switch {
 		case errors.Is(err, ErrDamaged):
-			return Check{at.Seq, err.Error()}, start, nil
+			return Check{at.Seq, err.Error()}, nil
 		case err != nil:
-			return Check{}, start, err
+			return Check{}, err
 		case len(records) == 0 || records[0].Seq != at.Seq+1:
-			return Check{at.Seq, "records are missing"}, start, nil
+			return Check{at.Seq, "records are missing"}, nil
 		}
 		records = records[:min(uint64(len(records)), want.Seq-at.Seq)]
 		at.Chain = space.Fold(at.Chain, records)
 		at.Seq += uint64(len(records))
 	}
 	if at.Chain != want.Chain {
-		return Check{at.Seq, "the records are not those that the position was made of"}, start, nil
+		return Check{at.Seq, "the records are not those that the position was made of"}, nil
 	}
-	return Check{Seq: at.Seq}, want, nil
+	return Check{Seq: at.Seq}, nil
 }
 
 // damaged has the records of a space mended if err says that some are damaged, and returns err.

@@ -51,6 +51,10 @@ type Config struct {
 	// Channel carries messages between tabs that share a store. Without one they look into the store every few
 	// seconds, and no tab takes the lead from one that is silent.
 	Channel Channel
+	// BootAfter is how many records the server's newest checkpoint is ahead of what is here, at least, for a space to begin there: the
+	// records before it are fetched when somebody reads them. 0 means 10,000. A space of the module open has no checkpoints, and all
+	// of it is pulled.
+	BootAfter uint64
 	// Engine runs the modules of spaces. nil means that there are no tables, and nothing is judged before it is sent.
 	Engine Engine
 	// Storage is what Status.Storage says while nothing is wrong; empty means "ok".
@@ -135,6 +139,7 @@ type Client struct {
 	drained   []chan<- error   // told once nothing waits to become durable
 	opened    map[space.ID]int // how many handles of a space are open
 	views     map[space.ID]*view
+	readers   map[space.ID][]chan error             // who waits for records that are not here
 	told      map[space.ID]replica.ServerCheckpoint // what the tab that leads told, to one that does not
 	diverged  map[space.ID]*Divergence              // spaces whose tables are not the server's, as their module makes them here
 
@@ -185,14 +190,14 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 		config: config, identity: cmp.Or(config.As, loaded.Meta.Identity), own: loaded.Meta.Identity, began: time.Now(),
 		jobs: make(chan func(), 64), stopped: make(chan struct{}),
 		core: replica.New(replica.Config{
-			As: config.As, Links: config.Links,
+			As: config.As, Links: config.Links, BootAfter: config.BootAfter,
 			Sync: config.URL != "", Proves: config.Sign != nil || config.Token != nil, ClientVersion: config.ClientVersion, Rand: config.Rand,
 			PullAll: config.Lead != nil && config.Channel == nil, // nobody can tell what other tabs look at
 		}, loaded),
 		ids:     space.NewIDSource(config.Rand),
 		waiting: make(map[uint64]func(error)), receipts: make(map[space.ID]map[space.ULID][]*Receipt),
 		listeners: make(map[int]func(Change)), hearers: make(map[int]func(Ephemeral)), fates: make(map[int]func(SpaceLifecycle)),
-		alive: make(map[space.ID]life), access: make(map[space.ID]replica.Access), opened: make(map[space.ID]int), views: make(map[space.ID]*view),
+		alive: make(map[space.ID]life), access: make(map[space.ID]replica.Access), opened: make(map[space.ID]int), views: make(map[space.ID]*view), readers: make(map[space.ID][]chan error),
 		told: make(map[space.ID]replica.ServerCheckpoint), diverged: make(map[space.ID]*Divergence),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())

@@ -94,6 +94,12 @@ func (c *Client) hear(m Message) {
 		c.tellReport()
 		c.tellLost()
 		return
+	case wordHistory:
+		c.hearHistory(m.Report)
+		return
+	case wordNoHistory:
+		c.hearNoHistory(m.Report)
+		return
 	case wordSaid:
 		c.hearSaid(m.Report)
 		return

@@ -232,6 +232,7 @@ func (c *Client) notice(notices []replica.Notice) {
 				f(Change{Space: n.Space, Refusal: &Refusal{ID: n.ID, Code: n.Code, Reason: n.Reason}})
 			}
 		case replica.SpaceChanged:
+			c.tellReaders(n.Space, nil)
 			if v := c.views[n.Space]; v != nil {
 				v.signal()
 			}
@@ -239,6 +240,8 @@ func (c *Client) notice(notices []replica.Notice) {
 			for _, f := range c.listeners {
 				f(Change{Space: n.Space})
 			}
+		case replica.HistoryFailed:
+			c.noHistory(n)
 		case replica.CheckpointChanged:
 			c.checkpointChanged(n.Space)
 			c.tellCheckpoint(n.Space)

@@ -33,6 +33,8 @@ type SpaceInfo struct {
 	Pinned   bool           // it is kept up to date also while nobody looks at it
 	Module   digest.Digest  // the module that judges now, as far as is known here; zero while unknown. Genesis has the first one
 	Position space.Position // how far the replica has it
+	Oldest   uint64         // from this record on all up to Position are here; 1 if nothing is missing, see Holes
+	Holes    []replica.Hole // what of the log up to Position is not here: it is fetched when somebody reads it
 	Head     uint64         // where the server's log ended when it last told; a hint, never below Position
 	CaughtUp bool           // nothing was behind when the server last said so
 	Pending  int            // transactions in the outbox
@@ -75,7 +77,7 @@ func (c *Client) info(id space.ID) SpaceInfo {
 	status := c.core.Space(id)
 	info := SpaceInfo{
 		ID: id, Genesis: status.Info.Genesis, Created: status.Info.Created, Pinned: status.Info.Pinned, Module: status.Info.CurrentModule(),
-		Position: status.Info.Position, Head: max(status.Info.Head, status.Info.Position.Seq),
+		Position: status.Info.Position, Oldest: status.Info.Base(id).Seq + 1, Holes: status.Info.Holes, Head: max(status.Info.Head, status.Info.Position.Seq),
 		CaughtUp: status.CaughtUp, Pending: status.Pending, Rejected: status.Rejected, Lost: status.Lost, Damaged: status.Info.Damaged,
 		RetryAt: c.wall(status.RetryAt), Code: status.Code, Reason: status.Reason,
 	}
@@ -323,8 +325,33 @@ func repeated(events []space.Event) (id space.ULID, twice bool) {
 }
 
 // Read returns committed records with numbers above after: up to limit of them and about maxBytes bytes. Where the next
-// one is damaged it fails with [ErrDamaged], and the server is asked for it again.
-func (s *Space) Read(ctx context.Context, after uint64, limit, maxBytes int) (records []space.Record, err error) {
+// one is damaged it fails with [ErrDamaged], and the server is asked for it again. Where the next one is not on this device, as the space was
+// begun at a checkpoint, all that is missing there is fetched first, the newest of it first: each record is proven by the one behind it.
+// It fails with the code not_here while that cannot be.
+func (s *Space) Read(ctx context.Context, after uint64, limit, maxBytes int) ([]space.Record, error) {
+	for {
+		records, err := s.readHere(ctx, after, limit, maxBytes)
+		if err != nil {
+			return nil, err
+		}
+		if again, err := s.follows(ctx, after, firstOf(records)); err != nil {
+			return nil, err
+		} else if !again {
+			return records, nil
+		}
+	}
+}
+
+// firstOf returns the number of the first record; 0 where there is none.
+func firstOf(records []space.Record) uint64 {
+	if len(records) == 0 {
+		return 0
+	}
+	return records[0].Seq
+}
+
+// readHere is Read of what is on this device: it may begin behind a hole.
+func (s *Space) readHere(ctx context.Context, after uint64, limit, maxBytes int) (records []space.Record, err error) {
 	err = s.client.read(ctx, func(store Store) (err error) {
 		records, err = store.Read(ctx, s.id, after, limit, maxBytes)
 		return err
@@ -336,11 +363,24 @@ func (s *Space) Read(ctx context.Context, after uint64, limit, maxBytes int) (re
 // the number of the last, or after if there are none. The caller does not change the bytes.
 func (s *Space) ReadEncoded(ctx context.Context, after uint64, limit, maxBytes int) (records []byte, count int, last uint64, err error) {
 	if store, ok := s.client.config.Store.(EncodedReader); ok {
-		err = s.client.read(ctx, func(Store) (err error) {
-			records, count, last, err = store.ReadEncoded(ctx, s.id, after, limit, maxBytes)
-			return err
-		})
-		return records, count, last, s.client.damaged(s.id, err)
+		for {
+			err = s.client.read(ctx, func(Store) (err error) {
+				records, count, last, err = store.ReadEncoded(ctx, s.id, after, limit, maxBytes)
+				return err
+			})
+			if err != nil {
+				return nil, 0, after, s.client.damaged(s.id, err)
+			}
+			first := uint64(0)
+			if count > 0 {
+				first = last + 1 - uint64(count)
+			}
+			if again, err := s.follows(ctx, after, first); err != nil {
+				return nil, 0, after, err
+			} else if !again {
+				return records, count, last, nil
+			}
+		}
 	}
 	decoded, err := s.Read(ctx, after, limit, maxBytes)
 	last = after
@@ -351,12 +391,23 @@ func (s *Space) ReadEncoded(ctx context.Context, after uint64, limit, maxBytes i
 }
 
 // ReadBefore returns the newest committed records with numbers below before, ascending. It fails like [Space.Read], and
-// also while those just below before are being fetched again.
+// also while those just below before are being fetched again. Where those are not on this device, a page of them is fetched first.
 func (s *Space) ReadBefore(ctx context.Context, before uint64, limit, maxBytes int) (records []space.Record, err error) {
-	err = s.client.read(ctx, func(store Store) (err error) {
-		records, err = store.ReadBefore(ctx, s.id, before, limit, maxBytes)
-		return err
-	})
+	for again := true; err == nil && again; {
+		err = s.client.read(ctx, func(store Store) (err error) {
+			records, err = store.ReadBefore(ctx, s.id, before, limit, maxBytes)
+			return err
+		})
+		last := uint64(0)
+		if n := len(records); n > 0 {
+			last = records[n-1].Seq
+		}
+		if err == nil {
+			if again, err = s.leads(ctx, before, last); err != nil {
+				return nil, err
+			}
+		}
+	}
 	if n := len(records); err == nil && before > 1 && (n == 0 || records[n-1].Seq+1 < before) {
 		if info := s.Info(); before <= max(info.Position.Seq, info.Damaged)+1 {
 			return nil, fmt.Errorf("records below %d are not here: %w", before, ErrDamaged)

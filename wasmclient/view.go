@@ -313,10 +313,12 @@ func (v *view) load(info *SpaceInfo, told replica.ServerCheckpoint) error {
 	if v.ahead <= info.Position.Seq {
 		v.ahead = 0
 	}
-	at := info.Position.Seq
+	at, base := info.Position.Seq, info.Oldest-1
 	if v.instance != nil {
 		applied := v.instance.Applied()
 		switch {
+		case applied < base && base <= at: // what follows on it is not here
+			v.reset()
 		case v.life != life, at < applied && v.ahead == 0: // it was destroyed, or cut where it was damaged
 			v.reset()
 		case told.State == replica.CheckpointStored && v.isFar(&told, max(at, applied)):
@@ -362,10 +364,16 @@ func (v *view) start(info *SpaceInfo, told replica.ServerCheckpoint) (*program.I
 		}
 		v.found, v.looked = kept, true
 	}
+	if v.found != nil && v.found.Seq < info.Oldest-1 {
+		v.found = nil // the log behind it is not here
+	}
 	if err := v.boot(info, told, v.found); err != nil {
 		return nil, err
 	}
 	instance, err := v.resume(v.found, info)
+	if instance == nil && err == nil && info.Oldest > 1 {
+		err = v.complete(info, told)
+	}
 	if instance == nil && err == nil {
 		instance, err = v.begin(info)
 	}
@@ -412,6 +420,10 @@ func (v *view) borrow(d digest.Digest) (*program.Loaded, error) {
 // history reads the log behind a record, to record to.
 func (v *view) history(after, to uint64, f func([]space.Record) error) error {
 	for after < to {
+		s := &Space{client: v.client, id: v.id}
+		if _, err := s.Read(v.ctx, after, 1, 1); err != nil { // which has fetched what is missing
+			return err
+		}
 		records, err := v.read(after)
 		if err == nil && len(records) == 0 {
 			err = wire.Errorf(wire.CodeDamaged, "record %d is not here", after+1)
@@ -442,9 +454,17 @@ func (v *view) outbox(info *SpaceInfo) ([]replica.OutboxRow, error) {
 func (v *view) read(after uint64) ([]space.Record, error) {
 	s := &Space{client: v.client, id: v.id}
 	for limit, size := 1000, 256<<10; ; limit, size = 2*limit, 2*size {
-		records, err := s.Read(v.ctx, after, limit, size)
-		if err != nil || len(records) == 0 {
+		records, err := s.readHere(v.ctx, after, limit, size)
+		if err != nil {
 			return nil, err
+		}
+		if len(records) == 0 || records[0].Seq != after+1 {
+			if holed(s.Info().Holes, after+1) {
+				return nil, errAgain // the space has begun anew at a checkpoint
+			}
+		}
+		if len(records) == 0 {
+			return nil, nil
 		}
 		if records[0].Seq != after+1 {
 			return nil, wire.Errorf(wire.CodeDamaged, "record %d is not here, and what follows it means nothing without it", after+1)

@@ -115,12 +115,12 @@ func (l *checkpointLane) end() {
 
 // checkpointTold takes what a row says of a space's checkpoint.
 func (r *Replica) checkpointTold(s *spaceState, row *wire.SpaceRow) {
-	if row.CheckpointSeq == 0 || row.CheckpointSeq == s.told.Seq && row.Checkpoint == s.told.Root {
+	if row.CheckpointSeq == 0 || row.Checkpoint == s.untrue || row.CheckpointSeq == s.told.Seq && row.Checkpoint == s.told.Root {
 		return
 	}
 	wanted := s.told.State == CheckpointFetching
 	s.told = ServerCheckpoint{Seq: row.CheckpointSeq, Root: row.Checkpoint}
-	s.wanted = wantedCheckpoint{}
+	s.wanted, s.place = wantedCheckpoint{}, space.Position{}
 	if wanted {
 		s.told.State = CheckpointFetching
 		if l := &r.checkpoints; l.current == s && !l.storing {
@@ -128,6 +128,9 @@ func (r *Replica) checkpointTold(s *spaceState, row *wire.SpaceRow) {
 		}
 	}
 	r.notify(CheckpointChanged{s.id})
+	if s.feed.asked {
+		r.boot(s)
+	}
 }
 
 // checkpoint returns what is known of the server's checkpoint of s.
@@ -182,10 +185,18 @@ func (l *checkpointLane) paused() (spaces []*spaceState) {
 	return spaces
 }
 
+// pausedUntil returns how long the log of s waits for a checkpoint.
+func (r *Replica) pausedUntil(s *spaceState) uint64 {
+	if r.far(s) {
+		return s.feed.pausedAt + bootPause
+	}
+	return s.feed.pausedAt + pauseLasts
+}
+
 func (r *Replica) checkpointsWakeAt() uint64 {
 	wake := uint64(never)
 	for _, s := range r.checkpoints.paused() {
-		wake = min(wake, s.feed.pausedAt+pauseLasts)
+		wake = min(wake, r.pausedUntil(s))
 	}
 	return wake
 }
@@ -196,7 +207,7 @@ func (r *Replica) advanceCheckpoints() {
 		return
 	}
 	for _, s := range l.paused() {
-		if s.feed.pausedAt+pauseLasts <= r.now {
+		if r.pausedUntil(s) <= r.now {
 			r.unpause(s)
 		}
 	}
@@ -292,6 +303,7 @@ func (r *Replica) checkpointRoot(root []byte) {
 	}
 	r.wantModule(of.Module)
 	l.root, l.names = root, names
+	s.place = space.Position{Seq: of.Seq, Chain: of.Chain}
 	needed := map[digest.Digest]bool{}
 	s.told.Here, s.told.Pages = 0, 0
 	for _, d := range names {
@@ -343,7 +355,9 @@ func (r *Replica) checkpointKept(in CheckpointKept) {
 	}
 	if s != nil && in.Err == nil && in.Root == s.told.Root {
 		s.told.State, s.wanted = CheckpointStored, wantedCheckpoint{}
-		r.unpause(s)
+		if !r.jump(s) {
+			r.unpause(s)
+		}
 		r.notify(CheckpointChanged{s.id})
 	}
 }

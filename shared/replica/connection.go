@@ -232,6 +232,7 @@ func (r *Replica) ended(wait uint64) {
 	}
 	r.conn = connection{attempts: c.attempts + 1, dialAt: r.now + max(delay, wait), code: c.code, reason: c.reason}
 	r.generation++
+	r.historyEnded()
 	r.clearQueues()
 	for _, s := range r.spaces {
 		s.resetConnection()
@@ -269,13 +270,13 @@ func (r *Replica) received(in Received) {
 		c.credit += uint64(in.Size) // a module or a checkpoint may be larger than all credit, and is bounded by itself
 		r.blobPart(f)
 	case *wire.Page:
-		c.credit += uint64(in.Size) // nobody asked: dropped, and paid back
+		r.page(f, in.Size)
 	case *wire.Refused:
 		if f.Ref == 0 {
 			r.notify(Unheard{f.Code, f.Reason})
 		} else if f.Ref == refreshRef {
 			r.refreshLater()
-		} else if !r.moduleRefused(f) && !r.checkpointRefused(f) && f.Ref == c.directory {
+		} else if !r.moduleRefused(f) && !r.checkpointRefused(f) && !r.historyRefused(f) && f.Ref == c.directory {
 			r.askDirectoryLater()
 		}
 	case *wire.Ephemeral:

@@ -28,6 +28,8 @@ type feedState struct {
 	retryAt  uint64         // when to subscribe again
 	unknown  int            // how often the server did not know the space, or failed, since it was caught up with
 	idle     bool           // nothing needed it when it was last looked at
+	gone     bool           // the server does not have what follows on the position any more
+	boots    bool           // what comes nevertheless is passed over, since it is in that checkpoint
 	pausedAt uint64         // since when nothing more is sent, as a checkpoint comes first; 0: it is not so
 	stale    bool           // the store stands elsewhere than memory thought: read it, then subscribe again
 
@@ -59,13 +61,17 @@ func (r *Replica) subscribe(spaces []*spaceState) {
 		}
 	}
 	for _, s := range spaces {
-		f := &s.feed
+		f, paused := &s.feed, false
 		if !s.known || !s.exists() || s.problem != 0 || s.info.Deleted {
 			continue
 		}
 		r.dropInbox(s) // it comes again
 		if !f.asked && !r.pulls(s) {
 			continue // one that was asked for goes on until it is ended: what was dropped would be missing
+		}
+		if !f.asked && s.info.Position.Seq == 0 && r.boot(s) {
+			f.pausedAt = r.now // it is asked for from where the checkpoint is
+			paused = true
 		}
 		if !f.asked {
 			if most := r.conn.limits.Subscriptions; most > 0 && r.conn.subscriptions >= most {
@@ -83,6 +89,10 @@ func (r *Replica) subscribe(spaces []*spaceState) {
 		f.again = f.again || f.asked
 		f.asked, f.answered, f.caughtUp = true, false, false
 		f.verified = s.info.Position
+		if paused {
+			continue
+		}
+		f.pausedAt, f.boots = 0, false
 		frame.Subscriptions = append(frame.Subscriptions, wire.Subscription{Space: s.id, Position: s.info.Position})
 		if len(frame.Subscriptions) == subscribeAtOnce {
 			flush()
@@ -120,7 +130,7 @@ func (r *Replica) trimInbox(s *spaceState) {
 // events takes the records of one frame, if they follow on what is held and hash to the position that came along.
 func (r *Replica) events(f *wire.Events, size int) {
 	s := r.spaces[f.Space]
-	if s == nil || !s.feed.asked || s.problem != 0 {
+	if s == nil || !s.feed.asked || s.problem != 0 || s.pending.jump != nil || s.feed.boots {
 		r.conn.credit += uint64(size)
 		return
 	}
@@ -167,6 +177,7 @@ func (r *Replica) events(f *wire.Events, size int) {
 	r.lastSync = r.now
 	r.heal(s)
 	r.sync.dirty(r, s)
+	r.boot(s)
 	r.wantPush(s)
 }
 
@@ -191,6 +202,10 @@ func (r *Replica) caughtUp(f *wire.CaughtUp) {
 		return // of an earlier cursor
 	}
 	s.feed.answered, s.feed.caughtUp, s.feed.again, s.feed.access, s.feed.unknown = true, true, false, AccessGiven, 0
+	if s.info.Position.Seal.IsZero() && f.Position.Seq > 0 && f.Position == sealed(s.info.Position, f.Position.Seal) {
+		s.pending.sealed = &f.Position // of a checkpoint, which has none: with it the server can be held to what it had
+		r.sync.dirty(r, s)
+	}
 	if s.outboxCount == 0 {
 		r.moduleTaken(s)
 	}
@@ -249,6 +264,9 @@ func (r *Replica) subscriptionEnded(f *wire.Ended) {
 		if f.Code == wire.CodeModuleMissing {
 			r.moduleMissing(s, s.module())
 		}
+	case f.Code == wire.CodeResumeGone:
+		r.resumeGone(s)
+	case f.Code == wire.CodeDiverged && r.unjump(s):
 	default:
 		s.problem, s.reason = f.Code, f.Reason
 		if f.Code == wire.CodeLeft || f.Code == wire.CodeForbidden && s.info.Position.Seq > 0 {

@@ -93,7 +93,7 @@ func (s *spaceState) stored() uint64 {
 func (r *Replica) healed(s *spaceState, part *SpaceCommit) {
 	if part.Cut {
 		s.cut = nil
-		s.info.Position = *part.Position
+		s.info.Move(part)
 		s.info.SetDamaged(part.SetDamaged)
 		r.resubscribe(s)
 		return

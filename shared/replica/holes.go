@@ -84,6 +84,12 @@ func (info *SpaceInfo) skip(to *space.Position) {
 	info.Holes = append(slices.Clip(info.Holes), hole)
 }
 
+// sealed returns a position with a seal.
+func sealed(p space.Position, seal digest.Digest) space.Position {
+	p.Seal = seal
+	return p
+}
+
 // sealless returns what holes keep of a position: no seal is needed where nothing is resumed.
 func sealless(p space.Position) space.Position { return space.Position{Seq: p.Seq, Chain: p.Chain} }
 

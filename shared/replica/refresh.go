@@ -180,11 +180,11 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 		}
 		switch back := before.Position.Seq > s.info.Position.Seq; {
 		case back && (len(s.ahead) > 0 || !s.info.healing()):
-			s.info.Position = before.Position // only damage takes the store back; this is an older answer
+			s.info.Position, s.info.Holes = before.Position, before.Holes // only damage takes the store back; this is an older answer
 		case back:
 			s.feed.stale = true // another tab that syncs found damage
 		case len(s.ahead) > 0 && before.healing():
-			s.info.Position, s.info.Damaged = before.Position, before.Damaged // read before this tab's cut, perhaps
+			s.info.Position, s.info.Holes, s.info.Damaged = before.Position, before.Holes, before.Damaged // read before this tab's cut, perhaps
 		}
 		if s.info.healing() {
 			s.cut = nil // done, by whichever tab
@@ -229,6 +229,9 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 	r.resolve(s, snapshot)
 	r.dropWithdrawn(s, false)
 	if r.leads {
+		if s.feed.gone {
+			r.boot(s) // its rows are known now
+		}
 		switch {
 		case s.feed.stale, s.feed.asked && s.info.Position.Seq > s.feed.verified.Seq:
 			s.feed.stale = false
@@ -321,7 +324,7 @@ func (r *Replica) idsRead(in IDsRead) {
 		r.readAgain(s)
 		return
 	}
-	last := in.After
+	last := max(in.After, s.info.Base(s.id).Seq)
 	for _, found := range in.Records {
 		last = max(last, found.Last)
 		r.decide(s, found.ID, Decided{Outcome: Synced, Position: s.at(found.Last)})
@@ -353,6 +356,9 @@ func (r *Replica) idsRead(in IDsRead) {
 		code, reason := wire.CodeDiscarded, ""
 		if s.doubtful[id] {
 			code, reason = wire.CodeReplicaLost, "the browser deleted it, and the server does not have it"
+		}
+		if s.info.Base(s.id).Seq > s.watched[id] {
+			code, reason = wire.CodeNotHere, "whether it is in the log is not known here: that part of the history is not on this device"
 		}
 		r.decide(s, id, Decided{Outcome: Discarded, Code: code, Reason: reason})
 	}

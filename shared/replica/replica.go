@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sort"
 
+	"skerry/shared/digest"
 	"skerry/shared/space"
 	"skerry/shared/wire"
 )
@@ -31,6 +32,7 @@ type Replica struct {
 
 	appends     appendLane
 	sync        syncLane
+	reading     []*spaceState // with a hole that somebody wants filled
 	modules     moduleLane
 	checkpoints checkpointLane
 
@@ -106,6 +108,9 @@ type spaceState struct {
 	pending pending
 	told    ServerCheckpoint
 	wanted  wantedCheckpoint
+	untrue  digest.Digest  // a checkpoint that the server told of and is not of its log
+	place   space.Position // of the checkpoint that was told of, once its root is here
+	history historyState
 
 	commits  int      // commits under way that touch this space
 	ahead    []uint64 // versions of this tab's own commits beyond version
@@ -135,6 +140,9 @@ type entry struct {
 func New(config Config, loaded *Loaded) *Replica {
 	if config.Credit == 0 {
 		config.Credit = defaultCredit
+	}
+	if config.BootAfter == 0 {
+		config.BootAfter = bootAfter
 	}
 	if config.UploadPiece == 0 {
 		config.UploadPiece = uploadPiece
@@ -273,6 +281,8 @@ func (r *Replica) Step(now uint64, input Input) Effects {
 		r.wantCheckpoint(in)
 	case CheckpointKept:
 		r.checkpointKept(in)
+	case WantHistory:
+		r.wantHistory(in)
 	case Tick:
 	default:
 		panic("replica: unknown input")
@@ -290,6 +300,7 @@ func (r *Replica) advance() {
 	r.advanceIdle()
 	r.advanceModules()
 	r.advanceCheckpoints()
+	r.advanceHistory()
 	r.advancePushes()
 	r.advanceRotation()
 	r.appends.advance(r)
@@ -376,6 +387,10 @@ func (r *Replica) stopSync(reason string) {
 			s.commits-- // its outcome will show in the store
 		}
 	}
+	for _, s := range r.reading {
+		s.history.storing = false // its outcome will show in the store
+	}
+	r.historyEnded()
 	r.sync.reset()
 	r.clearQueues()
 	r.modules.fetch.drop()

@@ -28,6 +28,9 @@ type Config struct {
 	PullAll bool
 	// Credit is how many bytes of records the server may have under way to this replica; 0 means 4 MiB.
 	Credit uint64
+	// BootAfter is how many records the server's checkpoint is ahead of what is here, at least, for the replica to begin there without
+	// those records; 0 means 10,000.
+	BootAfter uint64
 	// UploadPiece is how much of a module goes to the server in one message; 0 means 128 KiB.
 	UploadPiece int
 }

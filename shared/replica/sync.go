@@ -25,6 +25,7 @@ type syncLane struct {
 	since   []byte    // the directory's cursor, to be stored once no insert is waiting
 	inserts int       // inserts of spaces and modules of theirs that wait
 	queue   []*spaceState
+	pages   []*spaceState // with a page that fills a hole
 
 	inFlight *syncCommit
 	retryAt  uint64 // after a failure; never: none
@@ -45,6 +46,8 @@ type pending struct {
 	dropWithdrawn []space.ULID
 	deleted       bool            // the server said so
 	touch         bool            // those who look at it are to look again
+	jump          *space.Position // where a checkpoint is that the log goes on from
+	sealed        *space.Position // the position, with the server's seal
 	sound         *space.Position // nothing is damaged up to there, contrary to what was noted
 }
 
@@ -55,7 +58,18 @@ type syncCommit struct {
 	commit     *Commit
 	pinned     bool
 	spaces     []*spaceState // of commit.Spaces
+	page       *spaceState   // the only one, if it is of a page
 	sizes      []uint64      // credit that each part pays for
+}
+
+// credit returns what is to be paid back when the commit is over: nothing if that connection is.
+func (c *syncCommit) credit(r *Replica) (credit uint64) {
+	if c.generation == r.generation {
+		for _, size := range c.sizes {
+			credit += size
+		}
+	}
+	return credit
 }
 
 func (l *syncLane) reset() { *l = syncLane{retryAt: never} }
@@ -67,7 +81,7 @@ func (l *syncLane) forgetFeeds() { l.pin = nil }
 // records that would let rows leave the outbox, could not be stored. Receiving ends by itself, as no credit is granted.
 func (l *syncLane) full() bool { return l.code == wire.CodeQuota }
 
-func (l *syncLane) idle() bool { return l.inFlight == nil && len(l.queue) == 0 }
+func (l *syncLane) idle() bool { return l.inFlight == nil && len(l.queue)+len(l.pages) == 0 }
 
 func (l *syncLane) dirty(r *Replica, s *spaceState) {
 	if r.leads && !s.pending.queued {
@@ -174,6 +188,9 @@ func (l *syncLane) advance(r *Replica) {
 		l.pin = nil
 	} else {
 		l.gather(r, c)
+		if len(c.commit.Spaces) == 0 && c.commit.Since == nil {
+			l.storePage(r, c)
+		}
 	}
 	if c.pinned || len(c.commit.Spaces) > 0 || c.commit.Since != nil {
 		c.id = r.commit(c.commit)
@@ -189,7 +206,7 @@ func (l *syncLane) gather(r *Replica, c *syncCommit) {
 		s := l.queue[0]
 		l.queue = l.queue[1:]
 		s.pending.queued = false
-		if s.cut != nil {
+		if s.cut != nil || s.pending.jump != nil {
 			r.dropInbox(s) // what follows is asked for again, with what is below it
 		} else {
 			r.trimInbox(s)
@@ -235,6 +252,11 @@ func (l *syncLane) part(s *spaceState, room int) (*SpaceCommit, int, uint64) {
 	if s.cut != nil {
 		from := s.info.Position
 		part.Expect, part.Position, part.Cut, part.SetDamaged = &from, s.cut, true, &from.Seq
+	}
+	s.jumpTo(p.jump, &part)
+	if at := p.sealed; at != nil && s.cut == nil && part.Position == nil && *at == sealed(s.info.Position, at.Seal) && len(s.feed.inbox) == 0 {
+		from := s.info.Position
+		part.Expect, part.Position = &from, at
 	}
 	var credit uint64
 	taken, size := 0, 0
@@ -286,7 +308,7 @@ func (l *syncLane) part(s *spaceState, room int) (*SpaceCommit, int, uint64) {
 		part.Mark = append(part.Mark, m)
 		size += rowCost
 	}
-	if !p.touch && !p.deleted && part.Insert == nil && part.SetCreated == nil && part.SetModule.IsZero() && part.SetDamaged == nil && len(part.Records)+len(part.Settle)+len(part.Mark)+len(part.Reject)+len(part.DropWithdrawn) == 0 {
+	if !p.touch && !p.deleted && part.Insert == nil && part.SetCreated == nil && part.SetModule.IsZero() && part.SetDamaged == nil && part.Position == nil && len(part.Records)+len(part.Settle)+len(part.Mark)+len(part.Reject)+len(part.DropWithdrawn) == 0 {
 		return nil, 0, 0
 	}
 	return &part, size, credit
@@ -295,6 +317,14 @@ func (l *syncLane) part(s *spaceState, room int) (*SpaceCommit, int, uint64) {
 // finish takes the outcome of the lane's commit.
 func (l *syncLane) finish(r *Replica, in Committed) {
 	c := l.inFlight
+	if c.page != nil {
+		if r.pageStored(c, &in); in.Err != nil {
+			l.inFlight = nil
+			c.page.commits--
+			r.conn.credit += c.credit(r)
+			return
+		}
+	}
 	if in.Err != nil {
 		l.retryAt = r.now + min(uint64(retryFloor)<<min(l.failures, 5), backoffCeiling)
 		l.failures++
@@ -314,11 +344,7 @@ func (l *syncLane) finish(r *Replica, in Committed) {
 	for _, s := range c.spaces {
 		s.commits--
 	}
-	if c.generation == r.generation {
-		for _, size := range c.sizes {
-			r.conn.credit += size
-		}
-	}
+	r.conn.credit += c.credit(r)
 	if in.Result.Stale {
 		l.stale(r, c, in.Result.Epoch)
 		return
@@ -340,14 +366,21 @@ func (l *syncLane) finish(r *Replica, in Committed) {
 
 // applied brings memory to what a part of a commit made of the store.
 func (l *syncLane) applied(r *Replica, s *spaceState, part *SpaceCommit, version uint64) {
-	if part.Position != nil && part.Position.Seq > s.info.Position.Seq {
-		s.info.Position = *part.Position
+	switch at := part.Position; {
+	case part.Cut, at != nil && at.Seq < s.info.Position.Seq: // see healed; a refresh has seen it and more
+	case at != nil && at.Seq == s.info.Position.Seq: // with a seal, or seen by a refresh
+		s.info.Position = *at
+	default:
+		s.info.Move(part)
 	}
 	s.known = true
 	if !part.SetModule.IsZero() && s.pending.setModule.IsZero() {
 		s.info.Module = part.SetModule
 	}
 	r.healed(s, part)
+	if part.jumps() {
+		r.jumped(s)
+	}
 	if len(part.Records) > 0 { // for which there is room last
 		r.appends.full = false
 	}

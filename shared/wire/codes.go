@@ -100,6 +100,7 @@ const (
 	CodeDamaged          Code = 217 // something stored on this device cannot be read any more
 	CodeUnsynced         Code = 218 // something on this device is nowhere else, and would be lost
 	CodeForgotten        Code = 219 // somebody logged out and had the replica forgotten, perhaps in another tab
+	CodeNotHere          Code = 220 // that part of the history is not on this device, and cannot be fetched now
 
 	// CodeModuleOwn is what the numbers are added to that a space's module refuses with, 1 to 65,535.
 	CodeModuleOwn Code = 1 << 16
@@ -140,7 +141,7 @@ var codeNames = map[Code]string{
 	CodeNoSuchSpace: "no_such_space", CodeStorageFailed: "storage_failed", CodeNotFound: "not_found",
 	CodeBadServerMessage: "bad_server_message", CodeBadArchive: "bad_archive",
 	CodeReplicaLost: "replica_lost", CodeModuleDiverged: "module_diverged", CodeDamaged: "damaged",
-	CodeUnsynced: "unsynced", CodeForgotten: "forgotten",
+	CodeUnsynced: "unsynced", CodeForgotten: "forgotten", CodeNotHere: "not_here",
 }
 
 // Codes returns every known code with its name, for documents and tests.

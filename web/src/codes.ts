@@ -78,6 +78,7 @@ export const codes = {
   217: "damaged",
   218: "unsynced",
   219: "forgotten",
+  220: "not_here",
 } as const;
 
 const ownModule = 65536; // added to the numbers that a space's module refuses with

@@ -166,7 +166,9 @@ export class Space<M extends ModuleTypes = AnyModule> {
    * Iterates over committed events, from this device's own copy. It reads batches of 256 events, of up to 1,024 as it
    * goes on, and of about 256 KiB at most, forward one such batch ahead; leaving the loop or the signal frees them. With
    * `live` it goes on as events arrive. Where the next event is damaged on this device it throws `damaged`, or waits
-   * with `live`, until the server has sent it again. It gives what is in the log, that is also records of Skerry's own,
+   * with `live`, until the server has sent it again. Of a long log a device may have the newest part alone, see `info().oldest`:
+   * what comes next is fetched then, a page at a time backwards, and all that is missing before it forward, and it throws `not_here`
+   * while there is no connection. It gives what is in the log, that is also records of Skerry's own,
    * whose `type` begins with `$`, and events of types that this app does not know.
    */
   events(options: EventsOptions = {}): EventIterator {

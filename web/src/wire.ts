@@ -67,6 +67,11 @@ export interface SpaceInfo {
   readonly pinned: boolean;
   /** The newest event that this replica has. */
   readonly seq: number;
+  /**
+   * From which event on all up to `seq` are on this device: 1 unless the space was begun at the server's checkpoint. Older ones are fetched
+   * when {@link Space.events} comes to them, and stay then.
+   */
+  readonly oldest: number;
   /** Where the server's log ended when it last told, never below `seq`: a hint for showing progress. */
   readonly head: number;
   /** The hash over all history up to `seq`: equal values mean equal logs. */
@@ -305,6 +310,7 @@ type PackedInfo = [
   pinned: boolean,
   booting: [seq: number, here: number, pages: number] | null,
   lost: number,
+  oldest: number,
 ];
 
 type PackedStatus = [
@@ -327,7 +333,7 @@ type PackedStatus = [
 type PackedTransaction = [author: string, api: string, version: string, events: [Uint8Array, string, Uint8Array, Uint8Array][]];
 
 function unpackInfo(packed: PackedInfo): SpaceInfo {
-  const [id, genesis, created, module, seq, chain, caughtUp, pending, rejected, retryAt, code, reason, head, pinned, booting, lost] = packed;
+  const [id, genesis, created, module, seq, chain, caughtUp, pending, rejected, retryAt, code, reason, head, pinned, booting, lost, oldest] = packed;
   const current = toHex(module);
   const made = genesis ? toHex(genesis[2]) : undefined;
   return Object.freeze({
@@ -340,6 +346,7 @@ function unpackInfo(packed: PackedInfo): SpaceInfo {
     created,
     pinned,
     seq,
+    oldest,
     head,
     chain: toHex(chain),
     position: toPosition(seq),
@@ -366,6 +373,7 @@ export function emptyInfo(id: string): SpaceInfo {
     created: false,
     pinned: false,
     seq: 0,
+    oldest: 1,
     head: 0,
     chain: id,
     position: toPosition(0),

@@ -66,9 +66,9 @@ func appendStatus(b []byte, s *wasmclient.Status) []byte {
 }
 
 // appendInfo: [id, genesis or nil, created, module, seq, chain, caughtUp, pending, rejected, retryAt, code, reason,
-// head, pinned, booting or nil, lost], genesis being [stamp, creator, module, params], booting [seq, here, pages].
+// head, pinned, booting or nil, lost, oldest], genesis being [stamp, creator, module, params], booting [seq, here, pages].
 func appendInfo(b []byte, s *wasmclient.SpaceInfo) []byte {
-	b = appendArray(b, 16)
+	b = appendArray(b, 17)
 	b = appendBytes(b, s.ID[:])
 	if s.Genesis == nil {
 		b = appendNil(b)
@@ -95,7 +95,8 @@ func appendInfo(b []byte, s *wasmclient.SpaceInfo) []byte {
 		b = appendUint(b, uint64(s.Checkpoint.Here))
 		b = appendUint(b, uint64(s.Checkpoint.Pages))
 	}
-	return appendUint(b, uint64(s.Lost))
+	b = appendUint(b, uint64(s.Lost))
+	return appendUint(b, s.Oldest)
 }
 
 // appendOutboxRow: [id, transaction, state, appendedAt, seq, code, reason, retryAt].
