@@ -4,7 +4,7 @@
 //	skerry setup --url URL --token TOKEN --identity IDENTITY
 //	skerry health --url URL               ask whether it can serve clients
 //	skerry space id|ls|info|create|append|upgrade|log
-//	skerry module new|build|test|watch|run|inspect|types|put|has
+//	skerry module new|build|test|watch|run|inspect|diff|types|put|has
 //	skerry system|connections             who administrates and who is connected
 //	skerry backup|restore FILE|-          a data directory, online, and back
 //	skerry check                          whether it is whole
@@ -70,6 +70,7 @@ var commands = []command{
 	{"space delete", "space delete --url URL --identity NAME ID", "delete a space for everybody: whoever has it keeps what is on their device", spaceDelete},
 	{"space log", "space log (--data DIR | --url URL) ID", "print the records of a space", spaceLog},
 	{"module inspect", "module inspect NAME|FILE", "print what a module says of itself, without running it", moduleInspect},
+	{"module diff", "module diff [--strict] OLD NEW", "print what a newer module declares otherwise than an older one, what clients of the older one see of it, and how much its version has to rise for that", moduleDiff},
 	{"module types", "module types [--lang ts|go] [--package NAME] NAME|FILE", "print what a module declares as types of TypeScript or Go", moduleTypes},
 	{"module new", "module new [--go] [--sdk PATH] NAME", "make a directory to begin a module with, in AssemblyScript or Go: source, tests, and what they need", moduleNew},
 	{"module build", "module build --out FILE SOURCE", "make a module of a source in AssemblyScript (needs Node), or of the Go program in a directory (needs Go), and print its digest", moduleBuild},
