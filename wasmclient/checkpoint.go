@@ -21,6 +21,9 @@ import (
 // keepBytes is how many bytes of tables a record is worth: large tables are written less often.
 const keepBytes = 256
 
+// keepMost is how many bytes of tables a device makes a checkpoint of at most by itself: it has all its pages in memory, beside the tables.
+const keepMost = 32 << 20
+
 // keptCheckpoint reads the checkpoint that the store has, nil where it has none.
 func (v *view) keptCheckpoint() (kept *replica.Checkpoint, err error) {
 	err = v.client.read(v.ctx, func(store Store) (err error) {
@@ -118,7 +121,7 @@ func (v *view) keep() {
 
 // keeps reports whether a checkpoint of record seq, of tables of so many bytes, is worth to be kept after one of record kept.
 func keeps(kept, seq uint64, bytes int) bool {
-	return tables.IsDue(kept, seq, uint64(bytes/keepBytes)) && bytes <= replica.MaxCheckpoint
+	return tables.IsDue(kept, seq, uint64(bytes/keepBytes)) && bytes <= keepMost
 }
 
 // pack makes a checkpoint of tables that nobody changes any more, a while at a time. Pages that were not read yet are those that

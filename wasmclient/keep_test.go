@@ -1,15 +1,11 @@
 package wasmclient
 
-import (
-	"testing"
-
-	"skerry/shared/replica"
-)
+import "testing"
 
 // TestKeeps: a checkpoint is kept at a place, when as much was applied since the last one as its tables are worth, and if they are not
 // too large for a device to keep.
 func TestKeeps(t *testing.T) {
-	const most = replica.MaxCheckpoint
+	const most = keepMost
 	for _, c := range []struct {
 		kept, seq uint64
 		bytes     int
