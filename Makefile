@@ -26,7 +26,7 @@ RACE   := $(shell command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&
 TEST_STAGES := tools deps fmt vet staticcheck types modules-check build size unit sim web-test store e2e e2e-firefox e2e-webkit pack tutorial mutants
 LINT_STAGES := deps fmt vet staticcheck types modules-check
 
-.PHONY: help run test lint sim bench size mutants golden docs clean soak torture modules-fuzz vuln deploy-test machine-test build \
+.PHONY: help run test lint sim bench size mutants golden docs clean soak torture modules-fuzz vuln deploy-test machine-test litestream-test build \
 	modules modules-check tools deps fmt vet staticcheck types bin bundle unit web-test store e2e e2e-firefox e2e-webkit pack tutorial
 
 help: ## list the targets
@@ -143,6 +143,10 @@ docs: ## the packages' manuals and the documents, under build/docs
 
 machine-test: build ## docs/operating on a clean Debian that systemd boots in a container, with Caddy and a browser; as root
 	@.ci/machine
+
+litestream-test: bin ## docs/operating/backup.md with Litestream and a store that speaks S3, both Go modules (its dependencies are some 300 MB)
+	@cd .ci/litestream && CGO_ENABLED=0 go build -o ../../build/tools/litestream github.com/benbjohnson/litestream/cmd/litestream
+	@cd .ci/litestream && SKERRY=$(CURDIR)/build/skerry LITESTREAM=$(CURDIR)/build/tools/litestream go test -count=1 -timeout 5m .
 
 deploy-test: build ## follow docs/operating as far as this machine can, with Caddy and nginx where they are
 	@.ci/deploy
