@@ -47,6 +47,9 @@ func (s *Server) endpoints() []endpoint {
 		{http.MethodGet, "/api/v1/spaces/{space}/events", s.serveEvents},
 		{http.MethodPut, "/api/v1/spaces/{space}/name", s.serveSetName},
 		{http.MethodDelete, "/api/v1/spaces/{space}/name", s.serveDropName},
+		{http.MethodGet, "/api/v1/spaces/{space}/retention", s.serveRetention},
+		{http.MethodPut, "/api/v1/spaces/{space}/retention", s.serveSetRetention},
+		{http.MethodDelete, "/api/v1/spaces/{space}/retention", s.serveDropRetention},
 		{http.MethodGet, "/api/v1/names/{name}", s.serveName},
 	}
 }

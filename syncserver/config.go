@@ -54,6 +54,11 @@ type Config struct {
 	// Quotas limit how much one identity may have on the server. Fields that are zero are those of [DefaultQuotas].
 	Quotas Quotas
 
+	// Retention is how much of its log a space keeps that has no setting of its own ([SetRetention]). Zero: everything. SystemAge is how long
+	// the system space, the administrators' audit log, keeps its records (zero: 90 days; negative: for ever).
+	Retention Retention
+	SystemAge time.Duration
+
 	// Auth says who clients are. Nil: an [auth.New] that takes keys and nothing else.
 	Auth auth.Authenticator
 
@@ -185,7 +190,7 @@ func (c Config) withDefaults() Config {
 		set  *time.Duration
 		zero time.Duration
 	}{
-		{&c.RetryAfter, time.Second}, {&c.ModulesKept, 30 * 24 * time.Hour}, {&c.HandshakeTimeout, 10 * time.Second},
+		{&c.RetryAfter, time.Second}, {&c.ModulesKept, 30 * 24 * time.Hour}, {&c.SystemAge, 90 * 24 * time.Hour}, {&c.HandshakeTimeout, 10 * time.Second},
 		{&c.IdleTimeout, 90 * time.Second}, {&c.WriteTimeout, 30 * time.Second}, {&c.RecoveryWindow, 10 * time.Minute},
 	} {
 		if *timeout.set == 0 {
@@ -227,6 +232,9 @@ func (c *Config) validate() error {
 	}
 	if n := c.Connections; min(n.Total, n.Address, n.Waiting, n.AddressWaiting) < 0 {
 		return errors.New("syncserver: a limit on connections is negative")
+	}
+	if err := c.Retention.validate(); err != nil {
+		return fmt.Errorf("syncserver: retention: %w", err)
 	}
 	if min(c.Quotas.Spaces, c.Quotas.Modules) < 0 {
 		return errors.New("syncserver: a quota is negative")

@@ -283,7 +283,7 @@ func (s *Server) freeSpace(ctx context.Context, id space.ID, f *freeing) (bool, 
 	if err = s.log.Delete(ctx, id, d.head); err != nil {
 		return false, err
 	}
-	for _, key := range []string{moduleKey(id), checkpointKey(id), expiringKey(id), deletingKey(id)} {
+	for _, key := range []string{moduleKey(id), checkpointKey(id), expiringKey(id), retentionKey(id), deletingKey(id)} {
 		if err := dropKeys(ctx, s.log, peoplePrefix(id)); err != nil {
 			return false, err
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"skerry/shared/digest"
+	"skerry/shared/hub"
 	"skerry/shared/space"
 	"skerry/shared/wire"
 )
@@ -69,6 +70,11 @@ func (s *Server) readerOf(r *http.Request) (_ *reader, limit int, err error) {
 	if after == "" {
 		after = r.FormValue("after")
 	}
+	if after == "" {
+		if err := s.beginKept(r.Context(), in); err != nil {
+			return nil, 0, err
+		}
+	}
 	if after != "" {
 		if in.after, err = decodePosition(after); err != nil {
 			return nil, 0, wire.Errorf(wire.CodeBadArgument, "%v", err)
@@ -81,6 +87,19 @@ func (s *Server) readerOf(r *http.Request) (_ *reader, limit int, err error) {
 		}
 	}
 	return in, limit, nil
+}
+
+// beginKept has a reader who names no position begin with what has not expired.
+func (s *Server) beginKept(ctx context.Context, in *reader) error {
+	gone, err := s.log.Expired(ctx, in.space)
+	if err != nil || gone == 0 {
+		return ignoreGone(err) // the subscription says it
+	}
+	in.after.Seq = gone
+	if in.after.Chain, err = hub.ChainAt(s.source(ctx, in.space), gone); err == nil {
+		in.after.Seal = s.seal(in.space, gone, in.after.Chain)
+	}
+	return ignoreGone(err)
 }
 
 // teller makes of the frames of a subscription what the API tells, and knows where it stands.
@@ -179,6 +198,9 @@ func (s *Server) rangeEvents(w http.ResponseWriter, r *http.Request, in *reader,
 func ended(frame wire.Frame, identities []string) error {
 	switch frame := frame.(type) {
 	case *wire.Ended:
+		if frame.Code == wire.CodeResumeGone {
+			return wire.Errorf(frame.Code, "what follows this position has expired; without one the answer begins with what is kept")
+		}
 		if frame.Reason == "" {
 			return unread(frame.Code, identities)
 		}

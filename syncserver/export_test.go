@@ -82,3 +82,13 @@ func (m Meter) Admit(now time.Time, author, address string, events, bytes int) t
 
 // CheckSeal is checkSeal.
 func CheckSeal(s *Server, id space.ID, at space.Position) bool { return s.checkSeal(id, &at) }
+
+// Retain has expire what is over what its space keeps, which a running server does every hour.
+func (s *Server) Retain(ctx context.Context, id space.ID) error { return s.retain(ctx, id) }
+
+// RetainAll does so in all spaces.
+func (s *Server) RetainAll() {
+	s.retaining.Lock() // until the one is over with which the server began
+	s.retaining.Unlock()
+	s.retainAll()
+}

@@ -25,6 +25,7 @@ func Routes() []Route {
 		{"/api/v1/spaces/{space}", "what a space is made from, and where it stands"},
 		{"/api/v1/spaces/{space}/events", "the events of a space behind a position, as one value or as a stream"},
 		{"/api/v1/spaces/{space}/name", "by PUT, names a space; by DELETE, takes its name from it"},
+		{"/api/v1/spaces/{space}/retention", "what a space keeps; by PUT, sets it; by DELETE, has the server's settings count; for administrators"},
 		{"/api/v1/names/{name}", "which space has a name, if one that may be read has it"},
 		{"/api/", "404 in the API's own words"},
 		{"/", "the files of --web; without it, what this is"},

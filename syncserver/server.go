@@ -80,6 +80,7 @@ type Server struct {
 
 	expiring   map[space.ID]struct{} // spaces of which payloads may be still to be freed
 	expireRuns bool                  // a goroutine does that
+	retaining  sync.Mutex            // held while it is looked for what is over what its space keeps
 
 	// naming is held while a log comes to name a module, and locked while modules are deleted that none names.
 	naming sync.RWMutex
@@ -222,16 +223,21 @@ func (s *Server) Run(ctx context.Context) error {
 		s.spawn(func() { s.recovered(ctx) })
 	}
 	s.spawn(s.findExpiries)
+	s.spawn(s.retainAll)
 	repair := time.NewTicker(5 * time.Second)
 	defer repair.Stop()
 	collect := time.NewTicker(time.Hour)
 	defer collect.Stop()
+	retain := time.NewTicker(retainEvery)
+	defer retain.Stop()
 	for running := true; running; {
 		select {
 		case <-repair.C:
 			s.relist()
 			s.free()
 			s.expire()
+		case <-retain.C:
+			s.spawn(s.retainAll)
 		case <-collect.C:
 			s.spawn(func() {
 				if err := s.collectModules(s.work); err != nil {

@@ -227,6 +227,9 @@ func (l *Log) openWriter() (*writer, error) {
 		err = checkFormat(w.conn, l.config.Dir, true)
 	}
 	if err == nil {
+		err = l.removeCompacting()
+	}
+	if err == nil {
 		err = l.bringUpToDate(w.conn)
 	}
 	if err != nil {

@@ -3,13 +3,14 @@
 //	skerry serve --data DIR --web DIR     run the server
 //	skerry setup --url URL --token TOKEN --identity IDENTITY
 //	skerry health --url URL               ask whether it can serve clients
-//	skerry space id|ls|info|create|append|upgrade|log
+//	skerry space id|ls|info|create|append|upgrade|delete|expire|retain|log
 //	skerry module new|build|test|watch|run|inspect|diff|types|put|has
 //	skerry system|connections             who administrates and who is connected
 //	skerry backup|restore FILE|-          a data directory, online, and back
 //	skerry check                          whether it is whole
 //	skerry seal rotate                    another secret for seals
 //	skerry identity erase                 delete somebody for good
+//	skerry compact                        gives back the room of what expired
 //	skerry version
 //	skerry help limits|routes|settings    print a reference page
 //
@@ -68,6 +69,8 @@ var commands = []command{
 	{"space append", "space append --url URL --identity NAME --type TYPE ID [JSON]", "append one event; its payload is the JSON, or standard input", spaceAppend},
 	{"space upgrade", "space upgrade --url URL --identity NAME ID MODULE", "take a space over to another module: a built-in's name, a digest, or a file or source, which is uploaded", spaceUpgrade},
 	{"space delete", "space delete --url URL --identity NAME ID", "delete a space for everybody: whoever has it keeps what is on their device", spaceDelete},
+	{"space expire", "space expire --url URL --identity NAME --upto NUMBER ID", "have the first records of a space expire for everybody, who may delete it: their payloads go for good", spaceExpire},
+	{"space retain", "space retain (--data DIR | --url URL --identity NAME) [--age DURATION] [--records N] [--bytes N] [--all] [--default] ID", "set what a space keeps of its log, as an administrator; without a limit, print it", spaceRetain},
 	{"space log", "space log (--data DIR | --url URL) ID", "print the records of a space", spaceLog},
 	{"module inspect", "module inspect NAME|FILE", "print what a module says of itself, without running it", moduleInspect},
 	{"module diff", "module diff [--strict] OLD NEW", "print what a newer module declares otherwise than an older one, what clients of the older one see of it, and how much its version has to rise for that", moduleDiff},
@@ -87,6 +90,7 @@ var commands = []command{
 	{"check", "check [--data DIR] [--quick]", "read a whole data directory, also while a server runs on it, and print what is wrong with it; exits with 1 if something is", check},
 	{"seal rotate", "seal rotate [--data DIR] [--forget]", "give a server that does not run a new secret to seal positions with; what was sealed before counts as ever", sealRotate},
 	{"identity erase", "identity erase [--data DIR] [--yes] IDENTITY", "delete the spaces that are an identity's alone, and what a server that does not run knows of it besides; print what stays with others", identityErase},
+	{"compact", "compact [--data DIR]", "give back the room of what was deleted or has expired, in the data directory of a server that does not run", compact},
 	{"version", "version", "print the version", version},
 }
 
