@@ -229,6 +229,7 @@ func (w *walker) asks() map[wire.Number][][]wire.Frame {
 			event("remove", "identity", "ann"), event("remove", "identity", "bob"), event("transfer", "to", "bob"),
 			event("invite", "role", "reader", "hashes", make([]byte, digest.Size)), event("revoke", "hashes", make([]byte, digest.Size)),
 			event("redeem", "secret", make([]byte, 16)), event("leave"), event(module.TypeCheckpoint),
+			event(module.TypeExpire, "upto", uint64(1)), event(module.TypeExpire, "upto", uint64(2)), event(module.TypeExpire, "upto", uint64(1000)),
 			event(module.TypeModule, "hash", module.Open[:]), event(module.TypeModule, "hash", w.removed.Chain[:]),
 			push(privateEvent("ann", "note")), push(privateEvent(author, "note"), privateEvent(author, "leave")), push(privateStart...), push(privateStart[1]), push(space.Transaction{Author: author}),
 			{&wire.Push{Space: id, N: 1, Genesis: &genesis}}, {&wire.Push{Space: id, N: 2}},
@@ -321,8 +322,9 @@ func (w *walker) routes() map[string][]string {
 		"/api/v1/spaces/{space}":        {"/api/v1/spaces/" + id},
 		"/api/v1/spaces/{space}/events": {"/api/v1/spaces/" + id + "/events", "/api/v1/spaces/" + id + "/events?limit=1", "/api/v1/spaces/" + id + "/events?after=" + at(w.removed)},
 
-		"/api/v1/spaces/{space}/name": {"/api/v1/spaces/" + id + "/name"},
-		"/api/v1/names/{name}":        {"/api/v1/names/" + id, "/api/v1/names/harbour"},
+		"/api/v1/spaces/{space}/name":      {"/api/v1/spaces/" + id + "/name"},
+		"/api/v1/spaces/{space}/retention": {"/api/v1/spaces/" + id + "/retention"},
+		"/api/v1/names/{name}":             {"/api/v1/names/" + id, "/api/v1/names/harbour"},
 
 		"GET /.well-known/did.json": {"/.well-known/did.json", "/.well-known/did.json?space=" + id},
 

@@ -8,19 +8,29 @@ import (
 	"skerry/shared/wire"
 )
 
-// expirable judges what only the log can tell of a transaction of $expire: that it names the end of a transaction that is durable. The
-// zero verdict means that it does; ok is false if the record has to be read first.
-func (s *Space) expirable(t *space.Transaction) (v wire.Verdict, ok bool) {
+// expirable judges what only the log can tell of a transaction of $expire, of somebody who may: that it names the end of a transaction
+// that is durable. The zero verdict means that it does; ok is false if the record has to be read first, or the space is opened anew.
+func (s *Space) expirable(now uint64, t *space.Transaction, own *Record) (v wire.Verdict, ok bool) {
 	upto, ok := module.ExpiredTo(t.Events[0].Payload)
 	switch {
 	case s.tables == nil:
 		return refuse(wire.CodeReservedType, "nothing expires in a space without tables"), true
-	case !ok:
+	case !ok || upto == 0:
 		return refuse(wire.CodeBadPayload, "$expire has upto, a record's number"), true
-	case upto == 0 || upto > s.head.Seq:
-		return refuse(wire.CodeBadPayload, fmt.Sprintf("$expire: the log ends at record %d", s.head.Seq)), true
 	case s.tip.Seq+2 > space.MaxSeq:
 		return refuse(wire.CodeSpaceFull, "the space has no sequence number left for an expiry"), true
+	}
+	caller := module.Caller{Identity: t.Author, Server: own != nil}
+	verdict, err := s.tables.Try(caller, t.Records(s.tip.Seq+1, max(now, s.tip.ReceivedAt)))
+	switch {
+	case s.losing(err):
+		return v, false
+	case err != nil:
+		return refuse(wire.CodeOverloaded, "the module could not be run"), true
+	case !verdict.Allowed():
+		return refuse(verdict.Code, verdict.Reason), true
+	case upto > s.head.Seq:
+		return refuse(wire.CodeBadPayload, fmt.Sprintf("$expire: the log ends at record %d", s.head.Seq)), true
 	case s.span.failed:
 		s.span = span{}
 		return refuse(wire.CodeOverloaded, "the log could not be read"), true

@@ -156,7 +156,7 @@ func (s *Space) judgeTransaction(now uint64, p *push, t *space.Transaction) (v w
 		return v, true
 	}
 	if t.Events[0].Type == module.TypeExpire {
-		if v, ok := s.expirable(t); !ok || v.Kind != 0 {
+		if v, ok := s.expirable(now, t, p.own); !ok || v.Kind != 0 {
 			return v, ok
 		}
 	}

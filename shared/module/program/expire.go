@@ -29,19 +29,19 @@ func (i *Instance) expire(p *proposal, caller *module.Caller, records []space.Re
 	if err != nil {
 		return bad("%v", err)
 	}
+	if caller != nil && !caller.Server { // before they are told anything of the log
+		asked := *record
+		asked.Type, asked.Payload = module.TypeModule, module.Upgrade(digest.Digest{}, nil)
+		if v, err = i.mayUpgrade(p, caller, &asked, "have records expire of"); err != nil || !v.Allowed() {
+			return v, err
+		}
+	}
 	upto := binary.LittleEndian.Uint64(row)
 	switch {
 	case upto >= record.Seq:
 		return bad("there is no record %d yet", upto)
 	case caller != nil && upto <= p.expired: // who begins behind it and applies it knows so
 		return bad("the records up to %d have expired already", p.expired)
-	}
-	if caller != nil && !caller.Server {
-		asked := *record
-		asked.Type, asked.Payload = module.TypeModule, module.Upgrade(digest.Digest{}, nil)
-		if v, err = i.mayUpgrade(p, caller, &asked, "have records expire of"); err != nil || !v.Allowed() {
-			return v, err
-		}
 	}
 	p.expired, p.expires = max(p.expired, upto), upto
 	return v, nil
