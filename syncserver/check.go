@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"skerry/shared/digest"
+	"skerry/shared/hub"
 	"skerry/shared/module"
 	"skerry/shared/module/program"
 	"skerry/shared/space"
@@ -166,6 +167,11 @@ func replay(ctx context.Context, log Log, engine program.Beginner, id space.ID, 
 // historyOf returns a reader of a log, for modules that make their tables of it.
 func historyOf(ctx context.Context, log Log, id space.ID) func(uint64, uint64, func([]space.Record) error) error {
 	return func(at, to uint64, f func([]space.Record) error) error {
+		src := source{ctx, log, id}
+		chain, err := hub.ChainAt(src, at)
+		if err != nil {
+			return err
+		}
 		for at < to {
 			records, err := log.Read(ctx, id, at, 4096, 4<<20)
 			if err != nil {
@@ -174,6 +180,10 @@ func historyOf(ctx context.Context, log Log, id space.ID) func(uint64, uint64, f
 			if len(records) == 0 {
 				return fmt.Errorf("the log ends at %d, not at %d", at, to)
 			}
+			if err := hub.Verify(src, chain, records); err != nil {
+				return err
+			}
+			chain = space.Fold(chain, records)
 			if err := f(records); err != nil {
 				return err
 			}

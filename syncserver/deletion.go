@@ -133,6 +133,9 @@ func (h *hotSpace) readHead(ctx context.Context) (hub.HeadRead, error) {
 	if d.done {
 		return hub.HeadRead{Head: d.head, Code: wire.CodeDeleted, Last: d.last}, err
 	}
+	if err == nil {
+		err = h.server.verifyAt(ctx, h.id, d.head.Seq, d.head) // what is written next follows on it
+	}
 	return hub.HeadRead{Head: d.head}, err
 }
 

@@ -98,6 +98,24 @@ func TestFailedAppend(t *testing.T) {
 	})
 }
 
+// TestAReaderGetsWhatAnUnclearAppendStored: the answer to an append is lost, though it was stored. Who reads along is sent its records, without anybody having to write more.
+func TestAReaderGetsWhatAnUnclearAppendStored(t *testing.T) {
+	log := &hooked{Log: memlog.New()}
+	r := start(t, log)
+	alice, bob := r.dial("alice"), r.dial("bob")
+	id := alice.create()
+	bob.subscribe(id, space.Start(id))
+	await[*wire.CaughtUp](bob)
+	alice.append(id, alice.transaction(2)) // what is in memory for readers ends with it
+	_, at := bob.follow(id, space.Start(id), 2)
+	log.after(func(space.ID) error {
+		log.after(nil)
+		return errBroken
+	})
+	alice.append(id, alice.transaction(1))
+	bob.follow(id, at, 3)
+}
+
 // TestFullLog shows that a full log defers, and that reading goes on.
 func TestFullLog(t *testing.T) {
 	log := &hooked{Log: memlog.New()}

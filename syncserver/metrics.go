@@ -28,6 +28,7 @@ type metrics struct {
 	appends        prometheus.Histogram // seconds
 	batch          prometheus.Histogram // records
 	appendErrors   prometheus.Counter
+	damaged        prometheus.Counter // reads
 	fanout         prometheus.Counter // records sent to subscribers
 	tailFrames     prometheus.Counter // frames taken ready from the hot tail
 	hot            prometheus.Gauge
@@ -73,6 +74,7 @@ func newMetrics() *metrics {
 		appends:        histogram("append_seconds", "Time from handing a batch to the log until it was durable.", prometheus.ExponentialBuckets(0.0001, 2, 16)),
 		batch:          histogram("append_records", "Records in one batch of one space.", prometheus.ExponentialBuckets(1, 4, 8)),
 		appendErrors:   counter("append_errors_total", "Batches that the log did not take."),
+		damaged:        counter("log_damaged_total", "Reads that found something else in the log than was made durable. Nothing of it was sent."),
 		fanout:         counter("records_sent_total", "Records that were sent to subscribers."),
 		tailFrames:     counter("tail_frames_total", "Frames for subscribers that were taken ready-made from memory."),
 		hot:            gauge("spaces_hot", "Spaces that are loaded."),
@@ -90,7 +92,7 @@ func newMetrics() *metrics {
 		panics:         counter("panics_total", "Panics that ended one connection or one space's batch."),
 	}
 	m.registry.MustRegister(m.connections, m.opened, m.closed, m.accepted, m.duplicates, m.rejections, m.deferrals, m.refused, m.turnedAway, m.created,
-		m.appends, m.batch, m.appendErrors, m.fanout, m.tailFrames, m.hot, m.received, m.sent, m.panics, m.applyErrors, m.checkpoints, m.unusable, m.collected, m.expired, m.ephemerals, m.ephemeralsLost, m.recovering, m.adopted,
+		m.appends, m.batch, m.appendErrors, m.damaged, m.fanout, m.tailFrames, m.hot, m.received, m.sent, m.panics, m.applyErrors, m.checkpoints, m.unusable, m.collected, m.expired, m.ephemerals, m.ephemeralsLost, m.recovering, m.adopted,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -144,7 +144,7 @@ func (s *Server) fly(r *readCache, f *flight) {
 		return
 	}
 	if err != nil {
-		s.logger.Error("cannot read a space", "space", f.read.Space, "error", err)
+		s.unreadable(f.read.Space, err)
 		return
 	}
 	result = read
@@ -188,6 +188,9 @@ func (s *Server) readAfter(ctx context.Context, read *hub.ReadEvents) (hub.Event
 			err = goneBefore(records)
 		}
 		if err != nil {
+			return result, err
+		}
+		if err = hub.Verify(s.source(ctx, read.Space), read.Chain, records); err != nil {
 			return result, err
 		}
 	}
@@ -238,7 +241,7 @@ func (s *Server) check(c *connection, check hub.CheckPosition) {
 			if err := s.checkLog(s.work, check, &checked); errors.Is(err, ErrDeleted) {
 				checked.Code = wire.CodeDeleted
 			} else if err != nil {
-				s.logger.Error("cannot read a space", "space", check.Space, "error", err)
+				s.unreadable(check.Space, err)
 				checked.Code = wire.CodeInternal
 			}
 			c.step(checked)
@@ -255,6 +258,12 @@ func (s *Server) checkLog(ctx context.Context, check hub.CheckPosition, checked 
 		checked.Chain = checked.Head.Chain
 	case check.Seq < checked.Head.Seq:
 		if checked.Chain, err = hub.ChainAt(s.source(ctx, check.Space), check.Seq); err != nil {
+			return err
+		}
+	}
+	if check.Seq <= checked.Head.Seq && checked.Chain != check.Chain {
+		// Before a client is told that its history is another one: is this one what was made durable?
+		if err = s.verifyChain(ctx, check.Space, check.Seq, checked.Chain, checked.Head); err != nil {
 			return err
 		}
 	}
@@ -308,7 +317,7 @@ func (s *Server) readPage(c *connection, fetch *wire.Fetch) {
 					return
 				}
 				if err != nil {
-					s.logger.Error("cannot read a page", "space", fetch.Space, "error", err)
+					s.unreadable(fetch.Space, err)
 					c.step(hub.PageRead{Ref: fetch.Ref, Code: wire.CodeOverloaded})
 					return
 				}

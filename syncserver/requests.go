@@ -112,7 +112,9 @@ func (h *hotSpace) open(ctx context.Context, r hub.OpenSpace) hub.Input {
 			h.list(ctx, genesis.Creator) // in case a crash came between its creation and the directory
 		}
 		opened.Head = end.head
-		opened.Instance, err = h.instance(ctx, &genesis, end.head)
+		if err = s.verifyAt(ctx, h.id, end.head.Seq, end.head); err == nil { // what is written next follows on it
+			opened.Instance, err = h.instance(ctx, &genesis, end.head)
+		}
 		h.mu.Lock()
 		if !h.noted {
 			h.noted, h.owes = true, append(h.owes, 0) // a crash may have left notes
@@ -244,6 +246,10 @@ func (h *hotSpace) failed(opened *hub.Opened, what string, err error) {
 	default:
 		opened.Code, opened.RetryAfterMS = wire.CodeOverloaded, milliseconds(retryFailed)
 	}
+	if errors.Is(err, hub.ErrDamaged) {
+		h.server.unreadable(h.id, err)
+		return
+	}
 	h.server.logger.Error("cannot "+what+" a space", "space", h.id, "error", err)
 }
 
@@ -281,7 +287,7 @@ func (h *hotSpace) history(ctx context.Context, r hub.ReadSpan) hub.Input {
 	history := hub.ReadHistory(h.server.source(ctx, h.id), &r)
 	if history.Code != 0 {
 		h.look()
-		h.server.logger.Error("cannot read a space", "space", h.id, "from", r.From, "to", r.To)
+		h.server.unreadable(h.id, history.Err)
 	}
 	return history
 }
@@ -384,7 +390,7 @@ func (h *hotSpace) appendBatch(ctx context.Context, r *hub.Append) hub.Appended 
 func (h *hotSpace) loadHead(ctx context.Context, r hub.LoadHead) hub.Input {
 	read, err := h.readHead(ctx)
 	if err != nil {
-		h.server.logger.Error("cannot read the head of a space", "space", h.id, "error", err)
+		h.server.unreadable(h.id, err)
 		read.Code = wire.CodeOverloaded
 	}
 	read.Ref = r.Ref

@@ -134,7 +134,7 @@ func (t *tail) read(config *hub.Config, read *hub.ReadEvents) (result hub.Events
 	head, _ := t.head()
 	result = hub.EventsRead{Space: read.Space, Ref: read.Ref, Head: head}
 	if read.After == head {
-		return result, true
+		return result, read.Until <= head // else the log has more: an append was stored whose answer was lost
 	}
 	if read.Until <= read.After {
 		result.Head = read.After

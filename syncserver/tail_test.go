@@ -85,8 +85,12 @@ func TestTail(t *testing.T) {
 	if hits < 50 {
 		t.Fatalf("the tail knew %d places", hits)
 	}
-	read := hub.ReadEvents{Until: math.MaxUint64, Space: id, After: head.Seq, Chain: head.Chain}
+	read := hub.ReadEvents{Until: head.Seq, Space: id, After: head.Seq, Chain: head.Chain}
 	if result, ok := tail.read(config, &read); !ok || len(result.Message) != 0 || result.Head != head.Seq {
 		t.Errorf("at the head: %+v, %v", result, ok)
+	}
+	read.Until++
+	if result, ok := tail.read(config, &read); ok {
+		t.Errorf("the log has more than the tail: %+v", result)
 	}
 }

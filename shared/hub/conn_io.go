@@ -248,7 +248,8 @@ type CheckPosition struct {
 	Space   space.ID
 	Ref     uint64
 	Seq     uint64
-	NeedRow bool // the directory row is wanted too; it also is of who may read a space and is at a place that has expired
+	Chain   digest.Digest // there, as the client has it
+	NeedRow bool          // the directory row is wanted too; it also is of who may read a space and is at a place that has expired
 }
 
 // AheadOf tells that a position past the head of a space carries a valid seal.

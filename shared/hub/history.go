@@ -46,22 +46,28 @@ func between(src Source, after, to uint64) ([]space.Record, error) {
 func ReadHistory(src Source, ask *ReadSpan) History {
 	base, err := src.ChainBefore(ask.From - 1)
 	if err != nil {
-		return History{Ref: ask.Ref, Code: wire.CodeOverloaded}
+		return History{Ref: ask.Ref, Code: wire.CodeOverloaded, Err: err}
 	}
 	records, err := between(src, base.Seq, ask.To)
+	if err == nil {
+		err = Verify(src, base.Chain, records)
+	}
 	if err != nil {
-		return History{Ref: ask.Ref, Code: wire.CodeOverloaded}
+		return History{Ref: ask.Ref, Code: wire.CodeOverloaded, Err: err}
 	}
 	return History{Ref: ask.Ref, Base: base, Records: records}
 }
 
-// ChainAt returns the chain at a number that is not past the head.
+// ChainAt returns the chain at a number that is not past the head. Where it is not stored, the records that it is made from are verified.
 func ChainAt(src Source, seq uint64) (digest.Digest, error) {
 	base, err := src.ChainBefore(seq)
 	if err != nil || base.Seq == seq {
 		return base.Chain, err
 	}
 	records, err := between(src, base.Seq, seq)
+	if err == nil {
+		err = Verify(src, base.Chain, records)
+	}
 	if err != nil {
 		return digest.Digest{}, err
 	}
@@ -124,6 +130,12 @@ func PageMessage(config *Config, src Source, head uint64, f *wire.Fetch) ([]byte
 		at = page.Records[0].Seq - 1
 	}
 	if page.ChainBefore, err = ChainAt(src, at); err != nil {
+		return nil, err
+	}
+	if err = Verify(src, page.ChainBefore, page.Records); err == nil && len(page.Records) == 0 {
+		err = VerifyAt(src, at) // nothing is sealed that was not seen to be right
+	}
+	if err != nil {
 		return nil, err
 	}
 	if len(page.Records) > 0 {

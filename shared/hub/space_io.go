@@ -90,6 +90,7 @@ type History struct {
 	Base    space.Position
 	Records []space.Record
 	Code    wire.Code // not 0: the log could not be read
+	Err     error     // why, for whoever runs the server
 }
 
 // Outcome is how an append ended.

@@ -81,7 +81,7 @@ func (c *Conn) subscribe(f *wire.Subscribe) {
 		c.refs++
 		c.cursors[s.Space] = &cursor{space: s.Space, ref: c.refs, position: s.Position, reads: reads}
 		_, listed := c.directory[s.Space]
-		c.out.Check = append(c.out.Check, CheckPosition{Space: s.Space, Ref: c.refs, Seq: s.Position.Seq, NeedRow: !listed})
+		c.out.Check = append(c.out.Check, CheckPosition{Space: s.Space, Ref: c.refs, Seq: s.Position.Seq, Chain: s.Position.Chain, NeedRow: !listed})
 	}
 }
 

@@ -106,7 +106,6 @@ func Run(t *testing.T, factory Factory) {
 		{"Damaged", testDamaged},
 		{"Cut", testCut},
 		{"CutStale", testCutStale},
-		{"Fork", testFork},
 		{"Modules", testModules},
 		{"ModulesFull", testModulesFull},
 		{"ModulesMakeRoom", testModulesMakeRoom},

@@ -85,7 +85,6 @@ type part struct {
 	doomed  rawRequest // keys of the outbox, of a space to be forgotten
 	unsent  rawRequest // and its rows, if it is only to be forgotten when all were sent
 	damaged reply      // what SetDamaged raises
-	branch  reply      // what Fork does
 	holes   reply      // what a position that is set alone, or a page, changes
 	torn    rawRequest // a cursor at the last segment that begins at a cut or below
 
@@ -136,10 +135,10 @@ func touched(c *replica.Commit) []string {
 		if len(sc.Lost)+len(sc.DiscardLost) > 0 {
 			add(storeLost)
 		}
-		if len(sc.Records) > 0 || sc.CutTo() != nil || sc.Page != nil {
+		if len(sc.Records) > 0 || sc.Cut || sc.Page != nil {
 			add(storeSegments)
 		}
-		if sc.CutTo() != nil {
+		if sc.Cut {
 			add(storeCheckpoints)
 		}
 		if sc.Forget {
@@ -357,11 +356,8 @@ func (t *transaction) ask(sc *replica.SpaceCommit) *part {
 	if p.movesHoles() {
 		p.holes = t.getMeta(holesName(sc.Space))
 	}
-	if sc.Fork != nil {
-		p.branch = t.getMeta(branchName(sc.Space))
-	}
-	if to := sc.CutTo(); to != nil {
-		p.torn = t.raw(false, storeSegments, "openCursor", between([]any{p.key}, []any{p.key, float64(to.Seq) + 1}, false, true), "prev")
+	if sc.Cut {
+		p.torn = t.raw(false, storeSegments, "openCursor", between([]any{p.key}, []any{p.key, float64(sc.Position.Seq) + 1}, false, true), "prev")
 	}
 	p.version = t.getMeta(versionName(sc.Space))
 	p.row = t.get(storeSpaces, p.name)
@@ -385,11 +381,6 @@ func (p *part) read() error {
 	}
 	if p.SetDamaged != nil {
 		if p.known.info.Damaged, err = decodeNumber(p.damaged.bytes()); err != nil {
-			return err
-		}
-	}
-	if p.Fork != nil {
-		if p.known.info.Branch, err = decodeNumber(p.branch.bytes()); err != nil {
 			return err
 		}
 	}
@@ -425,14 +416,14 @@ func (p *part) read() error {
 // plan decides where the records go and reports whether segments must be read for that.
 func (p *part) plan(t *transaction) (merging bool) {
 	p.tail = p.known.tail
-	if p.CutTo() != nil {
+	if p.Cut {
 		p.tail = nil // what is left stays as it is
 	}
 	if len(p.Records) == 0 {
 		return false
 	}
 	p.run = segment{first: p.First, last: p.Last, bytes: len(p.Records)}
-	if t.apart || p.Fork != nil {
+	if t.apart {
 		p.tail = append(p.tail[:len(p.tail):len(p.tail)], p.run)
 		return false
 	}
@@ -465,11 +456,7 @@ func (p *part) write(t *transaction) error {
 	if !p.SetModule.IsZero() {
 		p.known.info.Module = p.SetModule
 	}
-	if p.Fork != nil {
-		p.known.info.Damaged = 0
-		t.putMeta(branchName(p.Space), appendNumber(p.known.info.Branch+1))
-	}
-	if p.SetDamaged != nil || p.Fork != nil {
+	if p.SetDamaged != nil {
 		p.known.info.SetDamaged(p.SetDamaged)
 		if n := p.known.info.Damaged; n > 0 {
 			t.putMeta(damagedName(p.Space), appendNumber(n))
@@ -481,13 +468,13 @@ func (p *part) write(t *transaction) error {
 		t.putMeta(deletedName(p.Space), appendNumber(1))
 	}
 	p.changes.apply(p.SpaceCommit)
-	if p.CutTo() != nil {
-		if err := p.writeCut(t); err != nil {
+	if len(p.Records) > 0 {
+		if err := p.writeRecords(t); err != nil {
 			return err
 		}
 	}
-	if len(p.Records) > 0 {
-		if err := p.writeRecords(t); err != nil {
+	if p.Cut {
+		if err := p.writeCut(t); err != nil {
 			return err
 		}
 	}
@@ -551,9 +538,7 @@ func (p *part) write(t *transaction) error {
 }
 
 // movesHoles reports whether the part may change which records are not here.
-func (p *part) movesHoles() bool {
-	return p.Page != nil || p.Fork != nil || p.Position != nil && len(p.Records) == 0
-}
+func (p *part) movesHoles() bool { return p.Page != nil || p.Position != nil && len(p.Records) == 0 }
 
 // keeps reports whether something of a space that is to be forgotten may be on this device alone.
 func (p *part) keeps() (bool, error) {
@@ -575,7 +560,7 @@ func (p *part) forget(t *transaction) {
 	for _, store := range []string{storeRejected, storeLost, storeSegments, storeCheckpoints} {
 		t.delete(store, within(p.key))
 	}
-	for _, name := range []string{pinnedName(p.Space), damagedName(p.Space), deletedName(p.Space), holesName(p.Space), branchName(p.Space)} {
+	for _, name := range []string{pinnedName(p.Space), damagedName(p.Space), deletedName(p.Space), holesName(p.Space)} {
 		t.delete(storeMeta, js.ValueOf(name))
 	}
 	t.delete(storeSpaces, p.name)
@@ -590,9 +575,6 @@ func (p *part) changesSpace() bool {
 // writeRecords adds the segment of the part's records, in which those of merged are put too.
 func (p *part) writeRecords(t *transaction) error {
 	chain, first := p.Expect.Chain, p.First
-	if p.Fork != nil {
-		chain = p.Fork.Chain
-	}
 	var records []byte
 	if len(p.merged) > 0 {
 		first = p.merged[0].first

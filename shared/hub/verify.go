@@ -1,0 +1,69 @@
+package hub
+
+import (
+	"errors"
+	"fmt"
+
+	"skerry/shared/digest"
+	"skerry/shared/space"
+)
+
+// A disk may give other bytes back than were written, and a log that stands on it cannot tell. The chain can: it was stored where each append ended,
+// and what was read has to hash to it. Without that a record that went bad would be sent under a seal that says that it is right, and whoever holds the
+// right one would be told that this server's history is another.
+
+// ErrDamaged tells that a log has other records than were made durable, or another chain. What was read must not be used.
+var ErrDamaged = errors.New("what the log has is not what was made durable")
+
+func damaged(from, to uint64) error {
+	return fmt.Errorf("records %d to %d: %w", from, to, ErrDamaged)
+}
+
+// Verify checks that records, which follow in a log on where the chain had a value, hash to what was stored. Where they end inside of what was appended at once
+// it reads on to the end of that. It returns [ErrDamaged] if they do not, and the source's errors.
+func Verify(src Source, chain digest.Digest, records []space.Record) error {
+	if len(records) == 0 {
+		return nil
+	}
+	first, last := records[0].Seq, records[len(records)-1].Seq
+	for proven := false; !proven; {
+		end := records[len(records)-1].Seq
+		stored, err := src.ChainBefore(end)
+		if err != nil {
+			return err
+		}
+		for i := range records {
+			chain = space.Chain(chain, &records[i])
+			if records[i].Seq == stored.Seq && chain != stored.Chain {
+				return damaged(first, stored.Seq)
+			}
+		}
+		if proven = stored.Seq >= last; proven {
+			break
+		}
+		if records, err = src.Read(end, readAtOnce, 1<<20); err != nil {
+			return err
+		}
+		if len(records) == 0 || records[0].Seq != end+1 {
+			return damaged(first, end)
+		}
+	}
+	return nil
+}
+
+// VerifyAt checks the newest chain value that is stored at or before seq, by the records of the append that it ends. It returns [ErrDamaged] or the source's errors.
+func VerifyAt(src Source, seq uint64) error {
+	at, err := src.ChainBefore(seq)
+	if err != nil || at.Seq == 0 {
+		return err
+	}
+	before, err := src.ChainBefore(at.Seq - 1)
+	if err != nil {
+		return err
+	}
+	records, err := between(src, before.Seq, at.Seq)
+	if err != nil {
+		return err
+	}
+	return Verify(src, before.Chain, records)
+}
