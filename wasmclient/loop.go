@@ -126,6 +126,20 @@ func (c *Client) step(input replica.Input) {
 			return replica.CheckpointKept{Space: store.Space, Root: store.Root, Err: err}, err
 		})
 	}
+	for _, trace := range effects.Trace {
+		c.background(func(ctx context.Context) (replica.Input, error) {
+			traced := replica.Trace(trace, func(after uint64) ([]space.Record, error) {
+				return c.config.Store.Read(ctx, trace.Space, after, 500, 128<<10)
+			})
+			return traced, c.damaged(trace.Space, traced.Err)
+		})
+	}
+	for _, read := range effects.ReadRecords {
+		c.background(func(ctx context.Context) (replica.Input, error) {
+			records, err := c.readRecords(ctx, read.Space, read.After, read.Last)
+			return replica.RecordsRead{Space: read.Space, After: read.After, Records: records, Err: err}, err
+		})
+	}
 	for _, id := range effects.Check {
 		c.background(func(context.Context) (replica.Input, error) {
 			checked := c.checkFor(id)
@@ -208,6 +222,19 @@ func (c *Client) readIDs(ctx context.Context, id space.ID, after uint64) ([]repl
 		}
 		after = records[len(records)-1].Seq
 	}
+}
+
+// readRecords reads the records behind a number, up to another one.
+func (c *Client) readRecords(ctx context.Context, id space.ID, after, last uint64) (all []space.Record, err error) {
+	for after < last {
+		records, err := c.config.Store.Read(ctx, id, after, int(min(last-after, 500)), 1<<20)
+		if err != nil || len(records) == 0 {
+			return all, c.damaged(id, err)
+		}
+		all = append(all, records[:min(uint64(len(records)), last-after)]...)
+		after = all[len(all)-1].Seq
+	}
+	return all, nil
 }
 
 // notice gives the core's notices to those who wait for them.

@@ -41,6 +41,7 @@ type SpaceInfo struct {
 	Rejected int            // transactions in the rejected store
 	Lost     int            // transactions in the lost store
 	Damaged  uint64         // not 0: of the records up to this number some cannot be read until they were fetched again
+	Branch   uint64         // counts how often the log went on without records that were here: those behind the place where it did are others since
 	RetryAt  uint64         // when a deferred space tries again, milliseconds since 1970; 0: not waiting
 	Code     wire.Code      // why it does not get on; zero if it does
 	Reason   string         // for people
@@ -78,7 +79,7 @@ func (c *Client) info(id space.ID) SpaceInfo {
 	info := SpaceInfo{
 		ID: id, Genesis: status.Info.Genesis, Created: status.Info.Created, Pinned: status.Info.Pinned, Module: status.Info.CurrentModule(),
 		Position: status.Info.Position, Oldest: status.Info.Base(id).Seq + 1, Holes: status.Info.Holes, Head: max(status.Info.Head, status.Info.Position.Seq),
-		CaughtUp: status.CaughtUp, Pending: status.Pending, Rejected: status.Rejected, Lost: status.Lost, Damaged: status.Info.Damaged,
+		CaughtUp: status.CaughtUp, Pending: status.Pending, Rejected: status.Rejected, Lost: status.Lost, Damaged: status.Info.Damaged, Branch: status.Info.Branch,
 		RetryAt: c.wall(status.RetryAt), Code: status.Code, Reason: status.Reason,
 	}
 	if c.report.has(id) {

@@ -20,6 +20,7 @@ type Status struct {
 	Undurable     int       // transactions that are not on this device's disk yet
 	Rejected      int       // refused transactions
 	Lost          int       // transactions of others that the server lost and refused to take back
+	Recovering    int       // spaces of which the server lost records; those that are here go back to it
 	CatchingUp    int       // spaces whose newest records are still to come
 	RetryAt       uint64    // when the server lets spaces be created again, milliseconds since 1970; 0: now
 	DialAt        uint64    // when it connects again while it is offline, milliseconds since 1970; 0: not waiting
@@ -36,7 +37,7 @@ func (c *Client) Status() Status {
 		s := c.core.Status()
 		status = Status{
 			Connection: s.Connection, Leader: s.Leader, Pending: s.Pending, PendingSpaces: s.PendingSpaces,
-			Undurable: s.Undurable, Rejected: s.Rejected, Lost: s.LostRows, CatchingUp: s.CatchingUp,
+			Undurable: s.Undurable, Rejected: s.Rejected, Lost: s.LostRows, CatchingUp: s.CatchingUp, Recovering: s.Recovering,
 			RetryAt: c.wall(s.RetryAt), DialAt: c.wall(s.DialAt), LastSync: c.wall(s.LastSync),
 			Storage: c.config.Storage, Code: s.Code, Reason: s.Reason,
 		}

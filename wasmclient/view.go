@@ -57,6 +57,7 @@ type view struct {
 
 	mu       sync.Mutex        // held while the tables are worked on; the loop does not wait for it
 	life     uint64            // of the replica that the instance is of
+	branch   uint64            // of the log, likewise
 	instance *program.Instance // nil until the module is loaded
 	// What of the outbox the instance has as proposals, in order, and whether that is all that waits. A transaction that the
 	// module does not allow any more counts as laid, and is not seen.
@@ -319,7 +320,7 @@ func (v *view) load(info *SpaceInfo, told replica.ServerCheckpoint) error {
 		switch {
 		case applied < base && base <= at: // what follows on it is not here
 			v.reset()
-		case v.life != life, at < applied && v.ahead == 0: // it was destroyed, or cut where it was damaged
+		case v.life != life, info.Branch != v.branch, at < applied && v.ahead == 0: // it was destroyed, went over to another branch, or was cut where it was damaged
 			v.reset()
 		case told.State == replica.CheckpointStored && v.isFar(&told, max(at, applied)):
 			v.reset()
@@ -347,7 +348,7 @@ func (v *view) load(info *SpaceInfo, told replica.ServerCheckpoint) error {
 	instance.Load, instance.History = v.borrow, v.history
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.life, v.instance, v.all = life, instance, true
+	v.life, v.branch, v.instance, v.all = life, info.Branch, instance, true
 	v.observe()
 	return nil
 }

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"fmt"
+	"slices"
 
 	"skerry/shared/digest"
 	"skerry/shared/identity"
@@ -131,6 +132,13 @@ func (s *Space) adopted(now uint64, outcome Outcome) {
 		s.takeShown(wire.AdoptTaken)
 		if last.Type == module.TypeDelete {
 			s.end(last.ID, false)
+			return
+		}
+		if s.instance.Applied() == module.NeedsNothing && slices.ContainsFunc(t.Records, func(r space.Record) bool { return r.Type == module.TypeModule }) {
+			s.forget() // it does not apply what comes, and is not the space's any more
+			s.out.Moved = s.out.Moved || s.told != s.head
+			s.told, s.out.Turned = s.head, true
+			s.open()
 			return
 		}
 		s.catchUp()

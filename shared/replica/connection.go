@@ -269,6 +269,12 @@ func (r *Replica) received(in Received) {
 	case *wire.BlobPart:
 		c.credit += uint64(in.Size) // a module or a checkpoint may be larger than all credit, and is bounded by itself
 		r.blobPart(f)
+	case *wire.Located:
+		r.located(f)
+	case *wire.Adopted:
+		r.adopted(f)
+	case *wire.Reclaimed:
+		r.reclaimed(f)
 	case *wire.Page:
 		r.page(f, in.Size)
 	case *wire.Refused:
@@ -276,7 +282,7 @@ func (r *Replica) received(in Received) {
 			r.notify(Unheard{f.Code, f.Reason})
 		} else if f.Ref == refreshRef {
 			r.refreshLater()
-		} else if !r.moduleRefused(f) && !r.checkpointRefused(f) && !r.historyRefused(f) && f.Ref == c.directory {
+		} else if !r.recoveryRefused(f) && !r.moduleRefused(f) && !r.checkpointRefused(f) && !r.historyRefused(f) && f.Ref == c.directory {
 			r.askDirectoryLater()
 		}
 	case *wire.Ephemeral:
@@ -369,6 +375,9 @@ func (r *Replica) startSync() {
 	all := r.sorted()
 	r.subscribe(all)
 	for _, s := range all {
+		if s.recovery != nil && !s.feed.asked {
+			r.probe(s)
+		}
 		if s.outboxCount > 0 || s.creates() {
 			r.wantPush(s)
 		}

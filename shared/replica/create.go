@@ -64,6 +64,8 @@ func (r *Replica) genesisVerdict(s *spaceState, v *wire.Verdict) bool {
 				s.push.creatingEmpty = true
 				r.toCreateEmpty = slices.Insert(r.toCreateEmpty, 0, s)
 			}
+		} else if v.Code == wire.CodeAuthRequired && !r.mine(s.info.Genesis.Creator) {
+			r.delay(s, r.now+recoverRetry+r.random(recoverRetry)) // its creator may have brought it back by then
 		} else {
 			r.holdBack(s, v)
 		}

@@ -88,12 +88,12 @@ func (r *Replica) subscribe(spaces []*spaceState) {
 		f.idle = false
 		f.again = f.again || f.asked
 		f.asked, f.answered, f.caughtUp = true, false, false
-		f.verified = s.info.Position
+		f.verified = s.cursor()
 		if paused {
 			continue
 		}
 		f.pausedAt, f.boots = 0, false
-		frame.Subscriptions = append(frame.Subscriptions, wire.Subscription{Space: s.id, Position: s.info.Position})
+		frame.Subscriptions = append(frame.Subscriptions, wire.Subscription{Space: s.id, Position: f.verified})
 		if len(frame.Subscriptions) == subscribeAtOnce {
 			flush()
 		}
@@ -116,7 +116,7 @@ func (r *Replica) dropInbox(s *spaceState) {
 // trimInbox drops what another tab has stored meanwhile. If what is left does not follow on what is stored, it is
 // asked for again.
 func (r *Replica) trimInbox(s *spaceState) {
-	stored := s.info.Position.Seq
+	stored := s.cursor().Seq
 	for len(s.feed.inbox) > 0 && s.feed.inbox[0].last <= stored {
 		r.conn.credit += uint64(s.feed.inbox[0].size)
 		s.feed.inbox = s.feed.inbox[1:]
@@ -244,8 +244,14 @@ func (r *Replica) subscriptionEnded(f *wire.Ended) {
 	}
 	r.unsubscribed(s)
 	s.feed.again = again // nothing more is on its way
+	if s.switches() {
+		s.recovery = nil // what it was to go over to is not there any more
+	}
 	r.dropWithdrawn(s, f.Code == wire.CodeUnknownSpace)
 	switch {
+	case f.Code == wire.CodeUnknownSpace && s.info.Position.Seq > 0 && s.info.Genesis != nil:
+		s.problem, s.reason = wire.CodeRecovering, ""
+		r.recover(s)
 	case f.Code == wire.CodeUnknownSpace && s.info.Genesis != nil:
 		r.sync.setCreated(r, s, false)
 		r.wantPush(s)
@@ -269,6 +275,9 @@ func (r *Replica) subscriptionEnded(f *wire.Ended) {
 	case f.Code == wire.CodeDiverged && r.unjump(s):
 	default:
 		s.problem, s.reason = f.Code, f.Reason
+		if f.Code == wire.CodeRecovering || f.Code == wire.CodeDiverged {
+			r.recover(s)
+		}
 		if f.Code == wire.CodeLeft || f.Code == wire.CodeForbidden && s.info.Position.Seq > 0 {
 			s.feed.access = AccessLost
 		}
@@ -336,10 +345,14 @@ func (r *Replica) directoryRows(f *wire.Spaces) {
 		row := &f.Rows[i]
 		id := row.Genesis.ID()
 		if row.State != wire.SpacePresent {
+			r.space(id).listed = true
 			r.gone(id, row.State)
 			continue
 		}
 		s := r.space(id)
+		if s.listed = true; row.Head < s.info.Position.Seq {
+			r.probe(s)
+		}
 		if news {
 			r.here(s)
 		}
@@ -376,6 +389,8 @@ func (r *Replica) directoryRows(f *wire.Spaces) {
 			r.askDirectoryLater() // it would say the same for ever
 		case f.More:
 			r.askDirectory(f.Since)
+		case r.conn.relisted:
+			r.probeUnlisted()
 		}
 	}
 }

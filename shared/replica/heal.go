@@ -86,7 +86,7 @@ func (s *spaceState) stored() uint64 {
 	if s.cut != nil {
 		return s.cut.Seq
 	}
-	return s.info.Position.Seq
+	return s.cursor().Seq
 }
 
 // healed notes what a commit of sync made of the damage, and what is known again.

@@ -36,7 +36,7 @@ var (
 )
 
 func (p *Page) check(sc *SpaceCommit) error {
-	if sc.Cut || len(p.Records) == 0 || p.First == 0 || p.First > p.Until.Seq {
+	if sc.CutTo() != nil || len(p.Records) == 0 || p.First == 0 || p.First > p.Until.Seq {
 		return errBadPage
 	}
 	return nil
@@ -66,6 +66,8 @@ func (info *SpaceInfo) Move(sc *SpaceCommit) {
 	switch {
 	case to == nil:
 		return
+	case sc.Fork != nil:
+		info.cutHoles(sc.Fork)
 	case sc.Cut:
 		info.cutHoles(to)
 	case len(sc.Records) == 0 && to.Seq > info.Position.Seq:

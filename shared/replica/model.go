@@ -81,6 +81,7 @@ var (
 	errSpaceTwice  = errors.New("replica: a commit names a space twice")
 	errBadRecords  = errors.New("replica: a commit's records do not follow on Expect or do not end at Position")
 	errBadCut      = errors.New("replica: a commit takes a position back without a cut, or cuts without going back")
+	errBadFork     = errors.New("replica: a commit goes over to another branch without records, or not from below where it stands")
 	errBadAppend   = errors.New("replica: an appended row has no id or another one than its transaction")
 	errBadMark     = errors.New("replica: a mark is neither accepted nor waiting")
 	errBadEncoding = errors.New("replica: a commit's records are not what First and Last say")
@@ -117,7 +118,11 @@ func (c *Commit) Check() error {
 				return errBadMark
 			}
 		}
-		if len(s.Records) > 0 && (s.Expect == nil || s.Position == nil || s.First != s.Expect.Seq+1 ||
+		after := s.Expect
+		if s.Fork != nil {
+			after = s.Fork
+		}
+		if len(s.Records) > 0 && (s.Expect == nil || s.Position == nil || s.First != after.Seq+1 ||
 			s.Last < s.First || s.Position.Seq != s.Last) {
 			return errBadRecords
 		}
@@ -127,7 +132,11 @@ func (c *Commit) Check() error {
 			}
 		}
 		back := s.Expect != nil && s.Position != nil && s.Position.Seq < s.Expect.Seq
-		if back != s.Cut || s.Cut && len(s.Records) > 0 {
+		if s.Fork != nil {
+			if s.Cut || s.Expect == nil || len(s.Records) == 0 || s.Fork.Seq >= s.Expect.Seq {
+				return errBadFork
+			}
+		} else if back != s.Cut || s.Cut && len(s.Records) > 0 {
 			return errBadCut
 		}
 	}
@@ -319,12 +328,17 @@ func (m *Model) applySpace(sc *SpaceCommit, run, page []space.Record, keys []uin
 		delete(s.lost, id)
 	}
 
-	if sc.Cut {
-		i, _ := slices.BinarySearchFunc(s.records, sc.Position.Seq+1, compareSeq)
+	if to := sc.CutTo(); to != nil {
+		i, _ := slices.BinarySearchFunc(s.records, to.Seq+1, compareSeq)
 		s.records = slices.Clip(s.records[:i]) // clones have those behind it
-		if s.checkpoint != nil && s.checkpoint.seq > sc.Position.Seq {
+		if s.checkpoint != nil && s.checkpoint.seq > to.Seq {
 			s.checkpoint = nil
 		}
+	}
+	if sc.Fork != nil {
+		s.info.Branch++
+		s.info.Damaged = 0
+		s.info.SetDamaged(sc.SetDamaged)
 	}
 	s.records = append(s.records, run...)
 	if len(page) > 0 {
@@ -334,6 +348,14 @@ func (m *Model) applySpace(sc *SpaceCommit, run, page []space.Record, keys []uin
 	s.info.Move(sc)
 	s.remove(sc.Settle, func(*OutboxRow) bool { return true })
 	return keys
+}
+
+// CutTo returns behind which place the records that are stored are deleted, nil where none are.
+func (sc *SpaceCommit) CutTo() *space.Position {
+	if sc.Cut {
+		return sc.Position
+	}
+	return sc.Fork
 }
 
 // InsertedInfo returns the row that [SpaceCommit.Insert] makes where there was none.
@@ -479,7 +501,7 @@ func (s *modelSpace) reject(rejections []Rejection) {
 	for i := range rejections {
 		r := &rejections[i]
 		_, row := s.find(r.ID)
-		if row == nil || row.State == Accepted {
+		if row == nil || row.State == Accepted && !r.Lost {
 			continue
 		}
 		s.rejected[r.ID] = &RejectedRow{

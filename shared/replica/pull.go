@@ -25,7 +25,7 @@ func (r *Replica) held(s *spaceState) bool { return r.config.PullAll || s.open |
 
 // pulls reports whether s is to be kept up to date now.
 func (r *Replica) pulls(s *spaceState) bool {
-	return r.held(s) || s.outboxCount > 0 || s.lookedUntil > r.now || len(s.doubtful) > 0 || s.info.Damaged > 0
+	return r.held(s) || s.outboxCount > 0 || s.lookedUntil > r.now || len(s.doubtful) > 0 || s.info.Damaged > 0 || s.switches()
 }
 
 // pull subscribes to a space that is to be kept up to date and is not yet.

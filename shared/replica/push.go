@@ -391,8 +391,11 @@ func (r *Replica) pushed(f *wire.Pushed) {
 			}
 			if e.State == Withdrawn {
 				r.sync.dropWithdrawn(r, s, e)
-			} else if e.State == Waiting {
+			} else if e.State == Waiting || s.feed.caughtUp { // what it accepted once it has lost, or its records were here
 				r.sync.reject(r, s, e, v.Code, v.Reason)
+			} else {
+				p.rewind(e.Key)
+				r.delay(s, r.now+retryFloor)
 			}
 		case wire.Deferred:
 			if e.State == Withdrawn && (genesisFailed || v.Code == wire.CodeUnknownSpace || s.feed.caughtUp) {
@@ -441,7 +444,9 @@ func (r *Replica) deferred(s *spaceState, e *entry, v *wire.Verdict, explained b
 		e.Code, e.Reason = v.Code, v.Reason
 		r.sync.mark(r, s, e)
 	}
-	if v.Code == wire.CodeUnknownSpace && s.info.Genesis != nil {
+	if v.Code == wire.CodeUnknownSpace && s.info.Position.Seq > 0 && s.info.Genesis != nil {
+		r.recover(s)
+	} else if v.Code == wire.CodeUnknownSpace && s.info.Genesis != nil {
 		r.sync.setCreated(r, s, false) // it is sent again at once, with its genesis
 		return
 	}
@@ -458,6 +463,8 @@ func (r *Replica) holdBack(s *spaceState, v *wire.Verdict) {
 		r.moduleMissing(s, s.module())
 	}
 	switch {
+	case v.Code == wire.CodeRecovering: // it may be over sooner
+		r.delay(s, r.now+min(v.RetryAfterMS, recoverRetry)+r.random(retryFloor))
 	case v.RetryAfterMS > 0:
 		r.delay(s, r.now+v.RetryAfterMS)
 	case v.Code == wire.CodeAuthRequired:

@@ -179,6 +179,11 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 			s.info.Module = module
 		}
 		switch back := before.Position.Seq > s.info.Position.Seq; {
+		case s.info.Branch > before.Branch:
+			s.feed.stale, s.recovery = r.leads, nil // another tab went over to the server's branch
+			r.recoveryDone(s)
+		case s.info.Branch < before.Branch:
+			s.info.Position, s.info.Branch = before.Position, before.Branch
 		case back && (len(s.ahead) > 0 || !s.info.healing()):
 			s.info.Position, s.info.Holes = before.Position, before.Holes // only damage takes the store back; this is an older answer
 		case back:
@@ -233,7 +238,7 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 			r.boot(s) // its rows are known now
 		}
 		switch {
-		case s.feed.stale, s.feed.asked && s.info.Position.Seq > s.feed.verified.Seq:
+		case s.feed.stale, s.feed.asked && s.cursor().Seq > s.feed.verified.Seq:
 			s.feed.stale = false
 			r.resubscribe(s)
 		default:

@@ -62,6 +62,8 @@ type Replica struct {
 	notBefore        uint64 // when to connect again at the earliest, after this replica's session was used by another one
 	superseded       int    // how often that happened in a row
 	deleted          deleted
+	recoveries       []*spaceState // of which the server lacks records, perhaps
+	recoveryRefs     uint64
 	lastSync         uint64 // when a verdict or record last came, by the clock of Step
 }
 
@@ -111,6 +113,9 @@ type spaceState struct {
 	untrue  digest.Digest  // a checkpoint that the server told of and is not of its log
 	place   space.Position // of the checkpoint that was told of, once its root is here
 	history historyState
+
+	recovery *recovery // the server lacks records that are here, perhaps
+	listed   bool      // the directory has told of it on this connection
 
 	commits  int      // commits under way that touch this space
 	ahead    []uint64 // versions of this tab's own commits beyond version
@@ -277,6 +282,10 @@ func (r *Replica) Step(now uint64, input Input) Effects {
 		r.modulePut(in)
 	case ModuleNeeded:
 		r.moduleNeeded(in)
+	case Traced:
+		r.traced(in)
+	case RecordsRead:
+		r.recordsRead(in)
 	case WantCheckpoint:
 		r.wantCheckpoint(in)
 	case CheckpointKept:
@@ -301,6 +310,7 @@ func (r *Replica) advance() {
 	r.advanceModules()
 	r.advanceCheckpoints()
 	r.advanceHistory()
+	r.advanceRecoveries()
 	r.advancePushes()
 	r.advanceRotation()
 	r.appends.advance(r)
@@ -309,7 +319,7 @@ func (r *Replica) advance() {
 }
 
 func (r *Replica) wakeAt() uint64 {
-	wake := min(r.conn.wakeAt(r), r.sync.retryAt, r.appends.wakeAt(), r.pushWakeAt(), r.modulesWakeAt(), r.checkpointsWakeAt())
+	wake := min(r.conn.wakeAt(r), r.sync.retryAt, r.appends.wakeAt(), r.pushWakeAt(), r.modulesWakeAt(), r.checkpointsWakeAt(), r.recoveriesWakeAt())
 	if len(r.toReadAgain) > 0 {
 		wake = min(wake, r.readAgainAt)
 	}
@@ -425,6 +435,7 @@ func (r *Replica) sorted() []*spaceState {
 func (r *Replica) clearQueues() {
 	r.pushQueue, r.toCreate, r.toCreateEmpty, r.delayed, r.delayedAt = nil, nil, nil, nil, never
 	r.idleAt = never
+	r.recoveries = nil
 	r.modules.reset()
 	r.checkpoints.reset()
 	r.createReading, r.creationInFlight, r.creationRows = nil, 0, 0
@@ -432,6 +443,8 @@ func (r *Replica) clearQueues() {
 
 // resetConnection forgets what held for one connection only.
 func (s *spaceState) resetConnection() {
+	s.resetRecovery()
+	s.listed = false
 	s.push = pushState{failures: s.push.failures, reading: s.push.reading, readTo: s.push.readTo}
 	s.feed = feedState{badAt: s.feed.badAt, bad: s.feed.bad}
 	if s.told.State != CheckpointStored {

@@ -31,6 +31,7 @@ type Status struct {
 	Rejected      int    // transactions in the rejected store
 	LostRows      int    // transactions in the lost store
 	CatchingUp    int    // spaces whose newest records are still to come
+	Recovering    int    // spaces of which the server lost records that are here, or may come back
 	Damaged       int    // spaces some of whose records cannot be read until they were fetched again
 	RetryAt       uint64 // when spaces may be created again, by the clock of Step; 0: now
 	DialAt        uint64 // when it connects again while it is offline, by the clock of Step; 0: not waiting
@@ -84,6 +85,9 @@ func (r *Replica) Status() Status {
 		status.LostRows += s.lost
 		if s.creates() {
 			status.PendingSpaces++
+		}
+		if s.problem == wire.CodeRecovering {
+			status.Recovering++
 		}
 		if s.feed.asked && !s.feed.caughtUp {
 			status.CatchingUp++
@@ -146,6 +150,8 @@ type SpaceStatus struct {
 	Reason   string // for people
 	RetryAt  uint64 // when it tries again, by the clock of Step; 0: not waiting
 	Access   Access // whether the server lets this identity read it, as it said on this connection
+	// Recovering is how far bringing back records has come that the server lost; zero where none are brought.
+	Recovering Recovering
 	// Checkpoint is what the server has told of the space's tables.
 	Checkpoint ServerCheckpoint
 }
@@ -170,6 +176,10 @@ func (r *Replica) Space(id space.ID) SpaceStatus {
 		Space: id, Known: s.known, Info: s.info, Pending: s.outboxCount, Rejected: s.rejected, Lost: s.lost,
 		CaughtUp: s.feed.caughtUp, Access: s.feed.access, Code: s.problem, Reason: s.reason, RetryAt: s.push.retryAt,
 		Checkpoint: r.checkpoint(s),
+	}
+	if of := s.recoveringOf(); status.Code == wire.CodeRecovering && of.Total > 0 {
+		status.Recovering = of
+		status.Reason = fmt.Sprintf("the server has lost records: %d of %d are still to be brought back from here", of.Left, of.Total)
 	}
 	if s.info.Deleted {
 		status.Code, status.Reason = wire.CodeDeleted, deletedReason
@@ -249,6 +259,9 @@ func (r *Replica) Explain(id space.ID) string {
 		r.leads, r.conn.phase, r.conn.dialAt, s.known, s.info.Created, s.info.Genesis != nil, s.info.Position.Seq, s.version, s.ahead, s.commits, s.loaded, s.refreshing, s.unsure, s.problem, s.reason,
 		s.push.n, s.push.after, len(s.push.rows), s.push.reading, len(s.push.inFlight), s.push.resume, s.push.retryAt, s.push.blocked, s.push.genesis, s.push.queued, s.push.creating,
 		s.feed.asked, s.feed.answered, s.feed.caughtUp, s.feed.verified.Seq, len(s.feed.inbox), s.feed.stale, r.conn.unanswered)
+	if c := s.recovery; c != nil {
+		text += fmt.Sprintf("; recovery stage %d low %d high %d of %d piece %d forward %v left %v looked %v reclaims %v busy %v ref %d retryAt %d failures %d", c.stage, c.low, c.high, len(c.points), c.piece, c.forward, c.left, c.looked, c.reclaims, c.busy, c.ref, c.retryAt, c.failures)
+	}
 	for _, e := range s.entries {
 		text += fmt.Sprintf("; row %d %s state %d inFlight %v settling %v at %d %s", e.Key, e.ID, e.State, e.inFlight, e.settling, e.Position.Seq, e.Code)
 	}
@@ -260,6 +273,11 @@ func (r *Replica) Explain(id space.ID) string {
 func (r *Replica) Idle() bool {
 	if r.modules.fetch.current != nil || r.modules.offer.current != nil || r.checkpoints.current != nil || r.appends.inFlight != nil || !r.sync.idle() || r.conn.unanswered > 0 || r.conn.phase != offline && r.conn.phase != online {
 		return false
+	}
+	for _, s := range r.recoveries {
+		if s.recovery.busy && s.recovery.stage > probing {
+			return false
+		}
 	}
 	for _, s := range r.spaces {
 		if s.feed.asked && !s.feed.caughtUp && s.problem == 0 {

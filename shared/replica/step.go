@@ -298,6 +298,8 @@ type Effects struct {
 	ReadRows         []ReadRowsEffect
 	ReadIDs          []ReadIDsEffect
 	ReadModules      []digest.Digest // read these modules; ModuleRead answers
+	Trace            []TraceEffect
+	ReadRecords      []ReadRecordsEffect
 	StoreModules     []StoreModuleEffect
 	StoreCheckpoints []StoreCheckpointEffect
 	Check            []space.ID // read all records stored of these spaces and fold the chain over them; Checked answers

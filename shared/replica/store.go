@@ -40,6 +40,8 @@ type SpaceInfo struct {
 	Damaged uint64
 	// Holes are the stretches of the log below Position whose records are not here, ascending. See [Hole].
 	Holes []Hole
+	// Branch counts how often the space went over to another branch of history: the records behind the fork are others since.
+	Branch uint64
 	// Deleted tells that the server has said that the space was deleted. Nothing is sent or asked for any more.
 	Deleted bool
 }
@@ -105,6 +107,7 @@ type Rejection struct {
 	Code   wire.Code
 	Reason string
 	By     string
+	Lost   bool // the server had accepted it once, and lost it: a row that is accepted is moved too
 }
 
 // Mark changes what an outbox row says of itself. A row that is gone stays gone.
@@ -188,7 +191,8 @@ type SpaceCommit struct {
 	DropWithdrawn []space.ULID
 	// Mark changes the state and the last deferral of rows. Noting a deferral leaves a row alone that is withdrawn.
 	Mark []Mark
-	// Reject moves rows to the rejected store; a row that is gone or accepted is left alone.
+	// Reject moves rows to the rejected store; a row that is gone is left alone, and one that is accepted too, unless the rejection says that
+	// the server lost it.
 	Reject []Rejection
 	// Discard deletes rows from the rejected store.
 	Discard []space.ULID
@@ -208,6 +212,10 @@ type SpaceCommit struct {
 	Cut bool
 	// Page, when not nil, puts records into the upper end of a hole. It comes without a cut.
 	Page *Page
+	// Fork takes the space over to another branch, which left the one that is here at Fork: the end of an earlier transaction below Expect, or the
+	// start. The records behind it are deleted, Records follow on it, and Branch is raised by one. Position may be anywhere behind it. Damaged becomes
+	// what SetDamaged says, or 0.
+	Fork *space.Position
 	// Settle deletes outbox rows whose records are stored now, in whatever state they are.
 	Settle []space.ULID
 

@@ -539,7 +539,7 @@ func TestNothingIsPushedBeforeTheServerShowsItsBranch(t *testing.T) {
 	s.told()
 	s.receive(&wire.Ended{Space: idOf("a"), Code: wire.CodeDiverged})
 	s.settle()
-	s.wants("")
+	s.wants("locate a@1")
 	s.wantsOutbox("a", "1")
 	s.wantsRecords("a", 1)
 }
@@ -770,7 +770,7 @@ func TestMessagesThatAreNoFramesEndTheConnection(t *testing.T) {
 
 // A server that sends what is not for a server to send, or not yet, is left with a code that says so.
 func TestFramesOutOfPlaceEndTheConnection(t *testing.T) {
-	for _, f := range []wire.Frame{&wire.Hello{}, &wire.Push{}, &wire.Challenge{}, &wire.Adopted{}} {
+	for _, f := range []wire.Frame{&wire.Hello{}, &wire.Push{}, &wire.Challenge{}, &wire.Adopt{}} {
 		s := synced(t)
 		s.write("a", tx(1))
 		s.settle()

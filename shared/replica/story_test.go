@@ -461,6 +461,8 @@ func text(f wire.Frame) string {
 			line += fmt.Sprintf(" %d", number(f.Transactions[i].ID()))
 		}
 		return line
+	case *wire.Locate:
+		return fmt.Sprintf("locate %s@%d", nameOf(f.Space), f.Position.Seq)
 	case *wire.Credit:
 		return fmt.Sprintf("credit %d", f.Bytes)
 	case *wire.Ping:

@@ -49,6 +49,8 @@ type pending struct {
 	jump          *space.Position // where a checkpoint is that the log goes on from
 	sealed        *space.Position // the position, with the server's seal
 	sound         *space.Position // nothing is damaged up to there, contrary to what was noted
+	refuse        []RejectedRow   // what the server lost, and does not take back
+	lost          []LostRow
 }
 
 // syncCommit is a commit under way, with what is needed to finish it.
@@ -155,7 +157,7 @@ func (l *syncLane) mark(r *Replica, s *spaceState, e *entry) {
 
 func (l *syncLane) reject(r *Replica, s *spaceState, e *entry, code Code, reason string) {
 	e.settling = true
-	s.pending.rejects = append(s.pending.rejects, Rejection{ID: e.ID, Code: code, Reason: reason, By: ByServer})
+	s.pending.rejects = append(s.pending.rejects, Rejection{ID: e.ID, Code: code, Reason: reason, By: ByServer, Lost: e.State == Accepted})
 	l.dirty(r, s)
 }
 
@@ -247,7 +249,7 @@ func (l *syncLane) part(s *spaceState, room int) (*SpaceCommit, int, uint64) {
 	}
 	part := SpaceCommit{
 		Space: s.id, Insert: p.insert, SetCreated: p.setCreated, SetModule: p.setModule, SetDeleted: p.deleted,
-		DropWithdrawn: p.dropWithdrawn, Reject: p.rejects, Settle: p.settle,
+		DropWithdrawn: p.dropWithdrawn, Reject: p.rejects, Settle: p.settle, Refuse: p.refuse, Lost: p.lost,
 	}
 	if s.cut != nil {
 		from := s.info.Position
@@ -282,6 +284,13 @@ func (l *syncLane) part(s *spaceState, room int) (*SpaceCommit, int, uint64) {
 		}
 		credit += uint64(b.size)
 	}
+	if taken > 0 && s.switches() {
+		fork := s.cursor()
+		part.Fork = &fork
+		if s.recovery.upto > part.Position.Seq { // until then some of what was here may be missing
+			part.SetDamaged = &s.recovery.upto
+		}
+	}
 	s.feed.inbox = s.feed.inbox[taken:]
 	if len(s.feed.inbox) == 0 {
 		s.feed.inbox = nil
@@ -290,7 +299,7 @@ func (l *syncLane) part(s *spaceState, room int) (*SpaceCommit, int, uint64) {
 	if sound {
 		part.Expect = p.sound // where tabs cannot take turns, another one may have given records up
 	}
-	if sound || s.info.healing() && part.Position != nil && part.Position.Seq >= s.info.Damaged {
+	if sound || part.Fork == nil && s.info.healing() && part.Position != nil && part.Position.Seq >= s.info.Damaged {
 		part.SetDamaged = new(uint64)
 	}
 	settled := make(map[space.ULID]bool, len(part.Settle))
@@ -308,7 +317,7 @@ func (l *syncLane) part(s *spaceState, room int) (*SpaceCommit, int, uint64) {
 		part.Mark = append(part.Mark, m)
 		size += rowCost
 	}
-	if !p.touch && !p.deleted && part.Insert == nil && part.SetCreated == nil && part.SetModule.IsZero() && part.SetDamaged == nil && part.Position == nil && len(part.Records)+len(part.Settle)+len(part.Mark)+len(part.Reject)+len(part.DropWithdrawn) == 0 {
+	if !p.touch && !p.deleted && part.Insert == nil && part.SetCreated == nil && part.SetModule.IsZero() && part.SetDamaged == nil && part.Position == nil && len(part.Records)+len(part.Settle)+len(part.Mark)+len(part.Reject)+len(part.DropWithdrawn)+len(part.Refuse)+len(part.Lost) == 0 {
 		return nil, 0, 0
 	}
 	return &part, size, credit
@@ -367,12 +376,15 @@ func (l *syncLane) finish(r *Replica, in Committed) {
 // applied brings memory to what a part of a commit made of the store.
 func (l *syncLane) applied(r *Replica, s *spaceState, part *SpaceCommit, version uint64) {
 	switch at := part.Position; {
+	case part.Fork != nil:
+		s.info.Move(part)
 	case part.Cut, at != nil && at.Seq < s.info.Position.Seq: // see healed; a refresh has seen it and more
 	case at != nil && at.Seq == s.info.Position.Seq: // with a seal, or seen by a refresh
 		s.info.Position = *at
 	default:
 		s.info.Move(part)
 	}
+	r.recovered(s, part)
 	s.known = true
 	if !part.SetModule.IsZero() && s.pending.setModule.IsZero() {
 		s.info.Module = part.SetModule
@@ -448,7 +460,8 @@ func (l *syncLane) stale(r *Replica, c *syncCommit, epoch uint64) {
 		}
 		// What this commit carried is lost to memory, not to the world: the records are asked for again, and pushing
 		// everything again brings the verdicts again.
-		s.feed.stale, s.cut = true, nil
+		s.feed.stale, s.cut, s.recovery = true, nil, nil
+		r.recoveryDone(s)
 		s.push.rewind(1)
 		r.dropInbox(s)
 		for _, e := range s.entries {

@@ -32,6 +32,8 @@ func (w *World) restless() string {
 			switch {
 			case d.bad[s.Space] != 0 || s.Info.Damaged != 0:
 				return fmt.Sprintf("%s has something bad from %d on in %s%s", d.name, d.bad[s.Space], short(s.Space), d.explain(s.Space))
+			case st == nil && w.orphan(s.Space):
+				continue // nobody is left who may make it
 			case st != nil && st.told:
 				if wanted && !s.Info.Deleted || s.Info.Deleted && d.waits(s.Space) {
 					return fmt.Sprintf("%s: %s was deleted, and known to be: %v%s", d.name, short(s.Space), s.Info.Deleted, d.explain(s.Space))
@@ -39,7 +41,7 @@ func (w *World) restless() string {
 			case s.Outbox > 0 && (st != nil || s.Info.Genesis != nil):
 				return fmt.Sprintf("%s has %d rows in the outbox of %s%s", d.name, s.Outbox, short(s.Space), d.explain(s.Space))
 			case st == nil && s.Info.Genesis != nil:
-				return fmt.Sprintf("%s knows %s, the server does not", d.name, short(s.Space))
+				return fmt.Sprintf("%s knows %s, the server does not%s", d.name, short(s.Space), d.explain(s.Space))
 			case wanted && st != nil && s.Info.Position.Seq != st.head.Seq:
 				return fmt.Sprintf("%s is at %d of %d in %s%s", d.name, s.Info.Position.Seq, st.head.Seq, short(s.Space), d.explain(s.Space))
 			case wanted && st != nil && slices.ContainsFunc(st.modulesOf(), d.lacks):
@@ -155,7 +157,7 @@ func (w *World) checkDevice(d *device) {
 		for j := range st.records {
 			r := &st.records[j]
 			key, ok := d.keys[s.Space][r.ID]
-			if !ok || d.again[s.Space][r.ID] || w.asked[r.ID] {
+			if w.restored != nil || !ok || d.again[s.Space][r.ID] || w.asked[r.ID] {
 				continue // it has no single place in the outbox
 			}
 			if w.mayRefuse(s.Space, r.Author, r.Type) {
@@ -179,6 +181,9 @@ func (w *World) checkPromise(id space.ID, event space.ULID, p *promise) {
 			}
 			return
 		}
+	}
+	if w.restored != nil && (w.asked[event] || w.isKept(id, event) || w.restored.gone[p.device] || w.mayLackTwice(id, event)) {
+		return
 	}
 	if p.synced {
 		w.failf("%s: %s was reported synced and is not in the log", short(id), event)

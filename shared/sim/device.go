@@ -154,6 +154,10 @@ func (d *device) note(c *replica.Commit, result *replica.CommitResult) {
 		}
 		keys = keys[len(part.Append)+len(part.Retry):]
 		seq := d.store.Refresh(part.Space).Info.Position.Seq
+		if part.Fork != nil {
+			d.seen[part.Space] = seq
+			continue
+		}
 		if bad := d.bad[part.Space]; part.Cut && seq < bad {
 			d.world.logf("%s cuts %s back to %d, below %d", d.name, short(part.Space), seq, bad)
 			delete(d.bad, part.Space)

@@ -50,6 +50,7 @@ func (st *storedSpace) append(w *World, id space.ID, ask *hub.Append) hub.Outcom
 	if chain != ask.Next.Chain || ask.Next.Seq != st.head.Seq+uint64(len(ask.Records)) {
 		w.failf("%s: the hub proposes a head that its records do not lead to", short(id))
 	}
+	w.noteStored(id, ask.Records)
 	st.head = ask.Next
 	st.ends = append(st.ends, st.head.Position())
 	w.logf("log %s: %d records to %d", short(id), len(ask.Records), st.head.Seq)

@@ -29,6 +29,8 @@ type server struct {
 	sessions map[wire.SessionID]*serverConn
 	skew     int64
 	tat      uint64 // of the limiter of creations
+	marked   bool   // it was restored
+	logs     int    // counts restores
 }
 
 type hotSpace struct {
@@ -72,6 +74,9 @@ func newServer(w *World) *server {
 		},
 		AppendRecords: 1 + w.random.IntN(20), ReadRecords: 1 + w.random.IntN(20), ReadBytes: 1 + w.random.IntN(3000),
 	}.Complete()
+	if w.options.Restores {
+		s.config.RecoveryWindow = w.between(1, 40_000)
+	}
 	if w.options.Engine != nil {
 		s.config.HeldRecords = 1 + w.random.IntN(30)
 	}
@@ -86,6 +91,12 @@ func (s *server) start() {
 	s.leaving = make(map[hub.ConnID]*serverConn)
 	s.sessions = make(map[wire.SessionID]*serverConn)
 	s.skew = int64(s.world.random.IntN(3_600_000)) - 1_800_000 // the clock of the machine is set anew
+	if s.marked {
+		config := *s.config
+		config.RestoredUntil = s.clock() + config.RecoveryWindow
+		s.config = &config
+		s.world.after(config.RecoveryWindow, func() { s.marked = false })
+	}
 	s.world.logf("server starts")
 }
 
@@ -162,7 +173,7 @@ func (s *server) stepConn(c *serverConn, in hub.ConnInput) {
 		s.register(c, effects.Register)
 	}
 	for _, f := range effects.Directory {
-		s.later(func() { s.stepConn(c, hub.DirectoryRead{Spaces: s.directory(c, f)}) })
+		s.later(func() { s.stepConn(c, hub.DirectoryRead{Ref: f.Ref, Spaces: s.directory(c, f)}) })
 	}
 	for _, offer := range effects.Push {
 		c.leaving[offer.Push.Space] = true
@@ -184,6 +195,7 @@ func (s *server) stepConn(c *serverConn, in hub.ConnInput) {
 	if effects.Page != nil {
 		panic("sim: nobody asks for pages")
 	}
+	s.bring(c, &effects)
 	s.blob(c, &effects)
 	if effects.Close {
 		s.gone(c, effects.Leave)
@@ -268,21 +280,24 @@ func (s *server) register(c *serverConn, r *hub.Register) {
 }
 
 func (s *server) directory(c *serverConn, f *wire.Directory) *wire.Spaces {
-	spaces := &wire.Spaces{Ref: f.Ref, Full: len(f.Since) == 0}
+	from, log := 0, -1
+	if len(f.Since) > 0 {
+		fmt.Sscan(string(f.Since), &from, &log)
+	}
+	if log != s.logs { // of a log that another one was put in the place of
+		from = 0
+	}
+	spaces := &wire.Spaces{Ref: f.Ref, Full: log != s.logs}
 	var all []space.ID
 	for _, identity := range c.core.Caller().Identities {
 		all = append(all, s.listed[identity]...)
-	}
-	from := 0
-	if len(f.Since) > 0 {
-		fmt.Sscan(string(f.Since), &from)
 	}
 	from = min(from, len(all))
 	to := min(len(all), from+3)
 	for _, id := range all[from:to] {
 		spaces.Rows = append(spaces.Rows, *s.row(id))
 	}
-	spaces.Since, spaces.More = []byte(fmt.Sprint(to)), to < len(all)
+	spaces.Since, spaces.More = []byte(fmt.Sprint(to, " ", s.logs)), to < len(all)
 	return spaces
 }
 
@@ -420,6 +435,7 @@ func (s *server) stepSpace(id space.ID, in hub.Input) {
 		s.prepare(id, *effects.Prepare)
 	}
 	replies, answers, closing, finished := slices.Clone(effects.Replies), slices.Clone(effects.Answers), slices.Clone(effects.Close), slices.Clone(effects.Finished)
+	taken := slices.Clone(effects.Taken)
 	moved, head, wake := effects.Moved, effects.Head, effects.WakeAt
 	if effects.Deleted {
 		s.free(h, id, head.Seq)
@@ -430,6 +446,11 @@ func (s *server) stepSpace(id space.ID, in hub.Input) {
 	for _, reply := range replies {
 		if c := s.conns[reply.Conn]; c != nil {
 			s.stepConn(c, hub.Verdicts{Reply: reply})
+		}
+	}
+	for _, t := range taken {
+		if c := s.conns[t.Conn]; c != nil {
+			s.stepConn(c, t)
 		}
 	}
 	for _, answer := range answers {
@@ -476,7 +497,10 @@ func (s *server) create(id space.ID, ask hub.CreateSpace) {
 		s.stepSpace(id, opened)
 		return
 	}
-	if st == nil {
+	if st == nil && ask.Lost {
+		st = s.stores(id, &ask)
+		opened.Created = true
+	} else if st == nil {
 		const interval, burst = 2_000, 3
 		tat := max(s.tat, s.world.now) + interval
 		if wait := int64(tat) - int64(s.world.now) - interval*burst; wait > 0 {
@@ -485,14 +509,19 @@ func (s *server) create(id space.ID, ask hub.CreateSpace) {
 			return
 		}
 		s.tat = tat
-		st = &storedSpace{genesis: *ask.Genesis, signature: ask.Signature, head: space.Head{Chain: id}, known: make(map[space.ULID]int)}
-		s.stored[id] = st
-		s.listed[st.genesis.Creator] = append(s.listed[st.genesis.Creator], id)
+		st = s.stores(id, &ask)
 		opened.Created = true
-		s.world.logf("server creates %s", short(id))
 	}
 	s.open(id, st, &opened)
 	s.stepSpace(id, opened)
+}
+
+func (s *server) stores(id space.ID, ask *hub.CreateSpace) *storedSpace {
+	st := &storedSpace{genesis: *ask.Genesis, signature: ask.Signature, head: space.Head{Chain: id}, known: make(map[space.ULID]int)}
+	s.stored[id] = st
+	s.listed[st.genesis.Creator] = append(s.listed[st.genesis.Creator], id)
+	s.world.logf("server creates %s", short(id))
+	return st
 }
 
 // append appends to the log: the records become durable at one moment, the answer comes later, and the server may be
@@ -505,8 +534,17 @@ func (s *server) append(id space.ID, ask hub.Append) {
 			return // killed before the disk had it
 		}
 		if !s.hasAll(ask.Records) {
-			s.later(func() { s.stepSpace(id, hub.Appended{Outcome: hub.Unclear}) })
+			outcome := hub.Unclear
+			if ask.Adopts {
+				outcome = hub.Missing
+			}
+			if s.life == life {
+				s.later(func() { s.stepSpace(id, hub.Appended{Outcome: outcome}) })
+			}
 			return
+		}
+		if s.stored[id] == nil || s.life != life && s.world.options.Restores {
+			return // another log is in its place
 		}
 		outcome := s.stored[id].append(s.world, id, &ask)
 		if outcome == hub.Stored && s.world.chance(40) && !s.world.calm {

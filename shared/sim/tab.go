@@ -242,6 +242,30 @@ func (t *tab) step(in replica.Input) {
 	for _, m := range effects.StoreModules {
 		later(func() { t.storeModule(m.Digest, m.Bytes) })
 	}
+	for _, trace := range effects.Trace {
+		later(func() {
+			traced := replica.Trace(trace, func(after uint64) ([]space.Record, error) {
+				if bad := t.device.bad[trace.Space]; bad > after {
+					return nil, errDisk
+				}
+				return t.device.store.Read(trace.Space, after, 1+w.random.IntN(20), 1<<20), nil
+			})
+			t.answer(traced, replica.Traced{Space: trace.Space, Err: errDisk})
+		})
+	}
+	for _, read := range effects.ReadRecords {
+		later(func() {
+			in := replica.RecordsRead{Space: read.Space, After: read.After}
+			failed := in
+			failed.Err = errDisk
+			if bad := t.device.bad[read.Space]; bad > read.After {
+				t.answer(failed, failed)
+				return
+			}
+			in.Records = t.device.store.Read(read.Space, read.After, int(read.Last-read.After), 1<<30)
+			t.answer(in, failed)
+		})
+	}
 	for _, id := range effects.Check {
 		later(func() {
 			t.answer(t.device.check(id), replica.Checked{Space: id, Err: errDisk})
@@ -324,12 +348,19 @@ func (t *tab) runCommit(life int, c replica.CommitEffect) {
 		t.report(life, replica.Committed{ID: c.ID, Err: errDisk, Full: w.chance(2)})
 		return
 	}
+	before := d.store
+	if w.restored != nil {
+		before = d.store.Clone()
+	}
 	result, err := d.store.Commit(c.Commit)
 	if err != nil {
 		w.failf("%s: the store refuses a commit: %v", t, err)
 		return
 	}
 	if !result.Stale {
+		if w.restored != nil {
+			d.checkFork(before, c.Commit)
+		}
 		d.note(c.Commit, result)
 		if c.Commit.Strict {
 			d.flush()
@@ -376,9 +407,11 @@ func (t *tab) notice(n replica.Notice) {
 		switch n.Outcome {
 		case replica.Synced:
 			st := w.server.stored[n.Space]
-			if st == nil {
+			if st == nil && w.restored != nil {
+				break
+			} else if st == nil {
 				w.failf("%s: told synced, but the server has no such space", n.ID)
-			} else if _, ok := st.known[n.ID]; !ok {
+			} else if _, ok := st.known[n.ID]; !ok && !w.wasStored(n.Space, n.ID) {
 				w.failf("%s: told synced, but it is not in the log", n.ID)
 			}
 			if p != nil {
@@ -394,7 +427,7 @@ func (t *tab) notice(n replica.Notice) {
 				w.failf("%s: refused with %s: %s", n.ID, n.Code, n.Reason)
 			}
 		case replica.Discarded:
-			if p != nil && !p.discarded && !w.asked[n.ID] {
+			if p != nil && !p.discarded && !w.asked[n.ID] && (w.restored == nil || !w.mayLackTwice(n.Space, n.ID)) {
 				w.failf("%s: told discarded, which nobody asked for", n.ID)
 			}
 		}

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"errors"
-	"maps"
 	"slices"
 
 	"skerry/shared/digest"
@@ -196,7 +195,7 @@ func (w *World) lookAtTables() {
 			}
 			if seq := i.Applied(); seq > 0 && seq <= st.head.Seq {
 				kept, d := w.pack(id, i, st.records)
-				if w.saw(id, seq, d, "the server"); w.chance(3) {
+				if w.saw(id, st.at(seq), d, "the server"); w.chance(3) {
 					st.kept = append(st.kept, kept)
 					w.logf("server keeps %s at %d", short(id), seq)
 				}
@@ -227,17 +226,21 @@ func (w *World) pack(id space.ID, i *program.Instance, records []space.Record) (
 }
 
 // saw notes which tables somebody has at a record.
-func (w *World) saw(id space.ID, seq uint64, d digest.Digest, who string) {
+func (w *World) saw(id space.ID, at space.Position, d digest.Digest, who string) {
 	if w.tables == nil {
-		w.tables = map[space.ID]map[uint64]digest.Digest{}
+		w.tables = map[space.ID]map[space.Position]digest.Digest{}
 	}
 	if w.tables[id] == nil {
-		w.tables[id] = map[uint64]digest.Digest{}
+		w.tables[id] = map[space.Position]digest.Digest{}
 	}
-	if before, ok := w.tables[id][seq]; ok && before != d {
-		w.failf("%s: %s has other tables at record %d than somebody had before", short(id), who, seq)
+	if before, ok := w.tables[id][at]; ok && before != d {
+		w.failf("%s: %s has other tables at record %d than somebody had before", short(id), who, at.Seq)
 	}
-	w.tables[id][seq] = d
+	w.tables[id][at] = d
+}
+
+func (st *storedSpace) at(seq uint64) space.Position {
+	return space.Position{Seq: seq, Chain: space.Fold(st.genesis.ID(), st.records[:seq])}
 }
 
 // checkTables compares the tables that each can make of what it has.
@@ -254,7 +257,7 @@ func (w *World) checkTables() {
 		}
 		if h := w.server.spaces[id]; h != nil && h.instance != nil && h.instance.Committed() != nil && h.instance.Applied() == st.head.Seq {
 			_, d := w.pack(id, h.instance, st.records)
-			w.saw(id, st.head.Seq, d, "the server")
+			w.saw(id, st.head.Position(), d, "the server")
 		}
 		for _, d := range w.devices {
 			records := d.store.Read(id, 0, 1<<30, 1<<30)
@@ -278,7 +281,11 @@ func (w *World) materialize(id space.ID, who string, genesis *space.Genesis, byt
 		w.failf("%s: %s begins no tables: %v", short(id), who, err)
 		return
 	}
-	places := slices.Sorted(maps.Keys(w.tables[id]))
+	var places []uint64
+	for at := range w.tables[id] {
+		places = append(places, at.Seq)
+	}
+	slices.Sort(places)
 	for from := i.Applied(); from < uint64(len(records)); from = i.Applied() {
 		to := min(from+w.between(1, 40), uint64(len(records)))
 		for to < uint64(len(records)) && records[to].Index > 0 {
@@ -292,7 +299,7 @@ func (w *World) materialize(id space.ID, who string, genesis *space.Genesis, byt
 			return
 		}
 		kept, d := w.pack(id, i, records)
-		w.saw(id, to, d, who)
+		w.saw(id, space.Position{Seq: to, Chain: space.Fold(id, records[:to])}, d, who)
 		w.checkWitness(id, who, records[to-1], d, records[min(to, uint64(len(records)-1))])
 		if w.chance(5) {
 			if i, err = begin(genesis, load, log, &kept); err != nil {

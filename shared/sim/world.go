@@ -21,6 +21,7 @@ type Options struct {
 	Damage   bool   // stored records go bad now and then
 	Engine   Engine // runs Modules; nil for worlds where modules are bytes and no more
 	Modules  [][]byte
+	Restores bool   // the server is put back from a backup once or twice
 	Deletes  bool   // spaces are deleted now and then, where modules say who may
 	Mutation string // breaks one safety rule of the model around the cores, to show that it is needed
 }
@@ -45,7 +46,9 @@ type World struct {
 	made    map[space.ID]space.Genesis
 	asked   map[space.ULID]bool // somebody asked to discard it
 	modules [][]byte
-	tables  map[space.ID]map[uint64]digest.Digest // what some server or replica had at a record
+	tables  map[space.ID]map[space.Position]digest.Digest // what some server or replica had at a record of a branch
+
+	restored *restores // nil in worlds without
 }
 
 // promise is one transaction that its author was told is durable.
@@ -165,7 +168,9 @@ const quietLimit = 3_600_000
 //   - a transaction reported durable is in the log exactly once, or in its author's rejected store, or was discarded
 //     by its author; one reported synced is in the log at that moment already
 //   - the transactions of one device in one space are in the log in outbox order
-//   - positions of a replica never go back, except to below records that went bad
+//   - positions of a replica never go back, except to below records that went bad, and to the server's branch
+//   - where the server is put back from a backup, what it once had stays what it was, by whom it was; and what a replica holds of it
+//     is in the log in the end, or among the rejected or the lost of who held it
 //   - a module that is stored anywhere is what its digest says, and every replica has those of the spaces that it pulls
 //   - where modules are run, the tables of a space at a record are the same on the server, in all of its lives and from
 //     any of its checkpoints, and of every replica's log; and no fault of a machine refuses anything
@@ -182,6 +187,9 @@ func (w *World) Run() error {
 	w.trouble()
 	if w.options.Engine != nil {
 		w.lookAtTables()
+	}
+	if w.options.Restores {
+		w.restoring()
 	}
 	w.after(w.options.Trouble, w.endTrouble)
 	end := w.now + w.options.Trouble + quietLimit

@@ -110,3 +110,83 @@ func testCutStale(s *suite) {
 	}
 	f.wantRecords(s, h.read(f.id, 0, 10, 1<<20), 1, 5)
 }
+
+// fork is the part that takes the feed's space over to another branch, which left this one at a number, with n records there, and the feed with it.
+func (f *feed) fork(seq uint64, n int) replica.SpaceCommit {
+	from, to := f.position, f.at(seq)
+	f.position, f.records = to, f.records[:seq]
+	part := f.runOf(n, 20)
+	part.Expect, part.Fork = &from, &to
+	return part
+}
+
+// testFork goes over to another branch at every number, with fewer records than there were and with more, and goes on there.
+func testFork(s *suite) {
+	h, reader := s.open(), s.open()
+	f, other := newFeed(1), newFeed(2)
+	h.change(other.runOf(50, 10))
+	row := f.row(10)
+	h.change(f.runOf(5, 10), other.runOf(1, 10))
+	h.change(f.append(row))
+	branches := uint64(0)
+	for _, seq := range []uint64{445, 420, 376, 375, 300, 304, 150, 4, 2, 1, 0} {
+		for f.position.Seq <= seq {
+			h.change(f.runOf(1, 300))
+			h.change(f.runOf(int(seq/3)+70, 300))
+		}
+		for _, n := range []int{1, int(f.position.Seq - seq), 600} {
+			if f.position.Seq <= seq {
+				h.change(f.runOf(3, 10))
+			}
+			part := f.fork(seq, n)
+			upto := seq + uint64(n) + 1
+			if n == 1 {
+				part.SetDamaged = &upto
+			} else {
+				upto = 0
+			}
+			h.change(part)
+			branches++
+			for _, h := range []handle{h, reader} {
+				got := h.refresh(f.id)
+				if got.Info.Position != f.position || got.Info.Branch != branches || got.Info.Damaged != upto || len(got.Outbox) != 1 {
+					s.Fatalf("gone over to another branch at %d with %d records the space is %+v", seq, n, got)
+				}
+				f.wantRecords(s, h.read(f.id, 0, 1<<20, 64<<20), 1, len(f.records))
+				f.wantRecords(s, h.readBefore(f.id, 1<<40, 1, 64<<20), f.position.Seq, 1)
+			}
+			h.change(f.runOf(2, 10))
+			f.wantRecords(s, reader.read(f.id, seq, 1<<20, 64<<20), seq+1, len(f.records)-int(seq))
+		}
+	}
+	for _, summary := range reader.load().Spaces {
+		if want := map[bool]uint64{true: branches}[summary.Space == f.id]; summary.Info.Branch != want {
+			s.Fatalf("space %v is loaded on branch %d, want %d", summary.Space, summary.Info.Branch, want)
+		}
+	}
+	other.wantRecords(s, reader.read(other.id, 0, 1<<20, 64<<20), 1, 51)
+
+	before := h.refresh(f.id)
+	expect, good := f.position, *f
+	expect.Seq++
+	part := f.fork(3, 1)
+	stale := part
+	stale.Expect = &expect
+	h.stale(replica.Commit{Spaces: []replica.SpaceCommit{stale}})
+	for name, bad := range map[string]func(*replica.SpaceCommit){
+		"without records": func(p *replica.SpaceCommit) { p.Records, p.First, p.Last = nil, 0, 0 },
+		"from nowhere":    func(p *replica.SpaceCommit) { p.Expect = nil },
+		"forwards":        func(p *replica.SpaceCommit) { p.Expect = p.Fork },
+		"with a hole":     func(p *replica.SpaceCommit) { fork := good.at(2); p.Fork = &fork },
+		"with a cut":      func(p *replica.SpaceCommit) { p.Cut = true },
+	} {
+		p := part
+		bad(&p)
+		if _, err := h.Commit(s.ctx, &replica.Commit{Spaces: []replica.SpaceCommit{p}}); err == nil {
+			s.Errorf("gone over %s", name)
+		}
+	}
+	if after := h.refresh(f.id); after.Version != before.Version || after.Info.Branch != branches {
+		s.Errorf("what was stale or wrong made the space %+v", after)
+	}
+}

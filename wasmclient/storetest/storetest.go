@@ -106,6 +106,7 @@ func Run(t *testing.T, factory Factory) {
 		{"Damaged", testDamaged},
 		{"Cut", testCut},
 		{"CutStale", testCutStale},
+		{"Fork", testFork},
 		{"Modules", testModules},
 		{"ModulesFull", testModulesFull},
 		{"ModulesMakeRoom", testModulesMakeRoom},

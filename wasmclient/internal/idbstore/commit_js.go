@@ -85,6 +85,7 @@ type part struct {
 	doomed  rawRequest // keys of the outbox, of a space to be forgotten
 	unsent  rawRequest // and its rows, if it is only to be forgotten when all were sent
 	damaged reply      // what SetDamaged raises
+	branch  reply      // what Fork does
 	holes   reply      // what a position that is set alone, or a page, changes
 	torn    rawRequest // a cursor at the last segment that begins at a cut or below
 
@@ -135,10 +136,10 @@ func touched(c *replica.Commit) []string {
 		if len(sc.Lost)+len(sc.DiscardLost) > 0 {
 			add(storeLost)
 		}
-		if len(sc.Records) > 0 || sc.Cut || sc.Page != nil {
+		if len(sc.Records) > 0 || sc.CutTo() != nil || sc.Page != nil {
 			add(storeSegments)
 		}
-		if sc.Cut {
+		if sc.CutTo() != nil {
 			add(storeCheckpoints)
 		}
 		if sc.Forget {
@@ -356,8 +357,11 @@ func (t *transaction) ask(sc *replica.SpaceCommit) *part {
 	if p.movesHoles() {
 		p.holes = t.getMeta(holesName(sc.Space))
 	}
-	if sc.Cut {
-		p.torn = t.raw(false, storeSegments, "openCursor", between([]any{p.key}, []any{p.key, float64(sc.Position.Seq) + 1}, false, true), "prev")
+	if sc.Fork != nil {
+		p.branch = t.getMeta(branchName(sc.Space))
+	}
+	if to := sc.CutTo(); to != nil {
+		p.torn = t.raw(false, storeSegments, "openCursor", between([]any{p.key}, []any{p.key, float64(to.Seq) + 1}, false, true), "prev")
 	}
 	p.version = t.getMeta(versionName(sc.Space))
 	p.row = t.get(storeSpaces, p.name)
@@ -381,6 +385,11 @@ func (p *part) read() error {
 	}
 	if p.SetDamaged != nil {
 		if p.known.info.Damaged, err = decodeNumber(p.damaged.bytes()); err != nil {
+			return err
+		}
+	}
+	if p.Fork != nil {
+		if p.known.info.Branch, err = decodeNumber(p.branch.bytes()); err != nil {
 			return err
 		}
 	}
@@ -416,14 +425,14 @@ func (p *part) read() error {
 // plan decides where the records go and reports whether segments must be read for that.
 func (p *part) plan(t *transaction) (merging bool) {
 	p.tail = p.known.tail
-	if p.Cut {
+	if p.CutTo() != nil {
 		p.tail = nil // what is left stays as it is
 	}
 	if len(p.Records) == 0 {
 		return false
 	}
 	p.run = segment{first: p.First, last: p.Last, bytes: len(p.Records)}
-	if t.apart {
+	if t.apart || p.Fork != nil {
 		p.tail = append(p.tail[:len(p.tail):len(p.tail)], p.run)
 		return false
 	}
@@ -456,7 +465,11 @@ func (p *part) write(t *transaction) error {
 	if !p.SetModule.IsZero() {
 		p.known.info.Module = p.SetModule
 	}
-	if p.SetDamaged != nil {
+	if p.Fork != nil {
+		p.known.info.Damaged = 0
+		t.putMeta(branchName(p.Space), appendNumber(p.known.info.Branch+1))
+	}
+	if p.SetDamaged != nil || p.Fork != nil {
 		p.known.info.SetDamaged(p.SetDamaged)
 		if n := p.known.info.Damaged; n > 0 {
 			t.putMeta(damagedName(p.Space), appendNumber(n))
@@ -468,13 +481,13 @@ func (p *part) write(t *transaction) error {
 		t.putMeta(deletedName(p.Space), appendNumber(1))
 	}
 	p.changes.apply(p.SpaceCommit)
-	if len(p.Records) > 0 {
-		if err := p.writeRecords(t); err != nil {
+	if p.CutTo() != nil {
+		if err := p.writeCut(t); err != nil {
 			return err
 		}
 	}
-	if p.Cut {
-		if err := p.writeCut(t); err != nil {
+	if len(p.Records) > 0 {
+		if err := p.writeRecords(t); err != nil {
 			return err
 		}
 	}
@@ -538,7 +551,9 @@ func (p *part) write(t *transaction) error {
 }
 
 // movesHoles reports whether the part may change which records are not here.
-func (p *part) movesHoles() bool { return p.Page != nil || p.Position != nil && len(p.Records) == 0 }
+func (p *part) movesHoles() bool {
+	return p.Page != nil || p.Fork != nil || p.Position != nil && len(p.Records) == 0
+}
 
 // keeps reports whether something of a space that is to be forgotten may be on this device alone.
 func (p *part) keeps() (bool, error) {
@@ -560,7 +575,7 @@ func (p *part) forget(t *transaction) {
 	for _, store := range []string{storeRejected, storeLost, storeSegments, storeCheckpoints} {
 		t.delete(store, within(p.key))
 	}
-	for _, name := range []string{pinnedName(p.Space), damagedName(p.Space), deletedName(p.Space), holesName(p.Space)} {
+	for _, name := range []string{pinnedName(p.Space), damagedName(p.Space), deletedName(p.Space), holesName(p.Space), branchName(p.Space)} {
 		t.delete(storeMeta, js.ValueOf(name))
 	}
 	t.delete(storeSpaces, p.name)
@@ -575,6 +590,9 @@ func (p *part) changesSpace() bool {
 // writeRecords adds the segment of the part's records, in which those of merged are put too.
 func (p *part) writeRecords(t *transaction) error {
 	chain, first := p.Expect.Chain, p.First
+	if p.Fork != nil {
+		chain = p.Fork.Chain
+	}
 	var records []byte
 	if len(p.merged) > 0 {
 		first = p.merged[0].first

@@ -10,7 +10,7 @@ import (
 // writeCut deletes the checkpoint of what is behind the cut and the segments there, and of one that it goes through the records behind it. Those are not
 // looked at: they may be what is damaged.
 func (p *part) writeCut(t *transaction) error {
-	last := p.Position.Seq
+	last := p.CutTo().Seq
 	end := []any{p.key, float64(last) + 1}
 	t.delete(storeCheckpoints, between(end, []any{p.key, []any{}}, false, true))
 	at := p.torn.result()

@@ -121,6 +121,13 @@ func (m *mending) meta(name string, value []byte) error {
 		}
 		return nil
 	}
+	if id, ok := spaceOf(branchPrefix, name); ok {
+		if err != nil {
+			m.putMeta(name, appendNumber(1<<32)) // more than it can have been: who looks at the space begins anew
+			m.touch(id)
+		}
+		return nil
+	}
 	if id, ok := spaceOf(holesPrefix, name); ok {
 		if _, err = decodeHoles(value); err != nil { // what is not here is found out by looking, and fetched
 			m.delete(storeMeta, js.ValueOf(name))

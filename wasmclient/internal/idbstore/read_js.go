@@ -49,7 +49,7 @@ func (s *Store) Refresh(ctx context.Context, id space.ID) (*replica.Snapshot, er
 		key := t.c.inKey(id)
 		epoch, counter, row := t.getMeta(metaEpoch), t.getMeta(versionName(id)), t.get(storeSpaces, jsbind.FromBytes(id[:]))
 		pinned, damaged, deleted := t.getMeta(pinnedName(id)), t.getMeta(damagedName(id)), t.getMeta(deletedName(id))
-		holes := t.getMeta(holesName(id))
+		holes, branch := t.getMeta(holesName(id)), t.getMeta(branchName(id))
 		refused, lost := t.getAll(storeRejected, within(key), 0), t.raw(false, storeLost, "count", within(key))
 		var err error
 		if snapshot.Outbox, err = t.entries(key); err != nil { // waits for what was asked above too
@@ -77,6 +77,9 @@ func (s *Store) Refresh(ctx context.Context, id space.ID) (*replica.Snapshot, er
 				return err
 			}
 			if snapshot.Info.Holes, err = decodeHoles(holes.bytes()); err != nil {
+				return err
+			}
+			if snapshot.Info.Branch, err = decodeNumber(branch.bytes()); err != nil {
 				return err
 			}
 		}

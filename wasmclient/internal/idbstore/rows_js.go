@@ -118,7 +118,7 @@ func (c *rowChanges) apply(sc *replica.SpaceCommit) {
 	for i := range sc.Reject {
 		r := &sc.Reject[i]
 		s := c.has(r.ID)
-		if s == nil || s.row.State == replica.Accepted {
+		if s == nil || s.row.State == replica.Accepted && !r.Lost {
 			continue
 		}
 		s.present = false

@@ -1,0 +1,242 @@
+package sim
+
+import (
+	"maps"
+	"slices"
+
+	"skerry/shared/digest"
+	"skerry/shared/hub"
+	"skerry/shared/replica"
+	"skerry/shared/space"
+	"skerry/shared/wire"
+)
+
+// In a world with restores the server's log is copied now and then, and once or twice an earlier copy is put in its place: what was
+// stored since is there no more, but for the replicas that hold it. Some of those are gone for good.
+
+// backup is a copy of a server's log.
+type backup struct {
+	at     uint64
+	stored map[space.ID]*storedSpace
+	blobs  map[digest.Digest][]byte
+	listed map[string][]space.ID
+	tat    uint64
+}
+
+// restores is what a world with restores keeps beside.
+type restores struct {
+	backups []backup
+	last    uint64                             // when the last one was put back
+	ever    map[space.ID]map[space.ULID]string // all that was ever in a log, and what it was
+	dropped map[space.ID]map[space.ULID]uint64 // when some replica gave up records since the server had them on another branch
+	gone    map[*device]bool
+}
+
+func (st *storedSpace) clone() *storedSpace {
+	c := *st
+	c.records, c.ends, c.kept = slices.Clone(st.records), slices.Clone(st.ends), slices.Clone(st.kept)
+	c.known = maps.Clone(st.known)
+	return &c
+}
+
+// backUp copies the log.
+func (w *World) backUp() {
+	b := backup{at: w.now, stored: map[space.ID]*storedSpace{}, blobs: maps.Clone(w.server.blobs), listed: map[string][]space.ID{}, tat: w.server.tat}
+	for id, st := range w.server.stored {
+		b.stored[id] = st.clone()
+	}
+	for who, ids := range w.server.listed {
+		b.listed[who] = slices.Clone(ids)
+	}
+	w.restored.backups = append(w.restored.backups, b)
+	w.logf("server is backed up, %d", len(w.restored.backups))
+}
+
+// restore puts an earlier copy in the log's place.
+func (w *World) restore() {
+	s := w.server
+	if s.up {
+		s.kill()
+	}
+	n := w.random.IntN(len(w.restored.backups))
+	b := w.restored.backups[n]
+	w.restored.backups, w.restored.last = w.restored.backups[:n], w.now
+	s.stored, s.blobs, s.listed, s.tat = b.stored, b.blobs, b.listed, b.tat
+	s.logs++
+	s.marked = !w.chance(4) // somebody may put back a directory by hand
+	w.logf("server is restored to %d, marked %v", b.at, s.marked)
+	w.after(w.between(50, 8000), func() {
+		if !s.up {
+			s.start()
+		}
+	})
+}
+
+// restoring lets backups be made and put back.
+func (w *World) restoring() {
+	w.restored = &restores{
+		ever: map[space.ID]map[space.ULID]string{}, dropped: map[space.ID]map[space.ULID]uint64{}, gone: map[*device]bool{},
+	}
+	w.after(w.between(1, 2000), w.backUpAgain)
+	for range 1 + w.random.IntN(2) {
+		w.after(w.between(4000, w.options.Trouble), func() {
+			if len(w.restored.backups) > 0 && !w.calm {
+				w.restore()
+			}
+		})
+	}
+	if len(w.devices) > 1 && w.chance(2) {
+		d := w.devices[w.random.IntN(len(w.devices))]
+		w.after(w.between(4000, w.options.Trouble), func() { w.loseForGood(d) })
+	}
+}
+
+func (w *World) backUpAgain() {
+	if !w.calm {
+		w.backUp()
+		w.after(w.between(500, 15_000), w.backUpAgain)
+	}
+}
+
+// loseForGood takes a device away with all that it has.
+func (w *World) loseForGood(d *device) {
+	w.logf("%s is gone for good", d.name)
+	w.restored.gone[d] = true
+	for _, t := range d.tabs {
+		t.crash()
+	}
+	w.devices = slices.DeleteFunc(slices.Clone(w.devices), func(other *device) bool { return other == d })
+}
+
+// what says what a record is, whoever brings it.
+func what(r *space.Record) string {
+	t := space.TransactionOf([]space.Record{*r})
+	return r.Author + " " + r.Type + " " + space.TransactionDigest(space.ID{}, &t).String()
+}
+
+// orphan reports whether nobody is left as whom a space was made.
+func (w *World) orphan(id space.ID) bool {
+	return w.restored != nil && !slices.ContainsFunc(w.devices, func(d *device) bool { return d.store.Load().Meta.Identity == w.made[id].Creator })
+}
+
+// noteStored notes what came into the log.
+func (w *World) noteStored(id space.ID, records []space.Record) {
+	if w.restored == nil {
+		return
+	}
+	ever := w.restored.ever[id]
+	if ever == nil {
+		ever = map[space.ULID]string{}
+		w.restored.ever[id] = ever
+	}
+	for i := range records {
+		r := &records[i]
+		if before, ok := ever[r.ID]; ok && before != what(r) {
+			w.failf("%s: record %d is %s, and was %s", short(id), r.Seq, what(r), before)
+		}
+		ever[r.ID] = what(r)
+	}
+}
+
+// wasStored reports whether a transaction was in some log of the server's.
+func (w *World) wasStored(id space.ID, event space.ULID) bool {
+	return w.restored != nil && w.restored.ever[id][event] != ""
+}
+
+// checkFork looks, before a replica goes over to the server's branch, at what it gives up: the log has it, or it is kept.
+func (d *device) checkFork(before *replica.Model, c *replica.Commit) {
+	w := d.world
+	for i := range c.Spaces {
+		part := &c.Spaces[i]
+		if part.Fork == nil {
+			continue
+		}
+		st := w.server.stored[part.Space]
+		for _, r := range before.Read(part.Space, part.Fork.Seq, 1<<30, 1<<30) {
+			if w.restored.dropped[part.Space] == nil {
+				w.restored.dropped[part.Space] = map[space.ULID]uint64{}
+			}
+			w.restored.dropped[part.Space][r.ID] = w.now
+			if r.Author == "" || st != nil && st.has(r.ID) || d.keeps(before, part.Space, &r) || w.mayLackTwice(part.Space, r.ID) {
+				continue
+			}
+			w.failf("%s: goes over to another branch of %s, and gives up record %d, %s, which nobody keeps", d.name, short(part.Space), r.Seq, r.ID)
+		}
+		w.logf("%s goes over to another branch of %s at %d", d.name, short(part.Space), part.Fork.Seq)
+	}
+}
+
+func (st *storedSpace) has(id space.ULID) bool {
+	_, ok := st.known[id]
+	return ok
+}
+
+// mayLackTwice reports whether the server had a record since the first restore, and lost it again: it was told to somebody before.
+func (w *World) mayLackTwice(id space.ID, event space.ULID) bool {
+	at, ok := w.restored.dropped[id][event]
+	return ok && at < w.restored.last
+}
+
+// keeps reports whether a device has the transaction of a record among the rejected or the lost.
+func (d *device) keeps(records *replica.Model, id space.ID, r *space.Record) bool {
+	first := r.ID
+	if r.Index > 0 {
+		before := records.Read(id, r.Seq-1-uint64(r.Index), 1, 1<<30)
+		first = before[0].ID
+	}
+	return slices.ContainsFunc(d.store.Rejected(id), func(row replica.RejectedRow) bool { return row.ID == first }) ||
+		slices.ContainsFunc(d.store.Lost(id), func(row replica.LostRow) bool { return row.ID == first })
+}
+
+// isKept reports whether somebody has a transaction that is in no log.
+func (w *World) isKept(id space.ID, event space.ULID) bool {
+	return slices.ContainsFunc(w.devices, func(d *device) bool {
+		return d.keeps(d.store, id, &space.Record{Event: space.Event{ID: event}}) ||
+			slices.ContainsFunc(d.store.Outbox(id, 0, 1<<30), func(row replica.OutboxRow) bool { return row.ID == event })
+	})
+}
+
+// bring gives a space what a connection brings back.
+func (s *server) bring(c *serverConn, effects *hub.ConnEffects) {
+	for _, t := range effects.Tails {
+		if !t.Reclaim || t.Follows {
+			s.stepSpace(t.Space, t.Tail)
+			continue
+		}
+		s.later(func() {
+			refused := &wire.Refused{Ref: t.Ref, Code: wire.CodeUnproven}
+			st := s.stored[t.Space]
+			if st == nil {
+				refused.Code = wire.CodeUnknownSpace
+			} else if t.Base.Seq <= st.head.Seq {
+				if chain, err := hub.ChainAt(st.source(), t.Base.Seq); err == nil && chain == t.Base.Chain {
+					s.stepSpace(t.Space, t.Tail)
+					return
+				}
+			}
+			s.stepConn(c, hub.Taken{Conn: c.id, Frame: refused, Size: t.Size})
+		})
+	}
+	for _, f := range effects.Locate {
+		s.later(func() {
+			located := hub.Located{Ref: f.Ref, Located: &wire.Located{Space: f.Space, Common: space.Start(f.Space)}}
+			var head space.Head
+			if st := s.stored[f.Space]; st != nil {
+				if st.freed {
+					located.Code = wire.CodeDeleted
+				}
+				var err error
+				if head = st.head; located.Code == 0 {
+					located.Located.Common, err = hub.Common(st.source(), head, f)
+				}
+				if err != nil {
+					panic(err)
+				}
+			}
+			if f.Position.Seq > head.Seq {
+				s.stepSpace(f.Space, hub.Ahead{Position: f.Position})
+			}
+			s.stepConn(c, located)
+		})
+	}
+}
