@@ -219,7 +219,7 @@ func (s *Space) headRead(now uint64, in HeadRead) {
 		return
 	}
 	s.head, s.tip = in.Head, in.Head
-	s.catchUp()
+	s.follow()
 }
 
 // rollback discards everything proposed, and with it every verdict that is not on durable ground. The pushes are

@@ -2,7 +2,6 @@ package hub
 
 import (
 	"fmt"
-	"slices"
 
 	"skerry/shared/digest"
 	"skerry/shared/identity"
@@ -134,14 +133,7 @@ func (s *Space) adopted(now uint64, outcome Outcome) {
 			s.end(last.ID, false)
 			return
 		}
-		if s.instance.Applied() == module.NeedsNothing && slices.ContainsFunc(t.Records, func(r space.Record) bool { return r.Type == module.TypeModule }) {
-			s.forget() // it does not apply what comes, and is not the space's any more
-			s.out.Moved = s.out.Moved || s.told != s.head
-			s.told, s.out.Turned = s.head, true
-			s.open()
-			return
-		}
-		s.catchUp()
+		s.follow()
 	case Full:
 		s.phase = ready
 		s.refuseTail(wire.CodeServerFull, "the server's storage is full")
@@ -155,6 +147,18 @@ func (s *Space) adopted(now uint64, outcome Outcome) {
 		}
 		t.tries++
 	}
+}
+
+// follow brings the instance to a head that it did not judge. One that applies nothing would not notice if the space went over to another
+// module on the way there: the space is opened anew.
+func (s *Space) follow() {
+	if s.tables == nil || s.instance.Applied() != module.NeedsNothing {
+		s.catchUp()
+		return
+	}
+	s.forget()
+	s.behind = true
+	s.open()
 }
 
 // createLost creates a space that this server once had, to take its records back. It reports whether it asks the log to.

@@ -31,7 +31,10 @@ func (s *Space) opened(now uint64, in Opened) {
 		}
 		s.instance, s.head, s.tip = in.Instance, in.Head, in.Head
 		s.tables, _ = in.Instance.(program.Materializer)
-		s.told = in.Head // nobody was told of another
+		if !s.behind {
+			s.told = in.Head // nobody was told of another
+		}
+		s.behind = false
 		s.catchUp()
 	case in.Code == wire.CodeDeleted:
 		s.head, s.tip = in.Head, in.Head

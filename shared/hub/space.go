@@ -77,6 +77,7 @@ type Space struct {
 	recovered    bool   // that wait began once; it does not begin again
 	lostTo       uint64 // the last place that the log is known to have had
 	left         bool   // the log went on without what it had lost
+	behind       bool   // it is being opened at a head that nobody was told of
 	tails        []*Tail
 	rewind       bool  // judge everything again that is not being appended
 	lost         error // why the instance's tables are of no use any more: it is opened anew

@@ -526,6 +526,15 @@ func (r *Replica) recovered(s *spaceState, part *SpaceCommit) {
 	}
 }
 
+// dropRecovery begins anew with a space of which something changed meanwhile.
+func (r *Replica) dropRecovery(s *spaceState) {
+	r.recoveryDone(s)
+	if s.recovery != nil && (s.problem == wire.CodeRecovering || s.problem == wire.CodeDiverged) {
+		s.problem, s.reason = 0, ""
+	}
+	s.recovery = nil
+}
+
 // recoveryDone takes a space off the list.
 func (r *Replica) recoveryDone(s *spaceState) {
 	r.recoveries = slices.DeleteFunc(r.recoveries, func(other *spaceState) bool { return other == s })

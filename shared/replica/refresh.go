@@ -180,8 +180,8 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 		}
 		switch back := before.Position.Seq > s.info.Position.Seq; {
 		case s.info.Branch > before.Branch:
-			s.feed.stale, s.recovery = r.leads, nil // another tab went over to the server's branch
-			r.recoveryDone(s)
+			s.feed.stale = r.leads // another tab went over to the server's branch
+			r.dropRecovery(s)
 		case s.info.Branch < before.Branch:
 			s.info.Position, s.info.Branch = before.Position, before.Branch
 		case back && (len(s.ahead) > 0 || !s.info.healing()):

@@ -460,8 +460,8 @@ func (l *syncLane) stale(r *Replica, c *syncCommit, epoch uint64) {
 		}
 		// What this commit carried is lost to memory, not to the world: the records are asked for again, and pushing
 		// everything again brings the verdicts again.
-		s.feed.stale, s.cut, s.recovery = true, nil, nil
-		r.recoveryDone(s)
+		s.feed.stale, s.cut = true, nil
+		r.dropRecovery(s)
 		s.push.rewind(1)
 		r.dropInbox(s)
 		for _, e := range s.entries {

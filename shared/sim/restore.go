@@ -114,9 +114,11 @@ func what(r *space.Record) string {
 	return r.Author + " " + r.Type + " " + space.TransactionDigest(space.ID{}, &t).String()
 }
 
-// orphan reports whether nobody is left as whom a space was made.
+// orphan reports whether nobody is left as whom a space was made, or who has any of it.
 func (w *World) orphan(id space.ID) bool {
-	return w.restored != nil && !slices.ContainsFunc(w.devices, func(d *device) bool { return d.store.Load().Meta.Identity == w.made[id].Creator })
+	return w.restored != nil && !slices.ContainsFunc(w.devices, func(d *device) bool {
+		return d.store.Load().Meta.Identity == w.made[id].Creator || d.store.Refresh(id).Info.Position.Seq > 0
+	})
 }
 
 // noteStored notes what came into the log.
