@@ -3,12 +3,14 @@ package syncserver
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 
 	"skerry/shared/hub"
 	"skerry/shared/module"
+	"skerry/shared/space"
 	"skerry/shared/wire"
 )
 
@@ -44,8 +46,8 @@ func (h *hotSpace) request(effects *hub.Effects) {
 func (h *hotSpace) appendWithin(r *hub.Append) func(context.Context) hub.Input {
 	s := h.server
 	taken := s.takenBy(r)
-	if r.Adopts { // it was theirs before
-		s.accounts.force(taken)
+	if r.Adopts || slices.ContainsFunc(r.Records, func(r space.Record) bool { return r.Type == module.TypeExpire }) {
+		s.accounts.force(taken) // it was theirs before; or the hub has found that it makes room, for which there always is some
 	} else if reason := s.accounts.reserve(taken); reason != "" { // other spaces were faster: it is judged again, and told so
 		return func(context.Context) hub.Input { return hub.Appended{Outcome: hub.Stale} }
 	}

@@ -142,6 +142,9 @@ func (s *Space) judgeTransaction(now uint64, p *push, t *space.Transaction) (v w
 	if s.ending {
 		return refuseDeleted(), true
 	}
+	if p.tail != nil && t.Events[0].Type == module.TypeExpire { // others have written since in the places that it names
+		return refuse(wire.CodeReservedType, "$expire names records of a branch that the log has left"), true
+	}
 	if p.own == nil || t.Events[0].Type == module.TypeModule {
 		if v := s.checkLimits(t); v.Kind != 0 {
 			return v, true
@@ -160,7 +163,7 @@ func (s *Space) judgeTransaction(now uint64, p *push, t *space.Transaction) (v w
 			return v, ok
 		}
 	}
-	if room := s.config.Room; room != nil && p.own == nil && !frees(t) {
+	if room := s.config.Room; room != nil && p.own == nil && !s.frees(t) {
 		if reason, wait := room(t.Author, s.unreserved[t.Author]+t.Stored()); reason != "" {
 			v := refuse(wire.CodeOverQuota, reason)
 			v.RetryAfterMS = wait
@@ -183,10 +186,21 @@ func (s *Space) judgeTransaction(now uint64, p *push, t *space.Transaction) (v w
 	return s.authorize(now, t, p.own)
 }
 
-// frees reports whether a transaction makes room, for which there always is some.
-func frees(t *space.Transaction) bool {
-	return t.Events[0].Type == module.TypeDelete || t.Events[0].Type == module.TypeExpire
+// frees reports whether a transaction makes room, for which there always is some: a deletion, or an expiry that is small and by which
+// more records expire than it adds, the server's word behind it included. So who has no room left comes to an end with them.
+func (s *Space) frees(t *space.Transaction) bool {
+	switch e := &t.Events[0]; e.Type {
+	case module.TypeDelete:
+		return true
+	case module.TypeExpire:
+		upto, _ := module.ExpiredTo(e.Payload)
+		return len(e.Payload) <= smallExpiry && upto > s.tables.Expired()+2
+	}
+	return false
 }
+
+// smallExpiry is how large the payload of an expiry may be for which there always is room: what it has to say fits.
+const smallExpiry = 32
 
 // authorize lets the module judge a new transaction and proposes it if the module allows. It reports false if there are no
 // tables any more to judge it by. What is to be stored beside a transaction of the server's own is there before the module is

@@ -59,6 +59,9 @@ func (p *proposal) needsWhole(to *Loaded) module.Verdict {
 // HasExpired tells that records up to a number had expired where the instance begins.
 func (i *Instance) HasExpired(upto uint64) { i.committed.expired = max(i.committed.expired, upto) }
 
+// Expired implements [Materializer].
+func (i *Instance) Expired() uint64 { return i.newest().expired }
+
 // checkpoint is what is to be kept of a proposal that is at a place, when it becomes durable. A checkpoint that was not fetched yet is
 // replaced by it, and what had expired up to there is known.
 func (p *proposal) checkpoint(before *Checkpoint) *Checkpoint {

@@ -38,6 +38,9 @@ type Materializer interface {
 	// audience, or where they cannot be read.
 	Audience() []Person
 
+	// Expired returns up to where records have expired at the newest proposal.
+	Expired() uint64
+
 	// Digest returns the digest that a checkpoint has at the newest proposal, which is at a position of a space.
 	Digest(id space.ID, at space.Position) digest.Digest
 

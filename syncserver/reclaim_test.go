@@ -1,0 +1,83 @@
+package syncserver_test
+
+import (
+	"testing"
+
+	"skerry/shared/digest"
+	"skerry/shared/module/builtin"
+	"skerry/shared/space"
+	"skerry/shared/wire"
+	"skerry/syncserver"
+	"skerry/syncserver/memlog"
+)
+
+// before returns a log as one was when a space of it ended at a record.
+func before(t *testing.T, log syncserver.Log, id space.ID, seq uint64) syncserver.Log {
+	t.Helper()
+	restored := memlog.New()
+	fail := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, key := range []string{"server/key", "server/seal"} {
+		value, err := log.Key(t.Context(), key)
+		fail(err)
+		_, err = restored.CompareAndSet(t.Context(), key, nil, value)
+		fail(err)
+	}
+	names, err := log.Blobs(t.Context(), digest.Digest{}, 100)
+	fail(err)
+	for _, name := range names {
+		content, err := log.Blob(t.Context(), name)
+		fail(err)
+		fail(restored.PutBlob(t.Context(), name, content))
+	}
+	genesis, signature, err := log.Genesis(t.Context(), id)
+	fail(err)
+	_, err = restored.Create(t.Context(), &genesis, signature)
+	fail(err)
+	records, err := log.Read(t.Context(), id, 0, int(seq), 1<<30)
+	fail(err)
+	head := space.Head{Seq: seq, Chain: space.Fold(id, records), ReceivedAt: records[len(records)-1].ReceivedAt}
+	fail(restored.Append(t.Context(), id, space.Head{Chain: id}, records, head))
+	return restored
+}
+
+// TestReclaimExpiry: an expiry that is judged anew is refused: by the numbers that it names others would lose what they have written
+// in those places since.
+func TestReclaimExpiry(t *testing.T) {
+	log := memlog.New()
+	r := start(t, log, runsModules(t, log, nil), tokens)
+	ann := r.dial("ann")
+	d, _ := builtin.ByName("members")
+	id := ann.createOf(upload(t, log, builtin.Bytes(d)))
+	note := func() space.Transaction { return privateEvent("ann", "note", "text", "x") }
+	base := ann.append(id, note())
+	restored := before(t, log, id, base.Seq)
+	end := ann.append(id, note(), note())
+	ann.subscribe(id, base)
+	held, at := ann.follow(id, base, end.Seq)
+	ann.push(wire.Push{Space: id, Transactions: []space.Transaction{expires("ann", end.Seq)}})
+	more, at := ann.follow(id, at, end.Seq+2)
+	r.stop()
+
+	r = start(t, restored, runsModules(t, restored, nil), tokens)
+	ann = r.dial("ann")
+	ann.append(id, note(), note(), note())
+	ann.send(&wire.Reclaim{Ref: 1, Space: id, Base: base, End: at, Records: append(held, more...)})
+	answer := await[*wire.Reclaimed](ann)
+	for i, want := range []wire.Code{0, 0, wire.CodeReservedType, wire.CodeReservedType} { // the last is the server's word behind it
+		if v := answer.Verdicts[i]; v.Code != want || (v.Kind == wire.Accepted) != (want == 0) {
+			t.Errorf("verdict %d: %+v", i, v)
+		}
+	}
+	head, err := restored.Head(t.Context(), id)
+	if err != nil || head.Seq != base.Seq+3+2 {
+		t.Errorf("the log ends at %d (%v)", head.Seq, err)
+	}
+	if answer.End.Seq != at.Seq {
+		t.Errorf("the next piece begins at %+v", answer.End)
+	}
+}
