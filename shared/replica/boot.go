@@ -27,7 +27,7 @@ func (r *Replica) far(s *spaceState) bool {
 		at = max(at, s.feed.verified.Seq)
 	}
 	switch {
-	case !r.leads, s.told.Seq <= at, s.info.Damaged > 0, s.cut != nil, s.info.Deleted:
+	case !r.leads, s.told.Seq <= at, s.info.Damaged > 0, s.cut != nil, s.info.Deleted, s.recovery != nil:
 		return false
 	case s.feed.gone:
 		return true
@@ -60,17 +60,26 @@ func (r *Replica) boot(s *spaceState) bool {
 	}
 	if s.feed.asked && s.feed.pausedAt > 0 && !s.feed.boots { // what is on its way is in the checkpoint
 		s.feed.boots = true
-		for i := range s.feed.inbox {
-			for _, id := range s.feed.inbox[i].settle {
-				if e := s.byID[id]; e != nil {
-					e.settling = false
-				}
-			}
-		}
-		r.dropInbox(s)
+		r.leaveInbox(s)
 		s.feed.verified = s.info.Position
 	}
 	return true
+}
+
+// leaveInbox drops what was received and does not come again: rows whose records are in it settle another way.
+func (r *Replica) leaveInbox(s *spaceState) {
+	for i := range s.feed.inbox {
+		s.unsettle(&s.feed.inbox[i])
+	}
+	r.dropInbox(s)
+}
+
+func (s *spaceState) unsettle(b *batch) {
+	for _, id := range b.settle {
+		if e := s.byID[id]; e != nil {
+			e.settling = false
+		}
+	}
 }
 
 // jump takes the space to the checkpoint that is in the store, if that is to be, and reports whether it does.
@@ -98,9 +107,27 @@ func (s *spaceState) jumpTo(to *space.Position, part *SpaceCommit) {
 	from := s.info.Position
 	part.Expect, part.Position = &from, to
 	for _, e := range s.entries {
-		if e.State == Accepted && e.Position.Seq <= to.Seq && !e.settling {
+		if e.leftOut(to.Seq) {
 			e.settling = true
 			part.Settle = append(part.Settle, e.ID)
+		}
+	}
+}
+
+// leftOut reports whether the records of e are in the log up to a record, and not on their way. What the server said on an earlier
+// connection it may have lost since.
+func (e *entry) leftOut(seq uint64) bool {
+	return e.State == Accepted && e.said && !e.settling && e.Position.Seq <= seq
+}
+
+// settleLeftOut lets the rows go whose records were left out.
+func (r *Replica) settleLeftOut(s *spaceState) {
+	if len(s.info.Holes) == 0 {
+		return
+	}
+	for _, e := range s.entries {
+		if e.leftOut(s.stored()) {
+			r.sync.settle(r, s, e)
 		}
 	}
 }
@@ -113,6 +140,7 @@ func (sc *SpaceCommit) jumps() bool {
 // jumped goes on with the log behind a checkpoint.
 func (r *Replica) jumped(s *spaceState) {
 	s.feed.gone, s.feed.pausedAt, s.feed.retryAt = false, 0, 0
+	r.settleLeftOut(s)
 	if s.feed.asked {
 		r.resubscribe(s)
 	} else {

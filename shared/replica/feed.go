@@ -119,7 +119,9 @@ func (r *Replica) trimInbox(s *spaceState) {
 	stored := s.cursor().Seq
 	for len(s.feed.inbox) > 0 && s.feed.inbox[0].last <= stored {
 		r.conn.credit += uint64(s.feed.inbox[0].size)
+		s.unsettle(&s.feed.inbox[0])
 		s.feed.inbox = s.feed.inbox[1:]
+		r.settleLeftOut(s)
 	}
 	if len(s.feed.inbox) > 0 && s.feed.inbox[0].first != stored+1 {
 		r.dropInbox(s)

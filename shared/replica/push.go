@@ -417,7 +417,7 @@ func (r *Replica) pushed(f *wire.Pushed) {
 // accepted notes that the server has a transaction, durably.
 func (r *Replica) accepted(s *spaceState, e *entry, at space.Position) {
 	r.moduleTaken(s)
-	e.State, e.Position, e.Code, e.Reason = Accepted, at, 0, ""
+	e.State, e.Position, e.Code, e.Reason, e.said = Accepted, at, 0, "", true
 	r.conn.setup = false
 	if s.outside() { // perhaps not any more, by what was written
 		s.problem, s.reason = 0, ""

@@ -215,7 +215,7 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 			was = nil // one that left and was appended again by a commit that was made twice
 		}
 		if was != nil {
-			e.inFlight, e.settling, e.sent = was.inFlight, was.settling, was.sent
+			e.inFlight, e.settling, e.sent, e.said = was.inFlight, was.settling, was.sent, was.said
 			if was.State == Accepted && e.State != Accepted {
 				e.State, e.Position = was.State, was.Position // its mark is on the way
 			}
@@ -237,6 +237,7 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 		if s.feed.gone {
 			r.boot(s) // its rows are known now
 		}
+		r.settleLeftOut(s)
 		switch {
 		case s.feed.stale, s.feed.asked && s.cursor().Seq > s.feed.verified.Seq:
 			s.feed.stale = false

@@ -138,6 +138,7 @@ type entry struct {
 	inFlight bool   // pushed on this connection, no verdict yet
 	settling bool   // a verdict is on its way to the store
 	sent     bool   // it may have reached the server, on this connection or an earlier one
+	said     bool   // the server said on this connection that it has it, at Position
 	last     uint64 // the number of its last record, once that is on its way to the store
 }
 
@@ -454,7 +455,7 @@ func (s *spaceState) resetConnection() {
 		s.problem, s.reason = 0, "" // what the last connection refused, the next one may not
 	}
 	for _, e := range s.entries {
-		e.inFlight, e.settling = false, false
+		e.inFlight, e.settling, e.said = false, false, false
 	}
 }
 

@@ -208,7 +208,9 @@ func (l *syncLane) gather(r *Replica, c *syncCommit) {
 		s := l.queue[0]
 		l.queue = l.queue[1:]
 		s.pending.queued = false
-		if s.cut != nil || s.pending.jump != nil {
+		if s.pending.jump != nil {
+			r.leaveInbox(s)
+		} else if s.cut != nil {
 			r.dropInbox(s) // what follows is asked for again, with what is below it
 		} else {
 			r.trimInbox(s)

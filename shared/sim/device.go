@@ -19,6 +19,7 @@ type device struct {
 	flaky       int  // one in so many operations of its disk fails while there is trouble; 0: none
 	skew        int64
 	partitioned bool
+	bootAfter   uint64 // see replica.Config
 
 	store   *replica.Model // as the tabs see it
 	flushed *replica.Model // as it would be found after a loss of power
@@ -55,6 +56,9 @@ func newDevice(w *World, i int) *device {
 		d.tabs = append(d.tabs, &tab{device: d, index: j, looks: make(map[space.ID]bool)})
 	}
 	d.mute = w.chance(8)
+	if w.options.Boots {
+		d.bootAfter = w.between(1, 12)
+	}
 	return d
 }
 
@@ -174,8 +178,8 @@ func (d *device) note(c *replica.Commit, result *replica.CommitResult) {
 func (d *device) rot() {
 	w := d.world
 	for _, summary := range d.store.Load().Spaces {
-		if n := summary.Info.Position.Seq; n > 0 && d.bad[summary.Space] == 0 && w.chance(3) {
-			seq := w.between(1, n)
+		if n := summary.Info.Position.Seq; n > summary.Info.Base(summary.Space).Seq && d.bad[summary.Space] == 0 && w.chance(3) {
+			seq := w.between(summary.Info.Base(summary.Space).Seq+1, n)
 			w.logf("%s: record %d of %s goes bad", d.name, seq, short(summary.Space))
 			d.bad[summary.Space], d.badFlushed[summary.Space] = seq, seq
 			d.findLater(summary.Space)
@@ -202,11 +206,17 @@ func (d *device) check(id space.ID) replica.Checked {
 	at := d.store.Refresh(id).Info.Position
 	checked := replica.Checked{Space: id, Sound: at}
 	if bad := d.bad[id]; bad != 0 && bad <= at.Seq {
-		checked.Damaged, checked.Sound = true, space.Start(id)
-		records := d.store.Read(id, 0, 1<<30, 1<<30)
+		info := d.store.Refresh(id).Info
+		base := info.Base(id)
+		checked.Damaged, checked.Sound = true, base
+		if bad <= base.Seq { // in what was left out since, or is below it
+			checked.Sound = space.Start(id)
+			return checked
+		}
+		records := d.store.Read(id, base.Seq, 1<<30, 1<<30)
 		for i := range records {
 			if r := &records[i]; r.Seq < bad && r.Last() && d.world.chance(2) {
-				checked.Sound = space.Position{Seq: r.Seq, Chain: space.Fold(id, records[:i+1])}
+				checked.Sound = space.Position{Seq: r.Seq, Chain: space.Fold(base.Chain, records[:i+1])}
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"skerry/shared/digest"
 	"skerry/shared/hub"
 	"skerry/shared/module"
 	"skerry/shared/space"
@@ -17,6 +18,8 @@ type storedSpace struct {
 	kept      []checkpoint       // of its tables
 	told      bool               // the directory says that it was deleted
 	freed     bool               // nobody is sent any of it
+	place     uint64             // of the newest checkpoint that the directory tells of; 0: of none
+	placeRoot digest.Digest
 }
 
 // deleted returns the id of the record that deleted the space, if one did.
@@ -65,7 +68,7 @@ type storedSource struct{ *storedSpace }
 func (s storedSource) Read(after uint64, maxRecords, maxBytes int) ([]space.Record, error) {
 	bytes, to := 0, int(after)
 	for i := int(after); i < len(s.records); {
-		count := int(s.records[i].Count)
+		count := int(s.records[i].Count - s.records[i].Index) // who reads backwards may begin within a transaction
 		for j := i; j < i+count; j++ {
 			bytes += s.records[j].Size()
 		}

@@ -193,7 +193,7 @@ func (s *server) stepConn(c *serverConn, in hub.ConnInput) {
 		s.later(func() { s.read(c, r) })
 	}
 	if effects.Page != nil {
-		panic("sim: nobody asks for pages")
+		s.page(c, effects.Page)
 	}
 	s.bring(c, &effects)
 	s.blob(c, &effects)
@@ -306,7 +306,7 @@ func (s *server) row(id space.ID) *wire.SpaceRow {
 	if st.told {
 		return &wire.SpaceRow{Genesis: st.genesis, GenesisSignature: st.signature, State: wire.SpaceDeleted}
 	}
-	return &wire.SpaceRow{Genesis: st.genesis, GenesisSignature: st.signature, Module: st.module(), Head: st.head.Seq}
+	return &wire.SpaceRow{Genesis: st.genesis, GenesisSignature: st.signature, Module: st.module(), Head: st.head.Seq, CheckpointSeq: st.place, Checkpoint: st.placeRoot}
 }
 
 // check asks the space, so that it is loaded and its head known, and then the log. Everybody may read here.

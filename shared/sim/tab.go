@@ -61,7 +61,7 @@ func (t *tab) start() {
 		random.Read(loaded.Meta.Session[:])
 	}
 	t.core = replica.New(replica.Config{
-		Sync: true, ClientVersion: "1.2.3", Rand: random, Credit: 2000, UploadPiece: 700, PullAll: t.device.mute,
+		Sync: true, ClientVersion: "1.2.3", Rand: random, Credit: 2000, UploadPiece: 700, PullAll: t.device.mute, BootAfter: t.device.bootAfter,
 	}, loaded)
 	w.logf("%s starts", t)
 	t.contend()
@@ -228,7 +228,7 @@ func (t *tab) step(in replica.Input) {
 				t.step(replica.Damaged{Space: read.Space})
 				return
 			}
-			for _, r := range t.device.store.Read(read.Space, read.After, 1<<30, 1<<30) {
+			for _, r := range t.device.records(read.Space, read.After) {
 				in.Records = append(in.Records, replica.RecordIDOf(&r))
 			}
 			t.answer(in, failed)
@@ -265,6 +265,9 @@ func (t *tab) step(in replica.Input) {
 			in.Records = t.device.store.Read(read.Space, read.After, int(read.Last-read.After), 1<<30)
 			t.answer(in, failed)
 		})
+	}
+	for _, ask := range effects.StoreCheckpoints {
+		later(func() { t.storeCheckpoint(ask) })
 	}
 	for _, id := range effects.Check {
 		later(func() {
@@ -427,6 +430,9 @@ func (t *tab) notice(n replica.Notice) {
 				w.failf("%s: refused with %s: %s", n.ID, n.Code, n.Reason)
 			}
 		case replica.Discarded:
+			if n.Code == wire.CodeNotHere && w.options.Boots {
+				break // nobody here can tell
+			}
 			if p != nil && !p.discarded && !w.asked[n.ID] && (w.restored == nil || !w.mayLackTwice(n.Space, n.ID)) {
 				w.failf("%s: told discarded, which nobody asked for", n.ID)
 			}

@@ -30,6 +30,9 @@ func (w *World) work(t *tab) {
 
 func (w *World) act(t *tab) {
 	own := t.core.Spaces()
+	if w.options.Boots && w.chance(4) {
+		t.readHistory()
+	}
 	switch {
 	case len(w.spaces) == 0, w.chance(12) && len(w.spaces) < 12:
 		t.createSpace()

@@ -22,6 +22,7 @@ type Options struct {
 	Engine   Engine // runs Modules; nil for worlds where modules are bytes and no more
 	Modules  [][]byte
 	Restores bool   // the server is put back from a backup once or twice
+	Boots    bool   // the server keeps checkpoints, and replicas begin there
 	Deletes  bool   // spaces are deleted now and then, where modules say who may
 	Mutation string // breaks one safety rule of the model around the cores, to show that it is needed
 }
@@ -49,6 +50,7 @@ type World struct {
 	tables  map[space.ID]map[space.Position]digest.Digest // what some server or replica had at a record of a branch
 
 	restored *restores // nil in worlds without
+	booted   int       // how many holes were seen
 }
 
 // promise is one transaction that its author was told is durable.
@@ -174,6 +176,7 @@ const quietLimit = 3_600_000
 //   - a module that is stored anywhere is what its digest says, and every replica has those of the spaces that it pulls
 //   - where modules are run, the tables of a space at a record are the same on the server, in all of its lives and from
 //     any of its checkpoints, and of every replica's log; and no fault of a machine refuses anything
+//   - what a replica left out of a log is what its store says, and comes when it is read
 //   - behind a deletion there is nothing in a log; whoever looks at the space knows that it was deleted and has of it what the log
 //     begins with, and what of theirs came too late is among the rejected
 //   - the log has no holes and no id twice, and hashes to its head
@@ -191,6 +194,9 @@ func (w *World) Run() error {
 	if w.options.Restores {
 		w.restoring()
 	}
+	if w.options.Boots {
+		w.keepPlaces()
+	}
 	w.after(w.options.Trouble, w.endTrouble)
 	end := w.now + w.options.Trouble + quietLimit
 	nextLook := uint64(0)
@@ -200,8 +206,9 @@ func (w *World) Run() error {
 		e.do()
 		if w.calm && w.now >= nextLook {
 			if w.isQuiet() && !w.lookAtAll() {
-				w.checkQuiet()
-				return w.failed
+				if w.checkQuiet(); w.failed != nil || !w.readAll() {
+					return w.failed
+				}
 			}
 			nextLook = w.now + 500
 		}

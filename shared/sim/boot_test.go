@@ -1,0 +1,29 @@
+package sim
+
+import (
+	"strings"
+	"sync"
+	"testing"
+)
+
+// TestSimulationOfBoots runs worlds whose replicas begin at the server's checkpoints, half as many as of the other worlds; in some of them
+// stored records go bad too.
+func TestSimulationOfBoots(t *testing.T) {
+	seeds, first := max(10, number("SKERRY_SIM_SEEDS", 20)/2), number("SKERRY_SIM_FIRST", 1)
+	var booting sync.Mutex
+	booted := 0
+	inParallel(first, seeds, func(seed uint64) bool {
+		w := New(Options{Seed: seed, Boots: true, Damage: seed%5 == 0})
+		err := w.Run()
+		if err != nil {
+			t.Errorf("%v\n%s", err, strings.Join(w.Trace(), "\n"))
+		}
+		booting.Lock()
+		booted += min(w.booted, 1)
+		booting.Unlock()
+		return err == nil
+	})
+	if !t.Failed() && booted < int(seeds)/4 {
+		t.Errorf("in %d of %d worlds something was left out", booted, seeds)
+	}
+}
