@@ -140,9 +140,9 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestCheckFindsEveryBit flips a bit of every byte of a small database, of some bytes here and all in make soak. Either Check finds it, or every
+// TestSoakCheckFindsEveryBit flips a bit of every byte of a small database, of some bytes here and all in make soak. Either Check finds it, or every
 // row of every table is what it was: then it is in what nobody reads, as free space is.
-func TestCheckFindsEveryBit(t *testing.T) {
+func TestSoakCheckFindsEveryBit(t *testing.T) {
 	dir := full(t)
 	content, err := os.ReadFile(filepath.Join(dir, FileName))
 	if err != nil {

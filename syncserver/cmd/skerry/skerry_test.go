@@ -15,10 +15,12 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/ncruces/go-sqlite3"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"skerry/shared/module/moduletest"
 	"skerry/shared/module/program"
+	"skerry/syncserver/sqlitelog"
 )
 
 func TestMain(m *testing.M) {
@@ -37,6 +39,7 @@ func TestMain(m *testing.M) {
 //	serve FLAGS...   start a server on the directory data; its URL is $URL, where it listens $ADDRESS, and the token to set it up $SETUP,
 //	                 which is in the link $LINK
 //	stopserver       stop it by SIGTERM; it must exit with 0
+//	sql DIR SQL      change the database of a data directory that nobody serves
 //	flip FILE TEXT   change a bit of a text in a file
 //	field NAME KEY   set a variable to a field of the JSON that the last command printed
 func TestScripts(t *testing.T) {
@@ -82,6 +85,12 @@ func TestScripts(t *testing.T) {
 				if err := s.stop(); err != nil {
 					ts.Fatalf("serve: %v: %s", err, s.errors.String())
 				}
+			},
+			"sql": func(ts *testscript.TestScript, neg bool, args []string) {
+				db, err := sqlite3.Open(ts.MkAbs(filepath.Join(args[0], sqlitelog.FileName)))
+				ts.Check(err)
+				defer db.Close()
+				ts.Check(db.Exec(args[1]))
 			},
 			"flip": func(ts *testscript.TestScript, neg bool, args []string) {
 				content := []byte(ts.ReadFile(args[0]))
