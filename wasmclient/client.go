@@ -116,6 +116,7 @@ type Client struct {
 	hearers   map[int]func(Ephemeral)
 	fates     map[int]func(SpaceLifecycle)
 	alive     map[space.ID]life           // what was told of spaces
+	expired   map[space.ID]uint64         // the same of what has expired
 	access    map[space.ID]replica.Access // what the server last said, here or to the tab that syncs
 	pace      wire.Pace                   // of the ephemerals that this client sends
 	nextID    int
@@ -197,7 +198,7 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 		ids:     space.NewIDSource(config.Rand),
 		waiting: make(map[uint64]func(error)), receipts: make(map[space.ID]map[space.ULID][]*Receipt),
 		listeners: make(map[int]func(Change)), hearers: make(map[int]func(Ephemeral)), fates: make(map[int]func(SpaceLifecycle)),
-		alive: make(map[space.ID]life), access: make(map[space.ID]replica.Access), opened: make(map[space.ID]int), views: make(map[space.ID]*view), readers: make(map[space.ID][]chan error),
+		alive: make(map[space.ID]life), access: make(map[space.ID]replica.Access), expired: make(map[space.ID]uint64), opened: make(map[space.ID]int), views: make(map[space.ID]*view), readers: make(map[space.ID][]chan error),
 		told: make(map[space.ID]replica.ServerCheckpoint), diverged: make(map[space.ID]*Divergence),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())

@@ -40,6 +40,7 @@ type SpaceInfo struct {
 	Pending  int            // transactions in the outbox
 	Rejected int            // transactions in the rejected store
 	Lost     int            // transactions in the lost store
+	Expired  uint64         // records up to this number have expired at the server, as it last told; 0: none
 	Damaged  uint64         // not 0: of the records up to this number some cannot be read until they were fetched again
 	Branch   uint64         // counts how often the log went on without records that were here: those behind the place where it did are others since
 	RetryAt  uint64         // when a deferred space tries again, milliseconds since 1970; 0: not waiting
@@ -79,7 +80,7 @@ func (c *Client) info(id space.ID) SpaceInfo {
 	info := SpaceInfo{
 		ID: id, Genesis: status.Info.Genesis, Created: status.Info.Created, Pinned: status.Info.Pinned, Module: status.Info.CurrentModule(),
 		Position: status.Info.Position, Oldest: status.Info.Base(id).Seq + 1, Holes: status.Info.Holes, Head: max(status.Info.Head, status.Info.Position.Seq),
-		CaughtUp: status.CaughtUp, Pending: status.Pending, Rejected: status.Rejected, Lost: status.Lost, Damaged: status.Info.Damaged, Branch: status.Info.Branch,
+		CaughtUp: status.CaughtUp, Pending: status.Pending, Rejected: status.Rejected, Lost: status.Lost, Expired: c.expired[id], Damaged: status.Info.Damaged, Branch: status.Info.Branch,
 		RetryAt: c.wall(status.RetryAt), Code: status.Code, Reason: status.Reason,
 	}
 	if c.report.has(id) {
@@ -125,6 +126,12 @@ func (s *Space) Upgrade(ctx context.Context, to digest.Digest, params []byte) (*
 // forgotten ([Client.Forget]). What is written to it later is rejected with the code deleted.
 func (s *Space) Delete(ctx context.Context) (*Receipt, error) {
 	return s.AppendEvents(ctx, []space.Event{{Type: module.TypeDelete, Payload: []byte{0x80}}})
+}
+
+// Expire appends the transaction by which the records up to a number, which ends a transaction, expire: the server frees what they say, and tells
+// whoever reads the space ([SpaceExpired]). Who may delete it may. The tables stay as they are.
+func (s *Space) Expire(ctx context.Context, upto uint64) (*Receipt, error) {
+	return s.AppendEvents(ctx, []space.Event{{Type: module.TypeExpire, Payload: module.Expire(upto)}})
 }
 
 // Forget removes a space that was deleted from this device, for all who share the store. It fails with the code bad_argument while
@@ -292,9 +299,9 @@ func checkTransaction(t *space.Transaction) error {
 		switch {
 		case e.Type == "" || !utf8.ValidString(e.Type):
 			return wire.Errorf(wire.CodeBadTransaction, "event %d has no type, or one that is not UTF-8", i)
-		case (e.Type == module.TypeModule || e.Type == module.TypeDelete) && len(t.Events) > 1:
-			return wire.Errorf(wire.CodeBadTransaction, "an upgrade or a deletion is a transaction of its own")
-		case e.Type[0] == '$' && e.Type != module.TypeModule && e.Type != module.TypeDelete:
+		case reserved(e.Type) && len(t.Events) > 1:
+			return wire.Errorf(wire.CodeBadTransaction, "%s is a transaction of its own", e.Type)
+		case e.Type[0] == '$' && !reserved(e.Type):
 			return wire.Errorf(wire.CodeReservedType, "types beginning with $ are the server's: %q", e.Type)
 		case uint64(len(e.Type)) > limits.Type:
 			return wire.Errorf(wire.CodeTooLarge, "a type of %d bytes is over the limit of %d", len(e.Type), limits.Type)
@@ -558,4 +565,9 @@ func (s *Space) do(ctx context.Context, verb string, input func(ref uint64) repl
 		return fmt.Errorf("%s: %w", verb, err)
 	}
 	return nil
+}
+
+// reserved reports whether a type is one of Skerry's own that clients write.
+func reserved(name string) bool {
+	return name == module.TypeModule || name == module.TypeDelete || name == module.TypeExpire
 }

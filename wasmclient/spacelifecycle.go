@@ -1,12 +1,15 @@
 package wasmclient
 
 import (
+	"encoding/binary"
+
 	"skerry/shared/digest"
 	"skerry/shared/replica"
 	"skerry/shared/space"
 )
 
-// wordAccess is what the tab that leads says of what it alone hears: a space's ID and a [replica.Access].
+// wordAccess is what the tab that leads says of what it alone hears: a space's ID, a [replica.Access], and the number up to which
+// records have expired, of 8 bytes.
 const wordAccess = "access"
 
 // The values of [SpaceLifecycle.What].
@@ -14,6 +17,7 @@ const (
 	SpaceCreated  = "created"  // the server has a space that this identity made
 	SpaceJoined   = "joined"   // this identity reads a space that somebody else made, or again one that it had left
 	SpaceUpgraded = "upgraded" // another module judges it from here on
+	SpaceExpired  = "expired"  // its first records have expired: who may, or the server, no longer keeps them; see [SpaceInfo.Expired]
 	SpaceLeft     = "left"     // this identity read it and may not read any more; what is here stays
 	SpaceDeleted  = "deleted"  // who may has deleted it for everybody; what is here stays, see [Client.Forget]
 )
@@ -29,13 +33,14 @@ type life struct {
 	created bool
 	left    bool
 	deleted bool
+	expired uint64
 	module  digest.Digest // zero while it is unknown
 }
 
 // OnSpaceLifecycle calls f with what happens to spaces from now on, until stop is called: for each space in the order of [SpaceCreated],
-// [SpaceJoined], [SpaceUpgraded], [SpaceLeft], [SpaceDeleted] where several things were learnt at once, else as they happen. Each client
-// learns it for itself, from the store or from who syncs. That this identity left a space is not stored: a client that is opened
-// later tells it again, once the server has refused to let it read. f runs in the client's loop: it must return soon and must not
+// [SpaceJoined], [SpaceUpgraded], [SpaceExpired], [SpaceLeft], [SpaceDeleted] where several things were learnt at once, else as they happen. Each client
+// learns it for itself, from the store or from who syncs. That this identity left a space, and what has expired, is not stored: a client that is opened
+// later tells it again, once the server has. f runs in the client's loop: it must return soon and must not
 // call the client's methods.
 func (c *Client) OnSpaceLifecycle(f func(SpaceLifecycle)) (stop func()) { return listen(c, c.fates, f) }
 
@@ -53,6 +58,7 @@ func (c *Client) lifeOf(id space.ID) (l life) {
 	}
 	l.deleted = status.Info.Deleted
 	l.left = c.access[id] == replica.AccessLost
+	l.expired = c.expired[id]
 	return l
 }
 
@@ -60,6 +66,10 @@ func (c *Client) lifeOf(id space.ID) (l life) {
 func (c *Client) live(id space.ID) {
 	if access := c.core.Space(id).Access; access != replica.AccessUnknown && access != c.access[id] {
 		c.access[id] = access
+		c.tellAccess(id)
+	}
+	if upto := c.core.Space(id).Expired; upto > c.expired[id] {
+		c.expired[id] = upto
 		c.tellAccess(id)
 	}
 	was, is := c.alive[id], c.lifeOf(id)
@@ -81,6 +91,9 @@ func (c *Client) live(id space.ID) {
 	if !was.module.IsZero() && !is.module.IsZero() && is.module != was.module {
 		tell(SpaceUpgraded)
 	}
+	if is.expired > was.expired {
+		tell(SpaceExpired)
+	}
 	if is.left && !was.left {
 		tell(SpaceLeft)
 	}
@@ -92,14 +105,15 @@ func (c *Client) live(id space.ID) {
 // tellAccess tells the other tabs what this one, which syncs, has heard of the server.
 func (c *Client) tellAccess(id space.ID) {
 	if c.others {
-		c.say(Message{Kind: wordAccess, Report: append(id[:len(id):len(id)], byte(c.access[id]))})
+		b := append(id[:len(id):len(id)], byte(c.access[id]))
+		c.say(Message{Kind: wordAccess, Report: binary.BigEndian.AppendUint64(b, c.expired[id])})
 	}
 }
 
-// tellLost tells a tab that has just come of the spaces that this identity left, if this one syncs.
+// tellLost tells a tab that has just come of the spaces that this identity left, and of what has expired, if this one syncs.
 func (c *Client) tellLost() {
 	for id, access := range c.access {
-		if access == replica.AccessLost && c.leads() {
+		if (access == replica.AccessLost || c.expired[id] > 0) && c.leads() {
 			c.tellAccess(id)
 		}
 	}
@@ -110,8 +124,13 @@ func (c *Client) hearAccess(b []byte) {
 	if len(b) <= digest.Size {
 		return
 	}
-	if id := space.ID(b[:digest.Size]); c.core.Space(id).Access == replica.AccessUnknown { // else this one has heard for itself
-		c.access[id] = replica.Access(b[digest.Size])
+	id := space.ID(b[:digest.Size])
+	if rest := b[digest.Size+1:]; len(rest) >= 8 && binary.BigEndian.Uint64(rest) > c.expired[id] {
+		c.expired[id] = binary.BigEndian.Uint64(rest)
+		c.live(id)
+	}
+	if access := replica.Access(b[digest.Size]); access != replica.AccessUnknown && c.core.Space(id).Access == replica.AccessUnknown { // else this one has heard for itself
+		c.access[id] = access
 		c.live(id)
 	}
 }

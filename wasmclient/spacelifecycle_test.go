@@ -3,6 +3,7 @@
 package wasmclient_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -110,6 +111,70 @@ func TestSpaceLifecycle(t *testing.T) {
 		rest()
 		if got := strings.Join(after, ", "); got != "left, joined" {
 			t.Errorf("who was added again was told %q", got)
+		}
+	})
+}
+
+// TestExpiredIsTold: every tab is told that records of a space have expired, and up to where, the one that syncs and the others; and so
+// is who comes later.
+func TestExpiredIsTold(t *testing.T) {
+	inJudgedBubble(t, func(j *judged) {
+		members := moduletest.Members(nil)
+		if err := j.site.log.PutBlob(j.Context(), digest.Of(members), members); err != nil {
+			t.Fatal(err)
+		}
+		ada := j.device("ada")
+		tabs := []*tab{j.tab(ada), j.tab(ada)}
+		var told [2][]string
+		hear := func(i int, tab *tab) {
+			tab.OnSpaceLifecycle(func(l wasmclient.SpaceLifecycle) {
+				told[i] = append(told[i], fmt.Sprint(l.What, " ", l.Info.Expired))
+			})
+		}
+		hear(0, tabs[0])
+		hear(1, tabs[1])
+		rest := func() {
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+		}
+		s, err := tabs[0].CreateSpace(j.Context(), wasmclient.SpaceOptions{Module: digest.Of(members)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tabs[1].Space(s.ID())
+		for _, who := range []string{"bob", "cy", "dan"} {
+			if _, err := j.write(s, "add", moduletest.MembersAdd(who)).Synced(j.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, upto := range []uint64{1, 3} {
+			receipt, err := s.Expire(j.Context(), upto)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := receipt.Synced(j.Context()); err != nil {
+				t.Fatal(err)
+			}
+			rest()
+		}
+		later := j.tab(ada)
+		later.Space(s.ID())
+		rest()
+		for i, want := range []string{"created 0, expired 1, expired 3", "created 0, expired 1, expired 3"} {
+			if got := strings.Join(told[i], ", "); got != want {
+				t.Errorf("tab %d was told %q, want %q", i, got, want)
+			}
+		}
+		if info := later.Info(s.ID()); info.Expired != 3 {
+			t.Errorf("a later tab knows that %d have expired", info.Expired)
+		}
+		if info := s.Info(); info.Expired != 3 || info.Position.Seq != 7 {
+			t.Errorf("it is known that %d of %d have expired", info.Expired, info.Position.Seq)
+		}
+		if receipt, err := s.Expire(j.Context(), 2); err != nil {
+			t.Fatal(err)
+		} else if _, err := receipt.Synced(j.Context()); wire.CodeOf(err) != wire.CodeBadPayload {
+			t.Errorf("less than before: %v", err)
 		}
 	})
 }

@@ -359,6 +359,10 @@ func (r *Replica) directoryRows(f *wire.Spaces) {
 			r.here(s)
 		}
 		r.checkpointTold(s, row)
+		if row.Expired > s.expired {
+			s.expired = row.Expired
+			r.changed(s)
+		}
 		if s.known && s.info.Created && s.info.Genesis != nil {
 			if row.Head >= s.info.Position.Seq { // else the records here tell newer things
 				r.sync.setModule(r, s, row.Module)

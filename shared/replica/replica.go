@@ -109,6 +109,7 @@ type spaceState struct {
 	feed    feedState
 	pending pending
 	told    ServerCheckpoint
+	expired uint64 // up to where the server has told that records have expired
 	wanted  wantedCheckpoint
 	untrue  digest.Digest  // a checkpoint that the server told of and is not of its log
 	place   space.Position // of the checkpoint that was told of, once its root is here

@@ -150,6 +150,8 @@ type SpaceStatus struct {
 	Reason   string // for people
 	RetryAt  uint64 // when it tries again, by the clock of Step; 0: not waiting
 	Access   Access // whether the server lets this identity read it, as it said on this connection
+	// Expired is the number up to which records of the space have expired, as the server has told this tab; 0: of none.
+	Expired uint64
 	// Recovering is how far bringing back records has come that the server lost; zero where none are brought.
 	Recovering Recovering
 	// Checkpoint is what the server has told of the space's tables.
@@ -175,7 +177,7 @@ func (r *Replica) Space(id space.ID) SpaceStatus {
 	status := SpaceStatus{
 		Space: id, Known: s.known, Info: s.info, Pending: s.outboxCount, Rejected: s.rejected, Lost: s.lost,
 		CaughtUp: s.feed.caughtUp, Access: s.feed.access, Code: s.problem, Reason: s.reason, RetryAt: s.push.retryAt,
-		Checkpoint: r.checkpoint(s),
+		Checkpoint: r.checkpoint(s), Expired: s.expired,
 	}
 	if of := s.recoveringOf(); status.Code == wire.CodeRecovering && of.Total > 0 {
 		status.Recovering = of

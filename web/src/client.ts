@@ -54,7 +54,7 @@ export interface ClientEvents {
   /**
    * What happened to a space: told to every page for itself, for one space in the order in which it happened. Of what happened while
    * the page was not open, or not connected, only what is so now is told: as `created` or `joined` a space that was not known
-   * here; as `upgraded` one with another module than was known; as `left` one that may not be read any more, by a page that
+   * here; as `upgraded` one with another module than was known; as `expired` one of which events have expired; as `left` one that may not be read any more, by a page that
    * connects, each time one is opened.
    */
   lifecycle: SpaceLifecycle;

@@ -142,6 +142,14 @@ export class Space<M extends ModuleTypes = AnyModule> {
   }
 
   /**
+   * Has the events up to a number expire, for everybody: the server frees what they say. The number is of a transaction's last event.
+   * Who may delete the space may. Tables stay as they are; those who read are told, by `client.on("lifecycle", ...)`.
+   */
+  expire(upto: number): Receipt {
+    return this.#append([{ type: "$expire", payload: { upto } }]);
+  }
+
+  /**
    * Deletes the space for everybody, as its last event. Who may is for its module to say, as for an {@link Space.upgrade}. Works
    * offline, as any transaction. Once the server has it the space is gone there; whoever has it is told, by
    * `client.on("lifecycle", ...)` and `info().code`, and keeps what is on their device until {@link Client.forget}. What was not

@@ -72,6 +72,8 @@ export interface SpaceInfo {
    * when {@link Space.events} comes to them, and stay then.
    */
   readonly oldest: number;
+  /** Events up to this one have expired: the server does not have what they said any more. 0: none, as far as it has told. */
+  readonly expired: number;
   /** Where the server's log ended when it last told, never below `seq`: a hint for showing progress. */
   readonly head: number;
   /** The hash over all history up to `seq`: equal values mean equal logs. */
@@ -196,12 +198,13 @@ export interface Verdict {
 export interface SpaceLifecycle {
   /**
    * `created`: the server has it now, and this identity made it, here or on another device. `joined`: this identity reads a space
-   * that somebody else made, or one again that it had left. `upgraded`: another module judges it from here on. `left`: this
+   * that somebody else made, or one again that it had left. `upgraded`: another module judges it from here on. `expired`: its first
+   * events are not kept any more, see {@link SpaceInfo.expired}. `left`: this
    * identity read it, and the server does not let it any more; what is on this device stays, and can be read and exported.
    * `deleted`: somebody who may has deleted it for everybody ({@link Space.delete}); what is on this device stays until
    * {@link Client.forget}.
    */
-  readonly what: "created" | "joined" | "upgraded" | "left" | "deleted";
+  readonly what: "created" | "joined" | "upgraded" | "expired" | "left" | "deleted";
   /** The space as it is then. */
   readonly info: SpaceInfo;
 }
@@ -311,6 +314,7 @@ type PackedInfo = [
   booting: [seq: number, here: number, pages: number] | null,
   lost: number,
   oldest: number,
+  expired: number,
 ];
 
 type PackedStatus = [
@@ -333,7 +337,7 @@ type PackedStatus = [
 type PackedTransaction = [author: string, api: string, version: string, events: [Uint8Array, string, Uint8Array, Uint8Array][]];
 
 function unpackInfo(packed: PackedInfo): SpaceInfo {
-  const [id, genesis, created, module, seq, chain, caughtUp, pending, rejected, retryAt, code, reason, head, pinned, booting, lost, oldest] = packed;
+  const [id, genesis, created, module, seq, chain, caughtUp, pending, rejected, retryAt, code, reason, head, pinned, booting, lost, oldest, expired] = packed;
   const current = toHex(module);
   const made = genesis ? toHex(genesis[2]) : undefined;
   return Object.freeze({
@@ -347,6 +351,7 @@ function unpackInfo(packed: PackedInfo): SpaceInfo {
     pinned,
     seq,
     oldest,
+    expired,
     head,
     chain: toHex(chain),
     position: toPosition(seq),
@@ -374,6 +379,7 @@ export function emptyInfo(id: string): SpaceInfo {
     pinned: false,
     seq: 0,
     oldest: 1,
+    expired: 0,
     head: 0,
     chain: id,
     position: toPosition(0),
