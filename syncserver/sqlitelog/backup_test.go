@@ -290,3 +290,27 @@ func TestRestoreOlder(t *testing.T) {
 	}
 	checkMigrated(t, open(t, Config{Dir: into}), id, records)
 }
+
+// TestRestoreAfterCut: whatever a restore left that was cut off, in the middle of a migration too, the next one makes of the directory what it is to be.
+func TestRestoreAfterCut(t *testing.T) {
+	config := Config{Dir: t.TempDir()}
+	id, records := older(t, config)
+	backup := backedUp(t, config.Dir)
+	left := []string{"", "-journal", "-wal", "-shm", beforeSuffix, beforeSuffix + "-journal", beforeSuffix + "-wal", failedSuffix}
+	for _, each := range append(slices.Collect(slices.Chunk(left, 1)), left) {
+		into := t.TempDir()
+		for _, suffix := range each {
+			if err := os.WriteFile(filepath.Join(into, FileName+restoringSuffix+suffix), []byte("half"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := Restore(t.Context(), Config{Dir: into}, bytes.NewReader(backup), marked); err != nil {
+			t.Errorf("%q was left: %v", each, err)
+			continue
+		}
+		if got := names(t, into); got != FileName {
+			t.Errorf("%q was left, and now %s is there", each, got)
+		}
+		checkMigrated(t, open(t, Config{Dir: into}), id, records)
+	}
+}

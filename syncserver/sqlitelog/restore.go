@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/ncruces/go-sqlite3/vfs"
 )
@@ -71,10 +72,7 @@ func emptyDir(config *Config) (missing bool, err error) {
 	}
 	for _, entry := range entries {
 		name := entry.Name()
-		ours := name == lockName
-		for _, suffix := range []string{"", "-journal", "-wal", "-shm"} {
-			ours = ours || name == FileName+restoringSuffix+suffix
-		}
+		ours := name == lockName || strings.HasPrefix(name, FileName+restoringSuffix) // and what SQLite and a migration have beside it
 		if !ours && config.vfs == "" {
 			return false, fmt.Errorf("%w: it has %s", ErrNotEmpty, name)
 		}
@@ -164,7 +162,7 @@ func databaseSize(header []byte) int64 {
 
 // clear removes the log's own files.
 func (l *Log) clear() error {
-	for _, suffix := range []string{"-wal", "-shm", "-journal", ""} {
+	for _, suffix := range []string{failedSuffix, "-wal", "-shm", "-journal", ""} {
 		if !l.exists(suffix) {
 			continue
 		}
