@@ -158,6 +158,15 @@ func holed(holes []replica.Hole, seq uint64) bool {
 	return info.HoleAt(seq) != nil
 }
 
+// fetched has a record fetched, and reports whether to read once more: not where the server does not have it any more, since it expired. Reading
+// passes over that.
+func (s *Space) fetched(ctx context.Context, seq uint64) (again bool, err error) {
+	if err = s.client.fetchHistory(ctx, s.id, seq); wire.CodeOf(err) == wire.CodeResumeGone {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // follows sees that the record that follows on after is the first of what was read, which is 0 where nothing was. If it is not here it is
 // fetched, and again says to read once more.
 func (s *Space) follows(ctx context.Context, after, first uint64) (again bool, err error) {
@@ -166,7 +175,7 @@ func (s *Space) follows(ctx context.Context, after, first uint64) (again bool, e
 	}
 	lacks, err := s.lacks(ctx, after+1)
 	if err == nil && lacks {
-		return true, s.client.fetchHistory(ctx, s.id, after+1)
+		return s.fetched(ctx, after+1)
 	}
 	if err == nil {
 		err = s.client.damaged(s.id, fmt.Errorf("record %d is not here: %w", after+1, ErrDamaged))
@@ -185,7 +194,7 @@ func (s *Space) leads(ctx context.Context, before, last uint64) (again bool, err
 	}
 	lacks, err := s.lacks(ctx, top)
 	if err == nil && lacks {
-		return true, s.client.fetchHistory(ctx, s.id, top)
+		return s.fetched(ctx, top)
 	}
 	return false, err
 }

@@ -16,6 +16,7 @@ import (
 	"skerry/shared/space"
 	"skerry/shared/tables"
 	"skerry/shared/wire"
+	"skerry/syncserver"
 	"skerry/wasmclient"
 )
 
@@ -459,6 +460,70 @@ func TestArchiveOfTheNewest(t *testing.T) {
 		}
 		if done := imported(j.T, little.Client, archived.Bytes()); len(done) != 1 || done[0].Records != 0 || done[0].Code != wire.CodeNotHere {
 			t.Errorf("imported %+v", done)
+		}
+	})
+}
+
+// TestBeginBehindWhatExpired: where the server has let go of the beginning of a log, a new device begins behind it however short the log
+// is, and so does one that was away, with what it wrote meanwhile. Reading passes over what has expired.
+func TestBeginBehindWhatExpired(t *testing.T) {
+	inJudgedBubbleWith(t, func(c *syncserver.Config) { c.Retention.Records = 500 }, func(j *judged) {
+		first := j.tab(j.device("ada"))
+		s := j.makeChat(first)
+		j.fill(first, s, 300)
+		away := j.device("ada")
+		tab := j.tab(away)
+		tab.Space(s.ID())
+		tab.holds(s.ID(), 300)
+		tab.Close(j.Context())
+		j.fill(first, s, 1500)
+		time.Sleep(3 * time.Hour) // it has expired, and its payloads are gone
+		head := s.Info().Position
+		if head.Seq != 1502 {
+			t.Fatalf("the log ends at %d, without the server's words of what expired", head.Seq)
+		}
+		alone := j.tab(away, offline)
+		if err := j.say(alone.Space(s.ID()), "written away").Durable(j.Context()); err != nil {
+			t.Fatal(err)
+		}
+		alone.Close(j.Context())
+		for _, device := range []*device{away, j.device("ada")} {
+			tab := j.tab(device)
+			there := tab.Space(s.ID())
+			tab.leads(time.Minute)
+			for n := 0; (there.Info().Position.Seq != 1503 || !there.Info().CaughtUp) && n < 6000; n++ {
+				time.Sleep(10 * time.Millisecond)
+			}
+			info := there.Info()
+			if info.Position.Seq != 1503 || info.Oldest < 900 || info.Pending != 0 || info.Code != 0 || info.Position.Chain != s.Info().Position.Chain {
+				t.Fatalf("%+v", info)
+			}
+			if here, first := j.rows(there), j.rows(s); here != first {
+				t.Errorf("%d rows, and %d where nothing was left out", here, first)
+			}
+			kept, extra := 0, 0
+			for _, record := range j.site.records(s.ID()) {
+				if !record.Expired {
+					kept++
+				}
+			}
+			if device == away {
+				extra = 300
+			}
+			n := 0
+			for _, err := range there.Events(j.Context(), wasmclient.EventsOptions{}) {
+				if n++; err != nil {
+					t.Fatal(err)
+				}
+			}
+			if kept < 400 || kept > 1000 || n != kept+extra {
+				t.Errorf("%d records were read, of %d that the server has", n, kept)
+			}
+			oldest := there.Info().Oldest
+			records, err := there.ReadBefore(j.Context(), oldest, 10, 1<<20)
+			if err != nil || oldest != uint64(1503-kept+1) || len(records) != min(extra, 10) || len(records) > 0 && records[9].Seq != 300 {
+				t.Errorf("below record %d: %d records, %v", oldest, len(records), err)
+			}
 		}
 	})
 }

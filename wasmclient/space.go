@@ -335,7 +335,7 @@ func repeated(events []space.Event) (id space.ULID, twice bool) {
 // Read returns committed records with numbers above after: up to limit of them and about maxBytes bytes. Where the next
 // one is damaged it fails with [ErrDamaged], and the server is asked for it again. Where the next one is not on this device, as the space was
 // begun at a checkpoint, all that is missing there is fetched first, the newest of it first: each record is proven by the one behind it.
-// It fails with the code not_here while that cannot be.
+// It fails with the code not_here while that cannot be. What has expired on the server is passed over.
 func (s *Space) Read(ctx context.Context, after uint64, limit, maxBytes int) ([]space.Record, error) {
 	for {
 		records, err := s.readHere(ctx, after, limit, maxBytes)
@@ -417,7 +417,7 @@ func (s *Space) ReadBefore(ctx context.Context, before uint64, limit, maxBytes i
 		}
 	}
 	if n := len(records); err == nil && before > 1 && (n == 0 || records[n-1].Seq+1 < before) {
-		if info := s.Info(); before <= max(info.Position.Seq, info.Damaged)+1 {
+		if info := s.Info(); before <= max(info.Position.Seq, info.Damaged)+1 && !holed(info.Holes, before-1) {
 			return nil, fmt.Errorf("records below %d are not here: %w", before, ErrDamaged)
 		}
 	}
