@@ -158,24 +158,27 @@ func holed(holes []replica.Hole, seq uint64) bool {
 	return info.HoleAt(seq) != nil
 }
 
-// fetched has a record fetched, and reports whether to read once more: not where the server does not have it any more, since it expired. Reading
-// passes over that.
-func (s *Space) fetched(ctx context.Context, seq uint64) (again bool, err error) {
+// reading is what one call of a reader knows.
+type reading struct{ gone bool }
+
+// fetched has a record fetched, and says to read once more: what came, or, where the server does not have it any more since it expired, what
+// is here. Reading passes over what has expired.
+func (g *reading) fetched(ctx context.Context, s *Space, seq uint64) (again bool, err error) {
 	if err = s.client.fetchHistory(ctx, s.id, seq); wire.CodeOf(err) == wire.CodeResumeGone {
-		return false, nil
+		g.gone, err = true, nil
 	}
 	return err == nil, err
 }
 
 // follows sees that the record that follows on after is the first of what was read, which is 0 where nothing was. If it is not here it is
 // fetched, and again says to read once more.
-func (s *Space) follows(ctx context.Context, after, first uint64) (again bool, err error) {
-	if first == after+1 || first == 0 && !holed(s.client.Info(s.id).Holes, after+1) {
+func (g *reading) follows(ctx context.Context, s *Space, after, first uint64) (again bool, err error) {
+	if g.gone || first == after+1 || first == 0 && !holed(s.client.Info(s.id).Holes, after+1) {
 		return false, nil
 	}
 	lacks, err := s.lacks(ctx, after+1)
 	if err == nil && lacks {
-		return s.fetched(ctx, after+1)
+		return g.fetched(ctx, s, after+1)
 	}
 	if err == nil {
 		err = s.client.damaged(s.id, fmt.Errorf("record %d is not here: %w", after+1, ErrDamaged))
@@ -184,17 +187,17 @@ func (s *Space) follows(ctx context.Context, after, first uint64) (again bool, e
 }
 
 // leads sees that the record before one is the last of what was read, which is 0 where nothing was, as follows does.
-func (s *Space) leads(ctx context.Context, before, last uint64) (again bool, err error) {
+func (g *reading) leads(ctx context.Context, s *Space, before, last uint64) (again bool, err error) {
 	top := before - 1
 	if before > space.MaxSeq { // the newest there is
 		top = s.client.Info(s.id).Position.Seq
 	}
-	if last >= top || top == 0 {
+	if g.gone || last >= top || top == 0 {
 		return false, nil
 	}
 	lacks, err := s.lacks(ctx, top)
 	if err == nil && lacks {
-		return s.fetched(ctx, top)
+		return g.fetched(ctx, s, top)
 	}
 	return false, err
 }

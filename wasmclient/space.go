@@ -337,12 +337,13 @@ func repeated(events []space.Event) (id space.ULID, twice bool) {
 // begun at a checkpoint, all that is missing there is fetched first, the newest of it first: each record is proven by the one behind it.
 // It fails with the code not_here while that cannot be. What has expired on the server is passed over.
 func (s *Space) Read(ctx context.Context, after uint64, limit, maxBytes int) ([]space.Record, error) {
+	var g reading
 	for {
 		records, err := s.readHere(ctx, after, limit, maxBytes)
 		if err != nil {
 			return nil, err
 		}
-		if again, err := s.follows(ctx, after, firstOf(records)); err != nil {
+		if again, err := g.follows(ctx, s, after, firstOf(records)); err != nil {
 			return nil, err
 		} else if !again {
 			return records, nil
@@ -371,6 +372,7 @@ func (s *Space) readHere(ctx context.Context, after uint64, limit, maxBytes int)
 // the number of the last, or after if there are none. The caller does not change the bytes.
 func (s *Space) ReadEncoded(ctx context.Context, after uint64, limit, maxBytes int) (records []byte, count int, last uint64, err error) {
 	if store, ok := s.client.config.Store.(EncodedReader); ok {
+		var g reading
 		for {
 			err = s.client.read(ctx, func(Store) (err error) {
 				records, count, last, err = store.ReadEncoded(ctx, s.id, after, limit, maxBytes)
@@ -383,7 +385,7 @@ func (s *Space) ReadEncoded(ctx context.Context, after uint64, limit, maxBytes i
 			if count > 0 {
 				first = last + 1 - uint64(count)
 			}
-			if again, err := s.follows(ctx, after, first); err != nil {
+			if again, err := g.follows(ctx, s, after, first); err != nil {
 				return nil, 0, after, err
 			} else if !again {
 				return records, count, last, nil
@@ -401,6 +403,7 @@ func (s *Space) ReadEncoded(ctx context.Context, after uint64, limit, maxBytes i
 // ReadBefore returns the newest committed records with numbers below before, ascending. It fails like [Space.Read], and
 // also while those just below before are being fetched again. Where those are not on this device, a page of them is fetched first.
 func (s *Space) ReadBefore(ctx context.Context, before uint64, limit, maxBytes int) (records []space.Record, err error) {
+	var g reading
 	for again := true; err == nil && again; {
 		err = s.client.read(ctx, func(store Store) (err error) {
 			records, err = store.ReadBefore(ctx, s.id, before, limit, maxBytes)
@@ -411,7 +414,7 @@ func (s *Space) ReadBefore(ctx context.Context, before uint64, limit, maxBytes i
 			last = records[n-1].Seq
 		}
 		if err == nil {
-			if again, err = s.leads(ctx, before, last); err != nil {
+			if again, err = g.leads(ctx, s, before, last); err != nil {
 				return nil, err
 			}
 		}
