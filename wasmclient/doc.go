@@ -67,7 +67,10 @@
 // what the server said in the log behind an upgrade (diverged.go). If they are others, it lets go of them, tells so by
 // [Change] and [SpaceInfo] with the code module_diverged, and takes the server's; log and outbox are not touched. Where most
 // of the log is not here yet, a view begins with the server's tables, and the log comes as it always does (boot.go): when it
-// has come to the checkpoint, its chain shows whether that was of this log. The client that syncs fetches checkpoints into
+// has come to the checkpoint, its chain shows whether that was of this log. Where more than [Config.BootAfter] records are missing, or the server
+// has let them expire, what the checkpoint stands for does not come at all: the space goes on from the checkpoint, [SpaceInfo.Oldest] tells from
+// where on the log is here, and [Space.Read], [Space.ReadBefore] and [Space.Events] fetch what is missing when they come to it, a page at a time
+// from its end, each proven by the chain behind it (history.go). The client that syncs fetches checkpoints into
 // the store, for all who share it (told.go).
 //
 // # Damage

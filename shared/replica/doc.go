@@ -28,7 +28,9 @@
 //
 // # Checkpoints
 //
-// It also fetches the server's newest checkpoint of a space where somebody wants that, for all tabs; see checkpoints.go.
+// It also fetches the server's newest checkpoint of a space where somebody wants that, for all tabs; see checkpoints.go. Where
+// the log behind what is here is long, or the server does not have all of it any more, the space begins there: its position becomes the checkpoint's,
+// and a [Hole] is left of the records before it; see boot.go. They are fetched and proven when somebody reads them; see history.go.
 //
 // # What cannot be read any more
 //

@@ -11,7 +11,8 @@
 // old for them writes nothing.
 //
 //	meta        name -> value; version/<space> -> counter; pinned/<space>, of those that are; deleted/<space>, of those that were; damaged/<space> -> up to
-//	            where records were that cannot all be read; changes -> the number of the last commit that touched a
+//	            where records were that cannot all be read; holes/<space>, of those of whose log part was left out -> the number and
+//	            the chain on both sides of each hole, 80 bytes in all; changes -> the number of the last commit that touched a
 //	            space, and which spaces the last ones touched (see changes.go)
 //	spaces      SpaceID -> genesis, signature, created, position, module, the newest segments
 //	outbox      generated key, which is outbox order -> {space, id, row}; unique index by [space, id]
