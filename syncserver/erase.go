@@ -109,6 +109,14 @@ func (s *Server) eraseSpace(ctx context.Context, id space.ID, identity string, o
 		}
 		return nil
 	})
+	if err == nil && alone { // who was let in, and is in no directory yet: a server that loads the space sees to that
+		err = scan(ctx, s.log, peoplePrefix(id), func(_ string, value []byte) error {
+			p := decodePeople(value)
+			delete(p.names, identity)
+			alone = alone && len(p.names) == 0 && !p.present
+			return nil
+		})
+	}
 	if err != nil {
 		return err
 	}

@@ -5,12 +5,17 @@ import (
 	"encoding/hex"
 	"errors"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"skerry/shared/module/moduletest"
 	"skerry/shared/space"
+	"skerry/shared/wire"
 	"skerry/syncserver"
 	"skerry/syncserver/logtest"
+	"skerry/syncserver/memlog"
 )
 
 // TestEraseIdentity: what is an identity's alone goes for good, what others have a share in stays, and is told.
@@ -88,6 +93,40 @@ func TestEraseIdentity(t *testing.T) {
 		bob.append(shared, bob.transaction(1))
 		if v := r.dial("alice").verdict(own, bob.transaction(1)); v.Code == 0 {
 			t.Error("a space that was deleted is written to")
+		}
+		r.stop()
+	})
+}
+
+// TestEraseIdentityWithNotes: who was let into a space takes part in it, also where a crash came before that was in their directory.
+func TestEraseIdentityWithNotes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &hooked{Log: memlog.New()}
+		r := start(t, log, runsModules(t, log, nil))
+		alice := r.dial("alice")
+		id, alone := alice.createMembers(), alice.createMembers()
+		synctest.Wait()
+		var crashed atomic.Bool
+		crashed.Store(true)
+		log.keys(func(key string) error {
+			if crashed.Load() && strings.HasPrefix(key, "in/") {
+				return errBroken
+			}
+			return nil
+		})
+		alice.wrote(id, "grant", "identity", "bob", "role", "reader")
+		synctest.Wait()
+		r.stop()
+		crashed.Store(false)
+		r = start(t, log, runsModules(t, log, nil))
+		erased, err := r.server.EraseIdentity(t.Context(), "alice", true)
+		if err != nil || !slices.Equal(erased.Deleted, []space.ID{alone}) || len(erased.Stays) != 1 || erased.Stays[0].Space != id {
+			t.Errorf("%+v, %v", erased, err)
+		}
+		r.dial("alice").wrote(id, "note")
+		synctest.Wait()
+		if rows, _, _ := r.dial("bob").list(nil); len(rows) != 1 || rows[0].State != wire.SpacePresent {
+			t.Errorf("bob has %+v", rows)
 		}
 		r.stop()
 	})
