@@ -27,11 +27,11 @@ func (r *Replica) far(s *spaceState) bool {
 		at = max(at, s.feed.verified.Seq)
 	}
 	switch {
-	case !r.leads, s.told.Seq <= at, s.info.Damaged > 0, s.cut != nil, s.info.Deleted, s.recovery != nil:
+	case !r.leads, s.told.Seq <= at, s.cut != nil, s.info.Deleted, s.recovery != nil:
 		return false
-	case s.feed.gone:
+	case s.feed.gone: // also one that is being mended: the server has no more
 		return true
-	case s.told.Seq < at+r.config.BootAfter:
+	case s.info.Damaged > 0, s.told.Seq < at+r.config.BootAfter:
 		return false
 	}
 	for _, e := range s.entries {
