@@ -502,6 +502,10 @@ func (p *part) write(t *transaction) error {
 			t.delete(storeMeta, js.ValueOf(holesName(p.Space)))
 		}
 	}
+	if p.isNewer() { // what is above this version has failed already
+		t.putMeta(metaMinReader, appendNumber(version))
+		t.putMeta(metaMinWriter, appendNumber(version))
+	}
 	p.known.tail = p.tail
 	if !p.stored || p.changesSpace() {
 		t.put(storeSpaces, p.name, appendSpaceRow(nil, &p.known))
@@ -554,6 +558,9 @@ func (p *part) write(t *transaction) error {
 func (p *part) movesHoles() bool {
 	return p.Page != nil || p.Fork != nil || p.Position != nil && len(p.Records) == 0
 }
+
+// isNewer reports whether the part writes something that the first version does not know.
+func (p *part) isNewer() bool { return len(p.known.info.Holes)+len(p.Lost) > 0 || p.Fork != nil }
 
 // keeps reports whether something of a space that is to be forgotten may be on this device alone.
 func (p *part) keeps() (bool, error) {

@@ -8,11 +8,12 @@
 //
 // Its version is 1 for ever, because a frozen tab can block an upgrade for ever. What changes is inside the
 // values, each of which begins with a format byte, and in meta's min_reader and min_writer: a Skerry that is too
-// old for them writes nothing.
+// old for them writes nothing. A commit raises them that stores what an older one does not know and would take for something else.
 //
 //	meta        name -> value; version/<space> -> counter; pinned/<space>, of those that are; deleted/<space>, of those that were; damaged/<space> -> up to
 //	            where records were that cannot all be read; holes/<space>, of those of whose log part was left out -> the number and
-//	            the chain on both sides of each hole, 80 bytes in all; changes -> the number of the last commit that touched a
+//	            the chain on both sides of each hole, 80 bytes in all; branch/<space> -> how often the log went over to another
+//	            branch; changes -> the number of the last commit that touched a
 //	            space, and which spaces the last ones touched (see changes.go)
 //	spaces      SpaceID -> genesis, signature, created, position, module, the newest segments
 //	outbox      generated key, which is outbox order -> {space, id, row}; unique index by [space, id]

@@ -7,8 +7,14 @@ import (
 	"skerry/shared/space"
 )
 
-// version is what this code can read and write, compared with meta's min_reader and min_writer.
-const version = 1
+// version is what this code can read and write, compared with meta's min_reader and min_writer. A database is made for version 1, and
+// asks for 2 from when something is in it that version 1 does not know and would lose, or take for something else: a hole, which is the
+// whole log to it, a lost transaction, which it forgets with the space, or a log that went over to another branch, which it takes for an
+// older answer.
+const (
+	version      = 2
+	firstVersion = 1
+)
 
 // forgotten is what min_reader and min_writer say in a database that was erased: nothing else is in it. It stays, since a tab that sleeps
 // could not tell a database that somebody had deleted on purpose from one that its browser has lost.

@@ -292,8 +292,8 @@ func (s *Store) introduce(conn *connection) error {
 	}
 	t.putMeta(metaIdentity, appendText([]byte(s.config.Identity)))
 	t.putMeta(metaSession, appendText(session[:]))
-	t.putMeta(metaMinReader, appendNumber(version))
-	t.putMeta(metaMinWriter, appendNumber(version))
+	t.putMeta(metaMinReader, appendNumber(firstVersion))
+	t.putMeta(metaMinWriter, appendNumber(firstVersion))
 	if erased {
 		t.putMeta(metaForgotten, appendNumber(1))
 	}

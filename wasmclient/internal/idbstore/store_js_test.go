@@ -606,6 +606,60 @@ func TestNewerReader(t *testing.T) {
 	}
 }
 
+// TestNewerVersionIsAskedFor: what the first version would lose, or take for something else, is in a database only together with the word
+// that keeps it out: all else leaves the database to both.
+func TestNewerVersionIsAskedFor(t *testing.T) {
+	at := func(seq uint64) *space.Position {
+		return &space.Position{Seq: seq, Chain: digest.Of([]byte{byte(seq)})}
+	}
+	lost := testAppend(9).Spaces[0].Append[0].Transaction
+	records := lost.Records(4, 1)
+	start := space.Start(testSpace)
+	hole := replica.SpaceCommit{Space: testSpace, Expect: &start, Position: at(5)}
+	for name, c := range map[string]struct {
+		parts []replica.SpaceCommit // one after the other, the last of which counts
+		want  uint64
+	}{
+		"a transaction": {[]replica.SpaceCommit{testAppend(1).Spaces[0]}, firstVersion},
+		"records": {[]replica.SpaceCommit{{
+			Space: testSpace, Expect: &start, First: 1, Last: 1, Position: at(1), Records: wire.AppendRecord(nil, &lost.Records(1, 1)[0]),
+		}}, firstVersion},
+		"a hole":             {[]replica.SpaceCommit{hole}, version},
+		"a lost transaction": {[]replica.SpaceCommit{{Space: testSpace, Lost: []replica.LostRow{{ID: lost.ID(), Transaction: lost}}}}, version},
+		"another branch": {[]replica.SpaceCommit{hole, {
+			Space: testSpace, Expect: at(5), Fork: at(3), First: 4, Last: 4, Position: at(4), Records: wire.AppendRecord(nil, &records[0]),
+		}}, version},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := openTest(t, freshName(t))
+			for _, part := range c.parts {
+				ruin(t, s, func(tx *transaction) error {
+					for _, name := range []string{metaMinReader, metaMinWriter} {
+						tx.putMeta(name, appendNumber(firstVersion))
+					}
+					return nil
+				})
+				if _, err := s.Commit(t.Context(), &replica.Commit{Spaces: []replica.SpaceCommit{part}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var least []reply
+			ruin(t, s, func(tx *transaction) error {
+				least = []reply{tx.getMeta(metaMinReader), tx.getMeta(metaMinWriter)}
+				return tx.turn()
+			})
+			for _, r := range least {
+				if n, err := decodeNumber(r.bytes()); n != c.want || err != nil {
+					t.Errorf("it asks for version %d, want %d", n, c.want)
+				}
+			}
+			if _, err := s.Load(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // TestFirstIdentityCounts opens one new database twice at once, for different identities.
 func TestFirstIdentityCounts(t *testing.T) {
 	name := freshName(t)
