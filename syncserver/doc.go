@@ -39,6 +39,12 @@
 // server that was killed left is written off before the next one takes a socket. Administrators read it like any space; the first is
 // named by [Server.SetUp].
 //
+// # After a restore
+//
+// A log that was put back from a backup is marked ([MarkRestored]). For [Config.RecoveryWindow] from when the server starts nobody writes, while
+// clients bring back what it lacks; skerry_recovering is 1 meanwhile, and skerry_records_adopted_total counts. They may do so later too. The secrets that
+// positions were sealed with before, under server/seal/old/, prove as much as the one of now.
+//
 // # How it works
 //
 // A connection has a goroutine that reads. It has another only while there is something to write, so an idle

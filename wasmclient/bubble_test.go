@@ -36,7 +36,8 @@ type world struct {
 	http    *http.Server
 	client  *http.Client
 	stop    []func()
-	restart func() // ends the server and begins it anew over the same log
+	restart func()                                                 // ends the server and begins it anew over the same log
+	putBack func(log *memlog.Log, change func(*syncserver.Config)) // ends the server and begins it anew over another log
 }
 
 // inBubble runs a test in a world whose time passes only when everything rests.
@@ -70,6 +71,13 @@ func inBubbleWith(t *testing.T, change func(*syncserver.Config), test func(*worl
 			})
 			end = func() { cancel(); <-ended }
 			server.Store(next)
+		}
+		w.putBack = func(log *memlog.Log, change func(*syncserver.Config)) {
+			end()
+			end = func() {}
+			w.site.log, config.Log = log, log
+			change(&config)
+			w.restart()
 		}
 		w.restart()
 		w.http = &http.Server{Handler: http.HandlerFunc(func(to http.ResponseWriter, r *http.Request) { server.Load().ServeHTTP(to, r) })}

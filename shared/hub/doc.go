@@ -44,8 +44,12 @@
 // When a connection is gone ([Disconnected]), what it pushed and was not begun is dropped, and [Effects.Finished]
 // tells when the rest is durable or discarded. A new connection of the same session is welcomed only then.
 //
+// What was lost comes back ([Tail]): a connection lets through only what its seal proves, and a space appends what follows on its head as
+// it is, while nothing else is judged, and applies it as what another server appended. What cannot follow any more is judged as a push of its authors.
+// After a restore, and while it is known that more was there, pushes are deferred ([Config.RestoredUntil], [Ahead]). See healing.go.
+//
 // A [Space] may be forgotten when it is [Space.Idle]. One that has begun to wait for a lost tail never is, because
-// that wait begins only once in a process; it ends after Config.RecoveryWindow.
+// that wait begins only once in a process; it ends when the log has all that was seen to be missing, or after Config.RecoveryWindow.
 //
 // A batch ends with a transaction that may change who may read (Turned), so that the shell can ask the module, by the tables
 // at just that record, who may go on ([Space.MayRead]); whoever may not is sent what is up to it and no more ([Left]). Nobody is sent a

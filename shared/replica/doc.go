@@ -37,6 +37,12 @@
 // A replica that finds damaged records notes so in the store. Nothing but a [SpaceCommit] with Cut takes a position back,
 // by the tab that leads and only when the server has shown that it has the records; see heal.go. The outbox stays as it is.
 //
+// # What the server lost
+//
+// A server that lost records gets them back from whichever replica holds them: the tab that leads asks how much the server has, and brings
+// the rest a piece at a time; see recover.go. Where the server's log went on without them, the replica goes over to its branch in one commit
+// ([SpaceCommit.Fork]), when all that the server does not take back is stored. [SpaceInfo.Branch] tells others that what is behind the fork has changed.
+//
 // # Order of things
 //
 // A frame that depends on something stored is sent only after the commit was reported done: an event is pushed
