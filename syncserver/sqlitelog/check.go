@@ -33,7 +33,8 @@ const (
 
 // Check reads all that the directory of config has, also while a server runs on it, as it is at one moment, and gives found what is wrong with
 // it: the database as SQLite sees it, every chain from the space's ID to its head, every blob and page by its digest, what authors have written
-// as it was counted, rows that belong to nothing, and every row with a checksum. It changes nothing. The error is nil if it came to the end,
+// as it was counted, rows that belong to nothing, every row with a checksum, and, where no server runs, whether a
+// write-ahead log that was left is damaged before its end. It changes nothing. The error is nil if it came to the end,
 // whatever it found. progress, if it is not nil, is called now and then with how many events of how many were read.
 //
 // What it does not read is the modules' business: whether checkpoints are what their logs make. A server's write-ahead log grows meanwhile.
@@ -79,6 +80,7 @@ func Check(ctx context.Context, config Config, found func(Finding), progress fun
 		{"the pages", c.pages},
 		{"the rows with checksums", c.sums},
 		{"the numbers", c.numbers},
+		{"the write-ahead log", c.checkWAL},
 	} {
 		err := part.check()
 		if ctx.Err() != nil {

@@ -203,3 +203,76 @@ func rowsOf(name string) (rows []string, err error) {
 	slices.Sort(rows)
 	return rows, nil
 }
+
+// TestCheckFindsDamagedWAL flips bits in the write-ahead log that a killed server left. Each is found, or takes nothing away.
+func TestCheckFindsDamagedWAL(t *testing.T) {
+	log := open(t, Config{})
+	rng := rand.New(rand.NewPCG(9, 9))
+	genesis := logtest.NewGenesis(rng)
+	if _, err := log.Create(t.Context(), &genesis, nil); err != nil {
+		t.Fatal(err)
+	}
+	head := space.Head{Chain: genesis.ID()}
+	for range 10 {
+		records, next := logtest.Batch(rng, head, 2)
+		if err := log.Append(t.Context(), genesis.ID(), head, records, next); err != nil {
+			t.Fatal(err)
+		}
+		head = next
+	}
+	left := files(t, log.config.Dir) // as a kill leaves it
+	delete(left, FileName+"-shm")
+	wal := []byte(left[FileName+"-wal"])
+	if len(wal) < 20*4096 {
+		t.Fatalf("the write-ahead log has %d bytes", len(wal))
+	}
+	dir := t.TempDir()
+	put := func() {
+		t.Helper()
+		os.Remove(filepath.Join(dir, FileName+"-shm"))
+		for name, content := range map[string][]byte{FileName: []byte(left[FileName]), FileName + "-wal": wal} {
+			if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	rows := func() []string {
+		t.Helper()
+		reader, err := OpenReadOnly(t.Context(), Config{Dir: dir})
+		if err != nil {
+			return []string{err.Error()}
+		}
+		defer reader.Close()
+		r, err := reader.acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer reader.release(r)
+		return dump(t, r.conn)
+	}
+	put()
+	want := rows()
+	put()
+	if found, err := checked(t, dir); err != nil || len(found) > 0 {
+		t.Fatalf("of a killed server: found %v, %v", found, err)
+	}
+	seed, every := seeded(t, max(len(wal)/60, 1), 101)
+	rng = rand.New(rand.NewPCG(seed, 1))
+	caught := 0
+	last := len(wal) - 24 - 4096 // a damaged last commit is one that was cut short
+	for at := rng.IntN(every); at < last; at += every {
+		bit := byte(1) << rng.IntN(8)
+		wal[at] ^= bit
+		put()
+		found, err := checked(t, dir)
+		if err != nil || len(found) > 0 {
+			caught++
+		} else if put(); !slices.Equal(rows(), want) {
+			t.Errorf("SKERRY_SEED=%d: bit %08b of byte %d of %d takes something away, and is not found", seed, bit, at, len(wal))
+		}
+		wal[at] ^= bit
+	}
+	if t.Logf("%d were found", caught); caught == 0 {
+		t.Error("nothing was found")
+	}
+}
