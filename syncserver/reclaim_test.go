@@ -2,6 +2,7 @@ package syncserver_test
 
 import (
 	"testing"
+	"time"
 
 	"skerry/shared/digest"
 	"skerry/shared/module/builtin"
@@ -79,5 +80,38 @@ func TestReclaimExpiry(t *testing.T) {
 	}
 	if answer.End.Seq != at.Seq {
 		t.Errorf("the next piece begins at %+v", answer.End)
+	}
+}
+
+// TestRetentionWaitsForWhatIsLost: while a log waits for what it lost nothing is written to it, by the server as little as by others: it
+// could not be taken back as it was.
+func TestRetentionWaitsForWhatIsLost(t *testing.T) {
+	keeps := func(c *syncserver.Config) { c.Retention.Records = 10 }
+	log := memlog.New()
+	r := start(t, log, runsModules(t, log, nil), tokens)
+	ann := r.dial("ann")
+	d, _ := builtin.ByName("members")
+	id := ann.createOf(upload(t, log, builtin.Bytes(d)))
+	var base, end space.Position
+	for range 50 {
+		base = ann.append(id, privateEvent("ann", "note", "text", "x"))
+	}
+	restored := before(t, log, id, base.Seq)
+	end = ann.append(id, privateEvent("ann", "note", "text", "x"))
+	ann.subscribe(id, base)
+	held, _ := ann.follow(id, base, end.Seq)
+	r.stop()
+
+	if err := syncserver.MarkRestored(t.Context(), restored, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	r = start(t, restored, runsModules(t, restored, nil), tokens, keeps)
+	if err := r.server.Retain(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	ann = r.dial("ann")
+	ann.send(&wire.Adopt{Ref: 1, Space: id, Base: base, End: end, Records: held})
+	if answer := await[*wire.Adopted](ann); answer.Outcome != wire.AdoptTaken {
+		t.Errorf("%+v: the log ends at %d, and the records follow on %d", answer, r.head(id), base.Seq)
 	}
 }

@@ -155,7 +155,7 @@ func (s *Server) retain(ctx context.Context, id space.ID) error {
 		return err
 	}
 	v, err := s.recordIn(ctx, id, []space.Event{{ID: event, Type: module.TypeExpire, Payload: module.Expire(upto)}})
-	if err == nil && v.Kind != wire.Accepted && v.Code != wire.CodeDeleted {
+	if err == nil && v.Kind != wire.Accepted && v.Code != wire.CodeDeleted && v.Code != wire.CodeRecovering {
 		err = fmt.Errorf("up to %d: %v: %s", upto, v.Code, v.Reason)
 	}
 	return err

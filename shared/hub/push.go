@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"skerry/shared/module"
 	"skerry/shared/space"
 	"skerry/shared/wire"
 )
@@ -93,10 +94,13 @@ func (s *Space) begin(now uint64, p *push) {
 		p.deferWhole(wire.CodeSetupRequired, setupRetry)
 	case p.genesis != nil && p.genesis.Code != 0:
 		p.deferWhole(wire.CodeUnknownSpace, 0)
-	case p.own == nil && s.recovering(now) > 0: // the server's own goes on: nobody could connect
+	case (p.own == nil || p.expires()) && s.recovering(now) > 0: // else the server's own goes on: nobody could connect
 		p.deferWhole(wire.CodeRecovering, s.recovering(now))
 	}
 }
+
+// expires reports whether a push of the server's own has records expire, which can wait.
+func (p *push) expires() bool { return p.frame.Transactions[0].Events[0].Type == module.TypeExpire }
 
 func (p *push) deferWhole(code wire.Code, retryAfterMS uint64) {
 	if p.whole == 0 {
