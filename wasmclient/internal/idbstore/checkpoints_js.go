@@ -19,9 +19,9 @@ import (
 // its row, or its row went with a cut.
 
 const (
-	pagesAtOnce = 1 << 20 // bytes of pages that one transaction writes, but for a larger page alone
-	putRounds   = 64      // transactions, more than any checkpoint needs unless other tabs delete its pages meanwhile
-	sweepAtOnce = 512     // pages that are looked at on each side of the new root, which is anywhere among them
+	pagesAtOnce = 1 << 20                                 // bytes of pages that one transaction writes, but for a larger page alone
+	putRounds   = 4 * replica.MaxCheckpoint / pagesAtOnce // transactions, more than any checkpoint needs unless other tabs delete its pages meanwhile
+	sweepAtOnce = 512                                     // pages that are looked at on each side of the new root, which is anywhere among them
 )
 
 // Checkpoint implements wasmclient.Store. What it finds damaged it deletes, so that it is written again.
@@ -126,6 +126,9 @@ func (s *Store) PutCheckpoint(ctx context.Context, id space.ID, c *replica.Check
 			}
 			return err
 		}, storeMeta, storeSpaces, storeCheckpoints)
+	}
+	if err == nil && !done { // who believed that it is there would begin with it, and fetch it again for ever
+		err = fmt.Errorf("keep a checkpoint of %v: its pages do not stay", id)
 	}
 	return err
 }

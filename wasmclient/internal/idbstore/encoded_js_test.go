@@ -72,8 +72,8 @@ func TestReadEncodedOddSegments(t *testing.T) {
 	s := openTest(t, freshName(t))
 	records, _ := benchRun(space.Start(testSpace), 3)
 	plain := encodeRecords(records)
-	odd := append([]byte{0x9c}, wire.AppendRecord(nil, &records[0])[1:]...)
-	odd = append(append(odd, 0xc0), encodeRecords(records[1:])...) // the first has an element more
+	odd := append([]byte{0x9d}, wire.AppendRecord(nil, &records[0])[1:]...)
+	odd = append(append(odd, 0xc2, 0xc0), encodeRecords(records[1:])...) // the first says that it has not expired, and has an element more
 	for _, test := range []struct {
 		value []byte
 		fails bool
