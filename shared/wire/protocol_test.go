@@ -217,7 +217,7 @@ func TestProtocolNamesEveryFixedLimit(t *testing.T) {
 	rows := tables["Fixed limits"].rows
 	limits := map[string]int{
 		"proofs": MaxProofs, "transactions": MaxTransactions, "genesis_signature": MaxSignature, "directories": MaxDirectories,
-		"requests": MaxRequests, "upload": MaxUpload, "reason": MaxReason,
+		"requests": MaxRequests, "points": MaxPoints, "upload": MaxUpload, "reason": MaxReason,
 		"ephemeral": MaxEphemeral, "ephemeral_rate": EphemeralRate, "ephemeral_burst": EphemeralBurst,
 	}
 	if len(rows) != len(limits) {
