@@ -229,4 +229,45 @@ async function tables(id: string, records: number): Promise<Record<string, numbe
   return { kept: median(times.kept), log: median(times.log) };
 }
 
-Object.assign(globalThis, { bench: { chat, tables, append, catchUp, pack, coldLoad, unpack } });
+/** Makes a space with so many events, which everybody may read, and returns its ID when the server has them. */
+async function long(records: number): Promise<string> {
+  const client = await open({ name: "long" });
+  const space = await client.createSpace({ module: "broadcast" });
+  const text = "is anybody there? ".repeat(4);
+  for (let n = 0; n < records; n += 10_000) {
+    await Promise.all(Array.from({ length: 10 }, (_, i) => space.transact(Array.from({ length: 1000 }, (_, j) => ({ type: "note", payload: { n: n + 1000 * i + j, text } }))).synced));
+  }
+  await client.close();
+  return space.id;
+}
+
+/** Opens a space as a new device: how long until its table was asked and the newest 100 of its events are here, and what was left out. */
+async function boot(id: string, records: number, name: string): Promise<Record<string, number>> {
+  const began = performance.now();
+  const client = await open({ name });
+  const space = client.space(id);
+  const until = (is: () => boolean): Promise<void> =>
+    new Promise((resolve) => {
+      const stop = space.subscribe(() => {
+        if (!is()) return;
+        stop();
+        resolve();
+      });
+      if (is()) resolve();
+    });
+  await until(() => space.info().seq > 0);
+  if ((await space.table("owner").query()).length !== 1) throw new Error("the table is not that of the space");
+  const tables = performance.now() - began;
+  await until(() => space.info().seq >= records);
+  const newest: number[] = [];
+  for await (const event of space.events({ reverse: true, limit: 100 })) newest.push(event.seq);
+  const usable = performance.now() - began;
+  if (newest.length !== 100 || newest[0] !== records) throw new Error(`the newest of ${records} is ${newest[0]}`);
+  const { oldest } = space.info();
+  const older = await timed(async () => {
+    for await (const event of space.events({ reverse: true, limit: 1000 })) if (event.seq < oldest - 500) break;
+  });
+  return { usable, tables, older, oldest };
+}
+
+Object.assign(globalThis, { bench: { boot, long, chat, tables, append, catchUp, pack, coldLoad, unpack } });

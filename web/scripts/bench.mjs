@@ -3,10 +3,10 @@
 //
 // Usage: node bench.mjs [PART [RUNS]]
 //
-// With a part, append, records or tables, it measures that alone, several times (3), and prints the medians; with modules it
-// measures that alone and prints its table.
+// With a part, append, records or tables, it measures that alone, several times (3), and prints the medians; with modules or boot it
+// measures that alone and prints its table. BOOT_RECORDS is how many records the space of boot has, 1,000,000 without it.
 import { execFileSync, spawn } from "node:child_process";
-import { cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as esbuild from "esbuild";
@@ -42,6 +42,43 @@ function fill(url) {
   return spaces.trim().split("\n").map((line) => JSON.parse(line)).find(({ head }) => head === records).id; // the other one is the system space
 }
 
+/** Returns how many MB the largest page process of our browser takes: its share of what it has in memory. */
+function rendererMemory() {
+  const parents = new Map();
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    try {
+      parents.set(Number(pid), Number(readFileSync(`/proc/${pid}/stat`, "utf8").replace(/.*\) . /, "").split(" ")[0]));
+    } catch {} // it has ended
+  }
+  const ours = (pid) => pid === process.pid || (parents.has(pid) && parents.get(pid) !== 0 && ours(parents.get(pid)));
+  let most = 0;
+  for (const pid of parents.keys()) {
+    try {
+      if (!ours(pid) || !readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("--type=renderer")) continue;
+      most = Math.max(most, Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))[1]) / 1000);
+    } catch {}
+  }
+  return most;
+}
+
+/** Prints how soon a new device can use a space of so many records, and what memory that takes. */
+async function boot(count, runs) {
+  await inPage(async (call) => {
+    const id = await call("long", count);
+    const samples = [];
+    for (let i = 0; i < runs; i++) samples.push({ ...(await call("boot", id, count, `new ${i}`)), memory: call.memory });
+    const { usable, tables, older, oldest, memory } = samples.sort((a, b) => a.usable - b.usable)[runs >> 1];
+    console.log(`## A space of ${count.toLocaleString("en")} records on a new device\n`);
+    console.log("A browser that knows nothing opens a space by its ID: until its table was asked and its newest 100 events are read. Then 1,000");
+    console.log(`events back, over the ${(oldest - 1).toLocaleString("en")} that were left out. The memory is the page's process, worker and all, then.\n`);
+    console.log("| | takes | wanted | |\n| --- | --: | --: | --- |");
+    console.log(`| usable | ${ms(usable)} | 2,000 ms | ${met(usable <= 2000)} |`);
+    console.log(`| of that, the tables | ${ms(tables)} | | |`);
+    console.log(`| 1,000 events back | ${ms(older)} | | |`);
+    console.log(`| memory | ${Math.round(memory)} MB | 150 MB | ${met(memory < 150)} |`);
+  });
+}
+
 /** Serves the pages, opens a browser, and returns what measure makes of them. */
 async function inPage(measure) {
   cpSync(join(web, "dist"), join(dir, "www"), { recursive: true });
@@ -66,7 +103,9 @@ async function inPage(measure) {
       try {
         await page.goto(`${url}/bench.html`);
         await page.waitForFunction(() => "bench" in globalThis);
-        return await page.evaluate(([name, args]) => globalThis.bench[name](...args), [name, args]);
+        const result = await page.evaluate(([name, args]) => globalThis.bench[name](...args), [name, args]);
+        call.memory = rendererMemory();
+        return result;
       } finally {
         await page.close();
       }
@@ -208,9 +247,10 @@ const rate = (n, ms) => `${Math.round((n / ms) * 1000).toLocaleString("en")}/s`;
 const times = (a, b) => (a / b).toFixed(1);
 
 const [part, runs = "3"] = process.argv.slice(2);
-if (part && !["append", "records", "tables", "modules"].includes(part)) throw new Error(`no part ${part}: append, records, tables or modules`);
+if (part && !["append", "records", "tables", "modules", "boot"].includes(part)) throw new Error(`no part ${part}: append, records, tables, modules or boot`);
 try {
   if (part === "modules") modules();
+  else if (part === "boot") await boot(Number(process.env["BOOT_RECORDS"] ?? 1_000_000), Number(runs));
   else if (part) await only(part, Number(runs));
   else {
     await report();
