@@ -14,6 +14,8 @@ LISTEN ?= 127.0.0.1:8080
 DATA   ?= build/demo-data
 SEEDS  ?= 2000
 ROUNDS ?= 500
+KILLS  ?= 200
+SOAK_FOR ?= 1h
 FUZZ_TIME ?= 1h
 JS     := GOOS=js GOARCH=wasm
 # What only a browser can show: they run in Chromium, compiled for js.
@@ -26,7 +28,7 @@ RACE   := $(shell command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&
 TEST_STAGES := tools deps fmt vet staticcheck types modules-check build size unit sim web-test store e2e e2e-firefox e2e-webkit pack tutorial mutants
 LINT_STAGES := deps fmt vet staticcheck types modules-check
 
-.PHONY: help run test lint sim bench size mutants golden docs clean soak torture modules-fuzz vuln deploy-test machine-test litestream-test build \
+.PHONY: help run test lint sim bench size mutants golden docs clean soak soak-server torture kills modules-fuzz vuln deploy-test machine-test litestream-test build \
 	modules modules-check tools deps fmt vet staticcheck types bin bundle unit web-test store e2e e2e-firefox e2e-webkit pack tutorial
 
 help: ## list the targets
@@ -122,13 +124,24 @@ mutants: ## take each safety fix out and see its test fail; ONLY=regexp for some
 bench: build ## measure, and write BENCHMARKS.md
 	@.ci/bench
 
-soak: torture mutants ## hours of what the tests do in seconds
+soak-server: bin ## SOAK_FOR=1h of faults on the real server while people write, told in docs/results/soak.txt
+	@go build -o build/syncload ./syncserver/cmd/syncload
+	@{ echo "make soak-server SOAK_FOR=$(SOAK_FOR), commit $$(git rev-parse --short HEAD), $$(date -u +%F), $$(nproc) cores. What it printed:"; echo; \
+	  build/syncload soak --skerry build/skerry --for $(SOAK_FOR); } 2>&1 | tee build/soak.txt
+	@mv build/soak.txt docs/results/soak.txt
+
+soak: torture kills soak-server mutants ## hours of what the tests do in seconds
 	@SKERRY_SOAK=1 SKERRY_SIM_SEEDS=$(or $(SOAK_SEEDS),100000) go test -count=1 -timeout 0 -v -run 'Soak|Simulation' ./...
 
 torture: build ## ROUNDS=500 of torture in a browser, told in docs/results/torture.txt
 	@{ echo "make torture ROUNDS=$(ROUNDS), commit $$(git rev-parse --short HEAD), $$(date -u +%F), $$(nproc) cores. What it printed:"; echo; \
 	  SKERRY_TORTURE_ROUNDS=$(ROUNDS) $(NPM) run e2e torture; } 2>&1 | tee build/torture.txt
 	@mv build/torture.txt docs/results/torture.txt
+
+kills: build ## KILLS=200 times the browser is killed at random while it writes, told in docs/results/kills.txt
+	@{ echo "make kills KILLS=$(KILLS), commit $$(git rev-parse --short HEAD), $$(date -u +%F), $$(nproc) cores. What it printed:"; echo; \
+	  SKERRY_KILLS=$(KILLS) $(NPM) run e2e durable -- --test-name-pattern "at random while it writes"; } 2>&1 | tee build/kills.txt
+	@mv build/kills.txt docs/results/kills.txt
 
 modules-fuzz: ## FUZZ_TIME=1h of modules made by wasm-opt (Debian: binaryen), told in docs/results/modules-fuzz.txt
 	@{ echo "make modules-fuzz FUZZ_TIME=$(FUZZ_TIME), commit $$(git rev-parse --short HEAD), $$(date -u +%F), $$(nproc) cores. What it printed:"; echo; \

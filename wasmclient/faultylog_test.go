@@ -13,7 +13,6 @@ import (
 	"testing/synctest"
 	"time"
 
-
 	"skerry/shared/space"
 	"skerry/shared/wire"
 	"skerry/syncserver"
@@ -230,4 +229,3 @@ func TestLyingLog(t *testing.T) {
 		})
 	}
 }
-

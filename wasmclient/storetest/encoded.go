@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"skerry/shared/replica"
+	"skerry/shared/space"
 	"skerry/wasmclient"
 )
 
@@ -57,6 +58,7 @@ func testEncoded(s *suite) {
 	back := f.position
 	h.read(f.id, next-10, 3, 1<<20)
 	back.Seq -= 5
+	back.Chain = space.Fold(f.id, f.records[:back.Seq])
 	h.change(replica.SpaceCommit{Space: f.id, Expect: &f.position, Position: &back, Cut: true})
 	h.read(f.id, next-7, 3, 1<<20)
 	h.read(f.id, next-4, 10, 1<<20)

@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { formatULID, parseULID } from "../src/ulid.js";
 import { fromHex } from "../test/root.js";
-import { assertSameLogs, World } from "./world.js";
+import { follow, noteDurable, write } from "./torture.js";
+import { assertSameLogs, readLogs, seededBy, World } from "./world.js";
 
 test("what was durable is there after the browser was killed, and syncs then", { timeout: 90_000 }, () =>
   World.run([], async (world) => {
@@ -68,6 +69,47 @@ test("the browser is killed after each of a transaction's three moments", { time
       await ada.synced();
     }
     assert.deepEqual((await assertSameLogs(world, [id])).get(id), wanted);
+  }),
+);
+
+const kills = Number(process.env["SKERRY_KILLS"] ?? 10);
+const killSeed = Number(process.env["SKERRY_KILLS_SEED"]) || Math.floor(Math.random() * 2 ** 30);
+
+test(`the browser is killed ${kills} times at random while it writes (seed ${killSeed})`, { timeout: 60_000 + kills * 30_000 }, () =>
+  World.run([], async (world) => {
+    const random = seededBy(killSeed);
+    const ada = await world.replica("ada");
+    const spaces = await ada.page.evaluate(async () => {
+      const made = await Promise.all([0, 1].map(() => globalThis.skerry.client.createSpace()));
+      return made.map((space) => space.id);
+    });
+    await ada.synced();
+    const durable = new Set<string>();
+    for (let n = 0; n < kills; n++) {
+      noteDurable(ada.page, durable);
+      await follow(ada.page, spaces);
+      const offline = random() < 0.3;
+      if (offline) await ada.wire.cut();
+      await write(ada.page, spaces, `life ${n}`);
+      const wait = 50 + random() * 1500;
+      await new Promise((resolve) => setTimeout(resolve, wait));
+      await ada.kill();
+      if (offline) await ada.wire.mend();
+      await ada.launch();
+      await ada.load();
+      if (n % 10 === 9) console.log(`${n + 1} kills, ${durable.size} events were durable`);
+    }
+    await ada.poke();
+    await ada.synced();
+    const logs = await assertSameLogs(world, spaces);
+    const all = [...logs.values()].flat();
+    const there = new Set(all);
+    assert.ok(durable.size > kills, `only ${durable.size} events were durable`);
+    assert.deepEqual([...durable].filter((id) => !there.has(id)), [], "what was durable is not in the log");
+    assert.equal(there.size, all.length, "an event is in the log twice");
+    const texts = (await readLogs(ada.page, spaces)).flatMap((log) => log.records.map((record) => record.payload));
+    assert.equal(new Set(texts).size, texts.length, "an event is in the log twice, under two ids");
+    console.log(`${durable.size} events were durable before a kill, ${all.length} are in the log`);
   }),
 );
 

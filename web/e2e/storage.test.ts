@@ -260,10 +260,13 @@ test("a newer version took the replica over: an old page writes nothing more, sa
   }),
 );
 
-/** Spoils the newest segment from its middle on, as a bad sector does, which is more than one text, and returns the number of its first event. */
-async function spoil(page: Page): Promise<number> {
+/** What a disk does to bytes: it changes one bit, of what still reads as events, or more than one text, as a bad sector does. */
+const damages = ["one bit", "a sector"] as const;
+
+/** Spoils the newest segment from its middle on, and returns the number of its first event. */
+async function spoil(page: Page, damage: (typeof damages)[number]): Promise<number> {
   const name = await databaseOf(page);
-  return page.evaluate(async (name) => {
+  return page.evaluate(async ([name, damage]) => {
     const done = <T>(request: IDBRequest<T>) =>
       new Promise<T>((resolve, reject) => {
         request.onsuccess = () => resolve(request.result);
@@ -273,13 +276,16 @@ async function spoil(page: Page): Promise<number> {
     const segments = database.transaction("segments", "readwrite").objectStore("segments");
     const key = (await done(segments.getAllKeys())).at(-1) as [IDBValidKey, number, number];
     const value = (await done(segments.get(key))) as Uint8Array;
-    await done(segments.put(value.map((b, i) => (i >= value.length >> 1 && i < (value.length >> 1) + 512 ? 0xc1 : b)), key));
+    const middle = value.length >> 1;
+    const spoiled =
+      damage === "one bit" ? value.map((b, i) => (i === middle ? b ^ 1 : b)) : value.map((b, i) => (i >= middle && i < middle + 512 ? 0xc1 : b));
+    await done(segments.put(spoiled, key));
     database.close();
     return key[1];
-  }, name);
+  }, [name, damage] as const);
 }
 
-test("a damaged segment: both tabs say so, what waits is kept, and the server sends the events again", { timeout: 60_000 }, () =>
+for (const damage of damages) test(`a damaged segment (${damage}): both tabs say so, what waits is kept, and the server sends the events again`, { timeout: 60_000 }, () =>
   World.run([], async (world) => {
     const ada = await world.replica("ada");
     const second = await ada.newPage();
@@ -295,7 +301,7 @@ test("a damaged segment: both tabs say so, what waits is kept, and the server se
     await second.waitForFunction(() => (globalThis as unknown as { seqs: number[] }).seqs.length === 20);
     await ada.wire.cut();
     await ada.page.evaluate((id) => globalThis.skerry.client.space(id).append("note", "waits").durable, id);
-    const first = await spoil(ada.page);
+    const first = await spoil(ada.page, damage);
 
     await ada.page.reload(); // so that nothing is read from memory
     await ada.opened();

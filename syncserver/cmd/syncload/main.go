@@ -29,6 +29,14 @@
 // The servers are child processes with a log on disk in a temporary directory (--dir); the load is in this one.
 // --only takes a regular expression over the names of the tables. No test asserts the figures.
 //
+// # soak
+//
+//	syncload soak --skerry build/skerry --for 1h
+//
+// Has things happen to the real server while native clients write: it is killed, also while it starts, stopped for a while, asked to end, backed up, and put back from the backup, whose loss its clients
+// mend; with --fill, in a --dir that is a small file system of its own, the disk is full now and then. Then the clients sync, skerry check
+// reads the data directory through, and every event that was said to be synced must be in its log once, with nothing beside them. What happens is drawn from --seed, which it prints first.
+//
 // The commands serve, sockets, inserts and flood are what bench starts as children: a server, the floor of sockets, the
 // floor of SQLite, and an abuser.
 //
@@ -56,7 +64,7 @@ func main() {
 
 type command func(ctx context.Context, args []string, stdout, stderr io.Writer) error
 
-var commands = map[string]command{"run": runLoad, "bench": bench, "serve": serve, "sockets": sockets, "inserts": inserts, "flood": flood}
+var commands = map[string]command{"run": runLoad, "bench": bench, "serve": serve, "soak": soak, "sockets": sockets, "inserts": inserts, "flood": flood}
 
 // usageError is about the command line itself.
 type usageError struct{ message string }

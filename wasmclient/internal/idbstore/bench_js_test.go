@@ -26,7 +26,7 @@ func benchRun(at space.Position, n int) ([]space.Record, *replica.SpaceCommit) {
 		}
 		binary.BigEndian.PutUint64(records[i].ID[:], seq)
 	}
-	after := space.Position{Seq: at.Seq + uint64(n), Chain: space.Chain(at.Chain, &records[n-1])} // good enough for a store
+	after := space.Position{Seq: at.Seq + uint64(n), Chain: space.Fold(at.Chain, records)}
 	return records, &replica.SpaceCommit{
 		Space: testSpace, Expect: &at, Records: encodeRecords(records), First: at.Seq + 1, Last: after.Seq, Position: &after,
 	}

@@ -54,6 +54,9 @@ func (s *Store) Commit(ctx context.Context, c *replica.Commit) (*replica.CommitR
 	if err != nil {
 		return nil, err
 	}
+	if !result.Stale {
+		s.noteWritten(c)
+	}
 	return result, nil
 }
 

@@ -110,6 +110,25 @@ func (p *page) take(s *stretch) bool {
 
 // ReadEncoded implements wasmclient.EncodedReader.
 func (s *Store) ReadEncoded(ctx context.Context, id space.ID, after uint64, limit, maxBytes int) ([]byte, int, uint64, error) {
+	encoded, n, last, err := s.readAsIs(ctx, id, after, limit, maxBytes)
+	if err != nil || n == 0 {
+		return encoded, n, last, err
+	}
+	first := last - uint64(n) + 1
+	bad, _, err := s.sound(ctx, id, after+1, first, last)
+	switch {
+	case err != nil:
+		return nil, 0, 0, err
+	case bad == 0:
+		return encoded, n, last, nil
+	case bad <= first:
+		return nil, 0, 0, spoiled(id, bad)
+	}
+	return s.readAsIs(ctx, id, after, int(bad-first), maxBytes)
+}
+
+// readAsIs is ReadEncoded of what is there, whether it is right or not.
+func (s *Store) readAsIs(ctx context.Context, id space.ID, after uint64, limit, maxBytes int) ([]byte, int, uint64, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, 0, 0, err
 	}
@@ -216,6 +235,9 @@ func (t *transaction) readEncoded(id space.ID, p *page) ([]stretch, error) {
 				return kept, nil // told when it is next
 			} else if err != nil {
 				return nil, err
+			}
+			if more && s.next() <= p.next && p.count == 0 { // they say that they are others than they are
+				return nil, spoiled(id, p.next)
 			}
 			seen, bytes, behind = seen+1, bytes+len(s.bytes), s.next()
 			if more {

@@ -48,6 +48,7 @@ func TestReadEncodedKeepsASegment(t *testing.T) {
 	}
 	back := *part.Position
 	back.Seq -= 2
+	back.Chain = space.Fold(testSpace, records[:back.Seq])
 	mustCommit(t, s, &replica.Commit{Spaces: []replica.SpaceCommit{{Space: testSpace, Expect: part.Position, Position: &back, Cut: true}}})
 	if s.recent.kept != nil {
 		t.Fatal("a segment is kept although the position was taken back")

@@ -32,6 +32,12 @@ var torn = []byte{format, 0xff}
 // made is a space with so many records, a genesis that the server has, three transactions that wait and a refused one.
 func made(t *testing.T, s *Store, records int) (space.ID, space.Position) {
 	t.Helper()
+	return madeOf(t, s, records, 5<<10)
+}
+
+// madeOf is made with payloads of some size.
+func madeOf(t *testing.T, s *Store, records, size int) (space.ID, space.Position) {
+	t.Helper()
 	genesis := &space.Genesis{Stamp: space.ULID{7}, Creator: testIdentity, Module: module.Open, Params: []byte{0x80}}
 	id := genesis.ID()
 	mustCommit(t, s, &replica.Commit{Spaces: []replica.SpaceCommit{{Space: id, Insert: &replica.SpaceInfo{
@@ -39,7 +45,7 @@ func made(t *testing.T, s *Store, records int) (space.ID, space.Position) {
 	}}}})
 	at := space.Start(id)
 	for n := range records {
-		tx := space.Transaction{Author: testIdentity, Events: []space.Event{{ID: space.ULID{2, byte(n)}, Type: "t", Payload: make([]byte, 5<<10)}}}
+		tx := space.Transaction{Author: testIdentity, Events: []space.Event{{ID: space.ULID{2, byte(n)}, Type: "t", Payload: make([]byte, size)}}}
 		run := tx.Records(at.Seq+1, 1)
 		before, after := at, space.Position{Seq: at.Seq + 1, Chain: space.Fold(at.Chain, run)}
 		mustCommit(t, s, &replica.Commit{Spaces: []replica.SpaceCommit{{

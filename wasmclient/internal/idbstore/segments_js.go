@@ -2,6 +2,7 @@ package idbstore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -29,7 +30,20 @@ func (s *Store) Read(ctx context.Context, id space.ID, after uint64, limit, maxB
 		records, err = t.readForward(id, after, limit, maxBytes)
 		return err
 	}, storeSegments)
-	return records, err
+	if err != nil || len(records) == 0 {
+		return records, err
+	}
+	first, _, err := s.sound(ctx, id, after+1, records[0].Seq, records[len(records)-1].Seq)
+	if first > 0 {
+		n, _ := slices.BinarySearchFunc(records, first, func(r space.Record, seq uint64) int { return cmp.Compare(r.Seq, seq) })
+		if records = records[:n:n]; n == 0 {
+			err = spoiled(id, first)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return records, nil
 }
 
 func (t *transaction) readForward(id space.ID, after uint64, limit, maxBytes int) ([]space.Record, error) {
@@ -76,8 +90,8 @@ func (t *transaction) readForward(id space.ID, after uint64, limit, maxBytes int
 			for len(found) > 0 && found[0].Seq <= after {
 				found = found[1:]
 			}
-			if len(found) == 0 {
-				continue
+			if len(found) == 0 { // they say that they are others than they are
+				return nil, spoiled(id, after+1)
 			}
 			taken := takeRecords(found, limit-count, maxBytes, count == 0, replica.TakeFirst)
 			parts, count = append(parts, taken), count+len(taken)
@@ -130,7 +144,20 @@ func (s *Store) ReadBefore(ctx context.Context, id space.ID, before uint64, limi
 		records, err = t.readBackward(id, before, limit, maxBytes)
 		return err
 	}, storeSegments)
-	return records, err
+	for err == nil && len(records) > 0 {
+		var first, last uint64
+		if first, last, err = s.sound(ctx, id, records[0].Seq, records[0].Seq, records[len(records)-1].Seq); first == 0 || err != nil {
+			break
+		}
+		n, _ := slices.BinarySearchFunc(records, last+1, func(r space.Record, seq uint64) int { return cmp.Compare(r.Seq, seq) })
+		if records = records[n:]; len(records) == 0 {
+			err = spoiled(id, first)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return records, nil
 }
 
 func (t *transaction) readBackward(id space.ID, before uint64, limit, maxBytes int) ([]space.Record, error) {
@@ -166,8 +193,10 @@ func (t *transaction) readBackward(id space.ID, before uint64, limit, maxBytes i
 				for len(found) > 0 && found[len(found)-1].Seq >= before {
 					found = found[:len(found)-1]
 				}
-				if len(found) == 0 {
-					continue
+				if len(found) == 0 && count == 0 { // they say that they are others than they are
+					return nil, spoiled(id, page[i].first)
+				} else if len(found) == 0 {
+					return joinBackward(parts, count), nil
 				}
 				if count > 0 && found[len(found)-1].Seq+1 != parts[len(parts)-1][0].Seq {
 					return joinBackward(parts, count), nil // a hole

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hack-pad/go-indexeddb/idb"
 
+	"skerry/shared/space"
 	"skerry/shared/wire"
 	"skerry/wasmclient"
 	"skerry/wasmclient/internal/gate"
@@ -56,7 +57,10 @@ type Store struct {
 	lost   bool   // another replica is where this handle's was
 	lives  uint64 // how often the store went on with another replica
 	recent recent
-	room   room
+	// Which records were seen to be what was stored, see sound; as of so many times that recent was dropped.
+	verified   map[space.ID]stretches
+	verifiedAt uint64
+	room       room
 
 	// beforeCommit, when not nil, is called when all of a commit's writes are issued; its error takes them back.
 	beforeCommit func(*transaction) error
