@@ -3,7 +3,6 @@ package replica
 import (
 	"fmt"
 	"slices"
-	"sort"
 
 	"skerry/shared/digest"
 	"skerry/shared/module"
@@ -643,14 +642,10 @@ func (r *Replica) probe(s *spaceState) {
 
 // probeUnlisted probes what a directory that was told from its beginning does not have.
 func (r *Replica) probeUnlisted() {
-	var all []*spaceState
-	for _, s := range r.spaces {
-		if !s.listed {
-			all = append(all, s)
+	for _, s := range r.sorted() {
+		if s.listed {
+			continue
 		}
-	}
-	sort.Slice(all, func(i, j int) bool { return slices.Compare(all[i].id[:], all[j].id[:]) < 0 })
-	for _, s := range all {
 		if s.known && s.info.Position.Seq == 0 && s.info.Genesis != nil && !s.feed.asked && s.problem == 0 && !s.info.Deleted {
 			r.sync.setCreated(r, s, false) // nobody has anything of it but what it was made from
 			r.wantPush(s)

@@ -262,7 +262,7 @@ func (r *Replica) Explain(id space.ID) string {
 		s.push.n, s.push.after, len(s.push.rows), s.push.reading, len(s.push.inFlight), s.push.resume, s.push.retryAt, s.push.blocked, s.push.genesis, s.push.queued, s.push.creating,
 		s.feed.asked, s.feed.answered, s.feed.caughtUp, s.feed.verified.Seq, len(s.feed.inbox), s.feed.stale, r.conn.unanswered)
 	if c := s.recovery; c != nil {
-		text += fmt.Sprintf("; recovery stage %d low %d high %d of %d piece %d forward %v left %v looked %v reclaims %v busy %v ref %d retryAt %d failures %d", c.stage, c.low, c.high, len(c.points), c.piece, c.forward, c.left, c.looked, c.reclaims, c.busy, c.ref, c.retryAt, c.failures)
+		text += fmt.Sprintf("; recovery %+v", *c)
 	}
 	for _, e := range s.entries {
 		text += fmt.Sprintf("; row %d %s state %d inFlight %v settling %v at %d %s", e.Key, e.ID, e.State, e.inFlight, e.settling, e.Position.Seq, e.Code)
