@@ -11,6 +11,7 @@ import (
 	"skerry/shared/module"
 	"skerry/shared/module/builtin"
 	"skerry/shared/module/moduletest"
+	"skerry/shared/module/program"
 	"skerry/shared/space"
 	"skerry/shared/tables"
 	"skerry/shared/wire"
@@ -418,5 +419,183 @@ func TestExpireCutShort(t *testing.T) {
 				t.Fatal("it does not end")
 			}
 		}
+	}
+}
+
+// TestExpireAndModules: a module that needs the whole log cannot take over a space of which records have expired, also not from a server
+// that begins behind them; others can, and the space knows which module it has when the record that says so has expired itself.
+func TestExpireAndModules(t *testing.T) {
+	logs(t, func(t *testing.T, open func() syncserver.Log) {
+		log := open()
+		r := start(t, log, runsModules(t, log, nil))
+		ann := r.dial("ann")
+		id := ann.createOf(upload(t, log, moduletest.Members(nil)))
+		carries := upload(t, log, membersAs("1.1.0", nil))
+		replays := upload(t, log, membersAs("3.0.0", func(m *program.Manifest) { m.Upgrade = program.Replay }))
+		ann.append(id, ann.of("add", moduletest.MembersAdd("bob")), ann.of("note", moduletest.MembersNote("a")))
+		to := func(name digest.Digest) space.Transaction { return ann.of(module.TypeModule, module.Upgrade(name, nil)) }
+		if v := ann.verdict(id, to(carries)); v.Kind != wire.Accepted || v.Position.Seq != 3 {
+			t.Fatalf("the first upgrade: %+v", v)
+		}
+		ann.subscribe(id, space.Start(id))
+		if v := ann.verdict(id, expires("ann", 4)); v.Kind != wire.Accepted {
+			t.Fatalf("the expiry: %+v", v)
+		}
+		ann.expiredTo(id, 4)
+		for range 2 {
+			row := ann.gone(id, space.Start(id))
+			if row.Module != carries {
+				t.Errorf("the space has module %v, not %v", row.Module, carries)
+			}
+			v := ann.verdict(id, to(replays))
+			if v.Kind != wire.Rejected || v.Code != wire.CodeBadUpgrade || !strings.Contains(v.Reason, "up to 4 have expired") {
+				t.Errorf("a module that needs the whole log: %+v", v)
+			}
+			if v := ann.verdict(id, ann.of("note", moduletest.MembersNote("b"))); v.Kind != wire.Accepted {
+				t.Errorf("the space does not go on: %+v", v)
+			}
+			r.stop()
+			log = open()
+			r = start(t, log, runsModules(t, log, nil))
+			ann = r.dial("ann")
+		}
+		if v := ann.verdict(id, to(carries)); v.Kind != wire.Accepted {
+			t.Errorf("a module that takes the tables: %+v", v)
+		}
+		r.stop()
+	})
+}
+
+// TestExpiredAndDamaged: if nothing is left of a space's tables but what is damaged, it is not made again of the rest of its log: who
+// writes waits, and what is damaged stays for whoever can mend it.
+func TestExpiredAndDamaged(t *testing.T) {
+	log := memlog.New()
+	r := start(t, log, runsModules(t, log, nil))
+	ann := r.dial("ann")
+	id := ann.createOf(upload(t, log, moduletest.Members(nil)))
+	ann.append(id, ann.of("add", moduletest.MembersAdd("bob")), ann.of("note", moduletest.MembersNote("a")))
+	ann.subscribe(id, space.Start(id))
+	ann.verdict(id, expires("ann", 2))
+	row := ann.expiredTo(id, 2)
+	r.stop()
+	ctx := t.Context()
+	root, err := log.Page(ctx, row.Checkpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, pages, err := tables.ReadRoot(root)
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("%d pages, %v", len(pages), err)
+	}
+	page, err := log.Page(ctx, pages[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged := append([]byte(nil), page...)
+	damaged[len(damaged)/2] ^= 1
+	put := func(content []byte) {
+		if err := log.PutPages(ctx, id, []syncserver.Page{{Name: pages[0], Bytes: content}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(damaged)
+	r = start(t, log, runsModules(t, log, nil))
+	ann = r.dial("ann")
+	note := ann.of("note", moduletest.MembersNote("b"))
+	for range 3 {
+		if v := ann.verdict(id, note); v.Kind != wire.Deferred || v.Code != wire.CodeOverloaded {
+			t.Fatalf("a note: %+v", v)
+		}
+	}
+	r.stop()
+	if content, err := log.Page(ctx, row.Checkpoint); err != nil || digest.Of(content) != row.Checkpoint {
+		t.Fatalf("the checkpoint was thrown away: %v", err)
+	}
+	put(page)
+	r = start(t, log, runsModules(t, log, nil))
+	if v := r.dial("ann").verdict(id, note); v.Kind != wire.Accepted {
+		t.Errorf("mended: %+v", v)
+	}
+}
+
+// TestExpireOverHTTP: who asks for what has expired is told that it is gone; who names no position gets what is kept.
+func TestExpireOverHTTP(t *testing.T) {
+	log := memlog.New()
+	r := start(t, log, runsModules(t, log, nil), tokens)
+	ann := r.dial("ann")
+	id := ann.create()
+	ann.append(id, notes("ann", 10)...)
+	var first, all ranged
+	r.fetch("ann", eventsPath(id)+"?limit=3", &first)
+	r.fetch("ann", eventsPath(id), &all)
+	if len(first.Events) != 3 || len(all.Events) != 10 {
+		t.Fatalf("%d and %d events", len(first.Events), len(all.Events))
+	}
+	ann.subscribe(id, space.Start(id))
+	ann.verdict(id, expires("ann", 7))
+	ann.expiredTo(id, 7)
+	for _, header := range [][]string{{}, {"Accept", "text/event-stream"}} {
+		var problem struct{ Code, Reason string }
+		response := r.fetch("ann", eventsPath(id)+"?after="+first.Position, &problem, header...)
+		if response.StatusCode != 410 || problem.Code != "resume_gone" || !strings.Contains(problem.Reason, "without") {
+			t.Errorf("an old position: %d %+v", response.StatusCode, problem)
+		}
+	}
+	var kept ranged
+	r.fetch("ann", eventsPath(id), &kept)
+	if len(kept.Events) != 5 || kept.Events[0].Seq != 8 || kept.Events[3].Type != module.TypeExpire {
+		t.Errorf("what is kept: %+v", kept.Events)
+	}
+	var behind ranged
+	r.fetch("ann", eventsPath(id)+"?after="+all.Position, &behind)
+	if len(behind.Events) != 2 || behind.Events[0].Seq != 11 {
+		t.Errorf("behind what was read before: %+v", behind.Events)
+	}
+	stream, response := r.stream("ann", eventsPath(id))
+	defer response.Body.Close()
+	if e := stream.record(); e.Seq != 8 {
+		t.Errorf("a stream begins with record %d", e.Seq)
+	}
+}
+
+// TestOvertakenReader: what a subscriber was about to be sent expires. It is told where to begin, and never sent a part of it.
+func TestOvertakenReader(t *testing.T) {
+	log := memlog.New()
+	r := start(t, log, runsModules(t, log, nil))
+	ann, slow := r.dial("ann"), r.dialWith(func() *wire.Hello { h := hello("slow"); h.Credit = 1; return h }())
+	id := ann.create()
+	for range 30 {
+		ann.append(id, notes("ann", 100)...)
+	}
+	slow.subscribe(id, space.Start(id))
+	events := await[*wire.Events](slow) // for which it has paid
+	at := slow.check(space.Start(id), events)
+	if at.Seq >= 2900 {
+		t.Fatalf("it was sent %d records at once", at.Seq)
+	}
+	ann.subscribe(id, space.Start(id))
+	ann.verdict(id, expires("ann", 2900))
+	ann.expiredTo(id, 2900)
+	slow.send(&wire.Credit{Bytes: 1 << 20})
+	for {
+		switch f := slow.receive().(type) {
+		case *wire.Events:
+			at = slow.check(at, f)
+			for i := range f.Records {
+				if f.Records[i].Expired {
+					t.Fatalf("record %d was sent, and has expired", f.Records[i].Seq)
+				}
+			}
+			continue
+		case *wire.Spaces:
+			continue
+		case *wire.Ended:
+			if f.Code != wire.CodeResumeGone {
+				t.Errorf("ended with %v", f.Code)
+			}
+		default:
+			continue
+		}
+		break
 	}
 }
