@@ -208,6 +208,10 @@ func (l *syncLane) gather(r *Replica, c *syncCommit) {
 		s := l.queue[0]
 		l.queue = l.queue[1:]
 		s.pending.queued = false
+		if to := s.pending.jump; to != nil && (s.cut != nil || to.Seq <= s.info.Position.Seq) { // what was being stored went past it
+			s.pending.jump = nil
+			r.unpause(s)
+		}
 		if s.pending.jump != nil {
 			r.leaveInbox(s)
 		} else if s.cut != nil {
