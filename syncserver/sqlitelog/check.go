@@ -133,7 +133,7 @@ func (c *checker) integrity() error {
 // layout compares the tables with those of a new database, and what the data says of its format with what that is.
 func (c *checker) layout() error {
 	var version, reader, writer, rows, id int
-	if _, err := c.conn.row("SELECT version, min_reader, min_writer, (SELECT count(*) FROM format) FROM format", func(s *sqlite3.Stmt) {
+	if _, err := c.conn.row("SELECT version, min_reader, min_writer, (SELECT count(*) FROM format) FROM format WHERE one = 1", func(s *sqlite3.Stmt) {
 		version, reader, writer, rows = s.ColumnInt(0), s.ColumnInt(1), s.ColumnInt(2), s.ColumnInt(3)
 	}); err != nil {
 		return err
