@@ -70,6 +70,12 @@ func (r *Replica) advanceHistory() {
 	if r.conn.phase != online {
 		return
 	}
+	if r.sync.full() { // what sync stores comes first, and waits for room itself
+		for _, s := range r.sync.pages {
+			r.conn.credit += uint64(s.history.size)
+		}
+		r.endHistory(wire.CodeQuota, "the device's storage is full")
+	}
 	r.reading = slices.DeleteFunc(r.reading, func(s *spaceState) bool { return s.history.idle() })
 	for _, s := range r.reading {
 		if h := &s.history; h.wanted > 0 && h.ref == 0 && h.page == nil {
@@ -138,11 +144,14 @@ func (r *Replica) historyRefused(f *wire.Refused) bool {
 }
 
 // historyEnded tells those who wait that the connection is gone, or the lead.
-func (r *Replica) historyEnded() {
+func (r *Replica) historyEnded() { r.endHistory(wire.CodeNotHere, "the connection ended") }
+
+// endHistory tells those who wait that nothing comes.
+func (r *Replica) endHistory(code Code, reason string) {
 	r.sync.pages = nil
 	for _, s := range r.reading {
 		if !s.history.idle() && !s.history.storing {
-			r.historyFailed(s, wire.CodeNotHere, "the connection ended")
+			r.historyFailed(s, code, reason)
 		}
 	}
 }
