@@ -160,6 +160,7 @@ func (r *Replica) unjump(s *spaceState) bool {
 		s.untrue, s.told, s.place = s.told.Root, ServerCheckpoint{}, space.Position{}
 		r.notify(CheckpointChanged{s.id})
 	}
+	r.dropRecovery(s) // there is nothing to bring
 	s.cut = &s.info.Holes[n-1].After
 	r.sync.dirty(r, s)
 	return true

@@ -274,7 +274,7 @@ func (r *Replica) subscriptionEnded(f *wire.Ended) {
 		}
 	case f.Code == wire.CodeResumeGone:
 		r.resumeGone(s)
-	case f.Code == wire.CodeDiverged && r.unjump(s):
+	case (f.Code == wire.CodeDiverged || f.Code == wire.CodeRecovering) && r.unjump(s):
 	default:
 		s.problem, s.reason = f.Code, f.Reason
 		if f.Code == wire.CodeRecovering || f.Code == wire.CodeDiverged {

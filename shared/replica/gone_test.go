@@ -5,6 +5,7 @@ import (
 
 	"skerry/shared/digest"
 	"skerry/shared/replica"
+	"skerry/shared/space"
 	"skerry/shared/wire"
 )
 
@@ -29,4 +30,36 @@ func TestDamageBelowWhatHasExpired(t *testing.T) {
 		t.Fatalf("the space stands at %d: %+v", info.Position.Seq, info)
 	}
 	s.wants("subscribe a@2")
+}
+
+// A device that stands at a checkpoint, and has nothing behind it, has nothing to bring back to a server that lost what was in it: it begins
+// anew with what the server has, and does not wait for somebody who has it.
+func TestCheckpointThatTheServerLost(t *testing.T) {
+	s := synced(t)
+	for n := range byte(4) {
+		s.stores("a", tx(n+1))
+	}
+	start, at := space.Start(idOf("a")), s.at("a", 3)
+	at.Seal = space.ID{9}
+	if _, err := s.store.Commit(&replica.Commit{Spaces: []replica.SpaceCommit{{Space: idOf("a"), Expect: &start, Position: &at}}}); err != nil {
+		t.Fatal(err)
+	}
+	s.reload()
+	s.online()
+	s.told()
+	s.receive(&wire.Ended{Space: idOf("a"), Code: wire.CodeRecovering})
+	s.settle()
+	s.wants("subscribe a@0")
+	if status := s.core.Space(idOf("a")); status.Code == wire.CodeRecovering || len(status.Info.Holes) > 0 {
+		t.Fatalf("%+v", status)
+	}
+	s.write("a", tx(9))
+	s.settle()
+	s.answer()
+	s.receive(s.events("a", 1, 5))
+	s.caughtUp("a")
+	s.settle()
+	s.wantsRecords("a", 5)
+	s.wantsOutbox("a", "")
+	s.wantsDamaged("a", 0)
 }
