@@ -433,7 +433,9 @@ func TestExpireAndModules(t *testing.T) {
 		carries := upload(t, log, membersAs("1.1.0", nil))
 		replays := upload(t, log, membersAs("3.0.0", func(m *program.Manifest) { m.Upgrade = program.Replay }))
 		ann.append(id, ann.of("add", moduletest.MembersAdd("bob")), ann.of("note", moduletest.MembersNote("a")))
-		to := func(name digest.Digest) space.Transaction { return ann.of(module.TypeModule, module.Upgrade(name, nil)) }
+		to := func(name digest.Digest) space.Transaction {
+			return ann.of(module.TypeModule, module.Upgrade(name, nil))
+		}
 		if v := ann.verdict(id, to(carries)); v.Kind != wire.Accepted || v.Position.Seq != 3 {
 			t.Fatalf("the first upgrade: %+v", v)
 		}
