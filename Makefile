@@ -140,7 +140,7 @@ torture: build ## ROUNDS=500 of torture in a browser, told in docs/results/tortu
 
 kills: build ## KILLS=200 times the browser is killed at random while it writes, told in docs/results/kills.txt
 	@{ echo "make kills KILLS=$(KILLS), commit $$(git rev-parse --short HEAD), $$(date -u +%F), $$(nproc) cores. What it printed:"; echo; \
-	  SKERRY_KILLS=$(KILLS) $(NPM) run e2e durable -- --test-name-pattern "at random while it writes"; } 2>&1 | tee build/kills.txt
+	  SKERRY_KILLS=$(KILLS) $(NPM) run e2e -- durable -- --test-name-pattern "at random while it writes"; } 2>&1 | tee build/kills.txt
 	@mv build/kills.txt docs/results/kills.txt
 
 modules-fuzz: ## FUZZ_TIME=1h of modules made by wasm-opt (Debian: binaryen), told in docs/results/modules-fuzz.txt
