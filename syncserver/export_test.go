@@ -88,7 +88,9 @@ func (s *Server) Retain(ctx context.Context, id space.ID) error { return s.retai
 
 // RetainAll does so in all spaces.
 func (s *Server) RetainAll() {
-	s.retaining.Lock() // until the one is over with which the server began
-	s.retaining.Unlock()
+	func() { // until the one is over with which the server began
+		s.retaining.Lock()
+		defer s.retaining.Unlock()
+	}()
 	s.retainAll()
 }

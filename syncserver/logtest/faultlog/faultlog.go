@@ -79,7 +79,7 @@ func stores(method string) bool {
 }
 
 // roll draws what happens to a call.
-func (l *Log) roll(method string) (before, after error, early, late time.Duration) {
+func (l *Log) roll(method string) (early, late time.Duration, before, after error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f := &l.faults
@@ -104,12 +104,12 @@ func (l *Log) roll(method string) (before, after error, early, late time.Duratio
 	case hits("after", f.After):
 		after = ErrLost
 	}
-	return before, after, early, late
+	return early, late, before, after
 }
 
 // meet makes a call and lets happen to it what is drawn.
 func (l *Log) meet(ctx context.Context, method string, call func() error) error {
-	before, after, early, late := l.roll(method)
+	early, late, before, after := l.roll(method)
 	if err := wait(ctx, early); err != nil {
 		return err
 	}

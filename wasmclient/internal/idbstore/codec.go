@@ -43,21 +43,6 @@ func decodeText(b []byte) ([]byte, error) {
 	return b[1:], nil
 }
 
-func appendHoles(holes []replica.Hole) []byte { return replica.AppendHoles([]byte{format}, holes) }
-
-// decodeHoles reads the holes of a space; of one that has none nothing is there.
-func decodeHoles(b []byte) ([]replica.Hole, error) {
-	encoded, err := decodeText(b)
-	if err != nil {
-		return nil, err
-	}
-	holes, err := replica.DecodeHoles(encoded)
-	if err != nil {
-		return nil, errCorrupt
-	}
-	return holes, nil
-}
-
 // spaceRow is the value of a space: what the core sees of it, and where its newest segments are.
 type spaceRow struct {
 	info replica.SpaceInfo

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"skerry/shared/digest"
+	"skerry/shared/replica"
 	"skerry/shared/space"
 )
 
@@ -66,4 +67,19 @@ func spaceOf(prefix, name string) (space.ID, bool) {
 	}
 	id, err := digest.Parse(hex)
 	return id, err == nil
+}
+
+func appendHoles(holes []replica.Hole) []byte { return replica.AppendHoles([]byte{format}, holes) }
+
+// decodeHoles reads the holes of a space; of one that has none nothing is there.
+func decodeHoles(b []byte) ([]replica.Hole, error) {
+	encoded, err := decodeText(b)
+	if err != nil {
+		return nil, err
+	}
+	holes, err := replica.DecodeHoles(encoded)
+	if err != nil {
+		return nil, errCorrupt
+	}
+	return holes, nil
 }
