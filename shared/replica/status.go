@@ -261,6 +261,7 @@ func (r *Replica) Explain(id space.ID) string {
 		r.leads, r.conn.phase, r.conn.dialAt, s.known, s.info.Created, s.info.Genesis != nil, s.info.Position.Seq, s.version, s.ahead, s.commits, s.loaded, s.refreshing, s.unsure, s.problem, s.reason,
 		s.push.n, s.push.after, len(s.push.rows), s.push.reading, len(s.push.inFlight), s.push.resume, s.push.retryAt, s.push.blocked, s.push.genesis, s.push.queued, s.push.creating,
 		s.feed.asked, s.feed.answered, s.feed.caughtUp, s.feed.verified.Seq, len(s.feed.inbox), s.feed.stale, r.conn.unanswered)
+	text += fmt.Sprintf("; gone %v boots %v pausedAt %d retryAt %d delayed %v; told %d state %d place %d jump %v, retryAt %d; fetching %v", s.feed.gone, s.feed.boots, s.feed.pausedAt, s.feed.retryAt, s.push.delayed, s.told.Seq, s.told.State, s.place.Seq, s.pending.jump, s.wanted.retryAt, r.checkpoints.current == s)
 	if c := s.recovery; c != nil {
 		text += fmt.Sprintf("; recovery %+v", *c)
 	}

@@ -20,8 +20,12 @@ func (w *World) keepPlaces() {
 			return
 		}
 		for _, id := range sortedIDs(w.server.stored) {
-			if st := w.server.stored[id]; st.head.Seq > 0 && w.chance(3) {
+			st := w.server.stored[id]
+			if st.head.Seq > 0 && w.chance(3) {
 				w.server.keepPlace(id, st)
+			}
+			if w.options.Expires && w.chance(4) {
+				w.expireSome(id, st)
 			}
 		}
 		w.keepPlaces()
@@ -47,8 +51,9 @@ func (s *server) page(c *serverConn, f *wire.Fetch) {
 	s.later(func() {
 		read := hub.PageRead{Ref: f.Ref, Code: wire.CodeUnknownSpace}
 		if st := s.stored[f.Space]; st != nil {
-			if message, err := hub.PageMessage(s.config, st.source(), s.space(f.Space).head, f); err == nil {
-				read.Message, read.Code = message, 0
+			message, err := hub.PageMessage(s.config, st.source(), s.space(f.Space).head, f)
+			if read.Message, read.Code = message, 0; err != nil {
+				read.Code = wire.CodeOf(err)
 			}
 		}
 		s.stepConn(c, read)
@@ -81,7 +86,11 @@ func (t *tab) readHistory() {
 func (w *World) readAll() (more bool) {
 	for _, d := range w.devices {
 		for _, summary := range d.store.Load().Spaces {
-			if holes := summary.Info.Holes; len(holes) > 0 && !summary.Info.Deleted {
+			holes := summary.Info.Holes
+			for len(holes) > 0 && holes[0].Until.Seq <= w.server.expiredIn(summary.Space) {
+				holes = holes[1:] // nobody has that any more
+			}
+			if len(holes) > 0 && !summary.Info.Deleted {
 				more = true
 				for _, t := range d.tabs {
 					t.step(replica.WantHistory{Space: summary.Space, Seq: holes[0].Until.Seq})

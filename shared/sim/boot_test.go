@@ -27,3 +27,26 @@ func TestSimulationOfBoots(t *testing.T) {
 		t.Errorf("in %d of %d worlds something was left out", booted, seeds)
 	}
 }
+
+// TestSimulationOfExpiry runs such worlds in which what a checkpoint stands for expires while replicas are behind, or away, or are being
+// sent it.
+func TestSimulationOfExpiry(t *testing.T) {
+	seeds, first := max(1, number("SKERRY_SIM_SEEDS", 20)/2), number("SKERRY_SIM_FIRST", 1)
+	var mu sync.Mutex
+	expired, booted := 0, 0
+	inParallel(first, seeds, func(seed uint64) bool {
+		w := New(Options{Seed: seed, Boots: true, Expires: true})
+		err := w.Run()
+		if err != nil {
+			t.Errorf("%v\n%s", err, strings.Join(w.Trace(), "\n"))
+		}
+		mu.Lock()
+		expired, booted = expired+w.expired, booted+w.booted
+		mu.Unlock()
+		return err == nil
+	})
+	t.Logf("records expired %d times, and %d stretches were left out", expired, booted)
+	if !t.Failed() && seeds >= 10 && (expired == 0 || booted == 0) {
+		t.Error("nothing expired, or nobody began behind it")
+	}
+}

@@ -20,6 +20,7 @@ type storedSpace struct {
 	freed     bool               // nobody is sent any of it
 	place     uint64             // of the newest checkpoint that the directory tells of; 0: of none
 	placeRoot digest.Digest
+	expired   uint64 // records up to it are sent to nobody; they stay here, to be compared with
 }
 
 // deleted returns the id of the record that deleted the space, if one did.
@@ -78,7 +79,7 @@ func (s storedSource) Read(after uint64, maxRecords, maxBytes int) ([]space.Reco
 		i += count
 		to = i
 	}
-	return s.records[after:to], nil
+	return s.left(s.records[after:to]), nil
 }
 
 func (s storedSource) ChainBefore(seq uint64) (space.Position, error) {

@@ -95,10 +95,11 @@ func (s *server) has(genesis *space.Genesis) bool {
 	return genesis.Module == module.Open || s.blobs[genesis.Module] != nil
 }
 
-// collect forgets the modules that no space of the server is of.
+// collect forgets the modules that no space of the server is of, and the checkpoints that others have taken the place of.
 func (s *server) collect() {
 	used := map[digest.Digest]bool{}
 	for _, st := range s.stored {
+		used[st.placeRoot] = true
 		for _, d := range st.modulesOf() {
 			used[d] = true
 		}

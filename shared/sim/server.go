@@ -306,7 +306,7 @@ func (s *server) row(id space.ID) *wire.SpaceRow {
 	if st.told {
 		return &wire.SpaceRow{Genesis: st.genesis, GenesisSignature: st.signature, State: wire.SpaceDeleted}
 	}
-	return &wire.SpaceRow{Genesis: st.genesis, GenesisSignature: st.signature, Module: st.module(), Head: st.head.Seq, CheckpointSeq: st.place, Checkpoint: st.placeRoot}
+	return &wire.SpaceRow{Genesis: st.genesis, GenesisSignature: st.signature, Module: st.module(), Head: st.head.Seq, CheckpointSeq: st.place, Checkpoint: st.placeRoot, Expired: st.expired}
 }
 
 // check asks the space, so that it is loaded and its head known, and then the log. Everybody may read here.
@@ -331,7 +331,7 @@ func (s *server) checkLog(c *serverConn, check hub.CheckPosition, answer hub.Ans
 				}
 				checked.Chain = chain
 			}
-			if check.NeedRow {
+			if checked.Expired = st.expired; check.NeedRow || check.Seq < st.expired {
 				checked.Row = s.row(check.Space)
 			}
 		}
@@ -353,6 +353,10 @@ func (s *server) read(c *serverConn, r hub.ReadEvents) {
 			panic(err)
 		}
 		head = st.head.Seq
+	}
+	if len(records) > 0 && records[0].Expired {
+		s.stepConn(c, hub.EventsRead{Space: r.Space, Ref: r.Ref, Code: wire.CodeResumeGone})
+		return
 	}
 	message, position := hub.EventsMessage(s.config, r.Space, r.Chain, records)
 	s.stepConn(c, hub.EventsRead{Space: r.Space, Ref: r.Ref, Message: message, Position: position, Head: head})

@@ -23,6 +23,7 @@ type Options struct {
 	Modules  [][]byte
 	Restores bool   // the server is put back from a backup once or twice
 	Boots    bool   // the server keeps checkpoints, and replicas begin there
+	Expires  bool   // and records before them expire
 	Deletes  bool   // spaces are deleted now and then, where modules say who may
 	Mutation string // breaks one safety rule of the model around the cores, to show that it is needed
 }
@@ -51,6 +52,7 @@ type World struct {
 
 	restored *restores // nil in worlds without
 	booted   int       // how many holes were seen
+	expired  int       // how often records expired
 }
 
 // promise is one transaction that its author was told is durable.
