@@ -10,10 +10,14 @@ import (
 // ErrMalformed tells that bytes are not msgpack, or not the msgpack that was asked for.
 var ErrMalformed = errors.New("msgpack: malformed")
 
+// What is often called and is no loop, or only fails, is not inlined: a page would download each copy.
+
 // MaxDepth bounds how deep values that are passed over may nest. One level more is malformed.
 const MaxDepth = 16
 
 // AppendArray appends the header of an array of n elements.
+//
+//go:noinline
 func AppendArray(b []byte, n int) []byte {
 	switch {
 	case n < 16:
@@ -77,6 +81,8 @@ func AppendFloat(b []byte, f float64) []byte {
 }
 
 // AppendBinary appends bytes.
+//
+//go:noinline
 func AppendBinary(b, p []byte) []byte {
 	switch n := len(p); {
 	case n <= math.MaxUint8:
@@ -122,6 +128,8 @@ type Reader struct {
 }
 
 // Fail makes the reader fail, as what the caller found in a value does.
+//
+//go:noinline
 func (r *Reader) Fail() {
 	if r.Err == nil {
 		r.Err = ErrMalformed
@@ -150,6 +158,8 @@ func (r *Reader) Byte() byte {
 }
 
 // bigEndian reads an unsigned integer of size bytes.
+//
+//go:noinline
 func (r *Reader) bigEndian(size uint64) uint64 {
 	var n uint64
 	for _, c := range r.Take(size) {
@@ -337,6 +347,8 @@ func (r *Reader) Fixed(into []byte) {
 }
 
 // Text reads a string, which must be valid UTF-8.
+//
+//go:noinline
 func (r *Reader) Text() string { return string(r.TextBytes()) }
 
 // TextBytes reads a string, which must be valid UTF-8, as bytes that alias the message.
@@ -421,9 +433,13 @@ type Fields struct {
 }
 
 // Fields reads an array's header and returns a walk over its elements.
+//
+//go:noinline
 func (r *Reader) Fields() Fields { return Fields{r, r.Array()} }
 
 // Next reports whether there is another element.
+//
+//go:noinline
 func (f *Fields) Next() bool {
 	if f.Left == 0 || f.Reader.Err != nil {
 		return false
