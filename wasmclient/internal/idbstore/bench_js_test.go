@@ -72,6 +72,27 @@ func BenchmarkColdLoad(b *testing.B) {
 			b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N), "ms/100k")
 		})
 	}
+	b.Run("held to the chain", func(b *testing.B) { // as the first reading of a new page is
+		s := openTest(b, freshName(b))
+		for at := space.Start(testSpace); at.Seq < total; {
+			_, part := benchRun(at, 1000)
+			mustCommit(b, s, &replica.Commit{Spaces: []replica.SpaceCommit{*part}})
+			at = *part.Position
+		}
+		for b.Loop() {
+			s.mu.Lock()
+			s.recent.drop()
+			s.mu.Unlock()
+			for after := uint64(0); after < total; {
+				records, err := s.Read(context.Background(), testSpace, after, 1000, 16<<20)
+				if err != nil || len(records) == 0 {
+					b.Fatal(len(records), err)
+				}
+				after = records[len(records)-1].Seq
+			}
+		}
+		b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N), "ms/100k")
+	})
 	b.Run("encoded", func(b *testing.B) { // as much at a time as a page asks for
 		s := openTest(b, freshName(b))
 		for at := space.Start(testSpace); at.Seq < total; {
