@@ -10,7 +10,8 @@ import (
 // before it. The log comes from there on; a [Hole] is left, and filled where somebody reads (history.go). The chain is the one that the
 // checkpoint's root names, which the server compares with its own when it is asked to go on from there, as with any position.
 //
-// What was pulled stays. A space of which less is missing than bootAfter says is pulled whole, and so is one that is being mended: what was
+// What was pulled stays. Nothing is left out of a log that was caught up with on the connection: a busy one runs ahead of what is stored here, and
+// those who look at it see all of it. A space of which less is missing than bootAfter says is pulled whole, and so is one that is being mended: what was
 // here is to be here again without a network.
 
 const (
@@ -31,7 +32,7 @@ func (r *Replica) far(s *spaceState) bool {
 		return false
 	case s.feed.gone: // also one that is being mended: the server has no more
 		return true
-	case s.info.Damaged > 0, s.told.Seq < at+r.config.BootAfter:
+	case s.feed.live, s.info.Damaged > 0, s.told.Seq < at+r.config.BootAfter:
 		return false
 	}
 	for _, e := range s.entries {
@@ -94,6 +95,7 @@ func (r *Replica) jump(s *spaceState) bool {
 	if s.pending.jump == nil {
 		place := s.place
 		s.pending.jump = &place
+		s.feed.boots = true // until it is subscribed to from there, or from here if it is given up
 		r.sync.dirty(r, s)
 	}
 	return true

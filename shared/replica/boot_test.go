@@ -26,23 +26,30 @@ type distant struct {
 
 func farAway(t *testing.T, ahead uint64) *distant {
 	s := &distant{tabled: checkpoints(t)}
+	s.reconnect() // since when it was not caught up with
 	s.stores("a", tx(41))
 	s.receive(s.events("a", 1, 1))
 	s.settle()
 	s.at = s.core.Space(idOf("a")).Info.Position
 	s.place = space.Position{Seq: s.at.Seq + ahead, Chain: digest.Of([]byte("far"))}
-	set, err := tables.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	root, err := set.AppendCheckpoint(nil, &tables.Checkpoint{Space: idOf("a"), Seq: s.place.Seq, Chain: s.place.Chain, Module: module.Open}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.root = digest.Of(root)
-	s.blobs[s.root] = root
+	s.root = s.rootAt(s.place)
 	s.told()
 	return s
+}
+
+// rootAt makes a checkpoint without tables.
+func (s *distant) rootAt(at space.Position) digest.Digest {
+	s.t.Helper()
+	set, err := tables.New(nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	root, err := set.AppendCheckpoint(nil, &tables.Checkpoint{Space: idOf("a"), Seq: at.Seq, Chain: at.Chain, Module: module.Open}, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.blobs[digest.Of(root)] = root
+	return digest.Of(root)
 }
 
 func (s *distant) tell() { s.t.Helper(); s.row(s.place.Seq, s.root) }
@@ -282,13 +289,7 @@ func booted(t *testing.T) (*distant, *wire.Fetch) {
 	s.before = digest.Of([]byte("before"))
 	s.last = log
 	s.place.Chain = space.Fold(s.before, log)
-	set, _ := tables.New(nil)
-	root, err := set.AppendCheckpoint(nil, &tables.Checkpoint{Space: idOf("a"), Seq: s.place.Seq, Chain: s.place.Chain, Module: module.Open}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.root = digest.Of(root)
-	s.blobs[s.root] = root
+	s.root = s.rootAt(s.place)
 	s.tell()
 	s.arrives()
 	s.settle()

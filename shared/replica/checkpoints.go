@@ -120,7 +120,7 @@ func (r *Replica) checkpointTold(s *spaceState, row *wire.SpaceRow) {
 	}
 	wanted := s.told.State == CheckpointFetching
 	s.told = ServerCheckpoint{Seq: row.CheckpointSeq, Root: row.Checkpoint}
-	s.wanted, s.place = wantedCheckpoint{}, space.Position{}
+	s.wanted.retryAt, s.place = 0, space.Position{} // one that follows on failures is asked for at once, but not waited for
 	if wanted {
 		s.told.State = CheckpointFetching
 		if l := &r.checkpoints; l.current == s && !l.storing {
@@ -158,9 +158,10 @@ func (r *Replica) wantCheckpoint(in WantCheckpoint) {
 	}
 }
 
-// pause lets a checkpoint that is ahead of the log come first: on a slow line the log would have most of it.
+// pause lets a checkpoint that is ahead of the log come first: on a slow line the log would have most of it. It waits for none where one did
+// not come on this connection, as the next one may not either, nor where it was caught up with: what is ahead is on its way.
 func (r *Replica) pause(s *spaceState) {
-	if s.feed.asked && s.feed.pausedAt == 0 && s.told.Seq > s.feed.verified.Seq {
+	if s.feed.asked && !s.feed.live && s.wanted.failures == 0 && s.feed.pausedAt == 0 && s.told.Seq > s.feed.verified.Seq {
 		s.feed.pausedAt = r.now
 		r.send(&wire.Unsubscribe{Spaces: []space.ID{s.id}})
 	}

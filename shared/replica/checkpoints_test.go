@@ -340,6 +340,8 @@ func TestTheLogWaitsForACheckpoint(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := checkpoints(t)
+			s.reconnect() // since when it was not caught up with
+			s.told()
 			at := s.core.Space(idOf("a")).Info.Position.Seq
 			s.stores("a", tx(41))
 			s.stores("a", tx(42))

@@ -20,6 +20,7 @@ type feedState struct {
 	asked    bool           // subscribed
 	answered bool           // the server showed that it knows the position
 	caughtUp bool           // nothing was behind when the server last said so
+	live     bool           // caught up with once since it was subscribed to: those who look see all that comes
 	access   Access         // whether this identity may read
 	joined   bool           // the directory has said so while records were still coming of the time before it left
 	again    bool           // subscribed more than once: frames of the earlier cursor may come still
@@ -92,7 +93,7 @@ func (r *Replica) subscribe(spaces []*spaceState) {
 		if paused {
 			continue
 		}
-		f.pausedAt, f.boots = 0, false
+		f.pausedAt, f.boots = 0, s.pending.jump != nil
 		frame.Subscriptions = append(frame.Subscriptions, wire.Subscription{Space: s.id, Position: f.verified})
 		if len(frame.Subscriptions) == subscribeAtOnce {
 			flush()
@@ -132,7 +133,7 @@ func (r *Replica) trimInbox(s *spaceState) {
 // events takes the records of one frame, if they follow on what is held and hash to the position that came along.
 func (r *Replica) events(f *wire.Events, size int) {
 	s := r.spaces[f.Space]
-	if s == nil || !s.feed.asked || s.problem != 0 || s.pending.jump != nil || s.feed.boots {
+	if s == nil || !s.feed.asked || s.problem != 0 || s.feed.boots {
 		r.conn.credit += uint64(size)
 		return
 	}
@@ -204,6 +205,7 @@ func (r *Replica) caughtUp(f *wire.CaughtUp) {
 		return // of an earlier cursor
 	}
 	s.feed.answered, s.feed.caughtUp, s.feed.again, s.feed.access, s.feed.unknown = true, true, false, AccessGiven, 0
+	s.feed.live = true
 	if s.info.Position.Seal.IsZero() && f.Position.Seq > 0 && f.Position == sealed(s.info.Position, f.Position.Seal) {
 		s.pending.sealed = &f.Position // of a checkpoint, which has none: with it the server can be held to what it had
 		r.sync.dirty(r, s)

@@ -209,8 +209,10 @@ func (l *syncLane) gather(r *Replica, c *syncCommit) {
 		l.queue = l.queue[1:]
 		s.pending.queued = false
 		if to := s.pending.jump; to != nil && (s.cut != nil || to.Seq <= s.info.Position.Seq) { // what was being stored went past it
-			s.pending.jump = nil
-			r.unpause(s)
+			s.pending.jump, s.feed.pausedAt = nil, 0
+			if s.feed.asked { // what came meanwhile was passed over
+				r.resubscribe(s)
+			}
 		}
 		if s.pending.jump != nil {
 			r.leaveInbox(s)
