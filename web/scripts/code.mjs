@@ -20,6 +20,7 @@ import { decode, effect, encode, noResult, op } from "./instructions.mjs";
 const [target, stack] = [0, 1]; // the locals; global 0 is the stack pointer too
 const shared = 2;
 const [i32, i64] = [0x7f, 0x7e];
+const [nop, i32Eqz, i64Eqz] = [0x01, 0x45, 0x50];
 const firstFunction = 0x1000; // what the linker adds to places, so that no program counter is an address of data
 
 /**
@@ -32,6 +33,7 @@ export function shrinkCode(code, index) {
   jumpForward(f);
   foldOffsets(f);
   foldReturns(f);
+  foldTests(f);
   exitAtOnce(f);
   shareCounter(f, BigInt(firstFunction + index) << 16n);
   return encode(f);
@@ -129,6 +131,23 @@ function foldReturns(f) {
       made.push(list[k], { op: op.i32Const, n }, list[k + 2], list[k + 4]);
       k += twice ? 9 : 4;
     } else made.push(list[k]);
+  }
+  f.list = made;
+}
+
+/** Writes comparisons with zero once that the compiler writes about a truth value again and again, and constant addresses as such. */
+function foldTests(f) {
+  const made = [];
+  for (const i of f.list) {
+    const last = made.at(-1);
+    if (i.op === nop) continue;
+    if (i.op === i64Eqz && last?.op === op.i64ExtendI32U) made.splice(-1, 1, { op: i32Eqz, bytes: Buffer.of(i32Eqz) });
+    else if (is(i, op.i32WrapI64) && last?.op === op.i64ExtendI32U) made.pop();
+    else if (is(i, op.i32WrapI64) && last?.op === op.i64Const && last.n >= 0n && last.n <= 0x7fffffffn) made.splice(-1, 1, { op: op.i32Const, n: last.n });
+    else {
+      if ((i.op === op.brIf || i.op === op.if) && last?.op === i32Eqz && made.at(-2)?.op === i32Eqz) made.splice(-2);
+      made.push(i);
+    }
   }
   f.list = made;
 }
