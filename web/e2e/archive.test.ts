@@ -66,7 +66,7 @@ test("spaces that no server has are carried to another browser in a file, and re
     await ben.load();
     await ben.wire.cut();
     const done = await imported(ben.page, file);
-    assert.deepEqual(done, [{ id: made.id, records: 0, waiting: 30, rejected: 0, foreign: 0, code: undefined, reason: "" }]);
+    assert.deepEqual(done, [{ id: made.id, records: 0, waiting: 30, rejected: 0, lost: 0, foreign: 0, code: undefined, reason: "" }]);
     await ben.until("30 waiting", (c) => c.status.pending === 30);
 
     for (const device of [ben, old]) {
