@@ -241,8 +241,7 @@ func TestBootIsNotPossible(t *testing.T) {
 			b[len(b)/2] ^= 1
 			put(j, id, name, b)
 		},
-		"a page is empty":         func(j *judged, id space.ID) { put(j, id, page(j, id), nil) },
-		"a page is far too large": func(j *judged, id space.ID) { put(j, id, page(j, id), make([]byte, replica.MaxCheckpoint+1)) },
+		"a page is empty": func(j *judged, id space.ID) { put(j, id, page(j, id), nil) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			inJudgedBubble(t, func(j *judged) {

@@ -143,6 +143,7 @@ func TestCheck(t *testing.T) {
 // TestSoakCheckFindsEveryBit flips a bit of every byte of a small database, of some bytes here and all in make soak. Either Check finds it, or every
 // row of every table is what it was: then it is in what nobody reads, as free space is.
 func TestSoakCheckFindsEveryBit(t *testing.T) {
+	withoutRaceDetector(t)
 	dir := full(t)
 	content, err := os.ReadFile(filepath.Join(dir, FileName))
 	if err != nil {

@@ -148,6 +148,7 @@ func compactUnderReader(t *testing.T, config Config) {
 // TestPowerFailsInCompact: wherever it does, one of the two databases is there, whole, and nothing that was being made is left when it is
 // opened.
 func TestPowerFailsInCompact(t *testing.T) {
+	withoutRaceDetector(t)
 	seed, _ := seeded(t, 1, 1)
 	left := map[string]int{}
 	for after, finished := 1, false; !finished; after++ {

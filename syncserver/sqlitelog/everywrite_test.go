@@ -188,9 +188,19 @@ func stride(way string) int {
 	return 4
 }
 
+// withoutRaceDetector skips a loop over every point at which something may fail: SQLite is ten times as slow with it, and one goroutine
+// writes. make unit runs them all without it.
+func withoutRaceDetector(t *testing.T) {
+	t.Helper()
+	if raceDetector {
+		t.Skip("runs without the race detector")
+	}
+}
+
 // TestEveryWrite loses the power, or the process, at every write, sync, truncation and deletion of every method, of closing, and of the checkpoint of the write-ahead log
 // that comes with them. What was acknowledged is there, all of a transaction or nothing, the file is sound, and the same call again brings about the rest once.
 func TestEveryWrite(t *testing.T) {
+	withoutRaceDetector(t)
 	seed, rounds := seeded(t, 1, 20)
 	for i, name := range methods(t) {
 		t.Run(name, func(t *testing.T) {
@@ -290,6 +300,7 @@ func imagine(t *testing.T, base *crashfs.FS, config Config, step step) (before, 
 
 // TestEveryWriteOfMaking loses the power at every write of making a database, and of opening one that an older version made.
 func TestEveryWriteOfMaking(t *testing.T) {
+	withoutRaceDetector(t)
 	seed, _ := seeded(t, 1, 1)
 	old, oldConfig, _ := prepared(t, 8000)
 	oldConfig.vfs, oldConfig.syncDir = old.Name(), old.SyncDir
@@ -341,6 +352,7 @@ func TestEveryWriteOfMaking(t *testing.T) {
 // TestFailedSyncIsNotTrusted has each sync of each method fail, once, the power staying on. What the log shows afterwards, and what it is found to have when
 // the process dies at that moment, has to be there still when the power is lost: also what the failed sync was to make durable.
 func TestFailedSyncIsNotTrusted(t *testing.T) {
+	withoutRaceDetector(t)
 	for i, name := range methods(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
