@@ -32,7 +32,7 @@ func TestLostRows(t *testing.T) {
 	if _, err := stores[0].Handle().Commit(t.Context(), &replica.Commit{Spaces: []replica.SpaceCommit{{Space: s.ID(), Lost: []replica.LostRow{row}}}}); err != nil {
 		t.Fatal(err)
 	}
-	one.SetVisible(true)
+	one.Poke() // it is alone, and looks for itself only when told to
 	until(t, one, "one lost", func() bool { return one.Status().Lost == 1 && s.Info().Lost == 1 })
 
 	file := export(t, one)
