@@ -209,6 +209,7 @@ func TestTablesOfClientsAreAdded(t *testing.T) {
 
 // TestPowerFailsWhileTablesAreAdded: wherever it does, the next opening adds what is missing.
 func TestPowerFailsWhileTablesAreAdded(t *testing.T) {
+	withoutRaceDetector(t)
 	for after := 1; ; after++ {
 		fs, config := newFS(t)
 		log := open(t, config)

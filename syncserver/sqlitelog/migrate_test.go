@@ -244,6 +244,7 @@ func TestNoRoomToMigrate(t *testing.T) {
 // TestPowerFailsInMigration loses the power at every change of a migration that succeeds, and of one that fails and is put back. The
 // next start finds the data as it was, or migrated, and brings it up to date; also if the power fails in that, once more.
 func TestPowerFailsInMigration(t *testing.T) {
+	withoutRaceDetector(t)
 	for name, sql := range map[string]string{"succeeds": "", "fails": "DELETE FROM events WHERE idx = 0; COMMIT; BEGIN; DROP TABLE nothing"} {
 		t.Run(name, func(t *testing.T) {
 			seed, _ := seeded(t, 1, 1)

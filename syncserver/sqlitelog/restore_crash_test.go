@@ -11,6 +11,7 @@ import (
 
 // TestPowerFailsInRestore: wherever it does, a server refuses to begin there until the backup is restored again, or finds all of it, marked.
 func TestPowerFailsInRestore(t *testing.T) {
+	withoutRaceDetector(t)
 	seed, _ := seeded(t, 1, 1)
 	from := Config{Dir: t.TempDir()}
 	id, records := older(t, from) // so that it is migrated too
