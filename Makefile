@@ -12,7 +12,7 @@ endif
 
 LISTEN ?= 127.0.0.1:8080
 DATA   ?= build/demo-data
-SEEDS  ?= 2000
+SEEDS  ?= 1000
 ROUNDS ?= 500
 KILLS  ?= 200
 SOAK_FOR ?= 1h
@@ -39,7 +39,7 @@ run: build ## build everything and serve the demo page (needs Go and Node)
 	@exec build/skerry serve --local-setup --listen $(LISTEN) --data $(DATA) --web web/dist
 
 test: ## everything that CI checks, stage by stage, with times (needs Go, Node and Chromium)
-	@SKERRY_MUTANTS=$(or $(SKERRY_MUTANTS),25) .ci/stages $(TEST_STAGES)
+	@SKERRY_MUTANTS=$(or $(SKERRY_MUTANTS),15) .ci/stages $(TEST_STAGES)
 
 lint: ## formatting, vet, staticcheck (native and js) and TypeScript's types
 	@.ci/stages $(LINT_STAGES)
@@ -118,7 +118,7 @@ pack: deps ## the npm package in Vite, webpack, esbuild, React and pages without
 tutorial: deps ## docs/tutorial.md, followed word by word by a newcomer without a home
 	@$(NPM) run tutorial
 
-mutants: ## take each safety fix out and see its test fail; ONLY=regexp for some (make test draws 25 by the commit)
+mutants: ## take each safety fix out and see its test fail; ONLY=regexp for some (make test draws 15 by the commit)
 	@go run .ci/mutants.go $(if $(ONLY),-only '$(ONLY)')
 
 bench: build ## measure, and write BENCHMARKS.md

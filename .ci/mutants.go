@@ -15,7 +15,7 @@
 // taken back. A test that still passes is a failure; so is a patch that does not apply, one that does not compile, or
 // a header that names no test.
 //
-// make test tries 25 of them, drawn by the commit, since all take more than a quarter of the time that it may; make mutants
+// make test tries 15 of them, drawn by the commit, since all take more than a quarter of the time that it may; make mutants
 // and make soak try all.
 //
 // Stable: the header's keys, the order by name, and the closing line "N passed, N failed".

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -22,13 +23,16 @@ import (
 	"skerry/wasmclient"
 )
 
-// TestTablesAreTheSame lets devices of one identity do random things, some of which the module refuses, offline and online,
+// TestSoakTablesAreTheSame lets devices of one identity do random things, some of which the module refuses, offline and online,
 // with tabs that end in the middle, a server that begins anew, and upgrades to modules of random tables. In the end each has
 // the tables that the server's log gives, and so have the checkpoints that the server and the devices keep.
-func TestTablesAreTheSame(t *testing.T) {
-	seeds := 20
-	if testing.Short() {
-		seeds = 5
+func TestSoakTablesAreTheSame(t *testing.T) {
+	seeds, least := 10, 20
+	switch {
+	case os.Getenv("SKERRY_SOAK") != "":
+		seeds, least = 100, 200
+	case testing.Short():
+		seeds, least = 5, 0
 	}
 	upgrades, kept := 0, 0
 	for seed := range seeds {
@@ -40,7 +44,7 @@ func TestTablesAreTheSame(t *testing.T) {
 		})
 	}
 	t.Logf("%d upgrades, %d checkpoints on devices and the server", upgrades, kept)
-	if upgrades < 40 && !testing.Short() || kept == 0 {
+	if upgrades < least || kept == 0 {
 		t.Errorf("%d upgrades, %d checkpoints", upgrades, kept)
 	}
 }

@@ -11,7 +11,7 @@ import type { Replica } from "./replica.js";
 import { finish, follow, freezer, look, noteDurable, processOf, seen, settled, write } from "./torture.js";
 import { assertSameLogs, type ReplicaLog, readLogs, seededBy, World } from "./world.js";
 
-const rounds = Number(process.env["SKERRY_TORTURE_ROUNDS"] ?? 10);
+const rounds = Number(process.env["SKERRY_TORTURE_ROUNDS"] ?? 5);
 const firstSeed = Number(process.env["SKERRY_TORTURE_SEED"]) || Math.floor(Math.random() * 2 ** 30);
 const perWorld = 10;
 const tabs = 4;
