@@ -21,7 +21,7 @@ import (
 // keepBytes is how many bytes of tables a record is worth: large tables are written less often.
 const keepBytes = 256
 
-// keepMost is how many bytes of tables a device makes a checkpoint of at most by itself: it has all its pages in memory, beside the tables.
+// keepMost is how many bytes of tables a device makes a checkpoint of at most: it has all its pages in memory, beside the tables.
 const keepMost = 32 << 20
 
 // keptCheckpoint reads the checkpoint that the store has, nil where it has none.

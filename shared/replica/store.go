@@ -3,7 +3,6 @@ package replica
 import (
 	"skerry/shared/digest"
 	"skerry/shared/space"
-	"skerry/shared/tables"
 	"skerry/shared/wire"
 )
 
@@ -224,9 +223,8 @@ type SpaceCommit struct {
 	Forget, Force bool
 }
 
-// MaxCheckpoint is how large a checkpoint is at most that is fetched and that a store keeps, see [Checkpoint.Size]: any that there can
-// be of tables within their quota, with what says where its rows are.
-const MaxCheckpoint = tables.MaxBytes + tables.MaxBytes/8
+// MaxCheckpoint is how large a checkpoint is at most that is fetched and that a store keeps, see [Checkpoint.Size].
+const MaxCheckpoint = 32 << 20
 
 // Checkpoint is the tables of a space at a position of its log: the root and the pages that tables.Set.AppendCheckpoint
 // makes of them. Stores do not look into them. The log can make a checkpoint again, so it may be gone at any time.
