@@ -62,6 +62,7 @@ test("a new device begins a long space at the checkpoint, reads back what is old
     assert.ok(back.last < newest.oldest - 900 && back.oldest <= back.last, JSON.stringify(back));
 
     await server.kill();
+    await bob.until("cut off", (c) => c.status.connection !== "online", 60_000, tab);
     const without = await tab.evaluate(async (id) => {
       const space = globalThis.skerry.client.space(id);
       let n = 0;
