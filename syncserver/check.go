@@ -3,7 +3,6 @@ package syncserver
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -47,11 +46,7 @@ func CheckCheckpoints(ctx context.Context, log Log, engine module.Engine, id spa
 
 // checkKept checks the checkpoints that the value of a key names.
 func checkKept(ctx context.Context, log Log, engine program.Beginner, id space.ID, value []byte, found func(string)) error {
-	var list []kept
-	rest := value
-	for ; len(rest) >= keptSize; rest = rest[keptSize:] {
-		list = append(list, kept{binary.BigEndian.Uint64(rest), digest.Digest(rest[8:keptSize])})
-	}
+	list, rest := decodeKept(value)
 	if len(rest) > 0 {
 		found("the list of its checkpoints is cut short")
 	}

@@ -44,10 +44,16 @@ func (s *Server) checkpoints(ctx context.Context, id space.ID) (list []kept, val
 	if value, err = s.log.Key(ctx, checkpointKey(id)); err != nil {
 		return nil, nil, err
 	}
-	for rest := value; len(rest) >= keptSize; rest = rest[keptSize:] {
+	list, _ = decodeKept(value)
+	return list, value, nil
+}
+
+// decodeKept reads what encodeKept wrote, and returns what is left behind whole entries.
+func decodeKept(b []byte) (list []kept, rest []byte) {
+	for rest = b; len(rest) >= keptSize; rest = rest[keptSize:] {
 		list = append(list, kept{binary.BigEndian.Uint64(rest), digest.Digest(rest[8:keptSize])})
 	}
-	return list, value, nil
+	return list, rest
 }
 
 func encodeKept(list []kept) (b []byte) {

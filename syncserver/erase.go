@@ -200,22 +200,3 @@ func (s *Server) eraseUploads(ctx context.Context, identity string) error {
 	}
 	return err
 }
-
-// scan calls f with each key that begins with prefix.
-func scan(ctx context.Context, log Log, prefix string, f func(key string, value []byte) error) error {
-	for after := ""; ; {
-		rows, err := log.Scan(ctx, prefix, after, 500)
-		if err != nil {
-			return err
-		}
-		for _, row := range rows {
-			if err := f(row.Key, row.Value); err != nil {
-				return err
-			}
-			after = row.Key
-		}
-		if len(rows) < 500 {
-			return nil
-		}
-	}
-}

@@ -305,20 +305,14 @@ func (s *Server) wentOver(ctx context.Context, id space.ID, m since) (bool, erro
 
 // findExpiries finds what a crash has left.
 func (s *Server) findExpiries() {
-	for after := ""; ; {
-		notes, err := s.log.Scan(s.work, expiringPrefix, after, 100)
-		for _, note := range notes {
-			if id, bad := digest.Parse(note.Key[len(expiringPrefix):]); bad == nil {
-				s.expires(id)
-			}
-			after = note.Key
+	err := scan(s.work, s.log, expiringPrefix, func(key string, _ []byte) error {
+		if id, bad := digest.Parse(key[len(expiringPrefix):]); bad == nil {
+			s.expires(id)
 		}
-		if err != nil {
-			s.logger.Error("cannot look for spaces of which records have expired", "error", err)
-		}
-		if err != nil || len(notes) < 100 {
-			return
-		}
+		return nil
+	})
+	if err != nil {
+		s.logger.Error("cannot look for spaces of which records have expired", "error", err)
 	}
 }
 

@@ -55,21 +55,17 @@ const keyOldSeals = "server/seal/old/"
 
 // oldSeals reads the secrets that positions were sealed with before.
 func oldSeals(ctx context.Context, log Log) (old [][digest.Size]byte, err error) {
-	for after := ""; ; {
-		rows, err := log.Scan(ctx, keyOldSeals, after, 100)
-		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", keyOldSeals, err)
+	err = scan(ctx, log, keyOldSeals, func(key string, value []byte) error {
+		if len(value) != digest.Size {
+			return fmt.Errorf("%s has %d bytes instead of %d", key, len(value), digest.Size)
 		}
-		for _, row := range rows {
-			if len(row.Value) != digest.Size {
-				return nil, fmt.Errorf("%s has %d bytes instead of %d", row.Key, len(row.Value), digest.Size)
-			}
-			old, after = append(old, [digest.Size]byte(row.Value)), row.Key
-		}
-		if len(rows) < 100 {
-			return old, nil
-		}
+		old = append(old, [digest.Size]byte(value))
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", keyOldSeals, err)
 	}
+	return old, nil
 }
 
 // checkSeal reports whether a position carries the seal that this server would give it, or would have given it under an earlier secret.

@@ -21,21 +21,16 @@ func RotateSeal(ctx context.Context, log Log, forget bool) (earlier int, err err
 		return 0, errors.New("there is no secret to rotate: a server that serves the data makes one")
 	}
 	last, kept := uint64(0), false
-	for after := ""; ; {
-		rows, err := log.Scan(ctx, keyOldSeals, after, 100)
-		if err != nil {
-			return 0, fmt.Errorf("read %s: %w", keyOldSeals, err)
+	err = scan(ctx, log, keyOldSeals, func(key string, value []byte) error {
+		earlier++
+		kept = kept || string(value) == string(current) // by a rotation that was cut off
+		if _, err := fmt.Sscanf(key[len(keyOldSeals):], "%x", &last); err != nil {
+			return fmt.Errorf("%s is no key of an earlier secret", key)
 		}
-		for _, row := range rows {
-			after, earlier = row.Key, earlier+1
-			kept = kept || string(row.Value) == string(current) // by a rotation that was cut off
-			if _, err := fmt.Sscanf(row.Key[len(keyOldSeals):], "%x", &last); err != nil {
-				return 0, fmt.Errorf("%s is no key of an earlier secret", row.Key)
-			}
-		}
-		if len(rows) < 100 {
-			break
-		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w", keyOldSeals, err)
 	}
 	if !kept && !forget {
 		if err := set(ctx, log, fmt.Sprintf("%s%016x", keyOldSeals, last+1), nil, current); err != nil {

@@ -177,18 +177,23 @@ func (j *judged) serves(id space.ID, change func(root []byte) []byte) {
 	}
 }
 
+// servesOfAnotherLog has the server serve a checkpoint of a space that is of another log than it sends.
+func (j *judged) servesOfAnotherLog(id space.ID) {
+	j.serves(id, func(root []byte) []byte {
+		of, _, err := tables.ReadRoot(root)
+		if err != nil {
+			j.Fatal(err)
+		}
+		return bytes.Replace(root, of.Chain[:], make([]byte, 32), 1)
+	})
+}
+
 // TestBootOfAnotherLog: a checkpoint that is of another log than the server sends is found out when the log comes to it, and
 // the tables are made of the log.
 func TestBootOfAnotherLog(t *testing.T) {
 	inJudgedBubble(t, func(j *judged) {
 		_, s := j.longChat()
-		j.serves(s.ID(), func(root []byte) []byte {
-			of, _, err := tables.ReadRoot(root)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return bytes.Replace(root, of.Chain[:], make([]byte, 32), 1)
-		})
+		j.servesOfAnotherLog(s.ID())
 		calls, counted := j.calls()
 		tab := j.slowly(j.device("ada"), counted)
 		there := tab.Space(s.ID())

@@ -14,7 +14,6 @@ import (
 
 	"skerry/shared/archive"
 	"skerry/shared/space"
-	"skerry/shared/tables"
 	"skerry/shared/wire"
 	"skerry/syncserver"
 	"skerry/wasmclient"
@@ -260,13 +259,7 @@ func TestHistoryIsProven(t *testing.T) {
 func TestBeginAtCheckpointOfAnotherLog(t *testing.T) {
 	inJudgedBubble(t, func(j *judged) {
 		_, s := j.longChat()
-		j.serves(s.ID(), func(root []byte) []byte {
-			of, _, err := tables.ReadRoot(root)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return bytes.Replace(root, of.Chain[:], make([]byte, 32), 1)
-		})
+		j.servesOfAnotherLog(s.ID())
 		tab := j.tab(j.device("ada"), begins)
 		there := tab.Space(s.ID())
 		tab.holds(s.ID(), longLog)
