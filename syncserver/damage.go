@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"skerry/shared/digest"
 	"skerry/shared/hub"
 	"skerry/shared/space"
 )
@@ -20,28 +19,12 @@ func (s *Server) unreadable(id space.ID, err error) {
 	s.logger.Error("cannot read a space", "space", id, "error", err)
 }
 
-// verifyAt checks the chain that is stored at a number, or newest before it: that the records of the append that it ends hash to it, and at the head that the
-// log says the same of it twice.
-func (s *Server) verifyAt(ctx context.Context, id space.ID, seq uint64, head space.Head) error {
-	src := s.source(ctx, id)
-	if err := hub.VerifyAt(src, seq); err != nil || seq != head.Seq {
-		return err
-	}
-	at, err := src.ChainBefore(seq)
-	if err == nil && (at.Seq != head.Seq || at.Chain != head.Chain) {
+// verifyHead checks that a head which was read from the log is what was made durable: the records of the newest append hash to it. What is written next follows
+// on it.
+func (s *Server) verifyHead(ctx context.Context, id space.ID, head space.Head) error {
+	chain, err := hub.ProvenAt(s.source(ctx, id), id, head.Seq)
+	if err == nil && chain != head.Chain {
 		err = hub.ErrDamaged
-	}
-	return err
-}
-
-// verifyChain checks that a chain which was read from the log is what was made durable at a number.
-func (s *Server) verifyChain(ctx context.Context, id space.ID, seq uint64, chain digest.Digest, head space.Head) error {
-	if err := s.verifyAt(ctx, id, seq, head); err != nil {
-		return err
-	}
-	again, err := hub.ChainAt(s.source(ctx, id), seq)
-	if err == nil && again != chain {
-		err = hub.ErrDamaged // it says one thing now, and then another
 	}
 	return err
 }

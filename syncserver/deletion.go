@@ -134,7 +134,7 @@ func (h *hotSpace) readHead(ctx context.Context) (hub.HeadRead, error) {
 		return hub.HeadRead{Head: d.head, Code: wire.CodeDeleted, Last: d.last}, err
 	}
 	if err == nil {
-		err = h.server.verifyAt(ctx, h.id, d.head.Seq, d.head) // what is written next follows on it
+		err = h.server.verifyHead(ctx, h.id, d.head)
 	}
 	return hub.HeadRead{Head: d.head}, err
 }

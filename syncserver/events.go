@@ -96,7 +96,7 @@ func (s *Server) beginKept(ctx context.Context, in *reader) error {
 		return ignoreGone(err) // the subscription says it
 	}
 	in.after.Seq = gone
-	if in.after.Chain, err = hub.ChainAt(s.source(ctx, in.space), gone); err == nil {
+	if in.after.Chain, err = hub.ProvenAt(s.source(ctx, in.space), in.space, gone); err == nil {
 		in.after.Seal = s.seal(in.space, gone, in.after.Chain)
 	}
 	return ignoreGone(err)

@@ -148,7 +148,7 @@ func (s *Server) onBranch(ctx context.Context, id space.ID, p *space.Position) (
 	if err != nil || p.Seq > head.Seq {
 		return false, err
 	}
-	chain, err := hub.ChainAt(s.source(ctx, id), p.Seq)
+	chain, err := hub.ProvenAt(s.source(ctx, id), id, p.Seq)
 	return chain == p.Chain, err
 }
 

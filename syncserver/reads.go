@@ -253,19 +253,19 @@ func (s *Server) checkLog(ctx context.Context, check hub.CheckPosition, checked 
 	if checked.Head, err = s.log.Head(ctx, check.Space); err != nil {
 		return err
 	}
+	// Before a client is told that its history is another one: is this one what was made durable?
 	switch {
 	case check.Seq == checked.Head.Seq:
-		checked.Chain = checked.Head.Chain
+		if checked.Chain = checked.Head.Chain; checked.Chain != check.Chain {
+			err = s.verifyHead(ctx, check.Space, checked.Head)
+		}
 	case check.Seq < checked.Head.Seq:
-		if checked.Chain, err = hub.ChainAt(s.source(ctx, check.Space), check.Seq); err != nil {
-			return err
+		if checked.Chain, err = hub.ChainAt(s.source(ctx, check.Space), check.Seq); err == nil && checked.Chain != check.Chain {
+			checked.Chain, err = hub.ProvenAt(s.source(ctx, check.Space), check.Space, check.Seq)
 		}
 	}
-	if check.Seq <= checked.Head.Seq && checked.Chain != check.Chain {
-		// Before a client is told that its history is another one: is this one what was made durable?
-		if err = s.verifyChain(ctx, check.Space, check.Seq, checked.Chain, checked.Head); err != nil {
-			return err
-		}
+	if err != nil {
+		return err
 	}
 	if !checked.MayRead {
 		return nil

@@ -114,7 +114,7 @@ func (h *hotSpace) open(ctx context.Context, r hub.OpenSpace) hub.Input {
 			h.list(ctx, genesis.Creator) // in case a crash came between its creation and the directory
 		}
 		opened.Head = end.head
-		if err = s.verifyAt(ctx, h.id, end.head.Seq, end.head); err == nil { // what is written next follows on it
+		if err = s.verifyHead(ctx, h.id, end.head); err == nil {
 			opened.Instance, err = h.instance(ctx, &genesis, end.head)
 		}
 		h.mu.Lock()

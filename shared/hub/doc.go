@@ -16,7 +16,7 @@
 // table of who watches which space, and the cache of what was read. It decodes frames and puts parts together
 // before [Received] ([wire.Joiner], limited by Limits.Message), and takes whole messages from [ConnEffects.Send],
 // which it splits by Limits.Frame ([wire.Split]); between, credit and windows count whole messages. A socket whose
-// client takes no bytes for 30 s is the shell's to close. [ReadHistory], [ChainAt], [EventsMessage] and
+// client takes no bytes for 30 s is the shell's to close. [ReadHistory], [ChainAt], [ProvenAt], [EventsMessage] and
 // [PageMessage] make the answers to requests that read the log.
 //
 // Bytes of frames alias the message they were read from, and records keep them until they are answered. So one

@@ -332,7 +332,7 @@ func Common(src Source, head space.Head, f *wire.Locate) (common space.Position,
 		p := &points[middle]
 		on := p.Seq <= head.Seq
 		if on {
-			chain, err := ChainAt(src, p.Seq)
+			chain, err := ProvenAt(src, f.Space, p.Seq)
 			if err != nil {
 				return common, err
 			}

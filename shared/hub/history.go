@@ -129,11 +129,9 @@ func PageMessage(config *Config, src Source, head uint64, f *wire.Fetch) ([]byte
 	if len(page.Records) > 0 {
 		at = page.Records[0].Seq - 1
 	}
-	if page.ChainBefore, err = ChainAt(src, at); err != nil {
-		return nil, err
-	}
-	if err = Verify(src, page.ChainBefore, page.Records); err == nil && len(page.Records) == 0 {
-		err = VerifyAt(src, at) // nothing is sealed that was not seen to be right
+	// Nothing is sealed that was not seen to be right.
+	if page.ChainBefore, err = ProvenAt(src, f.Space, at); err == nil {
+		err = Verify(src, page.ChainBefore, page.Records)
 	}
 	if err != nil {
 		return nil, err

@@ -51,19 +51,22 @@ func Verify(src Source, chain digest.Digest, records []space.Record) error {
 	return nil
 }
 
-// VerifyAt checks the newest chain value that is stored at or before seq, by the records of the append that it ends. It returns [ErrDamaged] or the source's errors.
-func VerifyAt(src Source, seq uint64) error {
-	at, err := src.ChainBefore(seq)
-	if err != nil || at.Seq == 0 {
-		return err
+// ProvenAt returns the chain at a number that is not past the head, as the records of the append that it lies in or ends say it, which hash to what was stored
+// behind them and before: no single wrong answer of the source passes for it. It returns [ErrDamaged] or the source's errors.
+func ProvenAt(src Source, id space.ID, seq uint64) (digest.Digest, error) {
+	if seq == 0 {
+		return space.Start(id).Chain, nil
 	}
-	before, err := src.ChainBefore(at.Seq - 1)
+	before, err := src.ChainBefore(seq - 1)
 	if err != nil {
-		return err
+		return digest.Digest{}, err
 	}
-	records, err := between(src, before.Seq, at.Seq)
+	records, err := between(src, before.Seq, seq)
+	if err == nil {
+		err = Verify(src, before.Chain, records)
+	}
 	if err != nil {
-		return err
+		return digest.Digest{}, err
 	}
-	return Verify(src, before.Chain, records)
+	return space.Fold(before.Chain, records[:seq-before.Seq]), nil
 }
