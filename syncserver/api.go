@@ -45,6 +45,8 @@ func (s *Server) endpoints() []endpoint {
 		{http.MethodGet, "/api/v1/spaces", s.serveSpaces},
 		{http.MethodGet, "/api/v1/spaces/{space}", s.serveSpace},
 		{http.MethodGet, "/api/v1/spaces/{space}/events", s.serveEvents},
+		{http.MethodGet, "/api/v1/spaces/{space}/module", s.serveModule},
+		{http.MethodPut, "/api/v1/spaces/{space}/module", s.serveSetModule},
 		{http.MethodPut, "/api/v1/spaces/{space}/name", s.serveSetName},
 		{http.MethodDelete, "/api/v1/spaces/{space}/name", s.serveDropName},
 		{http.MethodGet, "/api/v1/spaces/{space}/retention", s.serveRetention},
@@ -96,7 +98,7 @@ func allowed(methods map[string]http.HandlerFunc) (all []string) {
 	return all
 }
 
-// statuses are the HTTP statuses of the codes that the API answers with; others are 500.
+// statuses are the HTTP statuses of the codes that the API answers with; other rejections are 422, and the rest is 500.
 var statuses = map[wire.Code]int{
 	wire.CodeBadArgument: http.StatusBadRequest, wire.CodeAuthRequired: http.StatusUnauthorized, wire.CodeBadCredentials: http.StatusUnauthorized,
 	wire.CodeAuthExpired: http.StatusUnauthorized, wire.CodeRevoked: http.StatusForbidden,
@@ -106,15 +108,20 @@ var statuses = map[wire.Code]int{
 	wire.CodeRateLimited: http.StatusTooManyRequests, wire.CodeTooMany: http.StatusTooManyRequests,
 	wire.CodeShutdown: http.StatusServiceUnavailable, wire.CodeOverloaded: http.StatusServiceUnavailable,
 	wire.CodeRecovering: http.StatusServiceUnavailable, wire.CodeModuleMissing: http.StatusServiceUnavailable,
-	wire.CodeSetupRequired: http.StatusServiceUnavailable, wire.CodeSetupDone: http.StatusConflict, wire.CodeNameTaken: http.StatusConflict, wire.CodeTooLarge: http.StatusRequestEntityTooLarge,
+	wire.CodeSetupRequired: http.StatusServiceUnavailable, wire.CodeSetupDone: http.StatusConflict, wire.CodeNameTaken: http.StatusConflict, wire.CodeStale: http.StatusConflict, wire.CodeTooLarge: http.StatusRequestEntityTooLarge,
 	wire.CodeServerFull: http.StatusInsufficientStorage, wire.CodeOverQuota: http.StatusInsufficientStorage,
+	wire.CodeUpgrading: http.StatusServiceUnavailable, wire.CodeRefused: http.StatusForbidden,
 }
 
 // refuseRequest answers with an error that has a code; what has none is the server's own fault, and told in its log alone.
 func (s *Server) refuseRequest(w http.ResponseWriter, r *http.Request, err error) {
 	code := wire.CodeOf(err)
 	status, known := statuses[code]
-	if !known {
+	switch {
+	case known:
+	case code >= wire.CodeIDReused && code < wire.CodeDiverged, code > wire.CodeModuleOwn:
+		status = http.StatusUnprocessableEntity // what was to be written is rejected
+	default:
 		status = http.StatusInternalServerError
 	}
 	switch {

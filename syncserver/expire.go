@@ -272,7 +272,7 @@ func (s *Server) settleModules(ctx context.Context, id space.ID, upto uint64) er
 		for _, m := range list {
 			came := true
 			if m.seq <= upto {
-				if came, err = s.wentOver(ctx, id, m); err != nil {
+				if _, came, err = wentOver(ctx, s.log, id, m); err != nil {
 					return err
 				}
 			}
@@ -288,19 +288,6 @@ func (s *Server) settleModules(ctx context.Context, id space.ID, upto uint64) er
 		}
 	}
 	return nil
-}
-
-// wentOver reports whether a space went over to a module as it was noted.
-func (s *Server) wentOver(ctx context.Context, id space.ID, m since) (bool, error) {
-	records, err := s.log.Read(ctx, id, m.seq-1, 1, 1)
-	if err != nil || len(records) == 0 || records[0].Type != module.TypeModule {
-		return false, err
-	}
-	if records[0].Expired {
-		return true, nil // what was not so was dropped before
-	}
-	name, ok := module.UpgradeTo(records[0].Payload)
-	return ok && name == m.name, nil
 }
 
 // findExpiries finds what a crash has left.

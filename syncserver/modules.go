@@ -46,17 +46,12 @@ func ModuleAt(ctx context.Context, log Log, id space.ID, genesis *space.Genesis)
 		return digest.Digest{}, err
 	}
 	for n := len(list) - 1; n >= 0; n-- {
-		records, err := log.Read(ctx, id, list[n].seq-1, 1, 1)
+		_, went, err := wentOver(ctx, log, id, list[n])
 		if err != nil {
 			return digest.Digest{}, err
 		}
-		if len(records) > 0 && records[0].Type == module.TypeModule {
-			if records[0].Expired {
-				return list[n].name, nil // notes that were not true are gone
-			}
-			if name, ok := module.UpgradeTo(records[0].Payload); ok && name == list[n].name {
-				return name, nil
-			}
+		if went {
+			return list[n].name, nil
 		}
 	}
 	return genesis.Module, nil

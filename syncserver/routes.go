@@ -24,6 +24,7 @@ func Routes() []Route {
 		{"/api/v1/spaces", "the spaces of whose bearer token it is"},
 		{"/api/v1/spaces/{space}", "what a space is made from, and where it stands"},
 		{"/api/v1/spaces/{space}/events", "the events of a space behind a position, as one value or as a stream"},
+		{"/api/v1/spaces/{space}/module", "which module judges a space, and which did before; by PUT, takes it over to another one"},
 		{"/api/v1/spaces/{space}/name", "by PUT, names a space; by DELETE, takes its name from it"},
 		{"/api/v1/spaces/{space}/retention", "what a space keeps; by PUT, sets it; by DELETE, has the server's settings count; for administrators"},
 		{"/api/v1/names/{name}", "which space has a name, if one that may be read has it"},

@@ -84,6 +84,7 @@ type Server struct {
 
 	// naming is held while a log comes to name a module, and locked while modules are deleted that none names.
 	naming sync.RWMutex
+	names  moduleNames
 
 	spaces spaceTable
 	tails  atomic.Int64 // bytes that all tails hold

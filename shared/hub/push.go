@@ -9,11 +9,12 @@ import (
 // push is one push on its way through a space. Its verdicts are made in order. A failed append takes back those
 // that rested on it, and the push begins again with the first of them.
 type push struct {
-	peer  *peer
-	frame *wire.Push
-	size  int
-	own   *Record // the server's; its peer is of this push alone
-	tail  *Tail   // that is judged anew; the same
+	peer   *peer
+	frame  *wire.Push
+	size   int
+	own    *Record // the server's; its peer is of this push alone
+	record *Record // own, or somebody's who has no connection; the same
+	tail   *Tail   // that is judged anew; the same
 
 	started      bool
 	behindBefore bool // peer.behind before this push was begun

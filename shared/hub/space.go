@@ -264,12 +264,16 @@ func (s *Space) offer(in Offer) {
 	s.queue = append(s.queue, q)
 }
 
-// record queues a transaction of the server's own. It behaves as if it came from a connection of its own.
+// record queues a transaction of the server's own, or of a caller who has no connection. It behaves as if it came from one of its own.
 func (s *Space) record(in *Record) {
-	s.queue = append(s.queue, &push{
-		peer: &peer{caller: &Caller{Identities: []string{in.Transaction.Author}}, pushes: 1}, own: in,
+	p := &push{
+		peer: &peer{caller: in.Caller, pushes: 1}, record: in,
 		frame: &wire.Push{Space: s.id, Transactions: []space.Transaction{in.Transaction}},
-	})
+	}
+	if in.Caller == nil {
+		p.peer.caller, p.own = &Caller{Identities: []string{in.Transaction.Author}}, in
+	}
+	s.queue = append(s.queue, p)
 }
 
 // disconnect drops what the connection pushed and was not begun. What was judged stays: its records may be on
@@ -315,8 +319,8 @@ func (s *Space) release() {
 		p := s.queue[n]
 		if p.tail != nil {
 			s.out.Taken = append(s.out.Taken, s.replyTail(p))
-		} else if p.own != nil {
-			s.out.Recorded = append(s.out.Recorded, Recorded{Ref: p.own.Ref, Verdict: p.verdicts[0]})
+		} else if p.record != nil {
+			s.out.Recorded = append(s.out.Recorded, Recorded{Ref: p.record.Ref, Verdict: p.verdicts[0]})
 		} else if !p.peer.gone {
 			s.out.Replies = append(s.out.Replies, Reply{
 				Conn: p.peer.caller.Conn, Size: p.size,

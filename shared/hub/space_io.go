@@ -29,6 +29,10 @@ type Record struct {
 	// Beside is handed to the log together with the records, to be stored in the same step ([Append.Beside]); with a transaction
 	// that is refused, or is there already, it is dropped.
 	Beside any
+
+	// Caller is who has proven the transaction's author, if it is not the server's own: then it is judged, charged and limited as
+	// what comes over their connection. Claims and Beside are the server's own alone.
+	Caller *Caller
 }
 
 // Try asks how a transaction of the server's own would be judged, by all that is judged so far; answered in [Effects.Recorded]. Nothing

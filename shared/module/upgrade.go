@@ -21,6 +21,14 @@ func Upgrade(to digest.Digest, params []byte) []byte {
 	return payload
 }
 
+// UpgradeFrom is [Upgrade] of a space that has one module and no other: if another one judges it when the record is judged, that is
+// refused as stale. A server of before that takes it as [Upgrade].
+func UpgradeFrom(from, to digest.Digest, params []byte) []byte {
+	payload := Upgrade(to, params)
+	payload[0]++ // one field more of a map of up to 15
+	return msgpack.AppendBinary(msgpack.AppendString(payload, "replaces"), from[:])
+}
+
 // UpgradeTo reads the module that the payload of a record of [TypeModule] names.
 func UpgradeTo(payload []byte) (name digest.Digest, ok bool) {
 	r := msgpack.Reader{Rest: payload}

@@ -69,6 +69,7 @@ const (
 	CodeMigrateFailed  Code = 98  // the module's migrate stopped, refused, or took more than it may
 	CodeSetupDone      Code = 99  // the server has an administrator already
 	CodeNameTaken      Code = 100 // another space of the server has the name
+	CodeStale          Code = 101 // the space has another module than the upgrade says that it replaces
 
 	// Ends of subscriptions.
 	CodeDiverged   Code = 120 // the position is on a branch of history that this server never had or left
@@ -130,6 +131,7 @@ var codeNames = map[Code]string{
 	CodeUnique: "unique", CodeQuotaTables: "quota_tables",
 	CodeBadUpgrade: "bad_upgrade", CodeMigrateFailed: "migrate_failed",
 	CodeSetupDone: "setup_done", CodeNameTaken: "name_taken",
+	CodeStale: "stale",
 
 	CodeDiverged: "diverged", CodeResumeGone: "resume_gone", CodeLeft: "left", CodeDeleted: "deleted",
 

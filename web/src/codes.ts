@@ -53,6 +53,7 @@ export const codes = {
   98: "migrate_failed",
   99: "setup_done",
   100: "name_taken",
+  101: "stale",
   120: "diverged",
   121: "resume_gone",
   122: "left",

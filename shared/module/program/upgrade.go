@@ -21,6 +21,9 @@ const (
 // upgradeFields are those of the payload of [module.TypeModule].
 var upgradeFields = []Field{{Name: "hash", Kind: tables.Bytes}, {Name: "params", Kind: tables.Bytes, Optional: true}}
 
+// replacesFields are read of what somebody asks for alone: logs have payloads of before, in which that name could be anything.
+var replacesFields = []Field{{Name: "replaces", Kind: tables.Bytes, Optional: true}}
+
 // reserved is what the host does itself with a transaction of a type that begins with $.
 func (i *Instance) reserved(p *proposal, caller *module.Caller, records []space.Record) (module.Verdict, error) {
 	record := &records[0]
@@ -83,6 +86,9 @@ func (i *Instance) readUpgrade(p *proposal, caller *module.Caller, records []spa
 	if err == nil && binary.LittleEndian.Uint32(row) != digest.Size {
 		err = errors.New("field hash is not of 32 bytes")
 	}
+	if err == nil && caller != nil {
+		v, err = p.by.replacedBy(record.Payload)
+	}
 	if err != nil {
 		return name, nil, module.Verdict{Code: wire.CodeBadPayload, Reason: fmt.Sprintf("%s: %v", record.Type, err)}, nil
 	}
@@ -90,7 +96,26 @@ func (i *Instance) readUpgrade(p *proposal, caller *module.Caller, records []spa
 	if rest := row[4+digest.Size:]; rest[0] == 1 {
 		params = rest[5:]
 	}
-	return name, params, module.Verdict{}, nil
+	return name, params, v, nil
+}
+
+// replacedBy refuses an upgrade that says that it replaces another module: who wrote it saw the space before somebody else's.
+func (l *Loaded) replacedBy(payload []byte) (v module.Verdict, err error) {
+	row, err := appendRow(nil, replacesFields, payload)
+	if err != nil || row[0] == 0 {
+		return v, err
+	}
+	if len(row) != 5+digest.Size {
+		return v, errors.New("field replaces is not of 32 bytes")
+	}
+	now := module.Open
+	if !l.native() {
+		now = l.Program.Digest
+	}
+	if digest.Digest(row[5:]) != now {
+		v = module.Verdict{Code: wire.CodeStale, Reason: fmt.Sprintf("the space has module %v by now", now)}
+	}
+	return v, nil
 }
 
 // mayUpgrade asks the running module, if it knows of types that it does not declare; the creator may where it cannot say.
