@@ -1,16 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
-	"strings"
-	"time"
 
 	"skerry/syncserver"
 	"skerry/syncserver/sqlitelog"
@@ -46,31 +40,8 @@ func setup(ctx context.Context, c *console, args []string) error {
 
 // setUpServer asks a server that runs.
 func setUpServer(ctx context.Context, url, token, identity string) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	body, err := json.Marshal(map[string]string{"token": token, "identity": identity})
-	if err != nil {
-		return err
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(url, "/")+"/api/v1/setup", bytes.NewReader(body))
-	if err != nil {
-		return usagef("--url %q is no address", url)
-	}
-	request.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return fmt.Errorf("%s does not answer: %w", url, err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode == http.StatusOK {
-		return nil
-	}
-	var refused struct{ Code, Reason string }
-	text, _ := io.ReadAll(io.LimitReader(response.Body, 4096))
-	if json.Unmarshal(text, &refused) != nil || refused.Code == "" {
-		return fmt.Errorf("%s answers %s", url, response.Status)
-	}
-	return fmt.Errorf("%s: %s", refused.Code, refused.Reason)
+	request := map[string]string{"token": token, "identity": identity}
+	return (&place{url: url}).call(ctx, http.MethodPost, "/api/v1/setup", "", request, new(struct{}))
 }
 
 // setUpData names the administrator in a data directory, by a server that nobody can reach.
