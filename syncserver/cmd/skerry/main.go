@@ -3,8 +3,8 @@
 //	skerry serve --data DIR --web DIR     run the server
 //	skerry setup --url URL --token TOKEN --identity IDENTITY
 //	skerry health --url URL               ask whether it can serve clients
-//	skerry space id|ls|info|create|append|upgrade|delete|expire|retain|log
-//	skerry module new|build|test|watch|run|inspect|diff|types|put|has
+//	skerry space id|ls|info|create|append|delete|expire|retain|log
+//	skerry module new|build|test|watch|run|inspect|diff|publish|types|put|has
 //	skerry system|connections             who administrates and who is connected
 //	skerry backup|restore FILE|-          a data directory, online, and back
 //	skerry check                          whether it is whole
@@ -15,7 +15,8 @@
 //	skerry help limits|routes|settings    print a reference page
 //
 // Every command takes --json where it prints, and --help. A failure is one line on standard error and a non-zero
-// exit: 2 for a command line that cannot be, 1 for everything else.
+// exit: 2 for a command line that cannot be; of module diff and module publish 3 where --strict does not take a version, and 4 for a
+// plan that is stale; 1 for everything else.
 //
 // Settings come from flags, then from the environment (SKERRY_LISTEN for --listen), then from the file that
 // --config names, whose lines are "listen = 127.0.0.1:8080"; # begins a comment.
@@ -67,7 +68,6 @@ var commands = []command{
 	{"space info", "space info (--data DIR | --url URL --identity NAME) ID", "print what a space is made from", spaceInfo},
 	{"space create", "space create --url URL --identity NAME", "create a space", spaceCreate},
 	{"space append", "space append --url URL --identity NAME --type TYPE ID [JSON]", "append one event; its payload is the JSON, or standard input", spaceAppend},
-	{"space upgrade", "space upgrade --url URL --identity NAME ID MODULE", "take a space over to another module: a built-in's name, a digest, or a file or source, which is uploaded", spaceUpgrade},
 	{"space delete", "space delete --url URL --identity NAME ID", "delete a space for everybody: whoever has it keeps what is on their device", spaceDelete},
 	{"space expire", "space expire --url URL --identity NAME --upto NUMBER ID", "have the first records of a space expire for everybody, who may delete it: their payloads go for good", spaceExpire},
 	{"space retain", "space retain (--data DIR | --url URL --identity NAME) [--age DURATION] [--records N] [--bytes N] [--all] [--default] ID", "set what a space keeps of its log, as an administrator; without a limit, print it", spaceRetain},
@@ -80,6 +80,7 @@ var commands = []command{
 	{"module run", "module run [--creator TEXT] [--params-hex HEX] NAME|FILE... EVENTS", "judge a file of events, a line of JSON each as space log --json prints them, by a module and those it is upgraded to; print verdicts, fuel and tables", moduleRun},
 	{"module test", "module test [--run REGEXP] NAME|FILE|SOURCE [TESTS...]", "play the tests of a module, by default all *.tests beside it: what people do in a space, and what comes of it", moduleTest},
 	{"module watch", "module watch [--out FILE] [--url URL --identity NAME [--space ID]] SOURCE [TESTS...]", "whenever a file beside a source changes, make the module, play its tests, upload it, and take a space over to it", moduleWatch},
+	{"module publish", "module publish --url URL --identity NAME [--plan TOKEN|--yes] [--strict] (--rollback ID | ID MODULE)", "print what changes for whom if a space goes over to a module: a built-in's name, a digest that the server has, or a file or source, which is uploaded then; with the plan that it prints, or --yes, do it", modulePublish},
 	{"module put", "module put --url URL --identity NAME FILE", "upload a module, and print its digest", modulePut},
 	{"module has", "module has --url URL --identity NAME DIGEST", "print whether a server has a module", moduleHas},
 	{"key", "key [--keys DIR] NAME", "print the identity of a key, which is made if it is not there", keyShow},
@@ -98,6 +99,16 @@ var commands = []command{
 type usageError struct{ message string }
 
 func (e usageError) Error() string { return e.message }
+
+// exitError has an exit code of its own.
+type exitError struct {
+	error
+	code int
+}
+
+func failWith(code int, format string, args ...any) error {
+	return exitError{fmt.Errorf(format, args...), code}
+}
 
 func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
 
@@ -125,6 +136,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		}
 		err := command.run(ctx, c, rest)
 		var usage usageError
+		code := 1
+		if coded, ok := errors.AsType[exitError](err); ok {
+			code = coded.code
+		}
 		switch {
 		case err == nil, errors.Is(err, flag.ErrHelp):
 			return 0
@@ -133,7 +148,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			return 2
 		}
 		fmt.Fprintf(stderr, "skerry %s: %v\n", name, err)
-		return 1
+		return code
 	}
 	fmt.Fprintf(stderr, "skerry: no command %q; skerry help lists them\n", name)
 	return 2

@@ -34,7 +34,7 @@ type differenceView struct {
 // moduleDiff prints what a newer module declares otherwise, whom that affects, and how much its version has to rise for it.
 func moduleDiff(ctx context.Context, c *console, args []string) error {
 	set := c.flags("module diff")
-	strict := set.Bool("strict", false, "fail if the version rises by less than the changes call for")
+	strict := set.Bool("strict", false, "fail, with 3, if the version rises by less than the changes call for")
 	if err := c.parse(set, args); err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func moduleDiff(ctx context.Context, c *console, args []string) error {
 		return err
 	}
 	if *strict && !v.Enough {
-		return fmt.Errorf("the version rises from %s to %s, and the changes call for a bump of %s", v.Older.Version, v.Newer.Version, v.Least)
+		return failWith(exitBump, "the version rises from %s to %s, and the changes call for a bump of %s", v.Older.Version, v.Newer.Version, v.Least)
 	}
 	return nil
 }
@@ -89,15 +89,22 @@ func (v *diffView) text() string {
 		return "they are the same module"
 	}
 	var b strings.Builder
-	for _, d := range v.Changes {
-		fmt.Fprintf(&b, "%-5s  %s: %s\n       an older client: %s\n", d.Bump, d.Subject, d.Change, d.Effect)
-	}
-	if len(v.Changes) == 0 {
-		b.WriteString("what they declare is the same; whether it means the same their author knows\n")
-	}
+	b.WriteString(changesText(v.Changes))
 	fmt.Fprintf(&b, "from %s to %s: the changes call for a bump of %s at least", v.Older.Version, v.Newer.Version, v.Least)
 	if !v.Enough {
 		fmt.Fprintf(&b, "\nwarning: the versions declare %s", v.Declared)
+	}
+	return b.String()
+}
+
+// changesText is a line for each change, and one for whom it affects.
+func changesText(changes []differenceView) string {
+	if len(changes) == 0 {
+		return "what they declare is the same; whether it means the same their author knows\n"
+	}
+	var b strings.Builder
+	for _, d := range changes {
+		fmt.Fprintf(&b, "%-5s  %s: %s\n       an older client: %s\n", d.Bump, d.Subject, d.Change, d.Effect)
 	}
 	return b.String()
 }

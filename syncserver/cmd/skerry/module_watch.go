@@ -248,7 +248,10 @@ func (w *watcher) publish(ctx context.Context, v *roundView, content []byte, d d
 	if row.Module == d {
 		return nil
 	}
-	v.Seq, err = w.upgrade(ctx, *w.space, d)
+	token, err := w.bearer(ctx)
+	if err == nil {
+		v.Seq, err = w.replaceModule(ctx, *w.space, token, row.Module, d)
+	}
 	return err
 }
 
@@ -278,7 +281,7 @@ func (v *roundView) text() string {
 	case v.Space != "":
 		line("%s has it, and space %s is of it", v.URL, v.Space)
 	case v.URL != "":
-		line("%s has it; to take a space over to it:\n  skerry space upgrade --url %s --identity %s ID %s", v.URL, v.URL, v.identity, v.Digest)
+		line("%s has it; to take a space over to it:\n  skerry module publish --url %s --identity %s ID %s", v.URL, v.URL, v.identity, v.Digest)
 	}
 	return b.String()
 }

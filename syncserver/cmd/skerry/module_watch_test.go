@@ -131,7 +131,7 @@ func TestWatchPrints(t *testing.T) {
 		{roundView{Name: "a", Version: "1.0.0", Digest: "d", Size: 5, Passed: 1, Failed: []*testView{failed}, Warnings: []string{"careful"}},
 			"a 1.0.0, 5 bytes\n  d\n  1 of 2 tests failed\n" + failed.text() + "\n  warning: careful"},
 		{roundView{Name: "a", Version: "1.0.0", Digest: "d", Size: 5, URL: "http://x", identity: "ada"},
-			"a 1.0.0, 5 bytes\n  d\n  http://x has it; to take a space over to it:\n  skerry space upgrade --url http://x --identity ada ID d"},
+			"a 1.0.0, 5 bytes\n  d\n  http://x has it; to take a space over to it:\n  skerry module publish --url http://x --identity ada ID d"},
 		{roundView{Name: "a", Version: "1.0.0", Digest: "d", Size: 5, URL: "http://x", Space: "s", Seq: 7},
 			"a 1.0.0, 5 bytes\n  d\n  http://x has it, and space s is taken over to it by record 7"},
 		{roundView{Name: "a", Version: "1.0.0", Digest: "d", Size: 5, URL: "http://x", Space: "s"}, "a 1.0.0, 5 bytes\n  d\n  http://x has it, and space s is of it"},

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"skerry/shared/digest"
 	"skerry/shared/module/moduletest"
 	"skerry/shared/module/program"
 	"skerry/syncserver/sqlitelog"
@@ -33,14 +35,15 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs testdata/script/*.txtar. Beside testscript's commands there are:
 //
-// The directory $MODULES has modules: chat.wasm, newer.wasm, which is made of the log of a chat, and bare.wasm, which has no
-// manifest.
+// The directory $MODULES has modules: chat.wasm, newer.wasm, which is made of the log of a chat, newest.wasm, which has an event type less and says
+// so by its version, bold.wasm, which does not say so, and bare.wasm, which has no manifest. $NEWEST is the digest of newest.wasm.
 //
 //	serve FLAGS...   start a server on the directory data; its URL is $URL, where it listens $ADDRESS, and the token to set it up $SETUP,
 //	                 which is in the link $LINK
 //	stopserver       stop it by SIGTERM; it must exit with 0
 //	sql DIR SQL      change the database of a data directory that nobody serves
 //	flip FILE TEXT   change a bit of a text in a file
+//	exits N COMMAND  run a command that has to exit with N
 //	field NAME KEY   set a variable to a field of the JSON that the last command printed
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -55,14 +58,20 @@ func TestScripts(t *testing.T) {
 			e.Setenv("SKERRY_KEYS", filepath.Join(e.WorkDir, "keys"))
 			newer := moduletest.ChatManifest()
 			newer.Version, newer.Upgrade = "1.1.0", program.Replay
+			newest := *newer
+			newest.Version, newest.Events = "2.0.0", newer.Events[:len(newer.Events)-1]
+			bold := newest
+			bold.Version = "1.2.0"
 			for name, content := range map[string][]byte{
 				"chat.wasm": moduletest.Chat(), "bare.wasm": moduletest.ChatWithoutManifest(),
-				"newer.wasm": newer.AppendSection(moduletest.ChatWithoutManifest()),
+				"newer.wasm": newer.AppendSection(moduletest.ChatWithoutManifest()), "newest.wasm": newest.AppendSection(moduletest.ChatWithoutManifest()),
+				"bold.wasm": bold.AppendSection(moduletest.ChatWithoutManifest()),
 			} {
 				if err := os.WriteFile(filepath.Join(modules, name), content, 0o644); err != nil {
 					return err
 				}
 			}
+			e.Setenv("NEWEST", digest.Of(newest.AppendSection(moduletest.ChatWithoutManifest())).String())
 			e.Defer(func() {
 				if err := e.Values["server"].(*server).stop(); err != nil {
 					t.Errorf("serve: %v", err)
@@ -100,6 +109,12 @@ func TestScripts(t *testing.T) {
 				}
 				content[at] ^= 1
 				ts.Check(os.WriteFile(ts.MkAbs(args[0]), content, 0o600))
+			},
+			"exits": func(ts *testscript.TestScript, neg bool, args []string) {
+				err := ts.Exec(args[1], args[2:]...)
+				if exit, ok := errors.AsType[*exec.ExitError](err); !ok || strconv.Itoa(exit.ExitCode()) != args[0] {
+					ts.Fatalf("%v, want exit code %s", err, args[0])
+				}
 			},
 			"field": func(ts *testscript.TestScript, neg bool, args []string) {
 				if len(args) != 2 {

@@ -112,6 +112,19 @@ func spaceArgument(set *flag.FlagSet) (space.ID, error) {
 	return id, nil
 }
 
+// parseSpace parses a command that has to do with a space of a server, and where it is.
+func (c *console) parseSpace(set *flag.FlagSet, args []string) (p *place, id space.ID, err error) {
+	p = c.placeFlags(set, false)
+	if err := c.parse(set, args); err != nil {
+		return nil, id, err
+	}
+	if err := p.complete(false); err != nil {
+		return nil, id, err
+	}
+	id, err = spaceArgument(set)
+	return p, id, err
+}
+
 // spaceList prints the spaces of an identity, or all that are in a data directory.
 func spaceList(ctx context.Context, c *console, args []string) error {
 	set := c.flags("space ls")

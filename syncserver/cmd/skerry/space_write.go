@@ -139,6 +139,19 @@ func (p *place) append(ctx context.Context, id space.ID, event *space.Event, ver
 	return v, refusal(v)
 }
 
+// appendOwn appends an event of a type of Skerry's own, and returns its number.
+func (p *place) appendOwn(ctx context.Context, id space.ID, kind string, payload []byte) (seq uint64, err error) {
+	event := space.Event{Type: kind, Payload: payload}
+	if event.ID, err = newULID(); err != nil {
+		return 0, err
+	}
+	v, err := p.append(ctx, id, &event, "")
+	if err != nil {
+		return 0, err
+	}
+	return v.Position.Seq, nil
+}
+
 // readPayload reads JSON from the command line or else from standard input, and returns it as msgpack.
 func readPayload(stdin io.Reader, argument io.Reader, given bool) ([]byte, error) {
 	if !given {
