@@ -116,9 +116,10 @@ func (s *Server) recovered(ctx context.Context) {
 	s.logger.Info("spaces are written to again: who has records that are missing may bring them still")
 }
 
-// bring takes records to a space that a client brings back. The connection is locked.
+// bring takes records to a space that a client brings back. What is to be judged anew follows on what the log has, or had: then what leads there is waited for
+// first, as long as for all that was lost. The connection is locked.
 func (s *Server) bring(c *connection, t hub.TailOf) {
-	if !t.Reclaim || t.Follows {
+	if !t.Reclaim {
 		s.post(t.Space, t.Tail)
 		return
 	}
@@ -132,9 +133,12 @@ func (s *Server) bring(c *connection, t hub.TailOf) {
 		case err != nil:
 			s.logger.Error("cannot read a space", "space", t.Space, "error", err)
 			refused.Code = wire.CodeOverloaded
-		case !on:
-			refused.Code, refused.Reason = wire.CodeUnproven, "the records do not begin where the log left their branch"
+		case !on && !s.checkSeal(t.Space, &t.Base):
+			refused.Code, refused.Reason = wire.CodeUnproven, "the records do not begin at a place that the log has, or is sealed"
 		default:
+			if !on {
+				s.post(t.Space, hub.Ahead{Position: t.End})
+			}
 			s.post(t.Space, t.Tail)
 			return
 		}

@@ -253,7 +253,7 @@ func TestAdoptRefuses(t *testing.T) {
 			"a version":            {wire.CodeUnproven, change(func(r *space.Record) { r.ClientVersion = "9" })},
 			"a number":             {wire.CodeUnproven, change(func(r *space.Record) { r.Seq++ })},
 			"a count":              {wire.CodeUnproven, change(func(r *space.Record) { r.Index, r.Count = 0, 1 })},
-			"a tombstone":          {wire.CodeUnproven, change(func(r *space.Record) { *r = r.Tombstone() })},
+			"another tombstone":    {wire.CodeUnproven, change(func(r *space.Record) { r.Payload = nil; *r = r.Tombstone() })},
 			"a record is missing":  {wire.CodeUnproven, func(a *wire.Adopt) { a.Records = a.Records[:len(a.Records)-1] }},
 			"the first is missing": {wire.CodeUnproven, func(a *wire.Adopt) { a.Records, a.Base.Seq = a.Records[1:], a.Base.Seq+1 }},
 			"none":                 {wire.CodeUnproven, func(a *wire.Adopt) { a.Records = nil }},
@@ -330,6 +330,26 @@ func TestAdoptGenesis(t *testing.T) {
 	})
 }
 
+// TestAdoptBeforeSetup: a server without an administrator makes no space, also of what it once had.
+func TestAdoptBeforeSetup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := restore(t, 0, time.Hour)
+		w.stop()
+		w.start(t, time.Hour, runsModules(t, w.log, nil), tokens, func(c *syncserver.Config) { c.RequireSetup = true })
+		eve := w.dial("eve")
+		a := w.tail(0, 6)
+		a.Genesis = w.genesis
+		eve.send(a)
+		if refused := await[*wire.Refused](eve); refused.Code != wire.CodeSetupRequired {
+			t.Errorf("%+v", refused)
+		}
+		if _, err := w.log.Head(t.Context(), w.id); err != syncserver.ErrNoSpace {
+			t.Errorf("the space was made: %v", err)
+		}
+		w.stop()
+	})
+}
+
 // TestAdoptLimits: what is brought back counts as what is pushed does while it is unanswered, and no message is over the limit.
 func TestAdoptLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -392,11 +412,10 @@ func TestReclaim(t *testing.T) {
 		if a := eve.adopts(w.tail(2, 6)); a.Outcome != wire.AdoptLeft {
 			t.Fatalf("the log went on: %+v", a)
 		}
-		base := w.ends[2]
-		base.Seal = space.Position{}.Seal
+		base := unsealed(w.ends[2])
 		for name, r := range map[string]*wire.Reclaim{
-			"behind where the log left": w.reclaim(w.ends[4], 4, 6),
-			"a position past the head":  w.reclaim(w.ends[5], 5, 6),
+			"behind where the log left": w.reclaim(unsealed(w.ends[4]), 4, 6),
+			"a position past the head":  w.reclaim(unsealed(w.ends[5]), 5, 6),
 		} {
 			eve.send(r)
 			if refused := await[*wire.Refused](eve); refused.Code != wire.CodeUnproven {
@@ -407,10 +426,6 @@ func TestReclaim(t *testing.T) {
 		first := await[*wire.Reclaimed](eve)
 		if len(first.Verdicts) != 2 || first.Verdicts[0].Kind != wire.Accepted || first.Verdicts[1].Kind != wire.Accepted || first.End.Seq != w.ends[4].Seq {
 			t.Fatalf("%+v", first)
-		}
-		eve.subscribe(w.id, first.End) // it is no position to read from
-		if e := await[*wire.Ended](eve); e.Code != wire.CodeDiverged {
-			t.Errorf("%+v", e)
 		}
 		eve.send(w.reclaim(first.End, 4, 6))
 		second := await[*wire.Reclaimed](eve)
@@ -436,6 +451,141 @@ func TestReclaim(t *testing.T) {
 		eve.send(w.reclaim(base, 2, 6))
 		if again := await[*wire.Reclaimed](eve); slices.ContainsFunc(again.Verdicts, func(v wire.Verdict) bool { return v.Kind != wire.Duplicate }) {
 			t.Errorf("once more: %+v", again)
+		}
+		w.stop()
+	})
+}
+
+func unsealed(p space.Position) space.Position { return space.Position{Seq: p.Seq, Chain: p.Chain} }
+
+// TestReclaimBehindAHole: who has the end of what was lost, and nobody has the beginning, brings that when the wait is over: until then somebody might have all. Who
+// brings the beginning later does so still, and nothing is there twice.
+func TestReclaimBehindAHole(t *testing.T) {
+	for _, kept := range []int{0, 2} {
+		synctest.Test(t, func(t *testing.T) {
+			w := restore(t, kept, time.Minute)
+			eve := w.dial("eve")
+			a := w.tail(4, 6)
+			if a.Genesis = w.genesis; kept > 0 {
+				a.Genesis = nil
+			}
+			if a := eve.adopts(a); a.Outcome != wire.AdoptEarlier || a.Base != w.ends[4] {
+				t.Fatalf("%+v", a)
+			}
+			r := w.reclaim(w.ends[4], 4, 6)
+			eve.send(r)
+			if r := await[*wire.Reclaimed](eve); r.Verdicts[0].Code != wire.CodeRecovering || r.End.Seq != 0 {
+				t.Fatalf("while the server waits: %+v", r)
+			}
+			w.has(kept)
+			time.Sleep(2 * time.Minute)
+			eve = w.dial("eve")
+			eve.send(r)
+			if r := await[*wire.Reclaimed](eve); r.Verdicts[0].Kind != wire.Accepted || r.Verdicts[1].Kind != wire.Accepted || r.End != w.ends[6] {
+				t.Fatalf("when the wait is over: %+v", r)
+			}
+			bob := w.dial("bob")
+			bob.send(w.reclaim(w.ends[kept], kept, 6))
+			for n, v := range await[*wire.Reclaimed](bob).Verdicts {
+				if want := map[bool]wire.VerdictKind{true: wire.Accepted, false: wire.Duplicate}[n < 4-kept]; v.Kind != want {
+					t.Errorf("transaction %d of who has all: %+v", n, v)
+				}
+			}
+			if head := must(w.log.Head(t.Context(), w.id)); head.Seq != w.ends[6].Seq {
+				t.Errorf("the log ends at %d", head.Seq)
+			}
+			w.stop()
+		})
+	}
+}
+
+// TestReclaimByItselfWaits: that a tail was lost shows by its end alone, where nobody asked before; the wait for what leads there begins with that.
+func TestReclaimByItselfWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := restore(t, 2, time.Hour)
+		w.stop()
+		must(w.log.CompareAndSet(t.Context(), "server/restored", must(w.log.Key(t.Context(), "server/restored")), nil))
+		w.start(t, time.Hour)
+		eve := w.dial("eve")
+		eve.send(w.reclaim(w.ends[4], 4, 6))
+		if r := await[*wire.Reclaimed](eve); r.Verdicts[0].Code != wire.CodeRecovering {
+			t.Fatalf("%+v", r)
+		}
+		if a := w.dial("bob").adopts(w.tail(2, 6)); a.Outcome != wire.AdoptTaken {
+			t.Fatalf("who has all: %+v", a)
+		}
+		w.has(6)
+		w.stop()
+	})
+}
+
+// TestReclaimTombstones: what has expired of a tail is not taken as it was, since no tables can be made of it, and what did not is judged anew.
+func TestReclaimTombstones(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := restore(t, 2, time.Minute)
+		for i := 4; i < 7; i++ { // the third transaction, and half of the fourth
+			w.records[i] = w.records[i].Tombstone()
+		}
+		eve := w.dial("eve")
+		if a := eve.adopts(w.tail(2, 6)); a.Outcome != wire.AdoptLeft {
+			t.Fatalf("%+v", a)
+		}
+		w.has(2)
+		time.Sleep(2 * time.Minute)
+		eve = w.dial("eve")
+		eve.send(w.reclaim(w.ends[2], 2, 6))
+		for n, v := range await[*wire.Reclaimed](eve).Verdicts {
+			if n < 2 && (v.Kind != wire.Rejected || v.Code != wire.CodeResumeGone) || n >= 2 && v.Kind != wire.Accepted {
+				t.Errorf("transaction %d: %+v", n, v)
+			}
+		}
+		if head := must(w.log.Head(t.Context(), w.id)); head.Seq != 8 {
+			t.Errorf("the log ends at %d", head.Seq)
+		}
+		w.stop()
+	})
+}
+
+// TestDeadBranch: a tail of a branch that was left long ago does not end the wait for what was lost of the newest one. That is over when the log
+// is found to have left it, too.
+func TestDeadBranch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := restore(t, 2, time.Millisecond)
+		time.Sleep(time.Second)
+		ann := w.dial("ann")
+		first := ann.append(w.id, ann.transaction(2))
+		backup := w.log.Clone()
+		lost := ann.append(w.id, ann.transaction(2))
+		records := must(w.log.Read(t.Context(), w.id, 4, 100, 1<<20))
+		w.stop()
+
+		w.log = backup
+		w.start(t, time.Hour)
+		ann, eve := w.dial("ann"), w.dial("eve")
+		ann.send(&wire.Locate{Ref: 1, Space: w.id, Position: lost})
+		if f := await[*wire.Located](ann); f.RecoveringMS == 0 {
+			t.Fatalf("%+v", f)
+		}
+		waits := func(what string) {
+			t.Helper()
+			if v := ann.pushed(wire.Push{Space: w.id, Resume: true, Transactions: []space.Transaction{ann.transaction(1)}}).Verdicts[0]; v.Code != wire.CodeRecovering {
+				t.Errorf("%s: %+v", what, v)
+			}
+		}
+		waits("before")
+		eve.send(&wire.Locate{Ref: 1, Space: w.id, Position: w.ends[6]})
+		await[*wire.Located](eve)
+		for from := 5; from >= 3; from-- {
+			if a := eve.adopts(w.tail(from, from+1)); (a.Outcome == wire.AdoptLeft) != (from == 3) {
+				t.Fatalf("piece %d: %+v", from, a)
+			}
+			waits("a piece of the dead branch was shown")
+		}
+		if a := eve.adopts(&wire.Adopt{Ref: 1, Space: w.id, Base: first, End: lost, Records: records[2:]}); a.Outcome != wire.AdoptTaken {
+			t.Fatalf("the tail that is waited for: %+v", a)
+		}
+		if v := ann.pushed(wire.Push{Space: w.id, Resume: true, Transactions: []space.Transaction{ann.transaction(1)}}).Verdicts[0]; v.Kind != wire.Accepted {
+			t.Errorf("when it is back: %+v", v)
 		}
 		w.stop()
 	})

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"fmt"
+	"slices"
 
 	"skerry/shared/digest"
 	"skerry/shared/identity"
@@ -29,11 +30,11 @@ type Tail struct {
 	Signature []byte
 
 	// Reclaim asks to judge the records anew, where the log has left the branch that they are on. Otherwise they are taken as they
-	// are where they follow on the log's head. Follows tells that what is on that branch before Base was judged anew already; where it
-	// was not, the shell makes sure that Base is on the log's own branch before the space gets the tail.
-	Reclaim, Follows bool
+	// are where they follow on the log's head. The shell makes sure that the log had Base once: it has it still, or Base is sealed.
+	Reclaim bool
 
-	tries int
+	expired []bool // of which of its transactions some payload is gone
+	tries   int
 }
 
 // mostTries is how often a tail is appended again after the log did not take it.
@@ -45,10 +46,18 @@ func (s *Space) tail(in *Tail) {
 		s.tails = append(s.tails, in)
 		return
 	}
-	s.queue = append(s.queue, &push{
+	p := &push{
 		peer: &peer{caller: in.Caller, pushes: 1}, tail: in, size: in.Size,
 		frame: &wire.Push{Space: s.id, Transactions: space.TransactionsOf(in.Records)},
-	})
+	}
+	in.expired = make([]bool, len(p.frame.Transactions))
+	for n, i := 0, 0; n < len(in.expired); n++ {
+		for range p.frame.Transactions[n].Events {
+			in.expired[n] = in.expired[n] || in.Records[i].Expired
+			i++
+		}
+	}
+	s.queue = append(s.queue, p)
 }
 
 // took answers the tail in front.
@@ -89,6 +98,7 @@ func (s *Space) adopt() {
 			continue
 		}
 		if t.Base.Seq > s.head.Seq {
+			s.shown(t, false)
 			s.takeShown(wire.AdoptEarlier)
 			continue
 		}
@@ -96,12 +106,15 @@ func (s *Space) adopt() {
 			return // what was judged goes first, and nothing is judged behind it
 		}
 		n := int(s.head.Seq - t.Base.Seq)
-		if space.Fold(t.Base.Chain, t.Records[:n]) != s.head.Chain {
-			s.left, s.lostTo = true, 0 // nobody can bring back what follows on something else
+		switch left := space.Fold(t.Base.Chain, t.Records[:n]) != s.head.Chain; {
+		case left:
+			s.shown(t, true) // nobody can bring back what follows on something else
+			fallthrough
+		case slices.ContainsFunc(t.Records[n:], func(r space.Record) bool { return r.Expired }): // no tables could be made of it
 			s.takeShown(wire.AdoptLeft)
-			continue
+		default:
+			s.appendTail(t.Records[n:], &t.End)
 		}
-		s.appendTail(t.Records[n:], &t.End)
 	}
 }
 
@@ -166,7 +179,9 @@ func (s *Space) createLost() bool {
 	for len(s.tails) > 0 {
 		t := s.tails[0]
 		switch g := t.Genesis; {
-		case t.Base.Seq > 0:
+		case s.config.SetupRequired != nil && s.config.SetupRequired():
+			s.refuseTail(wire.CodeSetupRequired, "")
+		case t.Base.Seq > 0 && g == nil:
 			s.takeShown(wire.AdoptEarlier)
 		case g == nil:
 			s.refuseTail(wire.CodeUnknownSpace, "the server does not have the space, and got no genesis of it")
@@ -184,11 +199,22 @@ func (s *Space) createLost() bool {
 	return false
 }
 
+// lostTail is a tail that the log is known to have lost.
+type lostTail struct {
+	to    uint64 // its last record, and the chain there
+	chain digest.Digest
+	at    space.Position // where what was shown of it begins
+	left  bool           // the log went on without it
+}
+
+// mostLost is how many tails a space waits for at most. There are more only where somebody has many places of branches that were left.
+const mostLost = 64
+
 // recovering returns for how long pushes are put off still, since records are missing that somebody may bring back: after a
 // restore, and while the log ends before a place that is known to have been.
 func (s *Space) recovering(now uint64) uint64 {
 	until := s.config.RestoredUntil
-	if s.head.Seq < s.lostTo {
+	if slices.ContainsFunc(s.lostTails, func(l lostTail) bool { return s.head.Seq < l.to }) {
 		until = max(until, s.recoverUntil)
 	}
 	return until - min(until, now)
@@ -197,22 +223,34 @@ func (s *Space) recovering(now uint64) uint64 {
 // ahead notes that the log has lost a tail, and begins the wait for it. It begins once: were it to begin again with every
 // replica that comes back, a tail that nobody can bring would keep the space shut for ever.
 func (s *Space) ahead(now uint64, position space.Position) {
-	if s.left || s.instance != nil && position.Seq <= s.head.Seq {
+	if s.instance != nil && position.Seq <= s.head.Seq {
 		return
 	}
 	if !s.recovered {
 		s.recovered = true
 		s.recoverUntil = now + s.config.RecoveryWindow
 	}
-	if position.Seq > s.lostTo && now < s.recoverUntil {
-		s.lostTo = position.Seq
+	known := slices.ContainsFunc(s.lostTails, func(l lostTail) bool { return l.to == position.Seq && l.chain == position.Chain })
+	if !known && len(s.lostTails) < mostLost && now < s.recoverUntil {
+		s.lostTails = append(s.lostTails, lostTail{to: position.Seq, chain: position.Chain, at: position})
 		s.rewind = true
 	}
 }
 
-// reclaimed returns the name under which places are sealed up to which a branch was judged anew.
-func reclaimed(id space.ID) space.ID {
-	return space.ID(digest.Of(append([]byte("skerry.reclaimed.1"), id[:]...)))
+// shown notes that a run of records leads to tails that are waited for, or is part of them. Where the log has left it nobody waits for
+// those any longer; for others, which may follow on the log's head, it does.
+func (s *Space) shown(t *Tail, left bool) {
+	chain := t.Base.Chain
+	for i := range t.Records {
+		r := &t.Records[i]
+		chain = space.Chain(chain, r)
+		for j := range s.lostTails {
+			if l := &s.lostTails[j]; l.at.Seq == r.Seq && l.at.Chain == chain {
+				l.at, l.left = t.Base, left
+			}
+		}
+	}
+	s.lostTails = slices.DeleteFunc(s.lostTails, func(l lostTail) bool { return l.left })
 }
 
 // replyTail makes the answer to records that were judged anew.
@@ -220,7 +258,7 @@ func (s *Space) replyTail(p *push) Taken {
 	t := p.tail
 	answer := &wire.Reclaimed{Ref: t.Ref, Space: s.id, Verdicts: p.verdicts}
 	if !p.defers() {
-		answer.End = space.Position{Seq: t.End.Seq, Chain: t.End.Chain, Seal: s.config.Seal(reclaimed(s.id), t.End.Seq, t.End.Chain)}
+		answer.End = s.sealed(t.End)
 	}
 	return Taken{Conn: t.Caller.Conn, Frame: answer, Size: t.Size}
 }
@@ -237,8 +275,6 @@ func unproven(config *Config, id space.ID, base, end *space.Position, records []
 			return wire.CodeUnproven, fmt.Sprintf("record %d is where %d belongs", r.Seq, base.Seq+1+uint64(i))
 		case i == 0 && r.Index != 0:
 			return wire.CodeUnproven, "the records begin inside a transaction"
-		case r.Expired: // the seal says what it was, but the log would have it without
-			return wire.CodeUnproven, fmt.Sprintf("record %d has expired here, and cannot be brought back", r.Seq)
 		}
 	}
 	if n := len(records); n == 0 || !records[n-1].Last() || records[n-1].Seq != end.Seq {
@@ -258,10 +294,7 @@ func (c *Conn) adopt(f *wire.Adopt, size int) {
 }
 
 func (c *Conn) reclaim(f *wire.Reclaim, size int) {
-	c.bring(&Tail{
-		Ref: f.Ref, Base: f.Base, End: f.End, Records: f.Records, Reclaim: true,
-		Follows: c.config.CheckSeal(reclaimed(f.Space), &f.Base),
-	}, f.Space, size)
+	c.bring(&Tail{Ref: f.Ref, Base: f.Base, End: f.End, Records: f.Records, Reclaim: true}, f.Space, size)
 }
 
 // bring checks what a client brings back before anybody else sees it. Whoever has proven who they are may: it is as it was.

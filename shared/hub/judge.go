@@ -133,6 +133,9 @@ func (s *Space) judgeTransaction(now uint64, p *push, t *space.Transaction) (v w
 	if reason := malformed(t); reason != "" {
 		return refuse(wire.CodeBadTransaction, reason), true
 	}
+	if p.tail != nil && p.tail.expired[len(p.verdicts)] { // its id and its digests are there, but not what it said
+		return refuse(wire.CodeResumeGone, "it has expired, and its payload is gone"), true
+	}
 	if s.phase == deleted {
 		return s.judgeDeleted(t), true
 	}

@@ -75,9 +75,8 @@ type Space struct {
 	fullUntil    uint64 // the log was full; nothing new is appended before
 	recoverUntil uint64 // the log has lost its tail and waits for it, until then
 	recovered    bool   // that wait began once; it does not begin again
-	lostTo       uint64 // the last place that the log is known to have had
-	left         bool   // the log went on without what it had lost
-	behind       bool   // it is being opened at a head that nobody was told of
+	lostTails    []lostTail
+	behind       bool // it is being opened at a head that nobody was told of
 	tails        []*Tail
 	rewind       bool  // judge everything again that is not being appended
 	lost         error // why the instance's tables are of no use any more: it is opened anew

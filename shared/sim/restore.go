@@ -201,20 +201,27 @@ func (w *World) isKept(id space.ID, event space.ULID) bool {
 // bring gives a space what a connection brings back.
 func (s *server) bring(c *serverConn, effects *hub.ConnEffects) {
 	for _, t := range effects.Tails {
-		if !t.Reclaim || t.Follows {
+		if !t.Reclaim {
 			s.stepSpace(t.Space, t.Tail)
 			continue
 		}
 		s.later(func() {
 			refused := &wire.Refused{Ref: t.Ref, Code: wire.CodeUnproven}
 			st := s.stored[t.Space]
+			on := false
 			if st == nil {
 				refused.Code = wire.CodeUnknownSpace
 			} else if t.Base.Seq <= st.head.Seq {
-				if chain, err := hub.ChainAt(st.source(), t.Base.Seq); err == nil && chain == t.Base.Chain {
-					s.stepSpace(t.Space, t.Tail)
-					return
-				}
+				chain, err := hub.ChainAt(st.source(), t.Base.Seq)
+				on = err == nil && chain == t.Base.Chain
+			}
+			if !on && st != nil && s.config.CheckSeal(t.Space, &t.Base) {
+				s.stepSpace(t.Space, hub.Ahead{Position: t.End})
+				on = true
+			}
+			if on {
+				s.stepSpace(t.Space, t.Tail)
+				return
 			}
 			s.stepConn(c, hub.Taken{Conn: c.id, Frame: refused, Size: t.Size})
 		})
