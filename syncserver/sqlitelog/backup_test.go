@@ -199,7 +199,7 @@ func TestRestoreRefuses(t *testing.T) {
 	newer, foreign := t.TempDir(), t.TempDir()
 	log := open(t, Config{Dir: newer})
 	log.Close()
-	alter(t, newer, "UPDATE format SET version = 9, min_reader = 2001003, min_writer = 2001003")
+	alter(t, newer, "UPDATE format SET version = 9, release = '2.1.3', min_reader = 1001, min_writer = 1001")
 	alter(t, foreign, "CREATE TABLE theirs(x)")
 	spoiled := slices.Clone(backup)
 	for at := 4096; at < len(spoiled); at += 4096 {

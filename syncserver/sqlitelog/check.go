@@ -149,7 +149,7 @@ func (c *checker) layout() error {
 		return nil
 	}
 	if reader != minReader || writer != minWriter {
-		c.tell("the layout", doRestore, "format %d says that it needs releases that it does not", version)
+		c.tell("the layout", doRestore, "format %d asks for other builds than it has to", version)
 	}
 	fresh, err := sqlite3.Open(":memory:")
 	if err != nil {

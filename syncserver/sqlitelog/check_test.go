@@ -117,7 +117,7 @@ func TestCheck(t *testing.T) {
 		"UPDATE sqlite_sequence SET seq = 2 WHERE name = 'spaces'":                                "the last of spaces is 4, and SQLite takes it for 2",
 		"DROP TABLE limits":                "limits is not what it has to be",
 		"DROP INDEX usage_of_space":        "usage.usage_of_space is not what it has to be",
-		"UPDATE format SET min_writer = 0": "needs releases that it does not",
+		"UPDATE format SET min_writer = 0": "asks for other builds than it has to",
 		"UPDATE format SET version = 77":   "of format 77, and this release knows",
 		"PRAGMA application_id = 5":        "not Skerry's",
 	} {

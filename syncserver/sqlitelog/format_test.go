@@ -8,12 +8,14 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
+	"skerry/shared/digest"
 	"skerry/shared/space"
 	"skerry/shared/wire"
 	"skerry/syncserver"
@@ -76,8 +78,8 @@ func TestNewerData(t *testing.T) {
 		sql   string
 		write bool // whether only writing is refused
 	}{
-		"reader": {"UPDATE format SET version = 9, min_reader = 2001003, min_writer = 2001003", false},
-		"writer": {"UPDATE format SET version = 9, min_writer = 2001003", true},
+		"reader": {"UPDATE format SET version = 9, release = '2.1.3', min_reader = 1001, min_writer = 1001", false},
+		"writer": {"UPDATE format SET version = 9, release = '2.1.3', min_writer = 1001", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir, id, head := filled(t)
@@ -85,7 +87,7 @@ func TestNewerData(t *testing.T) {
 			before := files(t, dir)
 			_, err := Open(t.Context(), Config{Dir: dir})
 			var format *FormatError
-			if !errors.As(err, &format) || format.Needs != 2001003 || format.Writer != test.write || !strings.Contains(err.Error(), "2.1.3") {
+			if !errors.As(err, &format) || format.Format != 9 || format.Release != "2.1.3" || format.Writer != test.write || !strings.Contains(err.Error(), "skerry 2.1.3") {
 				t.Fatalf("Open = %v", err)
 			}
 			if !maps.Equal(files(t, dir), before) {
@@ -109,6 +111,38 @@ func TestNewerData(t *testing.T) {
 	}
 }
 
+// TestFormats: what each format has asked of builds does not change any more. A layout that changes has a new number, and asks for a new one
+// of builds where earlier ones would misread it.
+func TestFormats(t *testing.T) {
+	asked := map[int]struct{ reader, writer int }{1: {512, 512}, 2: {512, 512}, 3: {512, 512}, 4: {512, 512}, 5: {512, 512}, 6: {1000, 1000}}
+	if now := asked[formatVersion]; len(asked) != formatVersion || now.reader != minReader || now.writer != minWriter || knows < minReader || knows < minWriter {
+		t.Errorf("format %d asks for %d and %d of %d, and here is written %v", formatVersion, minReader, minWriter, knows, asked)
+	}
+	layouts := map[int]string{6: "3bcc69"}
+	text := regexp.MustCompile(`--.*|\s+`).ReplaceAllString(schema, " ")
+	if d := digest.Of([]byte(strings.Join(strings.Fields(text), " "))).String()[:6]; layouts[formatVersion] != d {
+		t.Errorf("the layout has the digest %s, and not that of format %d: it needs a number of its own", d, formatVersion)
+	}
+}
+
+// TestBuildsBeforeFormat6 refuse it: they compare what is asked with the number 512, and would not see that rows have checksums.
+func TestBuildsBeforeFormat6(t *testing.T) {
+	dir, _, _ := filled(t)
+	db, err := sqlite3.Open(filepath.Join(dir, FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	row, _, err := db.Prepare("SELECT min_reader, min_writer FROM format")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer row.Close()
+	if !row.Step() || row.ColumnInt(0) <= 512 || row.ColumnInt(1) <= 512 {
+		t.Errorf("new data asks for %d and %d", row.ColumnInt(0), row.ColumnInt(1))
+	}
+}
+
 // TestNewerDataAfterCrash is the same with a write-ahead log that was left behind.
 func TestNewerDataAfterCrash(t *testing.T) {
 	dir, _, _ := filled(t)
@@ -116,7 +150,7 @@ func TestNewerDataAfterCrash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := db.Exec("UPDATE format SET min_reader = 2001003, min_writer = 2001003"); err != nil {
+	if err := db.Exec("UPDATE format SET min_reader = 1001, min_writer = 1001"); err != nil {
 		t.Fatal(err)
 	}
 	crashed := t.TempDir()

@@ -10,6 +10,8 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/vfs"
+
+	"skerry/syncserver"
 )
 
 // migration is what data of an older format needs beyond the tables and indexes that it lacks, which it gets from schema. What it does has
@@ -25,10 +27,11 @@ type migration struct {
 type column struct{ table, name, definition string }
 
 // migrations are run in their order on data whose format is older than what they lead to. A new one goes to the end, together with a new
-// formatVersion; and with a new minReader or minWriter, where older releases would misread what it makes of the data.
+// formatVersion; and with a new minReader or minWriter, where older builds would misread what it makes of the data.
 var migrations = []migration{
 	{to: 3, name: "count what everybody has written", sql: countUsage},
 	addSums,
+	{to: 6, name: "say which release the data needs", columns: []column{{"format", "release", "TEXT NOT NULL DEFAULT ''"}}},
 }
 
 // The files beside the database while it is migrated.
@@ -113,9 +116,10 @@ func (l *Log) bringUpToDate(c *conn) error {
 // setFormat is SQL that says what the data is, and that it is whole. A newer format stays.
 func setFormat(version int) string {
 	return fmt.Sprintf(`PRAGMA application_id = %d; PRAGMA user_version = 0;
-		INSERT INTO format(one, version, min_reader, min_writer) VALUES (1, %d, %d, %d) ON CONFLICT DO UPDATE
-			SET version = excluded.version, min_reader = excluded.min_reader, min_writer = excluded.min_writer WHERE version < excluded.version;`,
-		applicationID, version, minReader, minWriter)
+		INSERT INTO format(one, version, min_reader, min_writer, release) VALUES (1, %d, %d, %d, '%s') ON CONFLICT DO UPDATE
+			SET version = excluded.version, min_reader = excluded.min_reader, min_writer = excluded.min_writer, release = excluded.release
+			WHERE version < excluded.version;`,
+		applicationID, version, minReader, minWriter, syncserver.Version)
 }
 
 // migrate runs migrations behind a backup.

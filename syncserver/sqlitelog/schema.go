@@ -4,15 +4,19 @@ import (
 	"fmt"
 
 	"github.com/ncruces/go-sqlite3"
+
+	"skerry/syncserver"
 )
 
-// Releases are compared as one number: 1_002_003 is 1.2.3.
 const (
-	release = 0_001_000 // this build's
+	formatVersion = 6 // of the layout below; rises with every change to it
 
-	formatVersion = 5         // of the layout below; rises with every change to it
-	minReader     = 0_001_000 // the oldest release that reads the layout right
-	minWriter     = 0_001_000 // the oldest release that may write it
+	// knows is what this build makes sense of. It rises by one with each change to the layout that earlier builds would misread, or would spoil
+	// by writing, which then ask for it as minReader or minWriter: two builds of one release may differ in it. Builds
+	// before format 6 knew 512, which they took for their release, and 1000 for 0.1.0.
+	knows     = 1000
+	minReader = 1000 // what a build has to know to read the layout right
+	minWriter = 1000 // what it has to know to write it
 )
 
 // applicationID marks a database as Skerry's in its header.
@@ -30,7 +34,8 @@ CREATE TABLE IF NOT EXISTS format(
 	one        INTEGER PRIMARY KEY CHECK (one = 1),
 	version    INTEGER NOT NULL,
 	min_reader INTEGER NOT NULL,
-	min_writer INTEGER NOT NULL
+	min_writer INTEGER NOT NULL,
+	release    TEXT NOT NULL DEFAULT '' -- which brought it to this version, for people
 ) STRICT;
 
 -- AUTOINCREMENT: the number of a space that was deleted must not come back, for its rows are found by it.
@@ -148,24 +153,24 @@ INSERT INTO usage(author, space, bytes)
 	FROM events JOIN origins ON no = origin WHERE space IN (SELECT space FROM heads) GROUP BY author, space
 `
 
-// FormatError tells that the data needs a newer release than this build is. Nothing was changed.
+// FormatError tells that a newer build has written the data, which this one does not make sense of. Nothing was changed.
 type FormatError struct {
-	Dir    string
-	Needs  int  // the release needed, 1_002_003 for 1.2.3
-	Writer bool // whether that is for writing; reading may work
+	Dir     string
+	Format  int    // of the data
+	Release string // which brought the data to its format; "" if it does not say
+	Writer  bool   // whether writing alone is refused; reading may work
 }
 
 func (e *FormatError) Error() string {
-	use := "read"
+	use, by := "read", "a newer skerry"
 	if e.Writer {
 		use = "write"
 	}
-	return fmt.Sprintf("the data in %s needs skerry %s or newer to %s it; this is %s", e.Dir, version(e.Needs), use, version(release))
-}
-
-// version writes a release for people.
-func version(release int) string {
-	return fmt.Sprintf("%d.%d.%d", release/1_000_000, release/1000%1000, release%1000)
+	if e.Release != "" {
+		by = "skerry " + e.Release
+	}
+	return fmt.Sprintf("%s has brought the data in %s to format %d, which this one (%s, format %d) cannot %s: use a skerry as new as that, or restore a backup of before it",
+		by, e.Dir, e.Format, syncserver.Version, formatVersion, use)
 }
 
 // checkFormat looks at an existing database and refuses one that is not ours, or too new for what is wanted.
@@ -186,14 +191,14 @@ func checkFormat(c *conn, dir string, write bool) error {
 	if formats == 0 {
 		return nil // empty, or unfinished
 	}
-	var reader, writer int
-	if _, err := c.row("SELECT min_reader, min_writer FROM format", func(s *sqlite3.Stmt) {
-		reader, writer = s.ColumnInt(0), s.ColumnInt(1)
+	var version, reader, writer int
+	if _, err := c.row("SELECT version, min_reader, min_writer FROM format", func(s *sqlite3.Stmt) {
+		version, reader, writer = s.ColumnInt(0), s.ColumnInt(1), s.ColumnInt(2)
 	}); err != nil {
 		return err
 	}
-	if reader > release {
-		return &FormatError{Dir: dir, Needs: reader}
+	if reader > knows {
+		return &FormatError{Dir: dir, Format: version, Release: releaseOf(c)}
 	}
 	marked := 0
 	if _, err := c.row("PRAGMA user_version", func(s *sqlite3.Stmt) { marked = s.ColumnInt(0) }); err != nil {
@@ -202,10 +207,16 @@ func checkFormat(c *conn, dir string, write bool) error {
 	if marked != 0 && !write {
 		return fmt.Errorf("the data in %s is half migrated: start its server, which puts back what was there before", dir)
 	}
-	if write && writer > release {
-		return &FormatError{Dir: dir, Needs: writer, Writer: true}
+	if write && writer > knows {
+		return &FormatError{Dir: dir, Format: version, Release: releaseOf(c), Writer: true}
 	}
 	return nil
+}
+
+// releaseOf returns the release that brought the data to its format; "" if it does not say so where this build looks.
+func releaseOf(c *conn) (release string) {
+	c.row("SELECT release FROM format", func(s *sqlite3.Stmt) { release = s.ColumnText(0) })
+	return release
 }
 
 func tableNames(c *conn) (names []string, err error) {
@@ -227,7 +238,7 @@ func checkSQLite(c *conn) error {
 		return fmt.Errorf("read SQLite's version %q: %w", text, err)
 	}
 	if major*1_000_000+minor*1000+patch < minSQLite {
-		return fmt.Errorf("SQLite is %s, but %s or newer is needed", text, version(minSQLite))
+		return fmt.Errorf("SQLite is %s, but %d.%d.%d or newer is needed", text, minSQLite/1_000_000, minSQLite/1000%1000, minSQLite%1000)
 	}
 	return nil
 }
