@@ -36,7 +36,7 @@ func TestExpireOverQuota(t *testing.T) {
 
 	large := expires("ann", head)
 	large.Events[0].Payload = msgpack.AppendUint(msgpack.AppendString(msgpack.AppendMap(nil, 2), "upto"), head)
-	large.Events[0].Payload = msgpack.AppendString(msgpack.AppendString(large.Events[0].Payload, "x"), strings.Repeat("x", 32))
+	large.Events[0].Payload = msgpack.AppendString(msgpack.AppendString(large.Events[0].Payload, "x"), strings.Repeat("x", 64))
 	for what, one := range map[string]space.Transaction{"a large one": large, "one by which two expire": expires("ann", 2)} {
 		v := ann.verdict(id, one)
 		overQuota(t, what, &v)

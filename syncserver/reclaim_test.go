@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"skerry/shared/digest"
+	"skerry/shared/module"
 	"skerry/shared/module/builtin"
 	"skerry/shared/space"
 	"skerry/shared/wire"
@@ -80,6 +81,47 @@ func TestReclaimExpiry(t *testing.T) {
 	}
 	if answer.End.Seq != at.Seq {
 		t.Errorf("the next piece begins at %+v", answer.End)
+	}
+}
+
+// TestExpiryFromAnotherBranch: an expiry that waited on a device while the log went on without what it had lost names what its author had seen: it is
+// refused, and what others have written since in those places stays. One that does not say what its author had seen means the places.
+func TestExpiryFromAnotherBranch(t *testing.T) {
+	log := memlog.New()
+	r := start(t, log, runsModules(t, log, nil), tokens)
+	ann := r.dial("ann")
+	d, _ := builtin.ByName("members")
+	id := ann.createOf(upload(t, log, builtin.Bytes(d)))
+	note := func() space.Transaction { return privateEvent("ann", "note", "text", "x") }
+	base := ann.append(id, note())
+	restored := before(t, log, id, base.Seq)
+	end := ann.append(id, note(), note())
+	r.stop()
+
+	r = start(t, restored, runsModules(t, restored, nil), tokens)
+	ann = r.dial("ann")
+	here := ann.append(id, note(), note(), note())
+	seen := func(upto uint64, at space.Position) space.Transaction {
+		e := expires("ann", upto)
+		e.Events[0].Payload = module.ExpireSeen(e.Events[0].Payload, &at)
+		return e
+	}
+	past := here
+	past.Seq += 10
+	for what, e := range map[string]space.Transaction{
+		"of the branch that was left": seen(2, end), "of a branch behind the head": seen(2, past), "of another space": seen(2, space.Start(space.ID{1})),
+	} {
+		if v := ann.verdict(id, e); v.Kind != wire.Rejected || v.Code != wire.CodeDiverged {
+			t.Errorf("%s: %+v", what, v)
+		}
+	}
+	for upto, e := range []space.Transaction{1: seen(1, space.Start(id)), 2: seen(2, base), 3: seen(3, here), 4: expires("ann", 4)} {
+		if upto == 0 {
+			continue
+		}
+		if v := ann.verdict(id, e); v.Kind != wire.Accepted {
+			t.Errorf("up to %d: %+v", upto, v)
+		}
 	}
 }
 

@@ -3,14 +3,15 @@ package hub
 import (
 	"fmt"
 
+	"skerry/shared/digest"
 	"skerry/shared/module"
 	"skerry/shared/space"
 	"skerry/shared/wire"
 )
 
 // expirable judges what only the log can tell of a transaction of $expire, of somebody who may: that it names the end of a transaction
-// that is durable. The zero verdict means that it does; ok is false if the record has to be read first, or the space is opened anew.
-func (s *Space) expirable(now uint64, t *space.Transaction, own *Record) (v wire.Verdict, ok bool) {
+// that is durable, and that what its author had seen is what the log has. The zero verdict means that it does; ok is false if the record has to be read first, or the space is opened anew.
+func (s *Space) expirable(now uint64, p *push, t *space.Transaction) (v wire.Verdict, ok bool) {
 	upto, ok := module.ExpiredTo(t.Events[0].Payload)
 	switch {
 	case s.tables == nil:
@@ -20,7 +21,7 @@ func (s *Space) expirable(now uint64, t *space.Transaction, own *Record) (v wire
 	case s.tip.Seq+2 > space.MaxSeq:
 		return refuse(wire.CodeSpaceFull, "the space has no sequence number left for an expiry"), true
 	}
-	caller := module.Caller{Identity: t.Author, Server: own != nil}
+	caller := module.Caller{Identity: t.Author, Server: p.own != nil}
 	verdict, err := s.tables.Try(caller, t.Records(s.tip.Seq+1, max(now, s.tip.ReceivedAt)))
 	switch {
 	case s.losing(err):
@@ -34,6 +35,23 @@ func (s *Space) expirable(now uint64, t *space.Transaction, own *Record) (v wire
 	case s.span.failed:
 		s.span = span{}
 		return refuse(wire.CodeOverloaded, "the log could not be read"), true
+	}
+	if seen, says := module.ExpirySeen(t.Events[0].Payload); says && p.seen <= len(p.verdicts) {
+		chain := s.id
+		switch {
+		case seen.Seq > s.head.Seq:
+			chain = digest.Digest{}
+		case seen.Seq > 0:
+			var at []space.Record
+			if at, chain = s.span.slice(seen.Seq, seen.Seq); at == nil {
+				s.read(seen.Seq, seen.Seq)
+				return v, false
+			}
+		}
+		if chain != seen.Chain {
+			return refuse(wire.CodeDiverged, fmt.Sprintf("$expire: what was written up to record %d is not what its author had seen", seen.Seq)), true
+		}
+		p.seen = len(p.verdicts) + 1
 	}
 	records, _ := s.span.slice(upto, upto)
 	if records == nil {

@@ -162,7 +162,7 @@ func (s *Space) judgeTransaction(now uint64, p *push, t *space.Transaction) (v w
 		return v, true
 	}
 	if t.Events[0].Type == module.TypeExpire {
-		if v, ok := s.expirable(now, t, p.own); !ok || v.Kind != 0 {
+		if v, ok := s.expirable(now, p, t); !ok || v.Kind != 0 {
 			return v, ok
 		}
 	}
@@ -203,7 +203,7 @@ func (s *Space) frees(t *space.Transaction) bool {
 }
 
 // smallExpiry is how large the payload of an expiry may be for which there always is room: what it has to say fits.
-const smallExpiry = 32
+const smallExpiry = 64
 
 // authorize lets the module judge a new transaction and proposes it if the module allows. It reports false if there are no
 // tables any more to judge it by. What is to be stored beside a transaction of the server's own is there before the module is

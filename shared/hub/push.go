@@ -23,6 +23,7 @@ type push struct {
 	barriers     []uint64 // for each verdict the head that must be durable before it is told; never falling
 	known        []Known  // what the log holds under the ids of the transactions without a verdict
 	charged      int      // transactions that Config.Admit has admitted: the first so many
+	seen         int      // transactions whose authors are known to have seen the log as it is: the first so many
 
 	whole      wire.Code // not 0: every transaction without a verdict is deferred with it
 	wholeRetry uint64
@@ -50,7 +51,7 @@ func (p *push) defers() bool {
 
 // restart takes back every verdict that needs more than the durable head.
 func (p *push) restart(head uint64) {
-	p.known = nil
+	p.known, p.seen = nil, 0
 	if !p.started {
 		return
 	}
