@@ -95,7 +95,7 @@ type part struct {
 	run    segment // its records
 	merged []segment
 	tail   []segment
-	old    rawRequest // values of merged
+	old    *segmentRows // those of merged
 }
 
 // commit runs a commit on a connection, and reports whether segments are merged in it. With apart none are.
@@ -445,7 +445,7 @@ func (p *part) plan(t *transaction) (merging bool) {
 		return false
 	}
 	first := float64(p.merged[0].first)
-	p.old = t.getAll(storeSegments, between([]any{p.key, first}, []any{p.key, float64(p.First)}, false, true), 0)
+	p.old = t.getSegments([]any{p.key, first}, []any{p.key, float64(p.First)}, 0)
 	return true
 }
 
@@ -495,8 +495,8 @@ func (p *part) write(t *transaction) error {
 		}
 	}
 	if p.Page != nil {
-		key := js.ValueOf([]any{p.key, float64(p.Page.First), float64(p.Page.Until.Seq)})
-		t.put(storeSegments, key, appendSegment(make([]byte, 0, 64+len(p.Page.Records)), p.Page.Before, p.Page.Records))
+		value := appendSegment(make([]byte, 0, 64+len(p.Page.Records)), p.Page.Before, p.Page.Records)
+		t.putSegment(p.key, float64(p.Page.First), float64(p.Page.Until.Seq), value, true)
 	}
 	if p.known.info.Move(p.SpaceCommit); p.movesHoles() {
 		if holes := p.known.info.Holes; len(holes) > 0 {
@@ -585,6 +585,7 @@ func (p *part) forget(t *transaction) {
 	for _, store := range []string{storeRejected, storeLost, storeSegments, storeCheckpoints} {
 		t.delete(store, within(p.key))
 	}
+	t.delete(storeSegments, within(0, p.key))
 	for _, name := range []string{pinnedName(p.Space), damagedName(p.Space), deletedName(p.Space), holesName(p.Space), branchName(p.Space)} {
 		t.delete(storeMeta, js.ValueOf(name))
 	}
@@ -604,38 +605,39 @@ func (p *part) writeRecords(t *transaction) error {
 		chain = p.Fork.Chain
 	}
 	var records []byte
+	right := true
 	if len(p.merged) > 0 {
 		first = p.merged[0].first
 		var err error
-		if chain, records, err = p.takeMerged(); err != nil {
+		if chain, records, right, err = p.takeMerged(); err != nil {
 			return err
 		}
-		lower, upper := []any{p.key, float64(first)}, []any{p.key, float64(p.First)}
-		t.delete(storeSegments, between(lower, upper, false, true))
+		t.deleteSegments([]any{p.key, float64(first)}, []any{p.key, float64(p.First)})
 	}
 	value := appendSegment(make([]byte, 0, 64+len(records)+len(p.Records)), chain, records)
-	key := js.ValueOf([]any{p.key, float64(first), float64(p.Last)})
-	t.put(storeSegments, key, append(value, p.Records...))
+	t.putSegment(p.key, float64(first), float64(p.Last), append(value, p.Records...), right)
 	return nil
 }
 
-// takeMerged returns the records of the segments that are merged, and the chain before the first.
-func (p *part) takeMerged() (chain digest.Digest, records []byte, err error) {
-	values := p.old.result()
-	if values.Length() != len(p.merged) {
-		return chain, nil, fmt.Errorf("merge segments of space %v: %d are there, want %d: %w", p.Space, values.Length(), len(p.merged), errCorrupt)
+// takeMerged returns the records of the segments that are merged, the chain before the first, and whether all of them have their sums.
+func (p *part) takeMerged() (chain digest.Digest, records []byte, right bool, err error) {
+	if n := p.old.length(); n != len(p.merged) {
+		return chain, nil, false, fmt.Errorf("merge segments of space %v: %d are there, want %d: %w", p.Space, n, len(p.merged), errCorrupt)
 	}
+	right = true
 	for i := range p.merged {
-		before, encoded, err := decodeSegment(jsbind.ToBytes(values.Index(i)))
+		value := p.old.bytes(i)
+		before, encoded, err := decodeSegment(value)
 		if err != nil {
-			return chain, nil, err
+			return chain, nil, false, err
 		}
+		right = right && p.old.right(value)
 		if i == 0 {
 			chain = before
 		}
 		records = append(records, encoded...)
 	}
-	return chain, records, nil
+	return chain, records, right, nil
 }
 
 // removeAdded takes rows out again that one commit appends and removes: their keys were given, and count.

@@ -1,8 +1,6 @@
 package idbstore
 
 import (
-	"syscall/js"
-
 	"skerry/shared/wire"
 	"skerry/wasmclient/internal/jsbind"
 )
@@ -15,7 +13,7 @@ func (p *part) writeCut(t *transaction) error {
 	t.delete(storeCheckpoints, between(end, []any{p.key, []any{}}, false, true))
 	at := p.torn.result()
 	if at.IsNull() || extent(at.Get("key")).last <= last {
-		t.delete(storeSegments, between(end, []any{p.key, []any{}}, false, true))
+		t.deleteSegments(end, []any{p.key, []any{}})
 		return nil
 	}
 	value := jsbind.ToBytes(at.Get("value"))
@@ -31,8 +29,8 @@ func (p *part) writeCut(t *transaction) error {
 		}
 		seq, size = next, size+n
 	}
-	key := at.Get("key")
-	t.delete(storeSegments, between(key, []any{p.key, []any{}}, false, true))
-	t.put(storeSegments, js.ValueOf([]any{p.key, key.Index(1), float64(last)}), value[:size])
+	first := at.Get("key").Index(1)
+	t.deleteSegments([]any{p.key, first}, []any{p.key, []any{}})
+	t.putSegment(p.key, first, float64(last), value[:size], false)
 	return nil
 }

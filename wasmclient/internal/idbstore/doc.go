@@ -19,7 +19,8 @@
 //	outbox      generated key, which is outbox order -> {space, id, row}; unique index by [space, id]
 //	rejected    [SpaceID, id] -> row, code, reason, by
 //	lost        the same
-//	segments    [SpaceID, first, last] -> chain before the first record, records in wire encoding
+//	segments    [SpaceID, first, last] -> chain before the first record, records in wire encoding; [0, SpaceID, first, last] -> a sum of
+//	            that row's bytes, a number
 //	checkpoints [SpaceID, seq] -> digests of the root and the pages; digest -> format, bytes of a root or a page. One that the
 //	            server made may be of records that are still to come
 //	modules     digest -> format, bytes
@@ -47,8 +48,8 @@
 // and modules that the server has before one without records does; records are refused a little before what only this device has. [Unavailable] tells the browsers that give a page no database. A call
 // that waits three seconds is told of by OnBlocked; it goes on waiting, and nothing of it is durable until it is done.
 //
-// What is read of a segment for the first time is held to the chain before it is handed out (see verify_js.go), so that no bit that changed is shown; only records in front of a hole, of
-// which nobody knows what came behind them, are shown as they are.
+// What is read of a segment for the first time has to have its sum (see sums_js.go), or is held to the chain before it is handed out (see verify_js.go), so that no bit that changed is
+// shown; only records in front of a hole, of which nobody knows what came behind them, are shown as they are.
 // Damaged records are for the client to have sent again. What else cannot be read is put right by whoever meets it (see
 // mend_js.go): the row of a space is made anew from its segments, counters go on above where they can have been, and
 // a transaction that waits or was rejected is kept among the rejected as the bytes that are left of it. Only where whose

@@ -3,7 +3,6 @@ package idbstore
 import (
 	"context"
 	"errors"
-	"syscall/js"
 
 	"github.com/hack-pad/go-indexeddb/idb"
 
@@ -11,7 +10,6 @@ import (
 	"skerry/shared/space"
 	"skerry/shared/wire"
 	"skerry/wasmclient"
-	"skerry/wasmclient/internal/jsbind"
 )
 
 // Reading for a page: records go there in the encoding that segments have them in, so nothing is decoded here. A page
@@ -163,6 +161,7 @@ func (s *Store) readAsIs(ctx context.Context, id space.ID, after uint64, limit, 
 		}
 		got, conn = start, c
 		kept, err = t.readEncoded(id, &got)
+		s.noteRight(id, t.right, held.drops)
 		t.abort() // all is here: its end is not waited for
 		return err
 	})
@@ -204,10 +203,10 @@ func (t *transaction) readEncoded(id space.ID, p *page) ([]stretch, error) {
 	// beginning of a segment, so that one is asked for at once; but a merge may have put it into one before.
 	cursor := t.raw(false, storeSegments, "openKeyCursor", between([]any{key}, []any{key, float64(p.next), []any{}}, false, true), "prev")
 	from := []any{key, float64(p.next)}
-	var request rawRequest
+	var rows *segmentRows
 	asked := p.count > 0 || p.next == 1
 	if asked {
-		request = t.getAll(storeSegments, between(from, upper, false, true), 1)
+		rows = t.getSegments(from, upper, 1)
 	}
 	if err := t.turn(); err != nil {
 		return nil, err
@@ -219,18 +218,18 @@ func (t *transaction) readEncoded(id space.ID, p *page) ([]stretch, error) {
 	}
 	for n, bytes, seen := 1, 0, 0; ; {
 		if !asked {
-			request = t.getAll(storeSegments, between(from, upper, false, true), n)
+			rows = t.getSegments(from, upper, n)
 			if err := t.turn(); err != nil {
 				return nil, err
 			}
 		}
 		asked = false
-		values := request.result()
-		got := values.Length()
+		got := rows.length()
 		var kept []stretch
 		more, behind := true, uint64(0)
 		for i := range got {
-			s, err := index(values.Index(i))
+			value := rows.bytes(i)
+			s, err := index(value)
 			if err != nil && p.count > 0 {
 				return kept, nil // told when it is next
 			} else if err != nil {
@@ -239,6 +238,7 @@ func (t *transaction) readEncoded(id space.ID, p *page) ([]stretch, error) {
 			if more && s.next() <= p.next && p.count == 0 { // they say that they are others than they are
 				return nil, spoiled(id, p.next)
 			}
+			rows.note(value, s.first, s.next()-1)
 			seen, bytes, behind = seen+1, bytes+len(s.bytes), s.next()
 			if more {
 				more = p.take(&s)
@@ -256,8 +256,8 @@ func (t *transaction) readEncoded(id space.ID, p *page) ([]stretch, error) {
 }
 
 // index finds the records of a segment, which are of a form that can be handed on, and follow one another.
-func index(value js.Value) (stretch, error) {
-	_, encoded, err := decodeSegment(jsbind.ToBytes(value))
+func index(value []byte) (stretch, error) {
+	_, encoded, err := decodeSegment(value)
 	if err != nil {
 		return stretch{}, err
 	}

@@ -232,11 +232,11 @@ func (m *mending) lastPosition(id space.ID) (space.Position, error) {
 		if at.IsNull() {
 			return space.Start(id), nil
 		}
-		here, value := extent(at.Get("key")), at.Get("value")
+		here, value := extent(at.Get("key")), jsbind.ToBytes(at.Get("value"))
 		if records, _, err := decodeRecords(id, value); err == nil {
 			last := &records[len(records)-1]
 			if records[0].Seq == here.first && last.Seq == here.last && last.Index+1 == last.Count {
-				before, _, _ := decodeSegment(jsbind.ToBytes(value))
+				before, _, _ := decodeSegment(value)
 				return space.Position{Seq: last.Seq, Chain: space.Fold(before, records)}, nil
 			}
 		}

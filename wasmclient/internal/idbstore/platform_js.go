@@ -255,6 +255,7 @@ type transaction struct {
 	apart  bool       // no segments are to be merged
 	merges bool       // some are
 	given  bool       // up, by this side
+	right  stretches  // of segments whose sums were seen to be right
 }
 
 // begin begins a transaction over stores.

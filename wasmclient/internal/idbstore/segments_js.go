@@ -11,7 +11,6 @@ import (
 	"skerry/shared/replica"
 	"skerry/shared/space"
 	"skerry/shared/wire"
-	"skerry/wasmclient/internal/jsbind"
 )
 
 // Readers hold numbers and never segments, which merges replace under them: every read finds its segments anew, in
@@ -25,11 +24,9 @@ const (
 
 // Read implements wasmclient.Store.
 func (s *Store) Read(ctx context.Context, id space.ID, after uint64, limit, maxBytes int) ([]space.Record, error) {
-	var records []space.Record
-	err := s.view(ctx, func(t *transaction) (err error) {
-		records, err = t.readForward(id, after, limit, maxBytes)
-		return err
-	}, storeSegments)
+	records, err := s.records(ctx, id, func(t *transaction) ([]space.Record, error) {
+		return t.readForward(id, after, limit, maxBytes)
+	})
 	if err != nil || len(records) == 0 {
 		return records, err
 	}
@@ -44,6 +41,19 @@ func (s *Store) Read(ctx context.Context, id space.ID, after uint64, limit, maxB
 		return nil, err
 	}
 	return records, nil
+}
+
+// records reads records, whether they are right or not.
+func (s *Store) records(ctx context.Context, id space.ID, read func(*transaction) ([]space.Record, error)) (records []space.Record, err error) {
+	s.mu.Lock()
+	drops := s.recent.drops
+	s.mu.Unlock()
+	err = s.view(ctx, func(t *transaction) (err error) {
+		records, err = read(t)
+		s.noteRight(id, t.right, drops)
+		return err
+	}, storeSegments)
+	return records, err
 }
 
 func (t *transaction) readForward(id space.ID, after uint64, limit, maxBytes int) ([]space.Record, error) {
@@ -69,14 +79,13 @@ func (t *transaction) readForward(id space.ID, after uint64, limit, maxBytes int
 	count, next := 0, uint64(0)
 	upper := []any{key, []any{}}
 	for n, bytes, seen := first, 0, 0; ; {
-		request := t.getAll(storeSegments, between(from, upper, false, true), n)
+		rows := t.getSegments(from, upper, n)
 		if err := t.turn(); err != nil {
 			return nil, err
 		}
-		values := request.result()
-		got := values.Length()
+		got := rows.length()
 		for i := range got {
-			found, size, err := decodeRecords(id, values.Index(i))
+			found, size, err := rows.decode(id, i)
 			if err != nil && count > 0 {
 				return join(parts, count), nil // what is damaged is told when it is next
 			} else if err != nil {
@@ -139,11 +148,9 @@ func takeRecords(found []space.Record, limit, maxBytes int, first bool, take fun
 
 // ReadBefore implements wasmclient.Store.
 func (s *Store) ReadBefore(ctx context.Context, id space.ID, before uint64, limit, maxBytes int) ([]space.Record, error) {
-	var records []space.Record
-	err := s.view(ctx, func(t *transaction) (err error) {
-		records, err = t.readBackward(id, before, limit, maxBytes)
-		return err
-	}, storeSegments)
+	records, err := s.records(ctx, id, func(t *transaction) ([]space.Record, error) {
+		return t.readBackward(id, before, limit, maxBytes)
+	})
 	for err == nil && len(records) > 0 {
 		var first, last uint64
 		if first, last, err = s.sound(ctx, id, records[0].Seq, records[0].Seq, records[len(records)-1].Seq); first == 0 || err != nil {
@@ -178,12 +185,12 @@ func (t *transaction) readBackward(id space.ID, before uint64, limit, maxBytes i
 			page := extents[len(extents)-ask:]
 			extents = extents[:len(extents)-ask]
 			lower, last := []any{key, float64(page[0].first)}, []any{key, float64(page[ask-1].first), []any{}}
-			request := t.getAll(storeSegments, between(lower, last, false, true), 0)
+			rows := t.getSegments(lower, last, 0)
 			if err := t.turn(); err != nil {
 				return nil, err
 			}
 			for i := ask - 1; i >= 0; i-- {
-				found, _, err := decodeRecords(id, request.result().Index(i))
+				found, _, err := rows.decode(id, i)
 				if err != nil && count > 0 {
 					return joinBackward(parts, count), nil
 				}
@@ -259,8 +266,8 @@ func extent(key js.Value) segment {
 }
 
 // decodeRecords reads the records of a segment, of which there is at least one, and tells how many bytes they take.
-func decodeRecords(id space.ID, value js.Value) ([]space.Record, int, error) {
-	_, encoded, err := decodeSegment(jsbind.ToBytes(value))
+func decodeRecords(id space.ID, value []byte) ([]space.Record, int, error) {
+	_, encoded, err := decodeSegment(value)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read a segment of space %v: %w", id, err)
 	}

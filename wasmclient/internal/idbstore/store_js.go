@@ -60,7 +60,9 @@ type Store struct {
 	// Which records were seen to be what was stored, see sound; as of so many times that recent was dropped.
 	verified   map[space.ID]stretches
 	verifiedAt uint64
-	room       room
+	// verifications counts how often something was held to the chain.
+	verifications int
+	room          room
 
 	// beforeCommit, when not nil, is called when all of a commit's writes are issued; its error takes them back.
 	beforeCommit func(*transaction) error

@@ -11,7 +11,7 @@ import (
 	"skerry/wasmclient/internal/jsbind"
 )
 
-// A disk may give other bytes back than were stored, which may still read as records. So before anything of a segment is handed out for the first time, the chain is
+// A disk may give other bytes back than were stored, which may still read as records. So before anything of a segment is handed out for the first time, it has to have its sum, or the chain is
 // folded over it from the value in front of it: it has to come to the value that the next segment begins with, or, of the last one, to the space's position. What was
 // seen to be right, or was written through this handle, is not looked at again by it. Where neither is known, in front of records that were never fetched, there is nothing to compare with.
 
@@ -57,6 +57,7 @@ func (s *Store) sound(ctx context.Context, id space.ID, low, first, last uint64)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.verifications++
 	if right.last > 0 && s.recent.drops == drops { // else something was taken back meanwhile
 		all := s.seen(id).with(right.first, right.last)
 		s.verified[id] = all
@@ -116,8 +117,8 @@ func (t *transaction) verify(id space.ID, low, first, last uint64) (right, bad s
 		n := keys.result().Length()
 		done = n < verifyAtOnce
 		for i := range n {
-			here, value := extent(keys.result().Index(i)), values.result().Index(i)
-			begins, _, err := decodeSegment(jsbind.ToBytes(value))
+			here, value := extent(keys.result().Index(i)), jsbind.ToBytes(values.result().Index(i))
+			begins, _, err := decodeSegment(value)
 			if open && before.last+1 == here.first && (err != nil || begins != chain) {
 				return right, before, nil
 			}

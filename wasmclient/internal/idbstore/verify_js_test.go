@@ -15,9 +15,17 @@ import (
 // TestEveryFlippedBitIsFound changes a bit in each byte of each segment of a space. Whoever reads, in whichever way, is given what is right in front of it, or is told of the damage, and
 // never anything else; what waits in the outbox is kept.
 func TestEveryFlippedBitIsFound(t *testing.T) {
+	t.Run("by sums", func(t *testing.T) { findFlippedBits(t, false) })
+	t.Run("by the chain", func(t *testing.T) { findFlippedBits(t, true) })
+}
+
+func findFlippedBits(t *testing.T, chain bool) {
 	const records = 3
 	s := openTest(t, freshName(t))
 	id, _ := madeOf(t, s, records, 30)
+	if chain {
+		dropSums(t, s, id)
+	}
 	right, err := s.Read(t.Context(), id, 0, 100, 1<<20)
 	if err != nil || len(right) != records {
 		t.Fatalf("%d records, %v", len(right), err)
