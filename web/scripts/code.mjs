@@ -16,6 +16,7 @@
 //	end
 //	i32.const 1
 import { decode, effect, encode, noResult, op } from "./instructions.mjs";
+import { numberPlaces } from "./places.mjs";
 
 const [target, stack] = [0, 1]; // the locals; global 0 is the stack pointer too
 const shared = 2;
@@ -25,18 +26,33 @@ const firstFunction = 0x1000; // what the linker adds to places, so that no prog
 
 /**
  * Returns the code of a function, which has no size before it, in the smaller form. The function takes and returns an i32;
- * index is its place in the section.
+ * index is its place in the section. What is known of its places, if something is, has [numberPlaces] number them anew; what they
+ * were before is put there.
  */
-export function shrinkCode(code, index) {
+export function shrinkCode(code, index, known) {
   const f = decode(code);
   if (!isGo(f)) return code;
   jumpForward(f);
+  const base = BigInt(firstFunction + index) << 16n;
+  if (known) known.places = numberPlaces(f, { base, ...known });
   foldOffsets(f);
   foldReturns(f);
   foldTests(f);
   exitAtOnce(f);
-  shareCounter(f, BigInt(firstFunction + index) << 16n);
+  shareCounter(f, base);
   return encode(f);
+}
+
+/** The functions, by their place in the section, of which others have a program counter that is not the first. */
+export function namedPlaces(bodies) {
+  const named = new Set();
+  bodies.forEach((body, index) => {
+    for (const i of decode(body).list) {
+      const of = i.op === op.i64Const && i.n % 65536n !== 0n ? Number(i.n >> 16n) - firstFunction : -1;
+      if (of >= 0 && of < bodies.length && of !== index) named.add(of);
+    }
+  });
+  return named;
 }
 
 const is = (i, code, n) => i !== undefined && i.op === code && (n === undefined || i.n === n || i.n === BigInt(n));

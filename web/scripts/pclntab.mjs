@@ -1,6 +1,6 @@
 // Go's tables of functions, as Go 1.26 lays them out (runtime.moduledata, pcHeader, _func and findfuncbucket): which
 // function a program counter is in, where its frame ends and has pointers, and, for traces, its name, file and line.
-import { reader } from "./binary.mjs";
+import { leb, reader } from "./binary.mjs";
 
 const headerStart = Buffer.from([0xf1, 0xff, 0xff, 0xff, 0, 0, 1, 8]); // magic, padding, quantum, size of a pointer
 const bucketSize = 20; // a findfuncbucket
@@ -30,6 +30,7 @@ export function findTables(image, address) {
   const module = findModule(t);
   if (module < 0) return undefined;
   [t.buckets, t.gofunc] = [152, 320].map((n) => word(module + n) - address);
+  if (firstName + nameSize * count > units - names || count > 0xff00) return undefined; // [expand] would not have the room
   return isRegular(t) ? t : undefined;
 }
 
@@ -61,15 +62,30 @@ const align = (n) => (n + 7) & -8;
 const pcdataCount = (image, f) => image.readUInt32LE(f + 28);
 
 /**
- * Takes out what only a trace or a signal, which wasm has not, makes use of, and everything that [expand] makes anew. The
- * tables that stay move together: offsets into them compress better when they are small.
+ * What [numberPlaces] has to know of each function; undefined, where its places have to stay: because of calls that were inlined, or
+ * because the runtime begins with the second, as in goexit.
  */
-export function shrink(t) {
+export function describeFunctions(t, imported) {
+  const names = t.all.map((f) => nameOf(t, f));
+  const sigpanic = names.indexOf("runtime.sigpanic") + imported;
+  return t.all.map((f, i) => {
+    const frames = tableAt(t, f + 16);
+    const framed = frames.at(-1)[0] !== 0;
+    const regular = frames.length === (framed ? 2 : 1) && frames[0][0] === 0 && (!framed || frames[0][1] === 1);
+    return regular && !hasInlined(t, f) && names[i] !== "runtime.goexit" ? { sigpanic, framed, deferReturn: t.image.readUInt32LE(f + 12) } : undefined;
+  });
+}
+
+/**
+ * Takes out what only a trace or a signal, which wasm has not, makes use of, and everything that [expand] makes anew. The
+ * tables that stay move together: offsets into them compress better when they are small. They follow the places that
+ * [numberPlaces] made of those before.
+ */
+export function shrink(t, places) {
   const { image, names, units, values, functions, all, count } = t;
-  if (firstName + nameSize * count > units - names || count > 0xff00) return false;
   const before = Buffer.from(image.subarray(values, functions));
-  const nameOf = all.map((f) => textAt(image, names + image.readUInt32LE(f + 4)));
-  for (const [inlined] of inlinedCalls(t)) image.fill(0, inlined + 4, inlined + 8); // the name
+  const named = all.map((f) => nameOf(t, f));
+  for (const inlined of inlinedCalls(t)) image.fill(0, inlined + 4, inlined + 8); // the name
   image.fill(0, names, functions); // with units, files and values
   image.fill(0, t.buckets, t.buckets + bucketSize * (bucketsEach * (count - 1) + 1));
 
@@ -78,29 +94,51 @@ export function shrink(t) {
     kept.set(name, [...kept.keys()].reduce((n, other) => n + other.length + 1, 2));
     image.write(name, names + kept.get(name));
   }
-  const moved = new Map([[0, 0]]);
+  const moved = new Map();
   let room = 1; // the runtime takes 0 for none
-  const keep = (at) => {
+  const keep = (at, of, forFrames) => {
     const table = image.readUInt32LE(at);
-    image.writeUInt32LE(moved.get(table) ?? following, at);
-    if (moved.has(table)) return;
-    moved.set(table, room);
-    room += before.copy(image, values + room, table, tableEnd(before, table));
+    if (table === 0) return;
+    const bytes = of ? renumbered([...steps(before, table)], of.before, forFrames) : before.subarray(table, tableEnd(before, table));
+    const key = bytes.toString("latin1");
+    image.writeUInt32LE(moved.get(key) ?? following, at);
+    if (moved.has(key)) return;
+    moved.set(key, room);
+    room += bytes.copy(image, values + room);
   };
   all.forEach((f, i) => {
     image.fill(0, functions + 8 * i, functions + 8 * i + 8);
     image.writeUInt32LE(0, f); // its number
-    image.writeUInt32LE(kept.get(nameOf[i]) ?? (isHidden(nameOf[i]) ? 1 : 0), f + 4);
-    keep(f + 16); // pcsp
+    image.writeUInt32LE(kept.get(named[i]) ?? (isHidden(named[i]) ? 1 : 0), f + 4);
+    if (places[i]) image.writeUInt32LE(places[i].deferReturn, f + 12);
+    keep(f + 16, places[i], true); // pcsp
     image.fill(0, f + 20, f + 28); // pcfile, pcln: none
     image.fill(0, f + 32, f + 40); // cuOffset, startLine: what the two are relative to
     const pcdata = f + 44;
     const funcdata = pcdata + 4 * pcdataCount(image, f);
     if (funcdata > pcdata) image.writeUInt32LE(0, pcdata); // PCDATA_UnsafePoint: none
-    for (let at = pcdata + 4; at < funcdata; at += 4) keep(at);
+    for (let at = pcdata + 4; at < funcdata; at += 4) keep(at, places[i]);
     if (image[f + 43] > funcdataArgInfo) image.writeUInt32LE(0xffffffff, funcdata + 4 * funcdataArgInfo);
   });
-  return true;
+}
+
+/**
+ * A table whose program counters are those that numberPlaces made. The size of a frame is asked for at a return address, and everything
+ * else before it, in the call. The last value holds for as long as may be, so that tables of functions of many lengths are the same.
+ */
+function renumbered(table, before, forFrames) {
+  const last = table.at(-1)[0];
+  const valueAt = (pc) => (table.find(([, stop]) => pc < stop) ?? [last])[0];
+  const values = before.map((pc, n) => valueAt(forFrames || n === 0 ? pc : n + 1 < before.length ? before[n + 1] - 1 : Infinity));
+  const bytes = [];
+  let [value, from] = [-1, 0];
+  values.forEach((next, n) => {
+    if (n + 1 < values.length && values[n + 1] === next) return;
+    const length = n + 1 < values.length ? n + 1 - from : [127, 16383, 65535].find((most) => most > values.length);
+    bytes.push(...leb(next < value ? 2 * (value - next) - 1 : 2 * (next - value)), ...leb(length));
+    [value, from] = [next, n + 1];
+  });
+  return Buffer.from([...bytes, 0]);
 }
 
 /** Whether a trace leaves a function out: those of the runtime, except where a program called them (traceback.go). */
@@ -163,11 +201,13 @@ export function expand({ address, names, values, functions, count, first, bucket
       (br_if $next (i32.lt_u (local.get $i) (i32.const ${count}))))))`;
 }
 
-/** Returns the tables as [openTables] reads them. */
-export function writeTables({ image, header, gofunc }, imported) {
+/** Returns the tables as [openTables] reads them: as they were, and behind them which place of each function was which. */
+export function writeTables({ image, header, gofunc, all }, imported, places) {
   const start = Buffer.alloc(8);
   start.writeUInt32LE(imported);
-  return Buffer.concat([start, image.subarray(header, gofunc)]);
+  start.writeUInt32LE(gofunc - header, 4);
+  const before = all.map((_, i) => places[i]?.before ?? []);
+  return Buffer.concat([start, image.subarray(header, gofunc), Buffer.from(before.flatMap((pcs) => [...leb(pcs.length), ...pcs.flatMap((pc) => leb(pc))]))]);
 }
 
 /**
@@ -179,13 +219,21 @@ export function openTables(bytes) {
   const image = bytes.subarray(8);
   if (!image.subarray(0, headerStart.length).equals(headerStart)) throw new Error("these are no tables of Go 1.26");
   const [count, names, units, files, values, functions] = [8, 32, 40, 48, 56, 64].map((n) => Number(image.readBigUInt64LE(n)));
+  const size = bytes.readUInt32LE(4);
+  const r = reader(image, size);
+  const before = size === 0 ? [] : Array.from({ length: count }, () => Array.from({ length: r.number() }, () => r.number()));
   return (number, pc) => {
     const i = number - imported;
     if (i < 0 || i >= count) return undefined;
     const f = functions + image.readUInt32LE(functions + 8 * i + 4);
+    const was = before[i]?.length > 0 && pc > 0 ? (before[i][pc + 1] ?? 0x10000) - 1 : pc; // that of a call comes right before where it returns to
     const valueAt = (table) => {
-      for (const [value, stop] of table === 0 ? [] : steps(image, values + table)) if (pc < stop) return value;
-      return -1;
+      let last = -1;
+      for (const [value, stop] of table === 0 ? [] : steps(image, values + table)) {
+        last = value;
+        if (was < stop) break;
+      }
+      return last;
     };
     const [file, line] = [20, 24].map((at) => valueAt(image.readUInt32LE(f + at)));
     const path = file < 0 ? 0xffffffff : image.readUInt32LE(units + 4 * (image.readUInt32LE(f + 32) + file));
@@ -196,20 +244,26 @@ export function openTables(bytes) {
 /** Letters as the number that stores them. */
 const letters = (text) => Buffer.from(text).reduceRight((n, byte) => n * 256n + BigInt(byte), 0n);
 
-/** Where calls lie that the compiler inlined, and the functions that have them. */
-function inlinedCalls({ image, values, all, gofunc }) {
-  const found = new Map();
-  for (const f of all) {
-    const funcdata = f + 44 + 4 * pcdataCount(image, f);
-    if (image[f + 43] <= funcdataInline || pcdataCount(image, f) <= pcdataInline) continue;
-    const tree = image.readUInt32LE(funcdata + 4 * funcdataInline);
-    if (tree === 0xffffffff) continue;
-    let most = -1;
-    for (const [value] of steps(image, values + image.readUInt32LE(f + 44 + 4 * pcdataInline))) most = Math.max(most, value);
-    for (let n = 0; n <= most; n++) found.set(gofunc + tree + 16 * n, f);
-  }
-  return found;
+/** Where calls lie that the compiler inlined. */
+function inlinedCalls(t) {
+  const { image, all, gofunc } = t;
+  return all
+    .filter((f) => hasInlined(t, f))
+    .flatMap((f) => {
+      const tree = gofunc + image.readUInt32LE(f + 44 + 4 * (pcdataCount(image, f) + funcdataInline));
+      const most = Math.max(...tableAt(t, f + 44 + 4 * pcdataInline).map(([value]) => value));
+      return Array.from({ length: most + 1 }, (_, n) => tree + 16 * n);
+    });
 }
+
+function hasInlined({ image }, f) {
+  const pcdata = pcdataCount(image, f);
+  return image[f + 43] > funcdataInline && pcdata > pcdataInline && image.readUInt32LE(f + 44 + 4 * (pcdata + funcdataInline)) !== 0xffffffff;
+}
+
+/** The table whose offset lies at a place. */
+const tableAt = ({ image, values }, at) => [...steps(image, values + image.readUInt32LE(at))];
+const nameOf = ({ image, names }, f) => textAt(image, names + image.readUInt32LE(f + 4));
 
 /** The values of a table, each with the program counter at which it ends, counted from the function's entry. */
 function* steps(image, at) {

@@ -6,10 +6,11 @@
 //   they were (trace.mjs): without them it numbers the functions.
 // - A function that runs before the program makes what follows from the rest of the tables anew: 40 kB.
 // - Code that the compiler writes everywhere is written so that it is the same everywhere (code.mjs): 115 kB.
+// - The places where a function can go on have numbers that are as small as can be, in its code and its tables (places.mjs): 35 kB.
 import wabt from "wabt";
 import { leb, reader } from "./binary.mjs";
-import { shrinkCode } from "./code.mjs";
-import { expand, findTables, shrink, writeTables } from "./pclntab.mjs";
+import { namedPlaces, shrinkCode } from "./code.mjs";
+import { describeFunctions, expand, findTables, shrink, writeTables } from "./pclntab.mjs";
 
 const { parseWat } = await wabt();
 const [typeSection, importSection, functionSection, startSection, elementSection, codeSection, dataSection] = [1, 2, 3, 8, 9, 10, 11];
@@ -24,39 +25,43 @@ export function strip(module) {
   const sections = readSections(module);
   const data = sections.find((section) => section.id === dataSection);
   const { start, image } = readData(data.body);
-  const tables = shrinkTables(sections, image, start);
+  const tables = sections.some(({ id }) => id === startSection) ? undefined : findTables(image, start);
+  const taken = shrinkTables(sections, tables, shrinkFunctions(sections, tables));
   data.body = writeData(image, start);
-  shrinkFunctions(sections);
   const parts = sections.flatMap(({ id, body }) => [Buffer.from([id, ...leb(body.length)]), body]);
-  return { module: Buffer.concat([module.subarray(0, 8), ...parts]), tables };
+  return { module: Buffer.concat([module.subarray(0, 8), ...parts]), tables: taken };
 }
 
-/** Makes the code smaller of functions that take and return an i32, as Go's do. */
-function shrinkFunctions(sections) {
+/**
+ * Makes the code smaller of functions that take and return an i32, as Go's do. It returns what their places were before, and where they go
+ * on after a panic, of those that have tables and were numbered anew.
+ */
+function shrinkFunctions(sections, tables) {
   const section = (id) => sections.find((candidate) => candidate.id === id);
   const code = section(codeSection);
-  if (!code) return;
+  if (!code) return [];
   const types = reader(section(functionSection).body, 0);
   const bodies = reader(code.body, 0);
   types.number();
-  const functions = Array.from({ length: bodies.number() }, (_, index) => {
-    const body = bodies.bytes(bodies.number());
-    const made = types.number() === goType ? shrinkCode(body, index) : body;
-    return [Buffer.from(leb(made.length)), made];
-  });
-  code.body = Buffer.concat([Buffer.from(leb(functions.length)), ...functions.flat()]);
+  const functions = Array.from({ length: bodies.number() }, () => ({ go: types.number() === goType, body: bodies.bytes(bodies.number()) }));
+  const known = tables ? describeFunctions(tables, importedFunctions(sections)) : [];
+  for (const index of namedPlaces(functions.map(({ body }) => body))) known[index] = undefined;
+  const made = functions.map(({ go, body }, index) => (go ? shrinkCode(body, index, known[index]) : body));
+  code.body = Buffer.concat([Buffer.from(leb(functions.length)), ...made.flatMap((body) => [Buffer.from(leb(body.length)), body])]);
+  return known.map((of) => of?.places);
 }
 
-/** Makes the tables in the data small and adds what expands them, and returns them as they were. */
-function shrinkTables(sections, image, start) {
-  const tables = findTables(image, start);
-  if (!tables || sections.some(({ id }) => id === startSection)) return undefined;
-  const imported = elements(sections.find(({ id }) => id === importSection)).count;
-  const before = writeTables(tables, imported);
-  if (!shrink(tables)) return undefined;
+/** Makes the tables in the data small and adds what expands them, and returns them as a trace needs them. */
+function shrinkTables(sections, tables, places) {
+  if (!tables) return undefined;
+  const imported = importedFunctions(sections);
+  const before = writeTables(tables, imported, places);
+  shrink(tables, places);
   addStart(sections, assemble(expand(tables, imported)), imported);
   return before;
 }
+
+const importedFunctions = (sections) => elements(sections.find(({ id }) => id === importSection)).count;
 
 function readSections(module) {
   const sections = [];

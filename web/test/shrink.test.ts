@@ -6,7 +6,15 @@ import wabt from "wabt";
 import { root } from "./root.js";
 
 const { strip } = (await import(join(root, "web/scripts/strip.mjs"))) as { strip(module: Uint8Array): { module: Uint8Array } };
+const { shrinkCode } = (await import(join(root, "web/scripts/code.mjs"))) as { shrinkCode(code: Uint8Array, index: number, known?: Known): Uint8Array };
 const { parseWat, readWasm } = await wabt();
+
+interface Known {
+  sigpanic: number;
+  framed: boolean;
+  deferReturn: number;
+  places?: { before: number[]; deferReturn: number };
+}
 
 /** A module whose first type is that of Go's functions, of one function besides what it calls. */
 function assemble(name: string, body: string, signature = "(param i32) (result i32)"): Uint8Array {
@@ -93,7 +101,7 @@ test("who leaves for another goroutine returns at once", () => {
 /** A function of four places, as the compiler writes it. What is in the third is given. */
 const places = (third: string, header = "loop") => `${begin} ${header} block block block block
   local.get 0 br_table 0 (;0;) 0 (;1;) 1 (;2;) 2 (;3;) 3 end
-  nop end ${third} end nop end nop end unreachable`;
+  global.get 1 drop end ${third} end global.get 1 drop end global.get 1 drop end unreachable`;
 const jump = (place: number, depth: number) => `i32.const ${place} local.set 0 br ${depth}`;
 
 test("a jump forward goes there, and only one back needs the loop", () => {
@@ -101,8 +109,8 @@ test("a jump forward goes there, and only one back needs the loop", () => {
   becomes("further", places(jump(4, 2)), places("br 1", "block"));
   becomes("further than the table", places(jump(9, 2)), places("br 1", "block"));
   becomes("if", places(`local.get 2 i64.eqz if ${jump(4, 3)} end`), places("local.get 2 i64.eqz br_if 1", "block"));
-  becomes("else", places(`local.get 2 i64.eqz if ${jump(4, 3)} else nop end`), places("local.get 2 i64.eqz if br 2 else nop end", "block"));
-  becomes("if with more in it", places(`local.get 2 i64.eqz if nop ${jump(4, 3)} end`), places("local.get 2 i64.eqz if nop br 2 end", "block"));
+  becomes("else", places(`local.get 2 i64.eqz if ${jump(4, 3)} else global.get 1 drop end`), places("local.get 2 i64.eqz if br 2 else global.get 1 drop end", "block"));
+  becomes("if with more in it", places(`local.get 2 i64.eqz if global.get 1 drop ${jump(4, 3)} end`), places("local.get 2 i64.eqz if global.get 1 drop br 2 end", "block"));
   becomes("back", places(jump(1, 2)));
   becomes("to itself", places(jump(2, 2)));
   becomes("both", places(`local.get 2 i64.eqz if ${jump(3, 3)} end ${jump(0, 2)}`), places(`local.get 2 i64.eqz br_if 0 ${jump(0, 2)}`));
@@ -115,6 +123,47 @@ test("jumps stay where the target is used otherwise", () => {
   becomes("a branch if", places(`i32.const 1 local.set 0 global.get 0 br_if 2 ${jump(3, 2)}`));
   becomes("a call by address", places(`i32.const 0 i32.const 7 local.set 0 i32.const 0 local.get 0 call_indirect (type 0) drop drop ${jump(3, 2)}`),
     places(`i32.const 0 i32.const 7 local.set 0 i32.const 0 local.get 0 call_indirect (type 0) drop drop br 0`, "block"));
+});
+
+/** Compares what becomes of a function of which it is known where it goes on after a panic, and what its places were. */
+function numbers(name: string, before: string, after: string, pcs: number[] | undefined, deferReturn = [0, 0], sigpanic = 99): void {
+  const module = assemble(name, before);
+  const at = module.findIndex((byte, k) => byte === 10 && module[k + 1] === module[k + 3]! + 2 && module[k + 2] === 1); // the section of code
+  const known: Known = { sigpanic, framed: true, deferReturn: deferReturn[0]! };
+  const body = shrinkCode(module.subarray(at + 4, at + 4 + module[at + 3]!), 0, known);
+  const made = Buffer.concat([module.subarray(0, at), Buffer.of(10, body.length + 2, 1, body.length), body, module.subarray(at + 4 + module[at + 3]!)]);
+  assert.equal(disassemble(made), disassemble(assemble(name, after)), name);
+  assert.deepEqual(known.places?.before, pcs, name);
+  assert.equal(known.places?.deferReturn ?? 0, deferReturn[1], name);
+}
+
+test("a place has a number where a call returns, a jump goes back or one forward across another place, and no other", () => {
+  const call = (place: number) => `local.get 1 i64.const ${address + BigInt(place)} i64.store i32.const 0 call 0 drop`;
+  const other = "global.get 1 drop";
+  const branch = (to: string) => `global.get 1 i64.eqz ${to}`;
+  const of = (first: string, second: string, third: string) => `${begin} loop block block block block
+    local.get 0 br_table 0 (;0;) 0 (;1;) 0 (;2;) 1 (;3;) 1 (;4;) 2 (;5;) 3 (;6;) end
+    ${first} end ${second} end ${third} end unreachable end unreachable`;
+  const twice = (place: number) => `local.get 1 local.get 2 i64.const ${place} i64.add i64.store i32.const 0 call 0 drop`;
+  numbers("calls", of(call(3), call(5), other), `(local i32 i64 i64) global.get 0 local.set 1 i64.const ${address} local.set 2
+    block block block block local.get 0 br_table 0 0 1 2 end ${twice(2)} end ${twice(3)} end ${other} unreachable end unreachable`, [0, 1, 3, 5]);
+  numbers("a jump between places", of(call(3), branch(`if ${jump(6, 3)} end`), other),
+    `${begin} block block block local.get 0 br_table 0 0 1 end ${call(2)} end block ${branch("br_if 0")} ${other} end unreachable end unreachable`, [0, 1, 3]);
+  numbers("a jump across a place", of(branch(`if ${jump(6, 4)} end`), call(5), other),
+    `${begin} block block block block local.get 0 br_table 0 0 1 2 end ${branch("br_if 1")} ${call(2)} end ${other} end unreachable end unreachable`, [0, 1, 5, 6]);
+  numbers("a jump back", of(other, other, branch(`if ${jump(3, 2)} end`)),
+    `${begin} loop block block local.get 0 br_table 0 0 1 end ${other} end ${other} ${branch(`if ${jump(2, 1)} end`)} unreachable end unreachable`, [0, 1, 3]);
+  numbers("after a panic", of(other, other, other),
+    `${begin} block block block local.get 0 br_table 0 0 1 end ${other} ${other} end ${other} unreachable end unreachable`, [0, 1, 5], [5, 2]);
+  const check = (place: number) => branch(`if ${call(place)} end`);
+  numbers("nil checks", of(check(1), check(2), other),
+    `(local i32 i64 i64) global.get 0 local.set 1 i64.const ${address} local.set 2
+    block block local.get 0 br_table 0 0 end ${check(1).replace(/i64.const \d+/, "local.get 2 i64.const 1 i64.add")}
+    ${check(1).replace(/i64.const \d+/, "local.get 2 i64.const 1 i64.add")} ${other} unreachable end unreachable`, [0, 1], [0, 0], 0);
+  const plain = (first: string) => of(first, other, other).replace("loop", "block");
+  numbers("a call that returns to no place", of(call(4), other, other), plain(call(4)), undefined);
+  numbers("a number that is no return address", of(`i64.const ${address + 3n} drop`, other, other), plain(`i64.const ${address + 3n} drop`), undefined);
+  numbers("the place is read", of("local.get 0 drop", other, other), of("local.get 0 drop", other, other), undefined);
 });
 
 test("functions that are not Go's stay", () => {
