@@ -322,6 +322,7 @@ func (w *walker) routes() map[string][]string {
 		"/api/v1/spaces/{space}":        {"/api/v1/spaces/" + id},
 		"/api/v1/spaces/{space}/events": {"/api/v1/spaces/" + id + "/events", "/api/v1/spaces/" + id + "/events?limit=1", "/api/v1/spaces/" + id + "/events?after=" + at(w.removed)},
 
+		"/api/v1/spaces/{space}/module":    {"/api/v1/spaces/" + id + "/module"},
 		"/api/v1/spaces/{space}/name":      {"/api/v1/spaces/" + id + "/name"},
 		"/api/v1/spaces/{space}/retention": {"/api/v1/spaces/" + id + "/retention"},
 		"/api/v1/names/{name}":             {"/api/v1/names/" + id, "/api/v1/names/harbour"},
