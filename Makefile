@@ -25,11 +25,11 @@ NPM    := npm --prefix web --silent
 # The race detector needs a C compiler; `make tools` says so where there is none.
 RACE   := $(shell command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 && echo -race)
 
-TEST_STAGES := tools deps fmt vet staticcheck types modules-check build size unit sim web-test store e2e e2e-firefox e2e-webkit pack tutorial mutants
+TEST_STAGES := tools deps fmt vet staticcheck types modules-check build size unit sim web-test store e2e e2e-firefox e2e-webkit pack release-check tutorial mutants
 LINT_STAGES := deps fmt vet staticcheck types modules-check
 
 .PHONY: help run test lint sim bench size mutants golden docs clean soak soak-server torture kills modules-fuzz vuln deploy-test machine-test litestream-test build \
-	modules modules-check tools deps fmt vet staticcheck types bin bundle unit web-test store e2e e2e-firefox e2e-webkit pack tutorial
+	release release-check modules modules-check tools deps fmt vet staticcheck types bin bundle unit web-test store e2e e2e-firefox e2e-webkit pack tutorial
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
@@ -114,6 +114,12 @@ e2e-webkit: deps ## the same in WebKitGTK
 
 pack: deps ## the npm package in Vite, webpack, esbuild, React and pages without any, as people build and serve them
 	@$(NPM) run pack
+
+release: deps ## what is published of a version, under build/release: see docs/releasing.md; RELEASE_FLAGS=-snapshot to try it
+	@go run .ci/release.go $(RELEASE_FLAGS)
+
+release-check: deps ## a snapshot of a release for this machine alone, unpacked and used as a newcomer would
+	@.ci/release-check
 
 tutorial: deps ## docs/tutorial.md, followed word by word by a newcomer without a home
 	@$(NPM) run tutorial

@@ -11,7 +11,8 @@
 // release's dist. --out builds dist alone, in another place, and --salt makes that another build of the same sources, without
 // compressed forms, for tests of what happens when one follows the other.
 //
-// The client's WebAssembly is built by the go command, whose own cache makes that quick.
+// The client's WebAssembly is built by the go command, whose own cache makes that quick. It says nothing of the checkout that it comes from: equal
+// sources give equal bytes.
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -63,7 +64,7 @@ const overlay = join(cache, `overlay-${process.pid}.json`);
 const replaced = list(std).map((file) => [join(goroot, "src", file.slice(std.length)), file]);
 writeFileSync(overlay, JSON.stringify({ Replace: Object.fromEntries(replaced) }));
 process.once("exit", () => rmSync(overlay, { force: true }));
-const flags = [tags, "-overlay", overlay, "-trimpath", "-gcflags=all=-l", ...inlined.map((packages) => `-gcflags=${packages}=`), "-ldflags=-s -w -buildid="];
+const flags = [tags, "-overlay", overlay, "-trimpath", "-buildvcs=false", "-gcflags=all=-l", ...inlined.map((packages) => `-gcflags=${packages}=`), "-ldflags=-s -w -buildid="];
 go(["build", ...flags, "-o", built, "./wasmclient/cmd/client"], { GOOS: "js", GOARCH: "wasm" });
 const { module: wasm, tables } = strip(readFileSync(built));
 if (!tables) console.warn("Go's tables are laid out as pclntab.mjs does not know: the WebAssembly keeps them and is larger");
