@@ -10,8 +10,8 @@ import (
 	"skerry/shared/wire"
 )
 
-// metrics is what /metrics tells. The names are stable; labels hold codes and frame kinds, never identities,
-// spaces or anything else that a client chooses.
+// metrics is what /metrics tells. The names are stable; labels hold codes, frame kinds and digests of modules, never identities,
+// spaces or anything else that a client chooses, and are few.
 type metrics struct {
 	registry *prometheus.Registry
 
@@ -42,8 +42,9 @@ type metrics struct {
 	unusable       prometheus.Counter // checkpoints
 	collected      prometheus.Counter // modules
 	recovering     prometheus.Gauge
-	adopted        prometheus.Counter // records
-	expired        prometheus.Counter // expiries whose payloads are freed
+	adopted        prometheus.Counter   // records
+	expired        prometheus.Counter   // expiries whose payloads are freed
+	modules        *prometheus.GaugeVec // spaces, by module
 }
 
 func newMetrics() *metrics {
@@ -60,31 +61,34 @@ func newMetrics() *metrics {
 		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: "skerry_" + name, Help: help, Buckets: buckets})
 	}
 	m := &metrics{
-		registry:       prometheus.NewRegistry(),
-		connections:    gauge("connections", "Sockets that are open."),
-		opened:         counter("connections_opened_total", "Sockets that were accepted."),
-		closed:         counters("connections_closed_total", "Sockets that were closed, by the code the client was told."),
-		accepted:       counter("records_accepted_total", "Records that were made durable."),
-		duplicates:     counter("transactions_duplicate_total", "Transactions that were known already."),
-		rejections:     counters("transactions_rejected_total", "Transactions that were rejected, by code."),
-		deferrals:      counters("transactions_deferred_total", "Transactions that were deferred, by code."),
-		refused:        counter("requests_refused_total", "Sockets and requests that were refused since there were too many from their address."),
-		turnedAway:     counter("connections_turned_away_total", "Connections that were closed before they asked for anything, since there were too many."),
-		created:        counter("spaces_created_total", "Spaces that were created."),
-		appends:        histogram("append_seconds", "Time from handing a batch to the log until it was durable.", prometheus.ExponentialBuckets(0.0001, 2, 16)),
-		batch:          histogram("append_records", "Records in one batch of one space.", prometheus.ExponentialBuckets(1, 4, 8)),
-		appendErrors:   counter("append_errors_total", "Batches that the log did not take."),
-		damaged:        counter("log_damaged_total", "Reads that found something else in the log than was made durable. Nothing of it was sent."),
-		fanout:         counter("records_sent_total", "Records that were sent to subscribers."),
-		tailFrames:     counter("tail_frames_total", "Frames for subscribers that were taken ready-made from memory."),
-		hot:            gauge("spaces_hot", "Spaces that are loaded."),
-		received:       counter("received_bytes_total", "Bytes of messages from clients."),
-		sent:           counter("sent_bytes_total", "Bytes of messages to clients."),
-		applyErrors:    counter("apply_errors_total", "Spaces whose log could not be applied to their tables."),
-		checkpoints:    counter("checkpoints_total", "Checkpoints of spaces that were kept."),
-		unusable:       counter("checkpoints_unusable_total", "Checkpoints that could not be used, so that the log was applied instead."),
-		collected:      counter("modules_collected_total", "Modules that were deleted because nobody used them."),
-		expired:        counter("expiries_total", "Times that the first records of a space expired, and their payloads were freed."),
+		registry:     prometheus.NewRegistry(),
+		connections:  gauge("connections", "Sockets that are open."),
+		opened:       counter("connections_opened_total", "Sockets that were accepted."),
+		closed:       counters("connections_closed_total", "Sockets that were closed, by the code the client was told."),
+		accepted:     counter("records_accepted_total", "Records that were made durable."),
+		duplicates:   counter("transactions_duplicate_total", "Transactions that were known already."),
+		rejections:   counters("transactions_rejected_total", "Transactions that were rejected, by code."),
+		deferrals:    counters("transactions_deferred_total", "Transactions that were deferred, by code."),
+		refused:      counter("requests_refused_total", "Sockets and requests that were refused since there were too many from their address."),
+		turnedAway:   counter("connections_turned_away_total", "Connections that were closed before they asked for anything, since there were too many."),
+		created:      counter("spaces_created_total", "Spaces that were created."),
+		appends:      histogram("append_seconds", "Time from handing a batch to the log until it was durable.", prometheus.ExponentialBuckets(0.0001, 2, 16)),
+		batch:        histogram("append_records", "Records in one batch of one space.", prometheus.ExponentialBuckets(1, 4, 8)),
+		appendErrors: counter("append_errors_total", "Batches that the log did not take."),
+		damaged:      counter("log_damaged_total", "Reads that found something else in the log than was made durable. Nothing of it was sent."),
+		fanout:       counter("records_sent_total", "Records that were sent to subscribers."),
+		tailFrames:   counter("tail_frames_total", "Frames for subscribers that were taken ready-made from memory."),
+		hot:          gauge("spaces_hot", "Spaces that are loaded."),
+		received:     counter("received_bytes_total", "Bytes of messages from clients."),
+		sent:         counter("sent_bytes_total", "Bytes of messages to clients."),
+		applyErrors:  counter("apply_errors_total", "Spaces whose log could not be applied to their tables."),
+		checkpoints:  counter("checkpoints_total", "Checkpoints of spaces that were kept."),
+		unusable:     counter("checkpoints_unusable_total", "Checkpoints that could not be used, so that the log was applied instead."),
+		collected:    counter("modules_collected_total", "Modules that were deleted because nobody used them."),
+		expired:      counter("expiries_total", "Times that the first records of a space expired, and their payloads were freed."),
+		modules: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "skerry_module_spaces",
+			Help: "Spaces that a module judges, when the server began and then by the hour. It is a built-in's name, or the beginning of the digest of one of the 20 others that judge most; what is left is other.",
+		}, []string{"module"}),
 		ephemerals:     counter("ephemerals_total", "Ephemerals that clients sent and that were relayed."),
 		ephemeralsLost: counter("ephemerals_lost_total", "Ephemerals that one reader was not sent, or nobody, since something else came first."),
 		recovering:     gauge("recovering", "1 while nobody writes, since the log was restored and replicas may bring back what it lacks."),
@@ -92,7 +96,7 @@ func newMetrics() *metrics {
 		panics:         counter("panics_total", "Panics that ended one connection or one space's batch."),
 	}
 	m.registry.MustRegister(m.connections, m.opened, m.closed, m.accepted, m.duplicates, m.rejections, m.deferrals, m.refused, m.turnedAway, m.created,
-		m.appends, m.batch, m.appendErrors, m.damaged, m.fanout, m.tailFrames, m.hot, m.received, m.sent, m.panics, m.applyErrors, m.checkpoints, m.unusable, m.collected, m.expired, m.ephemerals, m.ephemeralsLost, m.recovering, m.adopted,
+		m.appends, m.batch, m.appendErrors, m.damaged, m.fanout, m.tailFrames, m.hot, m.received, m.sent, m.panics, m.applyErrors, m.checkpoints, m.unusable, m.collected, m.modules, m.expired, m.ephemerals, m.ephemeralsLost, m.recovering, m.adopted,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

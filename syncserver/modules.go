@@ -1,15 +1,19 @@
 package syncserver
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"skerry/shared/digest"
 	"skerry/shared/module"
+	"skerry/shared/module/builtin"
 	"skerry/shared/space"
 )
 
@@ -212,6 +216,85 @@ func (s *Server) namedModules(ctx context.Context) (map[digest.Digest]bool, erro
 		}
 		if len(rows) < 1000 {
 			return named, nil
+		}
+	}
+}
+
+// modulesCounted is how many modules that are not built in metrics tell of.
+const modulesCounted = 20
+
+// countModules counts, for metrics, the spaces that each module judges.
+func (s *Server) countModules() {
+	s.counting.Lock()
+	defer s.counting.Unlock()
+	spaces, err := s.spacesByModule(s.work)
+	if err != nil {
+		if s.work.Err() == nil {
+			s.logger.Error("cannot count the spaces of modules", "error", err)
+		}
+		return
+	}
+	order := slices.SortedFunc(maps.Keys(spaces), func(a, b digest.Digest) int {
+		return cmp.Or(cmp.Compare(spaces[b], spaces[a]), bytes.Compare(a[:], b[:]))
+	})
+	named := map[digest.Digest]string{}
+	for _, name := range builtin.Names() {
+		d, _ := builtin.ByName(name)
+		named[d] = name
+	}
+	counts := map[string]int{}
+	told := 0
+	for _, d := range order {
+		label := named[d]
+		switch {
+		case label != "":
+		case told < modulesCounted:
+			told++
+			label = d.String()[:16]
+		default:
+			label = "other"
+		}
+		counts[label] += spaces[d]
+	}
+	for label := range s.counted {
+		if counts[label] == 0 {
+			s.metrics.modules.DeleteLabelValues(label)
+		}
+	}
+	for label, n := range counts {
+		s.metrics.modules.WithLabelValues(label).Set(float64(n))
+	}
+	s.counted = counts
+}
+
+// spacesByModule returns how many spaces each module judges.
+func (s *Server) spacesByModule(ctx context.Context) (map[digest.Digest]int, error) {
+	spaces := map[digest.Digest]int{}
+	for after := (space.ID{}); ; {
+		ids, err := s.log.Spaces(ctx, after, 1000)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range ids {
+			after = id
+			genesis, _, err := s.log.Genesis(ctx, id)
+			if err != nil {
+				return nil, fmt.Errorf("read the genesis of %s: %w", id, err)
+			}
+			d, err := ModuleAt(ctx, s.log, id, &genesis)
+			if err == nil {
+				_, err = s.log.Head(ctx, id)
+			}
+			switch {
+			case errors.Is(err, ErrDeleted):
+			case err != nil:
+				return nil, fmt.Errorf("read the module of %s: %w", id, err)
+			default:
+				spaces[d]++
+			}
+		}
+		if len(ids) < 1000 {
+			return spaces, nil
 		}
 	}
 }

@@ -93,11 +93,27 @@ type moduleNames struct {
 
 const namesKept = 1000
 
+// ModuleName returns what a module calls itself, and its version, which open has none of. Its errors are [ErrNoBlob] for one that is not
+// there, the log's, and what is wrong with the module. It only reads.
+func ModuleName(ctx context.Context, log Log, d digest.Digest) (name, version string, err error) {
+	if d == module.Open {
+		return "open", "", nil
+	}
+	content := builtin.Bytes(d)
+	if content == nil {
+		if content, err = log.Blob(ctx, d); err != nil {
+			return "", "", err
+		}
+	}
+	p, err := program.Load(content)
+	if err != nil {
+		return "", "", err
+	}
+	return p.Manifest.Name, p.Manifest.Version, nil
+}
+
 // tellModule returns how a module is told of: by its digest alone if its bytes cannot be read now.
 func (s *Server) tellModule(ctx context.Context, d digest.Digest) moduleTold {
-	if d == module.Open {
-		return moduleTold{Module: d.String(), Name: "open"}
-	}
 	s.names.mu.Lock()
 	told, known := s.names.all[d]
 	s.names.mu.Unlock()
@@ -105,18 +121,12 @@ func (s *Server) tellModule(ctx context.Context, d digest.Digest) moduleTold {
 		return told
 	}
 	told = moduleTold{Module: d.String()}
-	content := builtin.Bytes(d)
-	if content == nil {
-		var err error
-		if content, err = s.log.Blob(ctx, d); err != nil {
-			if !errors.Is(err, ErrNoBlob) {
-				s.logger.Error("cannot read a module", "module", d, "error", err)
-			}
-			return told
+	var err error
+	if told.Name, told.Version, err = ModuleName(ctx, s.log, d); err != nil {
+		if !errors.Is(err, ErrNoBlob) {
+			s.logger.Error("cannot read a module", "module", d, "error", err)
 		}
-	}
-	if p, err := program.Load(content); err == nil {
-		told.Name, told.Version = p.Manifest.Name, p.Manifest.Version
+		return told
 	}
 	s.names.mu.Lock()
 	defer s.names.mu.Unlock()

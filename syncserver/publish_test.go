@@ -259,3 +259,50 @@ func TestReplacedInOldLogs(t *testing.T) {
 		t.Errorf("it is %x", payload)
 	}
 }
+
+// TestModuleSpaces: metrics count the spaces of each module, as they are when the server begins: those that are built in by name, of others
+// the 20 that judge most, and the rest together. Nothing of that is chosen by who uploads a module.
+func TestModuleSpaces(t *testing.T) {
+	log := memlog.New()
+	r := start(t, log, tokens, runsModules(t, log, nil))
+	alice := r.dial("alice")
+	create := func(of digest.Digest, n int) (last space.ID) {
+		for range n {
+			last = alice.createOf(of)
+		}
+		return last
+	}
+	create(module.Open, 2)
+	gone := create(module.Open, 1)
+	if v := alice.verdict(gone, alice.of(module.TypeDelete, []byte{0x80})); v.Kind != wire.Accepted {
+		t.Fatalf("%+v", v)
+	}
+	first, second := upload(t, log, moduletest.Members(nil)), upload(t, log, membersAs("1.1.0", nil))
+	create(first, 3)
+	if status, told := r.publish("alice", create(first, 1), first, second); status != 200 {
+		t.Fatalf("%d %+v", status, told)
+	}
+	personal, _ := builtin.ByName("personal")
+	create(personal, 1)
+	var rare []digest.Digest
+	for n := range 21 {
+		rare = append(rare, upload(t, log, membersAs(fmt.Sprintf("2.%d.0", n), nil)))
+		create(rare[n], 1)
+	}
+	r.stop()
+	r = start(t, log, tokens, runsModules(t, log, nil))
+	for !strings.Contains(r.metrics(), "skerry_module_spaces{") { // it counts beside all else
+	}
+	metrics := r.metrics()
+	for _, line := range []string{`"open"} 2`, `"personal"} 1`, `"` + first.String()[:16] + `"} 3`, `"other"} 3`} {
+		if !strings.Contains(metrics, "skerry_module_spaces{module="+line+"\n") {
+			t.Errorf("/metrics lacks %s", line)
+		}
+	}
+	if n := strings.Count(metrics, "\nskerry_module_spaces{"); n != 4+20 { // with that of the system space
+		t.Errorf("%d series", n)
+	}
+	if strings.Contains(metrics, "members") {
+		t.Error("/metrics tells what modules call themselves")
+	}
+}

@@ -86,6 +86,9 @@ type Server struct {
 	naming sync.RWMutex
 	names  moduleNames
 
+	counting sync.Mutex     // held while modules' spaces are counted
+	counted  map[string]int // what metrics tell of them, by label
+
 	spaces spaceTable
 	tails  atomic.Int64 // bytes that all tails hold
 }
@@ -225,6 +228,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	s.spawn(s.findExpiries)
 	s.spawn(s.retainAll)
+	s.spawn(s.countModules)
 	repair := time.NewTicker(5 * time.Second)
 	defer repair.Stop()
 	collect := time.NewTicker(time.Hour)
@@ -244,6 +248,7 @@ func (s *Server) Run(ctx context.Context) error {
 				if err := s.collectModules(s.work); err != nil {
 					s.logger.Error("cannot collect modules", "error", err)
 				}
+				s.countModules()
 			})
 		case <-ctx.Done():
 			running = false

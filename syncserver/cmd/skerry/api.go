@@ -62,7 +62,7 @@ func (p *place) call(ctx context.Context, method, path, token string, body, into
 			return err
 		}
 	}
-	request, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(p.url, "/")+path, bytes.NewReader(content))
+	request, err := http.NewRequestWithContext(ctx, method, apiURL(p.url)+path, bytes.NewReader(content))
 	if err != nil {
 		return usagef("--url %q is no address", p.url)
 	}
@@ -87,4 +87,12 @@ func (p *place) call(ctx context.Context, method, path, token string, body, into
 		return fmt.Errorf("%s answers %s", p.url, response.Status)
 	}
 	return &refused
+}
+
+// apiURL returns where the API is of a server that a user named, perhaps by where it speaks the protocol.
+func apiURL(server string) string {
+	if rest, ok := strings.CutPrefix(server, "ws"); ok {
+		server = "http" + rest
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(server, "/"), "/sync")
 }

@@ -60,6 +60,9 @@ type spaceView struct {
 	Now       string `json:"module_now"`
 	State     string `json:"state"`
 
+	// The modules that it had, the last one being that which it has; of space info alone.
+	Modules []useView `json:"modules,omitempty"`
+
 	// The newest checkpoint of the tables that the server told of, if it did.
 	CheckpointSeq uint64 `json:"checkpoint_seq,omitempty"`
 	Checkpoint    string `json:"checkpoint,omitempty"`
@@ -220,12 +223,42 @@ func spaceInfo(ctx context.Context, c *console, args []string) error {
 		return err
 	}
 	v := viewOf(row)
-	module := v.Module
-	if v.Now != v.Module {
-		module += "\nnow      " + v.Now
+	if row.State == wire.SpacePresent {
+		if v.Modules, err = p.history(ctx, id, &row.Genesis); err != nil {
+			return err
+		}
 	}
-	return c.print(v, "id       %s\nstamp    %s (%s)\ncreator  %s\nmodule   %s\nparams   %s\nhead     %d",
-		v.ID, v.Stamp, v.CreatedAt, v.Creator, module, v.Params, v.Head)
+	modules := ""
+	for i := range v.Modules {
+		modules += "\nmodule   " + v.Modules[i].text()
+	}
+	return c.print(v, "id       %s\nstamp    %s (%s)\ncreator  %s%s\nparams   %s\nhead     %d",
+		v.ID, v.Stamp, v.CreatedAt, v.Creator, modules, v.Params, v.Head)
+}
+
+// history returns the modules that a space had.
+func (p *place) history(ctx context.Context, id space.ID, genesis *space.Genesis) (all []useView, err error) {
+	if p.data == "" {
+		token := ""
+		if p.who.given() {
+			if token, err = p.bearer(ctx); err != nil {
+				return nil, err
+			}
+		}
+		has, err := p.modules(ctx, id, token)
+		return has.History, err
+	}
+	log, err := p.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	history, err := syncserver.ModuleHistory(ctx, log, id, genesis)
+	for _, use := range history {
+		name, version, _ := syncserver.ModuleName(ctx, log, use.Module) // one whose bytes are gone has a digest still
+		all = append(all, useView{namedModule{use.Module.String(), name, version}, use.Seq, use.Since})
+	}
+	return all, err
 }
 
 // row finds one space. A server tells of it when it is subscribed to; without credit no record comes with it.

@@ -42,7 +42,7 @@ func TestInfoAfterUpgrade(t *testing.T) {
 		t.Fatal(err)
 	}
 	for flag, want := range map[string][]string{
-		"--json=false": {"\nmodule   " + module.Open.String() + "\nnow      " + next.String() + "\n"},
+		"--json=false": {"\nmodule   open " + module.Open.String() + "  since record 0, 2004-11-03T19:53:47Z\nmodule   " + next.String() + "  since record 1, 1970-01-01T00:00:00Z\n"},
 		"--json":       {`"module":"` + module.Open.String() + `"`, `"module_now":"` + next.String() + `"`},
 	} {
 		var out, failed bytes.Buffer
