@@ -34,7 +34,7 @@ type benchmark struct {
 func bench(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	b := &benchmark{stdout: stdout, stderr: stderr}
 	set := flag.NewFlagSet("syncload bench", flag.ContinueOnError)
-	only := set.String("only", "", "a regular `expression`: the tables to measure, of ingest, modules, fan-out, idle, connect, abuse, append")
+	only := set.String("only", "", "a regular `expression`: the tables to measure, of ingest, modules, fan-out, idle, connect, abuse, append, expiry")
 	parent := set.String("dir", "", "`directory` of the logs (default: the system's for temporary files)")
 	set.DurationVar(&b.time, "time", 4*time.Second, "how long each row of ingest takes; the others follow it")
 	if err := parse(set, args, stderr); err != nil {
@@ -51,7 +51,7 @@ func bench(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	for _, table := range []struct {
 		name    string
 		measure func(context.Context) error
-	}{{"ingest", b.ingest}, {"modules", b.modules}, {"fan-out", b.fanOut}, {"idle", b.idle}, {"connect", b.connect}, {"abuse", b.abuse}, {"append", b.append}} {
+	}{{"ingest", b.ingest}, {"modules", b.modules}, {"fan-out", b.fanOut}, {"idle", b.idle}, {"connect", b.connect}, {"abuse", b.abuse}, {"append", b.append}, {"expiry", b.expiry}} {
 		if !wanted.MatchString(table.name) {
 			continue
 		}
