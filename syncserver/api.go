@@ -150,7 +150,7 @@ func (s *Server) serveVersion(w http.ResponseWriter, _ *http.Request) {
 		APILow  string `json:"api_low"`
 		APIHigh string `json:"api_high"`
 		Server  string `json:"server"`
-	}{wire.APILow, wire.APIHigh, hex.EncodeToString(s.secrets.public[:])})
+	}{s.config.API.Low, s.config.API.High, hex.EncodeToString(s.secrets.public[:])})
 }
 
 // named is something with an ID and what people call it.

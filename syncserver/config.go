@@ -41,6 +41,10 @@ type Config struct {
 	// Limits is what clients may send. Fields that are zero are those of [wire.DefaultLimits].
 	Limits wire.Limits
 
+	// API is what is spoken of the wire contract. Zero: what this build speaks, which is what everybody wants. Another range is for tests of
+	// what happens between versions.
+	API wire.APIRange
+
 	// Creation limits how fast spaces are created. Rates that are zero are those of [DefaultCreation].
 	Creation CreationLimits
 
@@ -133,6 +137,7 @@ var DefaultCreation = CreationLimits{
 
 // withDefaults returns the configuration with every zero replaced by what it means.
 func (c Config) withDefaults() Config {
+	c.API = c.API.OrBuild()
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

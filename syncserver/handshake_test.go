@@ -2,6 +2,8 @@ package syncserver_test
 
 import (
 	"context"
+	"io"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -83,6 +85,41 @@ func TestHandshakeErrors(t *testing.T) {
 			t.Errorf("read: %v", err)
 		}
 	})
+}
+
+// TestAPIRange: a server says the versions that it speaks, takes each of them, and refuses others by their names.
+func TestAPIRange(t *testing.T) {
+	r := start(t, memlog.New(), func(c *syncserver.Config) { c.API = wire.APIRange{Low: "1.2.0", High: "2.0.0"} })
+	for api, want := range map[string]string{
+		"1.2.0": "", "1.2.1": "", "1.10.0": "", "2.0.0": "",
+		"1.1.9": "this server speaks api 1.2.0 to 2.0.0, and not what the client chose: the client is to be updated",
+		"2.0.1": "this server speaks api 1.2.0 to 2.0.0, and not what the client chose: the server is to be updated",
+		"2.0":   "this server speaks api 1.2.0 to 2.0.0, and not what the client chose: the client is to be updated",
+	} {
+		p, challenge := r.connect()
+		if challenge.APILow != "1.2.0" || challenge.APIHigh != "2.0.0" {
+			t.Fatalf("challenge %+v", challenge)
+		}
+		h := hello("alice")
+		h.API = api
+		p.send(h)
+		if want == "" {
+			if welcome := p.receive().(*wire.Welcome); welcome.API != api {
+				t.Errorf("%s: welcome to %s", api, welcome.API)
+			}
+		} else if failed := await[*wire.Error](p); failed.Code != wire.CodeAPIUnsupported || failed.Reason != want {
+			t.Errorf("%s: %v %q", api, failed.Code, failed.Reason)
+		}
+		p.close()
+	}
+	response, err := r.client.Get("http://" + host + "/api/v1/version")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if body, err := io.ReadAll(response.Body); err != nil || !strings.Contains(string(body), `"api_low":"1.2.0","api_high":"2.0.0"`) {
+		t.Errorf("%s, %v", body, err)
+	}
 }
 
 func TestIdentitiesNeedProof(t *testing.T) {

@@ -153,7 +153,7 @@ func New(config Config) (*Server, error) {
 	}
 	s.dir = newDirectory(config.Log, secrets.public, s.directoryChanged, s.spawn)
 	s.hub = hub.Config{
-		Server: secrets.public, Limits: config.Limits,
+		Server: secrets.public, Limits: config.Limits, API: config.API,
 		Seal:             s.seal,
 		CheckSeal:        s.checkSeal,
 		SetupRequired:    s.setupRequired,

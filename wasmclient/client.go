@@ -57,6 +57,9 @@ type Config struct {
 	BootAfter uint64
 	// Engine runs the modules of spaces. nil means that there are no tables, and nothing is judged before it is sent.
 	Engine Engine
+	// API is what is spoken of the wire contract; zero: what this build speaks, which is what everybody wants. Another range is for tests of
+	// what happens between versions.
+	API wire.APIRange
 	// Storage is what Status.Storage says while nothing is wrong; empty means "ok".
 	Storage string
 	// Log, if not nil, receives a line of text for what a developer may want to see. It must not block.
@@ -183,6 +186,7 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 	if limit := int(wire.DefaultLimits.ClientVersion); len(config.ClientVersion) > limit {
 		return nil, wire.Errorf(wire.CodeBadArgument, "open client: Config.ClientVersion has %d bytes, more than %d", len(config.ClientVersion), limit)
 	}
+	config.API = config.API.OrBuild()
 	loaded, err := config.Store.Load(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("open client: load the store: %w", err)
@@ -192,7 +196,7 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 		jobs: make(chan func(), 64), stopped: make(chan struct{}),
 		core: replica.New(replica.Config{
 			As: config.As, Links: config.Links, BootAfter: config.BootAfter,
-			Sync: config.URL != "", Proves: config.Sign != nil || config.Token != nil, ClientVersion: config.ClientVersion, Rand: config.Rand,
+			Sync: config.URL != "", Proves: config.Sign != nil || config.Token != nil, ClientVersion: config.ClientVersion, Rand: config.Rand, API: config.API,
 			PullAll: config.Lead != nil && config.Channel == nil, // nobody can tell what other tabs look at
 		}, loaded),
 		ids:     space.NewIDSource(config.Rand),

@@ -153,12 +153,19 @@ func (c *Client) dropReport() {
 // byReport puts what the tab that leads said last into the status of one that does not.
 func (c *Client) byReport(s *Status) {
 	r := c.report
-	if s.Connection != replica.ConnectionFollowing || r == nil {
+	if s.Connection != replica.ConnectionFollowing {
+		return
+	}
+	outdated := s.Code == wire.CodeAPIUnsupported
+	if r == nil {
+		if outdated {
+			s.Connection = replica.ConnectionUpgradeRequired
+		}
 		return
 	}
 	s.Connection, s.CatchingUp = r.connection, int(r.catchingUp)
 	s.RetryAt, s.DialAt, s.LastSync = r.retryAt, r.dialAt, r.synced
-	if s.Code == 0 {
+	if s.Code == 0 || outdated {
 		s.Code, s.Reason = wire.Code(r.code), r.reason
 	}
 }

@@ -228,7 +228,7 @@ func (c *Client) prepare(events []space.Event) (*space.Transaction, uint64, erro
 		return nil, 0, errClosed
 	}
 	transaction := &space.Transaction{
-		Author: c.identity, API: wire.APIHigh, ClientVersion: c.config.ClientVersion, Events: events,
+		Author: c.identity, API: c.config.API.High, ClientVersion: c.config.ClientVersion, Events: events,
 	}
 	now := wallClock()
 	if slices.ContainsFunc(events, func(e space.Event) bool { return e.ID == (space.ULID{}) }) {

@@ -11,7 +11,7 @@ import (
 // Status is what a client says of itself.
 type Status struct {
 	// Connection is one of off, offline, connecting, online, following, setup_required, auth_required,
-	// server_changed, upgrade_required, logged_out. Where another tab syncs it is what that one said last; following while nothing
+	// server_changed, server_outdated, upgrade_required, logged_out. Where another tab syncs it is what that one said last; following while nothing
 	// was heard of it.
 	Connection    string
 	Leader        bool      // this tab syncs

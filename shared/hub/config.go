@@ -14,6 +14,7 @@ type ConnID uint64
 type Config struct {
 	Server [32]byte // the server's public key, told in the challenge
 	Limits wire.Limits
+	API    wire.APIRange // what is spoken; zero: what this build speaks
 
 	// Seal makes the seal of a durable position; CheckSeal reports whether a seal is one of this server's.
 	Seal      func(id space.ID, seq uint64, chain digest.Digest) digest.Digest
@@ -63,6 +64,7 @@ func (c Config) Complete() *Config {
 	if c.Limits == (wire.Limits{}) {
 		c.Limits = wire.DefaultLimits
 	}
+	c.API = c.API.OrBuild()
 	defaultTo(&c.RecoveryWindow, 10*60*1000)
 	defaultTo(&c.FullRetry, 5000)
 	defaultTo(&c.HeldRecords, 10_000)

@@ -13,7 +13,7 @@ type ConnInput interface{ connInput() }
 type Begin struct{ Nonce [32]byte }
 
 // Enter is the first input instead of Begin, for a connection that needs no handshake because its shell has proven who it is in
-// another way: a subscription over plain HTTP. No session is registered for it. API is [wire.APIHigh].
+// another way: a subscription over plain HTTP. No session is registered for it. API is the highest of [Config.API].
 type Enter struct{ Identities []string }
 
 // Received is a whole decoded message of Size bytes, parts joined.

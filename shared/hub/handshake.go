@@ -3,7 +3,6 @@ package hub
 import (
 	"bytes"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -20,7 +19,7 @@ func (c *Conn) begin(now uint64, nonce [32]byte) {
 	c.nonce = nonce
 	c.heard = now
 	c.deadline = now + c.config.HandshakeTimeout
-	c.send(&wire.Challenge{Nonce: nonce, Server: c.config.Server, APILow: wire.APILow, APIHigh: wire.APIHigh, Time: now})
+	c.send(&wire.Challenge{Nonce: nonce, Server: c.config.Server, APILow: c.config.API.Low, APIHigh: c.config.API.High, Time: now})
 }
 
 // enter begins a connection that the shell has proven.
@@ -28,16 +27,21 @@ func (c *Conn) enter(now uint64, identities []string) {
 	if c.stage != fresh {
 		return
 	}
-	c.stage, c.heard, c.api = welcomed, now, wire.APIHigh
+	c.stage, c.heard, c.api = welcomed, now, c.config.API.High
 	c.caller.Identities = identities
 }
 
 // hello checks what the client says of itself and has its proofs checked.
 func (c *Conn) hello(h *wire.Hello) {
 	c.deadline = 0
+	api, serverOutdated := c.config.API.Common(wire.APIRange{Low: h.API, High: h.API})
 	switch {
-	case !within(h.API, wire.APILow, wire.APIHigh):
-		c.fail(wire.CodeAPIUnsupported, "this server speaks "+wire.APILow+" to "+wire.APIHigh)
+	case api == "":
+		update := "the client"
+		if serverOutdated {
+			update = "the server"
+		}
+		c.fail(wire.CodeAPIUnsupported, "this server speaks api "+c.config.API.String()+", and not what the client chose: "+update+" is to be updated")
 		return
 	case h.ConnectionID == wire.ConnectionID{}:
 		c.fail(wire.CodeBadFrame, "connection_id is zero")
@@ -49,7 +53,7 @@ func (c *Conn) hello(h *wire.Hello) {
 		c.fail(wire.CodeTooMany, "too many identities")
 		return
 	}
-	c.api = h.API
+	c.api = api
 	c.addCredit(h.Credit)
 	c.register = &Register{Connection: h.ConnectionID, Session: h.Session, Epoch: h.Epoch}
 	c.stage = proving
@@ -150,30 +154,6 @@ func (c *Conn) registered(in Registered) {
 	}
 	c.stage = welcomed
 	c.welcome()
-}
-
-// within reports whether a version lies between two others, both included.
-func within(version, low, high string) bool {
-	v, ok := parseVersion(version)
-	l, _ := parseVersion(low)
-	h, _ := parseVersion(high)
-	return ok && slices.Compare(v[:], l[:]) >= 0 && slices.Compare(v[:], h[:]) <= 0
-}
-
-// parseVersion reads the three numbers of a version of the wire contract, which has no pre-releases.
-func parseVersion(text string) (version [3]uint64, ok bool) {
-	parts := strings.Split(text, ".")
-	if len(parts) != len(version) {
-		return version, false
-	}
-	for i, part := range parts {
-		n, err := strconv.ParseUint(part, 10, 32)
-		if err != nil || len(part) > 1 && part[0] == '0' || part[0] == '+' {
-			return version, false
-		}
-		version[i] = n
-	}
-	return version, true
 }
 
 func sortIDs(ids []space.ID) {

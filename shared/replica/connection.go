@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
-	"strings"
 
 	"skerry/shared/wire"
 )
@@ -43,6 +41,7 @@ type connection struct {
 	heard      uint64 // when the last byte came
 	pinged     bool
 	server     [32]byte
+	api        string // what both sides speak
 	identities []string
 	proof      proof
 	limits     wire.Limits
@@ -325,9 +324,7 @@ func (r *Replica) challenge(challenge *wire.Challenge) {
 		r.drop(wire.CodeServerChanged, "another server answers at this address; nothing was sent to it")
 		return
 	}
-	if _, ok := chooseAPI(challenge.APILow, challenge.APIHigh); !ok {
-		r.drop(wire.CodeAPIUnsupported, fmt.Sprintf("the server speaks api %s to %s, this client %s to %s",
-			challenge.APILow, challenge.APIHigh, wire.APILow, wire.APIHigh))
+	if !r.agree(challenge) {
 		return
 	}
 	r.prove(challenge)
@@ -336,9 +333,8 @@ func (r *Replica) challenge(challenge *wire.Challenge) {
 func (r *Replica) hello(challenge *wire.Challenge, proof []byte) {
 	c := &r.conn
 	c.server = challenge.Server
-	api, _ := chooseAPI(challenge.APILow, challenge.APIHigh)
 	hello := wire.Hello{
-		API: api, ClientVersion: r.config.ClientVersion, Session: r.meta.Session, Epoch: r.meta.Epoch,
+		API: c.api, ClientVersion: r.config.ClientVersion, Session: r.meta.Session, Epoch: r.meta.Epoch,
 		Credit: r.config.Credit, Proofs: []wire.Proof{{Identity: r.meta.Identity, Proof: proof}},
 	}
 	if r.config.As != "" {
@@ -370,7 +366,7 @@ func (r *Replica) welcome(f *wire.Welcome) {
 func (r *Replica) startSync() {
 	c := &r.conn
 	c.enter(r, online)
-	c.code, c.reason = 0, ""
+	c.code, c.reason, r.disagreed = 0, "", disagreement{}
 	r.askDirectory(r.meta.Since)
 	all := r.sorted()
 	r.subscribe(all)
@@ -414,27 +410,3 @@ func (r *Replica) grantCredit() {
 }
 
 func (r *Replica) proven(author string) bool { return slices.Contains(r.conn.identities, author) }
-
-// chooseAPI returns the highest version that both sides speak.
-func chooseAPI(low, high string) (string, bool) {
-	best := wire.APIHigh
-	if compareVersions(high, best) < 0 {
-		best = high
-	}
-	return best, compareVersions(best, low) >= 0 && compareVersions(best, wire.APILow) >= 0
-}
-
-// compareVersions orders two versions by their three numbers; what is not a number counts as 0.
-func compareVersions(a, b string) int {
-	for range 3 {
-		var x, y string
-		x, a, _ = strings.Cut(a, ".")
-		y, b, _ = strings.Cut(b, ".")
-		m, _ := strconv.Atoi(x)
-		n, _ := strconv.Atoi(y)
-		if m != n {
-			return m - n
-		}
-	}
-	return 0
-}

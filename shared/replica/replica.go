@@ -61,6 +61,7 @@ type Replica struct {
 	creationRows     int    // of those in flight that carry transactions: empty spaces wait for them
 	notBefore        uint64 // when to connect again at the earliest, after this replica's session was used by another one
 	superseded       int    // how often that happened in a row
+	disagreed        disagreement
 	deleted          deleted
 	recoveries       []*spaceState // of which the server lacks records, perhaps
 	recoveryRefs     uint64
@@ -373,6 +374,9 @@ func (r *Replica) lead(loaded *Loaded) {
 	r.leads = true
 	r.load(loaded)
 	r.conn.dialAt = max(r.now, r.notBefore)
+	if why := r.disagreed.reason; why != "" {
+		r.conn.code, r.conn.reason = wire.CodeAPIUnsupported, why
+	}
 	r.out.WhoLooks = true
 	for _, s := range r.sorted() {
 		for _, e := range s.entries {

@@ -16,9 +16,10 @@ const (
 	ConnectionSetupRequired   = "setup_required" // the server waits for its administrator
 	ConnectionAuthRequired    = "auth_required"
 	ConnectionServerChanged   = "server_changed"
-	ConnectionUpgradeRequired = "upgrade_required"
-	ConnectionFollowing       = "following"  // another tab syncs
-	ConnectionLoggedOut       = "logged_out" // until somebody logs in; nothing is tried
+	ConnectionUpgradeRequired = "upgrade_required" // the server does not speak what this client does any more
+	ConnectionServerOutdated  = "server_outdated"  // the server does not speak what this client does yet
+	ConnectionFollowing       = "following"        // another tab syncs
+	ConnectionLoggedOut       = "logged_out"       // until somebody logs in; nothing is tried
 )
 
 // Status is what a replica says of itself.
@@ -51,6 +52,9 @@ func (r *Replica) Status() Status {
 	status := Status{
 		Connection: r.connectionName(), Leader: r.leads, LastSync: r.lastSync,
 		Undurable: r.undurable(), Code: r.conn.code, Reason: r.conn.reason,
+	}
+	if why := r.disagreed.reason; !r.leads && status.Code == 0 && why != "" {
+		status.Code, status.Reason = wire.CodeAPIUnsupported, why // what this tab would say if it led
 	}
 	if r.creationRetryAt > r.now {
 		status.RetryAt = r.creationRetryAt
@@ -126,6 +130,8 @@ func (r *Replica) connectionName() string {
 		return ConnectionOnline
 	case r.conn.code == wire.CodeServerChanged:
 		return ConnectionServerChanged
+	case r.conn.code == wire.CodeAPIUnsupported && r.disagreed.serverOutdated:
+		return ConnectionServerOutdated
 	case r.conn.code == wire.CodeAPIUnsupported:
 		return ConnectionUpgradeRequired
 	case r.conn.code == wire.CodeAuthRequired, r.conn.code == wire.CodeBadCredentials, r.conn.code == wire.CodeAuthExpired,

@@ -21,6 +21,8 @@ type Config struct {
 	Links []byte
 	// ClientVersion is the app's own version; it travels with every transaction authored here.
 	ClientVersion string
+	// API is what is spoken of the wire contract; zero: what this build speaks. Another range is for tests.
+	API wire.APIRange
 	// Rand gives connection ids and jitter: secure randomness in a shell, a seeded source in a simulation.
 	Rand io.Reader
 	// PullAll keeps every space up to date that the store knows. Without it those are that are open here, that other

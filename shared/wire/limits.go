@@ -2,12 +2,6 @@ package wire
 
 import "strings"
 
-// The versions of the wire contract that this build speaks, lowest and highest.
-const (
-	APILow  = "1.0.0"
-	APIHigh = "1.0.0"
-)
-
 // Subprotocol is the WebSocket subprotocol of the wire contract.
 const Subprotocol = "skerry.v1"
 

@@ -12,7 +12,7 @@ export interface Standing {
   readonly lines: readonly { readonly text: string; readonly tone: Tone }[];
 }
 
-const titles: Record<Connection, [Tone, string]> = {
+const titles: Partial<Record<Connection, [Tone, string]>> = {
   off: ["quiet", "On this device only"],
   offline: ["wait", "Offline"],
   connecting: ["wait", "Connecting…"],

@@ -116,6 +116,7 @@ export type Connection =
   | "setup_required"
   | "auth_required"
   | "server_changed"
+  | "server_outdated"
   | "upgrade_required";
 
 /** What is known of the replica as a whole. It is replaced, never changed. */

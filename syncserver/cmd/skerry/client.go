@@ -75,7 +75,16 @@ func (c *client) handshake(ctx context.Context, address string, credit uint64) e
 	if err != nil {
 		return err
 	}
-	hello := &wire.Hello{API: wire.APIHigh, ClientVersion: "skerry-cli", Credit: credit} // a server that is newer speaks it too, or says that not
+	ours, theirs := wire.APIRange{}.OrBuild(), wire.APIRange{Low: challenge.APILow, High: challenge.APIHigh}
+	api, outdated := ours.Common(theirs)
+	if api == "" {
+		update := "the server"
+		if outdated {
+			update = "this program"
+		}
+		return wire.Errorf(wire.CodeAPIUnsupported, "the server speaks api %v, this program %v: %s is to be updated", theirs, ours, update)
+	}
+	hello := &wire.Hello{API: api, ClientVersion: "skerry-cli", Credit: credit}
 	rand.Read(hello.ConnectionID[:])
 	rand.Read(hello.Session[:])
 	hello.Proofs = c.proofs(challenge, address)
