@@ -20,26 +20,29 @@ import { numberPlaces } from "./places.mjs";
 
 const [target, stack] = [0, 1]; // the locals; global 0 is the stack pointer too
 const shared = 2;
-const [i32, i64] = [0x7f, 0x7e];
+const i32 = 0x7f;
 const [nop, i32Eqz, i64Eqz] = [0x01, 0x45, 0x50];
 const firstFunction = 0x1000; // what the linker adds to places, so that no program counter is an address of data
 
 /**
- * Returns the code of a function, which has no size before it, in the smaller form. The function takes and returns an i32;
- * index is its place in the section. What is known of its places, if something is, has [numberPlaces] number them anew; what they
- * were before is put there.
+ * Returns the code of a function, which has no size before it, in the smaller form. The function takes and returns an i32, and all such
+ * functions of its module have to be in this form; index is its place in the section, and so many functions are imported. What is
+ * known of its places, if something is, has [numberPlaces] number them anew; what they were before is put there.
  */
-export function shrinkCode(code, index, known) {
+export function shrinkCode(code, index, imported, known) {
   const f = decode(code);
-  if (!isGo(f)) return code;
-  jumpForward(f);
-  const base = BigInt(firstFunction + index) << 16n;
-  if (known) known.places = numberPlaces(f, { base, ...known });
-  foldOffsets(f);
-  foldReturns(f);
-  foldTests(f);
-  exitAtOnce(f);
-  shareCounter(f, base);
+  if (isGo(f)) {
+    jumpForward(f);
+    const base = BigInt(firstFunction + index) << 16n;
+    if (known) known.places = numberPlaces(f, { base, ...known });
+    foldOffsets(f);
+    foldReturns(f);
+    foldTests(f);
+    exitAtOnce(f);
+    passAddresses(f, base, imported);
+    shareCounter(f, base);
+  }
+  takeAddress(f);
   return encode(f);
 }
 
@@ -180,21 +183,58 @@ function exitAtOnce(f) {
   });
 }
 
+/** Passes return addresses where the compiler puts them on the stack before a call: [takeAddress] has the function that is called do that. */
+function passAddresses(f, base, imported) {
+  const { list } = f;
+  const made = [];
+  for (let k = 0; k < list.length; k++) {
+    const [local, address, store, ...call] = pushes(list, k) ? list.slice(k + 5, k + 15) : [];
+    const ours = is(local, op.localGet, stack) && is(address, op.i64Const) && address.n >> 16n === base >> 16n && is(store, op.i64Store, 0);
+    const passed = ours && { op: op.i32Const, n: BigInt.asIntN(32, address.n), address: true };
+    if (ours && is(call[0], op.i32Const, 0) && is(call[1], op.call) && call[1].n >= imported) {
+      made.push(passed, call[1]);
+      k += 9;
+    } else if (ours && is(call[3], op.localSet, target) && is(call[4], op.i32Const, 0) && is(call[5], op.localGet, target) && is(call[6], op.callIndirect)) {
+      made.push(...call.slice(0, 4), passed, ...call.slice(5));
+      k += 14;
+    } else made.push(list[k]);
+  }
+  f.list = made;
+}
+
+/**
+ * Has a function put what it gets in local 0 on the stack if it is a return address, and begin with 0 then. Less than 65,536 is where it
+ * goes on, or 0 where the return address is on the stack already.
+ */
+function takeAddress(f) {
+  const called = { op: op.if, type: noResult };
+  f.list.unshift(
+    { op: op.localGet, n: target }, { op: op.i32Const, n: 65535n }, { op: op.i32GtU }, called,
+    { op: op.globalGet, n: 0 }, { op: op.i32Const, n: 8n }, { op: op.i32Sub }, { op: op.globalSet, n: 0 },
+    { op: op.globalGet, n: 0 }, { op: op.localGet, n: target }, { op: op.i64ExtendI32U }, { op: op.i64Store, align: 3, n: 0 },
+    { op: op.i32Const, n: 0n }, { op: op.localSet, n: target }, { op: op.end, of: called },
+  );
+}
+
+/** Whether the stack pointer is made 8 less from number k on. */
+function pushes(list, k) {
+  const [base, eight, sub, keep, set] = list.slice(k, k + 5);
+  return is(base, op.localGet, stack) && is(eight, op.i32Const, 8) && is(sub, op.i32Sub) && is(keep, op.localTee, stack) && is(set, op.globalSet, 0);
+}
+
 /** Gives a local of its own to what all return addresses in a function have in common: its number, above 16 bits. */
 function shareCounter(f, base) {
   const { list } = f;
-  const isAddress = (i, k) => is(i, op.i64Const) && i.n >> 16n === base >> 16n && is(list[k - 1], op.localGet, stack) && is(list[k + 1], op.i64Store, 0);
-  const addresses = new Set(list.filter(isAddress));
-  if (addresses.size < 2) return;
-  if (f.locals[1]?.type === i64) f.locals[1].n++;
-  else f.locals.splice(1, 0, { n: 1, type: i64 });
+  if (list.filter((i) => i.address).length < 2) return;
+  f.locals[0].n++;
+  const number = BigInt.asIntN(32, base);
   f.list = list.flatMap((i) => {
-    if (addresses.has(i)) {
-      const rest = i.n - base;
-      return [{ op: op.localGet, n: shared }, ...(rest ? [{ op: op.i64Const, n: rest }, { op: op.i64Add }] : [])];
+    if (i.address) {
+      const rest = i.n - number;
+      return [{ op: op.localGet, n: shared }, ...(rest ? [{ op: op.i32Const, n: rest }, { op: op.i32Add }] : [])];
     }
     const isLocal = i.op >= op.localGet && i.op <= op.localTee;
     return [isLocal && i.n >= shared ? { ...i, n: i.n + 1 } : i];
   });
-  f.list.splice(2, 0, { op: op.i64Const, n: base }, { op: op.localSet, n: shared });
+  f.list.splice(2, 0, { op: op.i32Const, n: number }, { op: op.localSet, n: shared });
 }

@@ -44,9 +44,10 @@ function shrinkFunctions(sections, tables) {
   const bodies = reader(code.body, 0);
   types.number();
   const functions = Array.from({ length: bodies.number() }, () => ({ go: types.number() === goType, body: bodies.bytes(bodies.number()) }));
-  const known = tables ? describeFunctions(tables, importedFunctions(sections)) : [];
+  const imported = importedFunctions(sections);
+  const known = tables ? describeFunctions(tables, imported) : [];
   for (const index of namedPlaces(functions.map(({ body }) => body))) known[index] = undefined;
-  const made = functions.map(({ go, body }, index) => (go ? shrinkCode(body, index, known[index]) : body));
+  const made = functions.map(({ go, body }, index) => (go ? shrinkCode(body, index, imported, known[index]) : body));
   code.body = Buffer.concat([Buffer.from(leb(functions.length)), ...made.flatMap((body) => [Buffer.from(leb(body.length)), body])]);
   return known.map((of) => of?.places);
 }

@@ -6,8 +6,13 @@ import wabt from "wabt";
 import { root } from "./root.js";
 
 const { strip } = (await import(join(root, "web/scripts/strip.mjs"))) as { strip(module: Uint8Array): { module: Uint8Array } };
-const { shrinkCode } = (await import(join(root, "web/scripts/code.mjs"))) as { shrinkCode(code: Uint8Array, index: number, known?: Known): Uint8Array };
+const { shrinkCode } = (await import(join(root, "web/scripts/code.mjs"))) as { shrinkCode(code: Uint8Array, index: number, imported: number, known?: Known): Uint8Array };
 const { parseWat, readWasm } = await wabt();
+
+const { leb, reader } = (await import(join(root, "web/scripts/binary.mjs"))) as {
+  leb(n: number): number[];
+  reader(buffer: Buffer, at: number): { at: number; byte(): number; number(): number; bytes(n: number): Buffer };
+};
 
 interface Known {
   sigpanic: number;
@@ -39,30 +44,43 @@ function disassemble(module: Uint8Array): string {
   }
 }
 
-/** Compares what becomes of a function with what should: the same, where nothing is given. */
+/** A function that begins by putting a return address that it gets on the stack, as all of Go do in their smaller form. */
+function takes(body: string): string {
+  const [locals] = /^\s*(\(local[^)]*\))?/.exec(body)!;
+  const push = "global.get 0 i32.const 8 i32.sub global.set 0 global.get 0 local.get 0 i64.extend_i32_u i64.store i32.const 0 local.set 0";
+  return `${locals} local.get 0 i32.const 65535 i32.gt_u if ${push} end ${body.slice(locals.length)}`;
+}
+
+/** Compares what becomes of a function with what should: the same besides what it begins with, where nothing is given. */
 function becomes(name: string, before: string, after = before, signature?: string): void {
-  const wanted = assemble(name, after, signature);
+  const wanted = assemble(name, signature ? after : takes(after), signature);
   assert.equal(disassemble(strip(assemble(name, before, signature)).module), disassemble(wanted), name);
 }
 
 const begin = "(local i32 i64) global.get 0 local.set 1";
 const address = 0x1000n << 16n; // that of the first function
 
+const pushed = (place: bigint) => `local.get 1 i32.const 8 i32.sub local.tee 1 global.set 0 local.get 1 i64.const ${place} i64.store`;
+
+test("a return address is passed to the function that is called", () => {
+  const direct = (place: bigint, callee = 1) => `${pushed(place)} i32.const 0 call ${callee} drop`;
+  const indirect = (given: string) => `i64.const 16 i64.shr_u i32.wrap_i64 local.set 0 ${given} local.get 0 call_indirect (type 0) drop`;
+  becomes("direct", `${begin} ${direct(address + 1n)} i32.const 0`, `${begin} i32.const ${address + 1n} call 1 drop i32.const 0`);
+  becomes("by address", `${begin} local.get 2 ${pushed(address + 1n)} ${indirect("i32.const 0")} i32.const 0`,
+    `${begin} local.get 2 ${indirect(`i32.const ${address + 1n}`)} i32.const 0`);
+  becomes("imported", `${begin} ${direct(address, 0)} i32.const 0`);
+  becomes("of another function", `${begin} ${direct(address + 65536n)} i32.const 0`);
+  becomes("by an address that is made otherwise", `${begin} local.get 2 ${pushed(address)} i32.wrap_i64 local.set 0 i32.const 0 local.get 0 call_indirect (type 0)`);
+  becomes("it stays where it was", `${begin} i32.const 0 call 1`);
+});
+
 test("a return address is its function's number, once, and the place in it", () => {
-  const call = (store: string) => `local.get 1 ${store} i64.store i32.const 0 call 0 drop`;
-  const at = (place: bigint) => `i64.const ${address + place}`;
+  const call = (place: bigint) => `${pushed(address + place)} i32.const 0 call 1 drop`;
   const locals = "local.get 2 i64.const 1 i64.add local.set 2";
-  becomes(
-    "two",
-    `${begin} ${call(at(0n))} ${locals} ${call(at(70n))} i32.const 0`,
-    `(local i32 i64 i64) global.get 0 local.set 1 ${at(0n)} local.set 2 ${call("local.get 2")}
-     local.get 3 i64.const 1 i64.add local.set 3 ${call("local.get 2 i64.const 70 i64.add")} i32.const 0`,
-  );
-  becomes("no other i64", `(local i32) global.get 0 local.set 1 ${call(at(1n))} ${call(at(2n))} i32.const 0`,
-    `(local i32 i64) global.get 0 local.set 1 ${at(0n)} local.set 2
-     ${call("local.get 2 i64.const 1 i64.add")} ${call("local.get 2 i64.const 2 i64.add")} i32.const 0`);
-  becomes("one", `${begin} ${call(at(1n))} i32.const 0`);
-  becomes("of other functions", `${begin} ${call(at(1n << 16n))} ${call(at(2n << 16n))} i32.const 0`);
+  const own = `(local i32 i32 i64) global.get 0 local.set 1 i32.const ${address} local.set 2`;
+  becomes("two", `${begin} ${call(0n)} ${locals} ${call(70n)} i32.const 0`,
+    `${own} local.get 2 call 1 drop local.get 3 i64.const 1 i64.add local.set 3 local.get 2 i32.const 70 i32.add call 1 drop i32.const 0`);
+  becomes("one", `${begin} ${call(1n)} i32.const 0`, `${begin} i32.const ${address + 1n} call 1 drop i32.const 0`);
 });
 
 test("an offset from the stack pointer is in the instruction that uses it", () => {
@@ -127,41 +145,47 @@ test("jumps stay where the target is used otherwise", () => {
 
 /** Compares what becomes of a function of which it is known where it goes on after a panic, and what its places were. */
 function numbers(name: string, before: string, after: string, pcs: number[] | undefined, deferReturn = [0, 0], sigpanic = 99): void {
-  const module = assemble(name, before);
-  const at = module.findIndex((byte, k) => byte === 10 && module[k + 1] === module[k + 3]! + 2 && module[k + 2] === 1); // the section of code
   const known: Known = { sigpanic, framed: true, deferReturn: deferReturn[0]! };
-  const body = shrinkCode(module.subarray(at + 4, at + 4 + module[at + 3]!), 0, known);
-  const made = Buffer.concat([module.subarray(0, at), Buffer.of(10, body.length + 2, 1, body.length), body, module.subarray(at + 4 + module[at + 3]!)]);
-  assert.equal(disassemble(made), disassemble(assemble(name, after)), name);
+  const module = Buffer.from(assemble(name, before));
+  const parts = [module.subarray(0, 8)];
+  for (const r = reader(module, 8); r.at < module.length; ) {
+    const start = r.at;
+    const [id, section] = [r.byte(), r.bytes(r.number())];
+    const only = reader(section, 1); // the one function
+    const body = id === 10 ? shrinkCode(only.bytes(only.number()), 0, 1, known) : undefined;
+    const code = body && Buffer.concat([Buffer.from([1, ...leb(body.length)]), body]);
+    parts.push(...(code ? [Buffer.from([id, ...leb(code.length)]), code] : [module.subarray(start, r.at)]));
+  }
+  const made = Buffer.concat(parts);
+  assert.equal(disassemble(made), disassemble(assemble(name, takes(after))), name);
   assert.deepEqual(known.places?.before, pcs, name);
   assert.equal(known.places?.deferReturn ?? 0, deferReturn[1], name);
 }
 
 test("a place has a number where a call returns, a jump goes back or one forward across another place, and no other", () => {
-  const call = (place: number) => `local.get 1 i64.const ${address + BigInt(place)} i64.store i32.const 0 call 0 drop`;
+  const call = (place: number) => `${pushed(address + BigInt(place))} i32.const 0 call 1 drop`;
+  const now = (place: number) => `i32.const ${address + BigInt(place)} call 1 drop`;
   const other = "global.get 1 drop";
   const branch = (to: string) => `global.get 1 i64.eqz ${to}`;
   const of = (first: string, second: string, third: string) => `${begin} loop block block block block
     local.get 0 br_table 0 (;0;) 0 (;1;) 0 (;2;) 1 (;3;) 1 (;4;) 2 (;5;) 3 (;6;) end
     ${first} end ${second} end ${third} end unreachable end unreachable`;
-  const twice = (place: number) => `local.get 1 local.get 2 i64.const ${place} i64.add i64.store i32.const 0 call 0 drop`;
-  numbers("calls", of(call(3), call(5), other), `(local i32 i64 i64) global.get 0 local.set 1 i64.const ${address} local.set 2
-    block block block block local.get 0 br_table 0 0 1 2 end ${twice(2)} end ${twice(3)} end ${other} unreachable end unreachable`, [0, 1, 3, 5]);
+  const twice = (place: number) => `local.get 2 i32.const ${place} i32.add call 1 drop`;
+  const own = `(local i32 i32 i64) global.get 0 local.set 1 i32.const ${address} local.set 2`;
+  numbers("calls", of(call(3), call(5), other), `${own} block block block block local.get 0 br_table 0 0 1 2 end ${twice(2)} end ${twice(3)} end ${other} unreachable end unreachable`, [0, 1, 3, 5]);
   numbers("a jump between places", of(call(3), branch(`if ${jump(6, 3)} end`), other),
-    `${begin} block block block local.get 0 br_table 0 0 1 end ${call(2)} end block ${branch("br_if 0")} ${other} end unreachable end unreachable`, [0, 1, 3]);
+    `${begin} block block block local.get 0 br_table 0 0 1 end ${now(2)} end block ${branch("br_if 0")} ${other} end unreachable end unreachable`, [0, 1, 3]);
   numbers("a jump across a place", of(branch(`if ${jump(6, 4)} end`), call(5), other),
-    `${begin} block block block block local.get 0 br_table 0 0 1 2 end ${branch("br_if 1")} ${call(2)} end ${other} end unreachable end unreachable`, [0, 1, 5, 6]);
+    `${begin} block block block block local.get 0 br_table 0 0 1 2 end ${branch("br_if 1")} ${now(2)} end ${other} end unreachable end unreachable`, [0, 1, 5, 6]);
   numbers("a jump back", of(other, other, branch(`if ${jump(3, 2)} end`)),
     `${begin} loop block block local.get 0 br_table 0 0 1 end ${other} end ${other} ${branch(`if ${jump(2, 1)} end`)} unreachable end unreachable`, [0, 1, 3]);
   numbers("after a panic", of(other, other, other),
     `${begin} block block block local.get 0 br_table 0 0 1 end ${other} ${other} end ${other} unreachable end unreachable`, [0, 1, 5], [5, 2]);
   const check = (place: number) => branch(`if ${call(place)} end`);
-  numbers("nil checks", of(check(1), check(2), other),
-    `(local i32 i64 i64) global.get 0 local.set 1 i64.const ${address} local.set 2
-    block block local.get 0 br_table 0 0 end ${check(1).replace(/i64.const \d+/, "local.get 2 i64.const 1 i64.add")}
-    ${check(1).replace(/i64.const \d+/, "local.get 2 i64.const 1 i64.add")} ${other} unreachable end unreachable`, [0, 1], [0, 0], 0);
+  numbers("nil checks", of(check(1), check(2), other), `${own} block block local.get 0 br_table 0 0 end
+    ${branch(`if ${twice(1)} end`)} ${branch(`if ${twice(1)} end`)} ${other} unreachable end unreachable`, [0, 1], [0, 0], 1);
   const plain = (first: string) => of(first, other, other).replace("loop", "block");
-  numbers("a call that returns to no place", of(call(4), other, other), plain(call(4)), undefined);
+  numbers("a call that returns to no place", of(call(4), other, other), plain(now(4)), undefined);
   numbers("a number that is no return address", of(`i64.const ${address + 3n} drop`, other, other), plain(`i64.const ${address + 3n} drop`), undefined);
   numbers("the place is read", of("local.get 0 drop", other, other), of("local.get 0 drop", other, other), undefined);
 });
