@@ -3,7 +3,7 @@ package wire_test
 import (
 	"testing"
 
-	"skerry/shared/module"
+	"skerry/shared/semver"
 	"skerry/shared/wire"
 )
 
@@ -46,11 +46,11 @@ func TestAPIPrecedence(t *testing.T) {
 	rising := []string{"0.0.1", "0.0.10", "0.1.0", "0.9.9", "0.10.0", "1.0.0", "1.0.2", "1.2.0", "1.10.0", "2.0.0", "10.0.0", "999999.0.0", "999999.999999.999999"}
 	for i, a := range rising {
 		for j, b := range rising {
-			x, err := module.ParseVersion(a)
+			x, err := semver.Parse(a)
 			if err != nil {
 				t.Fatal(err)
 			}
-			y, err := module.ParseVersion(b)
+			y, err := semver.Parse(b)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -33,7 +33,7 @@ func buildGo(dir string) ([]byte, error) {
 		return nil, err
 	}
 	defer e.Close()
-	return gobuild.Build(context.Background(), dir, func(p *program.Program) (program.Machines, error) { return e.Machines(p) })
+	return gobuild.Build(context.Background(), dir, "", func(p *program.Program) (program.Machines, error) { return e.Machines(p) })
 }
 
 func built(t testing.TB, build func() ([]byte, error)) []byte {

@@ -18,14 +18,16 @@ asc.libraryFiles["skerry/module"] = read(join(library, "skerry", "module.ts"));
 /**
  * Compiles the module whose source is in a file, and returns its bytes, the manifest in them included, and the manifest. The
  * same source gives the same bytes on every machine. It throws an Error with what the compiler says is wrong.
+ *
+ * The module's version is `version` if that is given, else what its `@module` says, else that of the nearest package.json above the file.
  */
-export async function compile(file) {
+export async function compile(file, { version } = {}) {
   const base = dirname(resolve(file));
   const entry = relative(base, resolve(file));
   const { manifest, source, files } = declare(readFileSync(file, "utf8"), entry, (name) => {
     if (name === "~lib/skerry/module.ts") return null;
     return read(name.startsWith(libraryPrefix) ? join(library, name.slice(libraryPrefix.length)) : join(base, name));
-  });
+  }, (said) => version ?? said ?? packageVersion(base));
   const io = manifest.io ?? ioBytes;
   const pages = Math.ceil(io / page) + 1;
   let bytes;
@@ -52,6 +54,15 @@ export async function compile(file) {
   );
   if (error || !bytes) throw new Error(said.join("").trim() || String(error));
   return { bytes: withManifest(bytes, encode(manifest)), manifest };
+}
+
+/** Returns the version of the nearest package.json, from a directory upwards. */
+function packageVersion(dir) {
+  for (let at = dir; ; at = dirname(at)) {
+    const content = read(join(at, "package.json"));
+    if (content) return JSON.parse(content).version;
+    if (dirname(at) === at) return undefined;
+  }
 }
 
 function read(path) {

@@ -13,10 +13,10 @@ const options = {
  * Returns the manifest that a module declares, in its own file and in those that this imports, and their sources with what they
  * leave out: `source` of its own, `files` of the others by path. Lines stay where they were. `read` returns the text of a path, or
  * null; paths are relative to the folder of the module's own file, those of libraries begin with `~lib/`. Files that it does not
- * give declare nothing. It throws an Error that says where, for declarations that cannot be; other mistakes are for the compiler to find.
+ * give declare nothing. `versionOf` is given what the module says that its version is, and returns what it is. It throws an Error that says where, for declarations that cannot be; other mistakes are for the compiler to find.
  */
-export function declare(source, path, read = () => null) {
-  return new Declarations(source, path, read).result();
+export function declare(source, path, read = () => null, versionOf = (said) => said) {
+  return new Declarations(source, path, read, versionOf).result();
 }
 
 class Declarations {
@@ -24,7 +24,8 @@ class Declarations {
   tables = [];
   classes = [];
 
-  constructor(source, path, read) {
+  constructor(source, path, read, versionOf) {
+    this.versionOf = versionOf;
     const parser = new Parser();
     parser.parseFile(source, path, true);
     for (let file = parser.nextFile(); file !== null; file = parser.nextFile()) {
@@ -71,7 +72,8 @@ class Declarations {
     if (!this.own(node)) this.fail(decorator, "the @module stands in the module's own file");
     if (this.main) this.fail(decorator, "there is another @module");
     this.main = { node, ...this.options("module", decorator, given) };
-    if (!this.main.name || !this.main.version) this.fail(decorator, "a module has a name and a version");
+    this.main.version = this.versionOf(this.main.version);
+    if (!this.main.name || !this.main.version) this.fail(decorator, "a module has a name and a version, here or in package.json");
   }
 
   event(node, decorator, [name, given]) {

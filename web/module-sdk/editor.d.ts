@@ -7,7 +7,7 @@ interface __Index {
 }
 
 declare function module(given: {
-  name: string; version: string; doc?: string; io?: number; readable?: string[]; audience?: string; upgrade?: "carry" | "replay";
+  name: string; version?: string; doc?: string; io?: number; readable?: string[]; audience?: string; upgrade?: "carry" | "replay";
 }): (of: Function) => void;
 declare function table(name: string, given?: { key?: string[]; indexes?: __Index[]; declaredBy?: string }): (of: Function) => void;
 declare function event(name: string, given?: { doc?: string }): (of: Function) => void;

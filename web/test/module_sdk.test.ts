@@ -103,5 +103,5 @@ for (const [what, source, said] of wrong) {
 
 test("refused: nothing that is a module", () => {
   assert.throws(() => declare("class M {}", "m.ts"), /^Error: m\.ts:1: nothing is the @module$/);
-  assert.throws(() => declare(`@module({ name: "m" }) class M {}`, "m.ts"), /a module has a name and a version$/);
+  assert.throws(() => declare(`@module({ name: "m" }) class M {}`, "m.ts"), /a module has a name and a version, here or in package\.json$/);
 });

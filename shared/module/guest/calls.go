@@ -24,7 +24,7 @@ func (in *input) readEvent() int {
 	place := int(int32(in.u32()))
 	event.ID = in.id()
 	event.Index, event.Count = in.u32(), in.u32()
-	event.Author, event.ClientVersion = in.text(), in.text()
+	event.Author, event.ClientVersion = in.text(), Version(in.text())
 	if place >= 0 {
 		event.Type = registered.events[place].name
 	}

@@ -4,15 +4,17 @@ import (
 	"errors"
 	"reflect"
 	"unsafe"
+
+	"skerry/shared/semver"
 )
 
 // Event is what is known of an event beside its payload.
 type Event struct {
 	Type          string
 	ID            [16]byte
-	Index, Count  uint32 // its place in its transaction, and how many there are
-	Author        string // who wrote it
-	ClientVersion string // of the app that wrote it
+	Index, Count  uint32  // its place in its transaction, and how many there are
+	Author        string  // who wrote it
+	ClientVersion Version // of the app that wrote it
 
 	// Authorize alone sees what the author claims to be, which is nothing in this version.
 	Claims []byte
@@ -156,4 +158,19 @@ func (f Migrate[Params]) migrate() (shape, func(*input), error) {
 		}
 		f(m, given)
 	}, err
+}
+
+// Version is the version of an app as that says it: a semantic version (semver.org, 2.0.0), or any other text.
+type Version string
+
+// LessThan reports whether the version comes before another one, by the precedence of semantic versions: 2.4.5-beta before 2.4.5, and 2.4.5
+// before 2.4.10; build metadata does not matter. What is no semantic version, as the empty one of an app that gives none, comes before
+// every other. LessThan panics, which is the verdict module_trap, if than is none: that is a mistake of the module.
+func (v Version) LessThan(than string) bool {
+	other, err := semver.Parse(than)
+	if err != nil {
+		panic("guest: " + err.Error())
+	}
+	one, err := semver.Parse(string(v))
+	return err != nil || one.Compare(other) < 0
 }

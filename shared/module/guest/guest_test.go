@@ -243,7 +243,7 @@ func TestInput(t *testing.T) {
 	var told []string
 	see := func(what string) func(*Event, every) {
 		return func(e *Event, p every) {
-			told = append(told, what, e.Type, e.Author, e.ClientVersion, string(e.Claims), p.Text)
+			told = append(told, what, e.Type, e.Author, string(e.ClientVersion), string(e.Claims), p.Text)
 			if e.ID[0] != 1 || e.Index != 2 || e.Count != 3 || what == "apply" && (e.Seq != 4 || e.ReceivedAt != 5) {
 				t.Errorf("%s: %+v", what, e)
 			}

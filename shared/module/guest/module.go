@@ -16,7 +16,7 @@ const (
 // Module is what a module declares and does. ABI.md says more of each.
 type Module struct {
 	Name    string
-	Version string // semantic
+	Version string // semantic; `skerry module build --version` puts another one in its place
 	Doc     string
 
 	// Events are the types of events that the module knows.
@@ -51,12 +51,18 @@ var registered struct {
 	manifest []byte
 }
 
+// version is set by the linker.
+var version string
+
 // Register makes a program that module. It is called once, by an init function of package main. What is wrong with
 // the declarations `skerry module build` says.
 func Register(m Module) {
 	if registered.module != nil {
 		registered.problem = errors.New("two modules are registered: " + registered.module.Name + ", " + m.Name)
 		return
+	}
+	if version != "" {
+		m.Version = version
 	}
 	registered.module = &m
 	if registered.problem = declare(&m); registered.problem == nil {

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"skerry/shared/module"
+	"skerry/shared/semver"
 	"skerry/shared/tables"
 )
 
@@ -97,7 +97,7 @@ func LeastBump(all []Difference) (least Bump) {
 // DeclaredBump returns what two versions say of what lies between them. Before 1.0.0 the second number says what the first does
 // later, and the third what the second does. What leads to or from a pre-release may be anything. A version that does not rise
 // declares nothing.
-func DeclaredBump(older, newer module.Version) Bump {
+func DeclaredBump(older, newer semver.Version) Bump {
 	switch {
 	case newer.Compare(older) <= 0:
 		return None

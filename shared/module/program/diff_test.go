@@ -6,8 +6,8 @@ import (
 	"slices"
 	"testing"
 
-	"skerry/shared/module"
 	"skerry/shared/msgpack"
+	"skerry/shared/semver"
 	"skerry/shared/tables"
 )
 
@@ -105,11 +105,11 @@ func TestDeclaredBump(t *testing.T) {
 		{"1.2.3", "1.2.4-rc.1", Major}, {"1.2.4-rc.1", "1.2.4", Major}, {"1.2.4-rc.1", "1.2.4-rc.2", Major},
 		{"0.2.3", "0.2.4", Minor}, {"0.2.3", "0.3.0", Major}, {"0.2.3", "1.0.0", Major},
 	} {
-		older, err := module.ParseVersion(c.older)
+		older, err := semver.Parse(c.older)
 		if err != nil {
 			t.Fatal(err)
 		}
-		newer, err := module.ParseVersion(c.newer)
+		newer, err := semver.Parse(c.newer)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"skerry/shared/module"
 	"skerry/shared/module/meter"
 	"skerry/shared/msgpack"
+	"skerry/shared/semver"
 	"skerry/shared/tables"
 )
 
@@ -187,7 +188,7 @@ func (m *Manifest) check() error {
 	if m.Name == "" || len(m.Name) > tables.MaxName {
 		return fmt.Errorf("the manifest's name is 1 to %d bytes, not %q", tables.MaxName, m.Name)
 	}
-	if _, err := module.ParseVersion(m.Version); err != nil {
+	if _, err := semver.Parse(m.Version); err != nil {
 		return fmt.Errorf("the manifest's version: %w", err)
 	}
 	if m.IO < MinIO || m.IO > MaxIO {

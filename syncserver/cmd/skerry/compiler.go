@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +23,7 @@ type compiler struct {
 	said    bytes.Buffer
 }
 
-// compileScript has the npm package of the source's own directory compile the files that it is told of, a line each. It
+// compileScript has the npm package of the source's own directory compile the files that it is told of, a line of JSON each. It
 // answers each with 0 and the module, 1 and what is wrong, or 2 and why there is no compiler, behind their length.
 const compileScript = `
 import { createInterface } from "node:readline";
@@ -38,19 +39,21 @@ loaded.catch(() => {});
 for await (const line of createInterface({ input: process.stdin })) {
   const sdk = await loaded.catch(told(2));
   if (!sdk) break;
-  await sdk.compile(line).then(({ bytes }) => answer(0, bytes), told(1));
+  const { file, version } = JSON.parse(line);
+  await sdk.compile(file, { version }).then(({ bytes }) => answer(0, bytes), told(1));
 }
 `
 
-// compile compiles a source by the npm package skerry-module that is installed for it.
-func (c *compiler) compile(ctx context.Context, source string) ([]byte, error) {
+// compile compiles a source by the npm package skerry-module that is installed for it. Version is the module's; empty: the source or its
+// package.json says it.
+func (c *compiler) compile(ctx context.Context, source, version string) ([]byte, error) {
 	if _, err := os.Stat(source); err != nil {
 		return nil, err
 	}
 	if err := c.start(ctx, filepath.Dir(source)); err != nil {
 		return nil, err
 	}
-	kind, content, err := c.ask(filepath.Base(source))
+	kind, content, err := c.ask(filepath.Base(source), version)
 	switch {
 	case err != nil:
 		c.close()
@@ -86,8 +89,12 @@ func (c *compiler) start(ctx context.Context, dir string) error {
 	return nil
 }
 
-func (c *compiler) ask(name string) (kind byte, content []byte, err error) {
-	if _, err := fmt.Fprintln(c.in, name); err != nil {
+func (c *compiler) ask(name, version string) (kind byte, content []byte, err error) {
+	request := struct {
+		File    string `json:"file"`
+		Version string `json:"version,omitempty"`
+	}{name, version}
+	if err := json.NewEncoder(c.in).Encode(request); err != nil {
 		return 0, nil, err
 	}
 	var head [5]byte

@@ -51,6 +51,8 @@ type console struct {
 	in       io.Reader
 	out, err io.Writer
 	json     bool
+
+	moduleVersion string // that a source is built with; empty: it says it itself
 }
 
 // command is one command of the line. It returns a [usageError] for a line that cannot be.
@@ -76,7 +78,7 @@ var commands = []command{
 	{"module diff", "module diff [--strict] OLD NEW", "print what a newer module declares otherwise than an older one, what clients of the older one see of it, and how much its version has to rise for that", moduleDiff},
 	{"module types", "module types [--lang ts|go] [--package NAME] NAME|FILE", "print what a module declares as types of TypeScript or Go", moduleTypes},
 	{"module new", "module new [--go] [--sdk PATH] NAME", "make a directory to begin a module with, in AssemblyScript or Go: source, tests, and what they need", moduleNew},
-	{"module build", "module build --out FILE SOURCE", "make a module of a source in AssemblyScript (needs Node), or of the Go program in a directory (needs Go), and print its digest", moduleBuild},
+	{"module build", "module build [--version VERSION] --out FILE SOURCE", "make a module of a source in AssemblyScript (needs Node), or of the Go program in a directory (needs Go), and print its digest", moduleBuild},
 	{"module run", "module run [--creator TEXT] [--params-hex HEX] NAME|FILE... EVENTS", "judge a file of events, a line of JSON each as space log --json prints them, by a module and those it is upgraded to; print verdicts, fuel and tables", moduleRun},
 	{"module test", "module test [--run REGEXP] NAME|FILE|SOURCE [TESTS...]", "play the tests of a module, by default all *.tests beside it: what people do in a space, and what comes of it", moduleTest},
 	{"module watch", "module watch [--out FILE] [--url URL --identity NAME [--space ID]] SOURCE [TESTS...]", "whenever a file beside a source changes, make the module, play its tests, upload it, and take a space over to it", moduleWatch},

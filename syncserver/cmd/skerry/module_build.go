@@ -20,6 +20,7 @@ func (c *console) logged(line []byte) { fmt.Fprintf(c.err, "log: %s\n", line) }
 func moduleBuild(ctx context.Context, c *console, args []string) error {
 	set := c.flags("module build")
 	out := set.String("out", "", "the `file` to write the module to")
+	set.StringVar(&c.moduleVersion, "version", "", "the module's `version`, in place of what its source, or in AssemblyScript the nearest package.json, says")
 	if err := c.parse(set, args); err != nil {
 		return err
 	}
@@ -72,7 +73,7 @@ func (c *console) moduleBytes(ctx context.Context, name string) ([]byte, error) 
 	case strings.HasSuffix(name, ".ts"):
 		compiler := new(compiler)
 		defer compiler.close()
-		return compiler.compile(ctx, name)
+		return compiler.compile(ctx, name, c.moduleVersion)
 	case isDir(name):
 		return c.buildGo(ctx, name)
 	}
@@ -90,5 +91,5 @@ func (c *console) buildGo(ctx context.Context, dir string) (content []byte, err 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
-	return gobuild.Build(ctx, dir, func(p *program.Program) (program.Machines, error) { return engine.Machines(p) })
+	return gobuild.Build(ctx, dir, c.moduleVersion, func(p *program.Program) (program.Machines, error) { return engine.Machines(p) })
 }

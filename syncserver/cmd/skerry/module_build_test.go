@@ -29,9 +29,9 @@ func init() {
 func main() {}
 `
 
-// TestModuleBuild: a program in a Go module of its own becomes a module, the same wherever it lies, which then runs; and
-// what is wrong with one is said.
-func TestModuleBuild(t *testing.T) {
+// goProject makes a directory with a Go module that names the checkout's, and writes files into it.
+func goProject(t *testing.T, files map[string]string) string {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("Go's runtime is compiled")
 	}
@@ -46,16 +46,20 @@ func TestModuleBuild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "go.sum"), string(sums))
+	writeFile(t, filepath.Join(dir, "go.mod"), "module notes\n\ngo 1.26.0\n\nrequire skerry v0.0.0\n\nreplace skerry => "+checkout+"\n")
+	for name, content := range files {
+		writeFile(t, filepath.Join(dir, name), content)
+	}
+	return dir
+}
+
+// TestModuleBuild: a program in a Go module of its own becomes a module, the same wherever it lies, which then runs; and
+// what is wrong with one is said.
+func TestModuleBuild(t *testing.T) {
 	made := func(source string) (file string, code int, printed string) {
-		dir := t.TempDir()
-		for name, content := range map[string]string{
-			"main.go": source, "go.sum": string(sums),
-			"go.mod": "module notes\n\ngo 1.26.0\n\nrequire skerry v0.0.0\n\nreplace skerry => " + checkout + "\n",
-		} {
-			if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
+		dir := goProject(t, map[string]string{"main.go": source})
 		file = filepath.Join(dir, "notes.wasm")
 		var out bytes.Buffer
 		code = run(context.Background(), []string{"module", "build", "--json", "--out", file, dir}, nil, &out, &out)

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"strings"
 
-	"skerry/shared/module"
 	"skerry/shared/module/program"
+	"skerry/shared/semver"
 )
 
 // diffView is what lies between two modules as --json prints it.
@@ -62,10 +62,10 @@ func moduleDiff(ctx context.Context, c *console, args []string) error {
 }
 
 func diffOf(older, newer *program.Program) (*diffView, error) {
-	var versions [2]module.Version
+	var versions [2]semver.Version
 	for i, p := range []*program.Program{older, newer} {
 		var err error
-		if versions[i], err = module.ParseVersion(p.Manifest.Version); err != nil {
+		if versions[i], err = semver.Parse(p.Manifest.Version); err != nil {
 			return nil, err
 		}
 	}

@@ -200,7 +200,7 @@ func (w *watcher) build(ctx context.Context) ([]byte, error) {
 	if isDir(w.source) {
 		return w.buildGo(ctx, w.source)
 	}
-	return w.compiler.compile(ctx, w.source)
+	return w.compiler.compile(ctx, w.source, "")
 }
 
 func (w *watcher) test(ctx context.Context, v *roundView, content []byte, p *program.Program, files []string) error {

@@ -161,6 +161,15 @@ func (r *scenarioReader) step(line, word, rest string) (func(*stage) error, erro
 			s.clock = uint64(at.UnixMilli())
 			return nil
 		}, nil
+	case "client":
+		version, rest, err := nameOf(rest)
+		if err != nil || rest != "" {
+			return nil, fmt.Errorf("want \"client VERSION\", of the app that writes what follows")
+		}
+		return func(s *stage) error {
+			s.client = version
+			return nil
+		}, nil
 	case "may":
 		return mayStep(rest)
 	case "table":
@@ -172,7 +181,7 @@ func (r *scenarioReader) step(line, word, rest string) (func(*stage) error, erro
 		r.rows = rows
 		return func(s *stage) error { return s.table(name, *rows) }, nil
 	}
-	return nil, fmt.Errorf("want test, creator, params, module, at, may or table, or an event as in \"ada: note {\"text\": \"hello\"}\", not %q", line)
+	return nil, fmt.Errorf("want test, creator, params, module, at, client, may or table, or an event as in \"ada: note {\"text\": \"hello\"}\", not %q", line)
 }
 
 // scenarioRow is a row that a table is to have, as it is written and the columns that it names.

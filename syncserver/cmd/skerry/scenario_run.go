@@ -36,6 +36,7 @@ type stage struct {
 	params      []byte
 	paramsValue any
 	clock       uint64
+	client      string // the version of the app that writes
 
 	space  *trySpace // nil before it is begun
 	logged []string
@@ -45,7 +46,7 @@ type stage struct {
 
 // play plays a scenario, and returns the step that went wrong, with a [mismatch] or what it cannot go on for.
 func (s *stage) play(of *scenario) (*step, error) {
-	s.clock = scenarioStart
+	s.clock, s.client = scenarioStart, ""
 	for i := range of.steps {
 		if err := of.steps[i].run(s); err != nil {
 			return &of.steps[i], err
@@ -122,7 +123,7 @@ func (s *stage) push(author string, events []scenarioEvent, code, reason string)
 			return err
 		}
 		records[i] = space.Record{
-			ReceivedAt: s.clock, Index: uint32(i), Count: uint32(len(events)), Author: author, API: wire.APIHigh,
+			ReceivedAt: s.clock, Index: uint32(i), Count: uint32(len(events)), Author: author, API: wire.APIHigh, ClientVersion: s.client,
 			Event: space.Event{ID: events[i].id, Type: events[i].name, Payload: payload},
 		}
 	}

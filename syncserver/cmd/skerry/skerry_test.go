@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 // TestScripts runs testdata/script/*.txtar. Beside testscript's commands there are:
 //
 // The directory $MODULES has modules: chat.wasm, newer.wasm, which is made of the log of a chat, newest.wasm, which has an event type less and says
-// so by its version, bold.wasm, which does not say so, and bare.wasm, which has no manifest. $NEWEST is the digest of newest.wasm.
+// so by its version, bold.wasm, which does not say so, unversioned.wasm and misversioned.wasm, and bare.wasm, which has no manifest. $NEWEST is the digest of newest.wasm.
 //
 //	serve FLAGS...   start a server on the directory data; its URL is $URL, where it listens $ADDRESS, and the token to set it up $SETUP,
 //	                 which is in the link $LINK
@@ -60,11 +60,14 @@ func TestScripts(t *testing.T) {
 			newer.Version, newer.Upgrade = "1.1.0", program.Replay
 			newest := *newer
 			newest.Version, newest.Events = "2.0.0", newer.Events[:len(newer.Events)-1]
+			unversioned, misversioned := *newer, *newer
+			unversioned.Version, misversioned.Version = "", "1.2"
 			bold := newest
 			bold.Version = "1.2.0"
 			for name, content := range map[string][]byte{
 				"chat.wasm": moduletest.Chat(), "bare.wasm": moduletest.ChatWithoutManifest(),
 				"newer.wasm": newer.AppendSection(moduletest.ChatWithoutManifest()), "newest.wasm": newest.AppendSection(moduletest.ChatWithoutManifest()),
+				"unversioned.wasm": unversioned.AppendSection(moduletest.ChatWithoutManifest()), "misversioned.wasm": misversioned.AppendSection(moduletest.ChatWithoutManifest()),
 				"bold.wasm": bold.AppendSection(moduletest.ChatWithoutManifest()),
 			} {
 				if err := os.WriteFile(filepath.Join(modules, name), content, 0o644); err != nil {

@@ -7,14 +7,14 @@ import (
 	"strings"
 	"testing"
 
-	"skerry/shared/module"
+	"skerry/shared/semver"
 	"skerry/syncserver"
 )
 
 // TestVersion: the program, the npm packages and what they are locked to have one version, and the changelog has a section of it or of what
 // is to become it.
 func TestVersion(t *testing.T) {
-	if _, err := module.ParseVersion(syncserver.Version); err != nil {
+	if _, err := semver.Parse(syncserver.Version); err != nil {
 		t.Fatal(err)
 	}
 	root := filepath.Join("..", "..", "..")

@@ -151,7 +151,7 @@ class Look {
       : this.way == "sorted" ? all.sorted("by_float", this.down)
       : all.by("of no name", this.text);
     for (let row = scan.next(); row; row = scan.next()) {
-      found.put(new Found(at++, row.number, row.float, entry.author + " " + entry.clientVersion + " " + row.text, entry.id));
+      found.put(new Found(at++, row.number, row.float, entry.author + " " + entry.clientVersion.text + " " + row.text, entry.id));
       if (row.text == "stop") scan.close();
     }
   }

@@ -62,6 +62,136 @@ export class Optional<T> {
   constructor(public value: T) {}
 }
 
+/** The version of a program as that says it: a semantic version (semver.org, 2.0.0), or any other text. */
+export class Version {
+  constructor(public text: string) {}
+
+  /**
+   * Whether it comes before another one, by the precedence of semantic versions: 2.4.5-beta before 2.4.5, and 2.4.5 before 2.4.10; build
+   * metadata does not matter. What is no semantic version, as the empty one of a program that gives none, comes before every other. If
+   * `than` is none that stops the module, as a mistake of its own.
+   */
+  lessThan(than: string): bool {
+    const other = new VersionReader(than);
+    if (!other.valid) {
+      log(`${than} is no semantic version`);
+      unreachable();
+    }
+    const one = new VersionReader(this.text);
+    return !one.valid || one.compare(other) < 0;
+  }
+
+  toString(): string {
+    return this.text;
+  }
+}
+
+/** Reads a semantic version, and knows where its parts are. */
+class VersionReader {
+  valid: bool;
+  private numbers: StaticArray<u64> = new StaticArray<u64>(3);
+  private preAt: i32 = 0; // where the pre-release begins
+  private preEnd: i32 = 0; // and ends; where it begins: there is none
+  private at: i32 = 0;
+
+  constructor(private text: string) {
+    this.valid = text.length <= 64 && this.read();
+  }
+
+  private read(): bool {
+    for (let i = 0; i < 3; i++) {
+      if (i > 0 && this.next() != 46 /* . */) return false;
+      if (!this.number(i)) return false;
+    }
+    this.preAt = this.preEnd = this.at;
+    let c = this.next();
+    if (c == 45 /* - */) {
+      this.preAt = this.at;
+      if (!this.identifiers(true)) return false;
+      this.preEnd = this.at;
+      c = this.next();
+    }
+    if (c == 43 /* + */) return this.identifiers(false) && this.at == this.text.length;
+    return c < 0;
+  }
+
+  private next(): i32 {
+    return this.at < this.text.length ? this.text.charCodeAt(this.at++) : -1;
+  }
+
+  private number(i: i32): bool {
+    const begin = this.at;
+    let n: u64 = 0;
+    for (; this.at < this.text.length && digit(this.text.charCodeAt(this.at)); this.at++) {
+      const d = <u64>(this.text.charCodeAt(this.at) - 48);
+      if (n > (<u64>i64.MAX_VALUE - d) / 10) return false;
+      n = n * 10 + d;
+    }
+    this.numbers[i] = n;
+    return this.at > begin && (this.at == begin + 1 || this.text.charCodeAt(begin) != 48);
+  }
+
+  /** Reads identifiers between dots. Those of a pre-release that are numbers have no leading zeros. */
+  private identifiers(pre: bool): bool {
+    while (true) {
+      const end = endOf(this.text, this.at, this.text.length);
+      if (end == this.at) return false;
+      if (pre && end > this.at + 1 && this.text.charCodeAt(this.at) == 48 && numeric(this.text, this.at, end)) return false;
+      this.at = end;
+      if (end == this.text.length || this.text.charCodeAt(end) != 46) return true;
+      this.at++;
+    }
+  }
+
+  compare(other: VersionReader): i32 {
+    for (let i = 0; i < 3; i++) {
+      const a = this.numbers[i], b = other.numbers[i];
+      if (a != b) return a < b ? -1 : 1;
+    }
+    let a = this.preAt, b = other.preAt;
+    if (a == this.preEnd || b == other.preEnd) return <i32>(a == this.preEnd) - <i32>(b == other.preEnd);
+    while (true) {
+      const aEnd = endOf(this.text, a, this.preEnd), bEnd = endOf(other.text, b, other.preEnd);
+      const n = compareIdentifiers(this.text, a, aEnd, other.text, b, bEnd);
+      if (n != 0) return n;
+      if (aEnd == this.preEnd || bEnd == other.preEnd) return <i32>(bEnd == other.preEnd) - <i32>(aEnd == this.preEnd);
+      a = aEnd + 1;
+      b = bEnd + 1;
+    }
+  }
+}
+
+function digit(c: i32): bool {
+  return c >= 48 && c <= 57;
+}
+
+/** Returns where the letters, digits and hyphens end that begin at a place. */
+function endOf(text: string, at: i32, end: i32): i32 {
+  for (; at < end; at++) {
+    const c = text.charCodeAt(at);
+    const letter = c | 32;
+    if (!digit(c) && c != 45 && (letter < 97 || letter > 122)) break;
+  }
+  return at;
+}
+
+function numeric(text: string, at: i32, end: i32): bool {
+  for (; at < end; at++) if (!digit(text.charCodeAt(at))) return false;
+  return true;
+}
+
+/** Compares numbers, of any size, as numbers, other text as bytes, and numbers before other text. */
+function compareIdentifiers(a: string, at: i32, aEnd: i32, b: string, bt: i32, bEnd: i32): i32 {
+  const number = numeric(a, at, aEnd);
+  if (number != numeric(b, bt, bEnd)) return number ? -1 : 1;
+  if (number && aEnd - at != bEnd - bt) return aEnd - at < bEnd - bt ? -1 : 1;
+  for (; at < aEnd && bt < bEnd; at++, bt++) {
+    const d = a.charCodeAt(at) - b.charCodeAt(bt);
+    if (d != 0) return d;
+  }
+  return <i32>(at < aEnd) - <i32>(bt < bEnd);
+}
+
 /** The transaction's event that a module is asked about, as both the server and every replica know it. */
 export class Call {
   /** The place of the event's type in the manifest; -1: it is not declared. */
@@ -96,11 +226,11 @@ export class Call {
     return author;
   }
 
-  /** The version of the program that wrote it, as that says; empty if it says none. */
-  get clientVersion(): string {
+  /** The version of the program that wrote it, as that says; of no text if it says none. */
+  get clientVersion(): Version {
     const r = new __Reader(this.authorAt);
     r.skip();
-    return r.text();
+    return new Version(r.text());
   }
 
   /** Where the event's fields begin. */

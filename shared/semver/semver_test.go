@@ -1,10 +1,10 @@
-package module_test
+package semver_test
 
 import (
 	"strings"
 	"testing"
 
-	"skerry/shared/module"
+	"skerry/shared/semver"
 )
 
 // TestPrecedence has versions in their order: those of the specification's section 11, and what is easily got wrong.
@@ -15,9 +15,9 @@ func TestPrecedence(t *testing.T) {
 		"1.0.0-beta.2", "1.0.0-beta.11", "1.0.0-beta.99999999999999999999998", "1.0.0-beta.99999999999999999999999", "1.0.0-rc.1", "1.0.0",
 		"2.0.0", "2.1.0", "2.1.1", "2.4.4", "2.4.5-beta", "2.4.5", "2.4.10", "2.10.0", "10.0.0", "9223372036854775807.0.0",
 	}
-	var versions []module.Version
+	var versions []semver.Version
 	for _, text := range ordered {
-		v, err := module.ParseVersion(text)
+		v, err := semver.Parse(text)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -39,8 +39,8 @@ func TestPrecedence(t *testing.T) {
 			}
 		}
 	}
-	a, errA := module.ParseVersion("1.2.3-x+build.001.-")
-	b, errB := module.ParseVersion("1.2.3-x+other")
+	a, errA := semver.Parse("1.2.3-x+build.001.-")
+	b, errB := semver.Parse("1.2.3-x+other")
 	if errA != nil || errB != nil || a.Compare(b) != 0 || a.String() != "1.2.3-x" {
 		t.Errorf("build metadata: %v %v, %s", errA, errB, a)
 	}
@@ -52,11 +52,11 @@ func TestNoVersions(t *testing.T) {
 		"1.2.3+a..b", "1.2.3+a+b", " 1.2.3", "1.2.3 ", "-1.2.3", "1.2.x", "1.2.3-é", "9223372036854775808.0.0", "99999999999999999999.0.0",
 		"1.2.3-" + strings.Repeat("a", 59),
 	} {
-		if v, err := module.ParseVersion(text); err == nil {
+		if v, err := semver.Parse(text); err == nil {
 			t.Errorf("%q is taken as %s", text, v)
 		}
 	}
-	if _, err := module.ParseVersion("1.2.3-" + strings.Repeat("a", 58)); err != nil {
+	if _, err := semver.Parse("1.2.3-" + strings.Repeat("a", 58)); err != nil {
 		t.Errorf("the longest: %v", err)
 	}
 }

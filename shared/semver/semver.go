@@ -1,7 +1,12 @@
-package module
+// Package semver reads and compares semantic versions (semver.org, 2.0.0). It is small, and needs no fmt, since modules that are
+// written in Go have it in them.
+//
+// Stable.
+package semver
 
 import (
-	"fmt"
+	"errors"
+	"strconv"
 	"strings"
 )
 
@@ -13,17 +18,17 @@ type Version struct {
 	Pre []string
 }
 
-// maxVersion is the longest text of a version, in bytes.
-const maxVersion = 64
+// MaxText is the longest text of a version, in bytes.
+const MaxText = 64
 
-// ParseVersion reads a version. It is strict: no leading v, no missing numbers, no leading zeros.
-func ParseVersion(text string) (Version, error) {
+// Parse reads a version. It is strict: no leading v, no missing numbers, no leading zeros.
+func Parse(text string) (Version, error) {
 	var v Version
 	fail := func(why string) (Version, error) {
-		return Version{}, fmt.Errorf("%q is no semantic version: %s", text, why)
+		return Version{}, errors.New(strconv.Quote(text) + " is no semantic version: " + why)
 	}
-	if len(text) > maxVersion {
-		return fail(fmt.Sprintf("it is longer than %d bytes", maxVersion))
+	if len(text) > MaxText {
+		return fail("it is longer than " + strconv.Itoa(MaxText) + " bytes")
 	}
 	rest, build, hasBuild := strings.Cut(text, "+")
 	if hasBuild && !identifiers(build, false) {
@@ -137,7 +142,7 @@ func order(less bool) int {
 
 // String returns v as text, without build metadata.
 func (v Version) String() string {
-	text := fmt.Sprintf("%d.%d.%d", v.Major, v.Minor, v.Patch)
+	text := strconv.FormatUint(v.Major, 10) + "." + strconv.FormatUint(v.Minor, 10) + "." + strconv.FormatUint(v.Patch, 10)
 	if len(v.Pre) > 0 {
 		text += "-" + strings.Join(v.Pre, ".")
 	}
