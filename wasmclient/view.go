@@ -747,7 +747,7 @@ func (v *view) look(t *space.Transaction, at uint64, info *SpaceInfo, again bool
 		switch {
 		case errors.Is(err, tables.ErrPage):
 			return nil, err
-		case err != nil || verdict.Code == wire.CodeUnknownType: // a newer module may know it
+		case err != nil || verdict.Code == wire.CodeUnknownType, verdict.Code == wire.CodeSchemaUnknown: // a newer module may know it
 			current = false
 		case !verdict.Allowed():
 			v.laid = v.laid[:len(v.laid)-1]

@@ -46,6 +46,7 @@ const (
 	CodeRecovering    Code = 49 // the server lost its newest records and waits for a replica that holds them
 	CodeUpgrading     Code = 50 // the space is going over to another module
 	CodeOverQuota     Code = 51 // the identity has as many spaces, modules or bytes on the server as it may
+	CodeSchemaUnknown Code = 52 // the module does not know the schema that an event was written by
 
 	// Rejections: the final word on these bytes.
 	CodeIDReused       Code = 80  // an event id is known with other bytes or in another transaction, or comes twice
@@ -70,6 +71,8 @@ const (
 	CodeSetupDone      Code = 99  // the server has an administrator already
 	CodeNameTaken      Code = 100 // another space of the server has the name
 	CodeStale          Code = 101 // the space has another module than the upgrade says that it replaces
+	CodeSchemaMismatch Code = 102 // a payload is not what its own schema says, or that schema is taken no more
+	CodeTypeRemoved    Code = 103 // the module takes no more events of the type
 
 	// Ends of subscriptions.
 	CodeDiverged   Code = 120 // the position is on a branch of history that this server never had or left
@@ -81,27 +84,28 @@ const (
 	CodeUnproven Code = 140 // the records do not follow one another from where they are said to begin to the sealed position
 
 	// The client's own.
-	CodeBadChain         Code = 200 // records received do not hash to the position that came with them
-	CodeServerChanged    Code = 201 // another server answers at this address
-	CodeUpgradeRequired  Code = 202 // the store was written by a newer version
-	CodeQuota            Code = 203 // the device's storage is full
-	CodeNotDurable       Code = 204 // the transaction could not be made durable on this device
-	CodeDiscarded        Code = 205 // the transaction was discarded
-	CodeClosed           Code = 206 // the client was closed
-	CodeInsecureContext  Code = 207 // the page is not a secure context
-	CodeBuildMismatch    Code = 208 // page, worker and wasm are of different builds
-	CodeBadArgument      Code = 209 // the caller passed something that cannot be
-	CodeNoSuchSpace      Code = 210 // the replica knows no space with that ID
-	CodeStorageFailed    Code = 211 // the device's storage failed
-	CodeNotFound         Code = 212 // nothing is kept under that id
-	CodeBadServerMessage Code = 213 // the server sent what the protocol does not allow
-	CodeBadArchive       Code = 214 // the file is no archive, or was cut short or damaged
-	CodeReplicaLost      Code = 215 // the browser or its user deleted what was stored on this device
-	CodeModuleDiverged   Code = 216 // the module here makes other tables of the log than the server's
-	CodeDamaged          Code = 217 // something stored on this device cannot be read any more
-	CodeUnsynced         Code = 218 // something on this device is nowhere else, and would be lost
-	CodeForgotten        Code = 219 // somebody logged out and had the replica forgotten, perhaps in another tab
-	CodeNotHere          Code = 220 // that part of the history is not on this device, and cannot be fetched now
+	CodeBadChain           Code = 200 // records received do not hash to the position that came with them
+	CodeServerChanged      Code = 201 // another server answers at this address
+	CodeUpgradeRequired    Code = 202 // the store was written by a newer version
+	CodeQuota              Code = 203 // the device's storage is full
+	CodeNotDurable         Code = 204 // the transaction could not be made durable on this device
+	CodeDiscarded          Code = 205 // the transaction was discarded
+	CodeClosed             Code = 206 // the client was closed
+	CodeInsecureContext    Code = 207 // the page is not a secure context
+	CodeBuildMismatch      Code = 208 // page, worker and wasm are of different builds
+	CodeBadArgument        Code = 209 // the caller passed something that cannot be
+	CodeNoSuchSpace        Code = 210 // the replica knows no space with that ID
+	CodeStorageFailed      Code = 211 // the device's storage failed
+	CodeNotFound           Code = 212 // nothing is kept under that id
+	CodeBadServerMessage   Code = 213 // the server sent what the protocol does not allow
+	CodeBadArchive         Code = 214 // the file is no archive, or was cut short or damaged
+	CodeReplicaLost        Code = 215 // the browser or its user deleted what was stored on this device
+	CodeModuleDiverged     Code = 216 // the module here makes other tables of the log than the server's
+	CodeDamaged            Code = 217 // something stored on this device cannot be read any more
+	CodeUnsynced           Code = 218 // something on this device is nowhere else, and would be lost
+	CodeForgotten          Code = 219 // somebody logged out and had the replica forgotten, perhaps in another tab
+	CodeNotHere            Code = 220 // that part of the history is not on this device, and cannot be fetched now
+	CodeSchemaIncompatible Code = 221 // what the page's code declares that it reads is not there any more
 
 	// CodeModuleOwn is what the numbers are added to that a space's module refuses with, 1 to 65,535.
 	CodeModuleOwn Code = 1 << 16
@@ -122,7 +126,7 @@ var codeNames = map[Code]string{
 	CodeBehind: "behind", CodeRateLimited: "rate_limited", CodeOverloaded: "overloaded", CodeServerFull: "server_full",
 	CodeUnknownSpace: "unknown_space", CodeUnknownType: "unknown_type", CodeModuleMissing: "module_missing",
 	CodeSetupRequired: "setup_required", CodeAuthRequired: "auth_required", CodeRecovering: "recovering",
-	CodeUpgrading: "upgrading", CodeOverQuota: "over_quota",
+	CodeUpgrading: "upgrading", CodeOverQuota: "over_quota", CodeSchemaUnknown: "schema_unknown",
 
 	CodeIDReused: "id_reused", CodeForbidden: "forbidden", CodeReservedType: "reserved_type", CodeTooLarge: "too_large",
 	CodeBadTransaction: "bad_transaction", CodeBadGenesis: "bad_genesis", CodeSpaceFull: "space_full",
@@ -131,7 +135,8 @@ var codeNames = map[Code]string{
 	CodeUnique: "unique", CodeQuotaTables: "quota_tables",
 	CodeBadUpgrade: "bad_upgrade", CodeMigrateFailed: "migrate_failed",
 	CodeSetupDone: "setup_done", CodeNameTaken: "name_taken",
-	CodeStale: "stale",
+	CodeStale:          "stale",
+	CodeSchemaMismatch: "schema_mismatch", CodeTypeRemoved: "type_removed",
 
 	CodeDiverged: "diverged", CodeResumeGone: "resume_gone", CodeLeft: "left", CodeDeleted: "deleted",
 
@@ -144,6 +149,7 @@ var codeNames = map[Code]string{
 	CodeBadServerMessage: "bad_server_message", CodeBadArchive: "bad_archive",
 	CodeReplicaLost: "replica_lost", CodeModuleDiverged: "module_diverged", CodeDamaged: "damaged",
 	CodeUnsynced: "unsynced", CodeForgotten: "forgotten", CodeNotHere: "not_here",
+	CodeSchemaIncompatible: "schema_incompatible",
 }
 
 // Codes returns every known code with its name, for documents and tests.

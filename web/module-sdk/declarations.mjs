@@ -4,8 +4,9 @@ import { NodeKind, Parser } from "assemblyscript";
 
 const numbers = new Set(["i64", "u64", "f64"]);
 const options = {
-  module: ["name", "version", "doc", "io", "readable", "audience", "upgrade"],
-  event: ["doc"],
+  module: ["name", "version", "abi", "doc", "io", "readable", "audience", "upgrade"],
+  event: ["doc", "default", "removed", "older"],
+  older: ["fields", "rename", "drop", "default", "refused"],
   table: ["key", "indexes", "declaredBy"],
 };
 
@@ -17,6 +18,11 @@ const options = {
  */
 export function declare(source, path, read = () => null, versionOf = (said) => said) {
   return new Declarations(source, path, read, versionOf).result();
+}
+
+/** A default as the manifest has it: bytes are written down as a list of numbers. */
+function bytesOf(type, value) {
+  return type === "bytes" && Array.isArray(value) ? Uint8Array.from(value) : value;
 }
 
 class Declarations {
@@ -77,10 +83,32 @@ class Declarations {
   }
 
   event(node, decorator, [name, given]) {
-    const { doc } = this.options("event", decorator, given);
+    const { doc, default: defaults = {}, removed, older = [] } = this.options("event", decorator, given);
     if (typeof name !== "string") this.fail(decorator, 'an event has a name: @event("note")');
-    this.judges(node);
-    this.events.push({ ...this.fields(node), name, doc });
+    if (!removed) this.judges(node);
+    const event = { ...this.fields(node), name, doc, removed, older: older.map((o) => this.older(decorator, o)) };
+    for (const [field, value] of Object.entries(defaults)) {
+      const found = event.fields.find((f) => f.name === field);
+      if (!found) this.fail(decorator, `event ${name} has no field ${field}, which has a default`);
+      found.default = bytesOf(found.type, value);
+    }
+    this.events.push(event);
+  }
+
+  /** An earlier declaration of an event type, as manifests have it. */
+  older(decorator, given) {
+    const { fields = {}, default: defaults, ...lens } = this.options("older", decorator, given);
+    return {
+      fields: Object.entries(fields).map(([name, declared]) => {
+        const { type, default: value } = typeof declared === "string" ? { type: declared } : declared;
+        const optional = type.endsWith("?");
+        const kind = optional ? type.slice(0, -1) : type;
+        return { name, type: kind, ...(optional && { optional }), ...(value !== undefined && { default: bytesOf(kind, value) }) };
+      }),
+      ...lens,
+      // What they are values of is a field that is declared now, whose type is known when all of the class is.
+      ...(defaults && { default: Object.fromEntries(Object.entries(defaults).map(([name, value]) => [name, Array.isArray(value) ? Uint8Array.from(value) : value])) }),
+    };
   }
 
   raw(node, decorator) {
@@ -131,7 +159,7 @@ class Declarations {
       return Object.fromEntries(values(node.values).map((v, i) => [node.names[i].text, v]));
     }
     const text = this.text(node).replaceAll("_", "");
-    if (/^\d+$/.test(text)) return Number(text);
+    if (/^-?\d+(\.\d+)?$/.test(text)) return Number(text);
     return this.fail(node, `${this.text(node)}: a declaration is made of texts, numbers, true, false, [lists] and {names: values}`);
   }
 
@@ -174,15 +202,21 @@ class Declarations {
   }
 
   manifest() {
-    const { name, version, doc, io, readable, audience, upgrade } = this.main;
-    const declared = ({ name, type, optional }) => ({ name, type, ...(optional && { optional }) });
+    const { name, version, abi = 2, doc, io, readable, audience, upgrade } = this.main;
+    const declared = ({ name, type, optional, default: value }) => ({ name, type, ...(optional && { optional }), ...(value !== undefined && { default: value }) });
     return {
       name,
       version,
-      abi: 1,
+      abi,
       ...(io && { io }),
       ...(doc && { doc }),
-      events: this.events.map((e) => ({ name: e.name, ...(e.doc && { doc: e.doc }), fields: e.fields.map(declared) })),
+      events: this.events.map((e) => ({
+        name: e.name,
+        ...(e.doc && { doc: e.doc }),
+        fields: e.fields.map(declared),
+        ...(e.removed && { removed: true }),
+        ...(e.older.length > 0 && { older: e.older }),
+      })),
       ...(this.other && { raw: true }),
       ...(this.genesis && { params: this.genesis.fields.map(declared) }),
       tables: this.tables.map((t) => ({
@@ -282,7 +316,7 @@ class Declarations {
     const events = [...this.events, ...(this.other ? [this.other] : [])];
     const cases = (call) =>
       events
-        .filter((e) => this.methods(e.node).has(call))
+        .filter((e) => this.methods(e.node).has(call) && !(e.removed && call === "authorize"))
         .map((e) => `case ${e === this.other ? -1 : this.events.indexOf(e)}: __skerry.__read<${this.nameOf(e.node)}>(call.__fields).${call}(call); break;`)
         .join(" ");
     const params = this.genesis ? `, __skerry.__read<${this.nameOf(this.genesis.node)}>(from.__params)` : "";

@@ -32,6 +32,7 @@ export const codes = {
   49: "recovering",
   50: "upgrading",
   51: "over_quota",
+  52: "schema_unknown",
   80: "id_reused",
   81: "forbidden",
   82: "reserved_type",
@@ -54,6 +55,8 @@ export const codes = {
   99: "setup_done",
   100: "name_taken",
   101: "stale",
+  102: "schema_mismatch",
+  103: "type_removed",
   120: "diverged",
   121: "resume_gone",
   122: "left",
@@ -80,6 +83,7 @@ export const codes = {
   218: "unsynced",
   219: "forgotten",
   220: "not_here",
+  221: "schema_incompatible",
 } as const;
 
 const ownModule = 65536; // added to the numbers that a space's module refuses with

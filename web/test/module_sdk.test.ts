@@ -18,7 +18,7 @@ const main = `@module({ name: "m", version: "1.0.0" })\nclass M {}\n`;
 const manifest = (source: string) => declare(main + source, "m.ts").manifest;
 
 test("a manifest has what is declared, and nothing else", () => {
-  assert.deepEqual(manifest(""), { name: "m", version: "1.0.0", abi: 1, events: [], tables: [] });
+  assert.deepEqual(manifest(""), { name: "m", version: "1.0.0", abi: 2, events: [], tables: [] });
   const all = declare(
     `@module({ name: "m", version: "1.0.0", doc: "d", io: 8_192, readable: ["t"], audience: "t", upgrade: "replay" })
      class M { init(): void {} helper: i32 = 0; }
@@ -32,7 +32,7 @@ test("a manifest has what is declared, and nothing else", () => {
     "m.ts",
   );
   assert.deepEqual(all.manifest, {
-    name: "m", version: "1.0.0", abi: 1, io: 8192, doc: "d", raw: true, readable: ["t"], audience: "t", upgrade: "replay",
+    name: "m", version: "1.0.0", abi: 2, io: 8192, doc: "d", raw: true, readable: ["t"], audience: "t", upgrade: "replay",
     params: [{ name: "title", type: "text" }, { name: "limit", type: "u64", optional: true }],
     events: [{ name: "e", doc: "of people", fields: [{ name: "f", type: "f64" }, { name: "y", type: "bytes", optional: true }] }],
     tables: [{
@@ -58,7 +58,7 @@ test("files that are imported declare, and each gets what it leaves out; librari
   const own = `import { last } from "./rules/a";\nimport "shared/c";\nimport { Plain } from "./plain";\nimport "shared/missing";\nimport "./b";\n${main}@table("t") class T { t: string = ""; }`;
   const all = declare(own, "m.ts", (path) => files[path] ?? null);
   assert.deepEqual(all.manifest, {
-    name: "m", version: "1.0.0", abi: 1, raw: true,
+    name: "m", version: "1.0.0", abi: 2, raw: true,
     events: [{ name: "b", fields: [] }],
     tables: [{ name: "t", columns: [{ name: "t", type: "text" }], key: ["t"] }, { name: "a", columns: [{ name: "a", type: "text" }], key: ["a"] }],
   });

@@ -6,6 +6,7 @@ import { admin, begin, members, need, needForType, takeOver, writer } from "sker
 @module({
   name: "kv",
   version: "1.0.0",
+  abi: 1,
   doc: "Tables that the app declares; whoever writes a value last wins. People have roles (owner, admin, writer, reader), and are invited by links.",
   io: 270336, // the largest event that servers take, and what is said of it
   readable: ["members"],

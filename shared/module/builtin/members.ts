@@ -5,6 +5,7 @@ import { bad, begin, members, needForType, takeOver } from "skerry/roles";
 @module({
   name: "members",
   version: "1.0.0",
+  abi: 1,
   doc: "A list of people with roles (owner, admin, writer, reader), who alone read the space; they are invited by links.",
   io: 270336, // the largest event that servers take, and what is said of it
   readable: ["members"],

@@ -213,7 +213,7 @@ func loadedCases() []testCase {
 		change(func(w *wasm) { w.functions[1].code = []byte{0x03, 0x40, 0x0c, 0, 0x0b, 0x00} }))
 	add("manifests", change(func(w *wasm) { w.no = "manifest" }), of(smallManifest().AppendSection(minimal().bytes())),
 		change(func(w *wasm) { w.manifest = []byte{} }), change(func(w *wasm) { w.manifest = []byte{0xc1} }), change(func(w *wasm) { w.manifest = append(smallManifest().Append(nil), 0) }))
-	add("lying manifests", says(func(m *program.Manifest) { m.ABI = 2 }), says(func(m *program.Manifest) { m.ABI = 0 }), says(func(m *program.Manifest) { m.IO = 65_537 }),
+	add("lying manifests", says(func(m *program.Manifest) { m.ABI = 3 }), says(func(m *program.Manifest) { m.ABI = 0 }), says(func(m *program.Manifest) { m.IO = 65_537 }),
 		says(func(m *program.Manifest) { m.IO = program.MinIO - 1 }), says(func(m *program.Manifest) { m.Version = "one" }), says(func(m *program.Manifest) { m.Readable = []string{"nothing"} }),
 		says(func(m *program.Manifest) { m.Audience = "nothing" }), says(func(m *program.Manifest) { m.Upgrade = "never" }),
 		says(func(m *program.Manifest) {

@@ -1,7 +1,10 @@
 package program
 
-// ABI is the number of the binary interface that this package speaks.
-const ABI = 1
+// The binary interfaces that this package speaks, by their numbers: the first one, and the newest.
+const (
+	ABI        = 1
+	ABISchemas = 2 // the same, and a payload is read by the schema that its event has
+)
 
 // importModule is the module name of everything that a module may import.
 const importModule = "skerry1"

@@ -37,16 +37,7 @@ type Difference struct {
 // is new behind. What a module does with the same shapes no manifest says: whether that is another meaning its author knows.
 func Compare(older, newer *Manifest) []Difference {
 	d := differences{}
-	for i := range older.Events {
-		was := &older.Events[i]
-		subject := "event " + was.Name
-		at := newer.Event(was.Name)
-		if at < 0 {
-			d.add(Major, subject, "removed", "what it sends is rejected as type_removed, one transaction at a time")
-			continue
-		}
-		d.fields(subject, was.Fields, newer.Events[at].Fields, true)
-	}
+	d.events(older, newer)
 	for i := range newer.Events {
 		if e := &newer.Events[i]; older.Event(e.Name) < 0 {
 			if older.Raw {
@@ -58,7 +49,7 @@ func Compare(older, newer *Manifest) []Difference {
 	}
 	switch {
 	case older.Raw && !newer.Raw:
-		d.add(Major, "events that are not declared", "refused", "what it sends of types of its own is rejected")
+		d.add(Major, "events that are not declared", "refused", "what it sends of types of its own waits for ever as unknown_type")
 	case newer.Raw && !older.Raw:
 		d.add(Minor, "events that are not declared", "allowed", "it keeps such records as they are, and warns once for each type")
 	}
@@ -68,7 +59,7 @@ func Compare(older, newer *Manifest) []Difference {
 	case older.Params != nil && newer.Params == nil:
 		d.add(Patch, "params", "not declared", "its params are what they were")
 	default:
-		d.fields("params", older.Params, newer.Params, false)
+		d.fields("params", older.Params, newer.Params, false, false)
 	}
 	for i := range older.Tables {
 		was := &older.Tables[i]
@@ -126,8 +117,8 @@ func typeOf(kind tables.Kind, optional bool) string {
 	return kind.String()
 }
 
-// fields compares the fields of an event's payload, or of params, which nobody reads but who wrote them and the module.
-func (d *differences) fields(subject string, older, newer []Field, read bool) {
+// fields compares the fields of an event's payload, or of params, which nobody reads but who wrote them and the module. Lensed: see needed.
+func (d *differences) fields(subject string, older, newer []Field, read, lensed bool) {
 	find := func(fields []Field, name string) *Field {
 		if at := slices.IndexFunc(fields, func(f Field) bool { return f.Name == name }); at >= 0 {
 			return &fields[at]
@@ -145,23 +136,18 @@ func (d *differences) fields(subject string, older, newer []Field, read bool) {
 			d.add(Patch, subject, "removed", "what it gives is passed over")
 		case is.Kind != was.Kind:
 			change := fmt.Sprintf("was %s, is %s", typeOf(was.Kind, was.Optional), typeOf(is.Kind, is.Optional))
-			d.add(Major, subject, change, "what it writes there is refused, and what others do it cannot read")
-		case was.Optional && !is.Optional:
-			d.add(Major, subject, "not optional any more", "what it writes without it is refused")
-		case is.Optional && !was.Optional && read:
-			d.add(Major, subject, "optional now", "it reads records that lack what it counts on")
-		case is.Optional && !was.Optional:
-			d.add(Patch, subject, "optional now", "it goes on giving it")
+			effect := "what it writes there is refused, and what others do it cannot read"
+			if lensed {
+				effect = "what others write there it cannot read"
+			}
+			d.add(Major, subject, change, effect)
+		default:
+			d.needed(subject, was, is, read, lensed)
 		}
 	}
 	for i := range newer {
-		f := &newer[i]
-		switch {
-		case find(older, f.Name) != nil:
-		case f.Optional:
-			d.add(Minor, subject+", field "+f.Name, "added", "it passes it over, keeps its bytes, and warns once")
-		default:
-			d.add(Major, subject+", field "+f.Name, "added, not optional", "what it writes lacks it, and is refused")
+		if f := &newer[i]; find(older, f.Name) == nil {
+			d.added(subject+", field "+f.Name, f, lensed)
 		}
 	}
 }

@@ -24,5 +24,5 @@
 // A record of [module.TypeModule] takes an [Instance] over to another module, from the next record on ([Begin] with Load and
 // History set). An instance can begin at a checkpoint ([Continue]), and keeps the tables at the newest place for one.
 //
-// Stable: ABI 1, for ever, since logs that were judged by it are. What a later one changes stands beside it.
+// Stable: ABI 1 and ABI 2, for ever, since logs that were judged by them are. What a later one changes stands beside them.
 package program

@@ -67,7 +67,7 @@ func (i *Instance) Expired() uint64 { return i.newest().expired }
 func (p *proposal) checkpoint(before *Checkpoint) *Checkpoint {
 	c := &Checkpoint{Seq: p.seq, Module: module.Open, Tables: p.place, Expired: p.expires}
 	if !p.by.native() {
-		c.Module, c.ABI = p.by.Program.Digest, ABI
+		c.Module, c.ABI = p.by.Program.Digest, p.by.Program.Manifest.ABI
 	}
 	if before != nil {
 		c.Expired = max(c.Expired, before.Expired)

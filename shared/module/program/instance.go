@@ -313,7 +313,7 @@ func (i *Instance) runOn(p *proposal, caller *module.Caller, records []space.Rec
 	toAuthorize, toApply := int32(FuelTransaction), int32(FuelTransaction) // two, as a replica only applies
 	for n := range records {
 		record := &records[n]
-		event, verdict := i.readPayload(m, record)
+		event, verdict := i.readPayload(p.by.Program, record, caller != nil)
 		if verdict.Allowed() && caller != nil {
 			var err error
 			if verdict, err = i.authorize(p.by, caller, event, record, &toAuthorize, host); err != nil {
@@ -362,21 +362,24 @@ func (i *Instance) callOf(by *Loaded, export Export, left *int32, host *Host) (m
 	return v, result, err
 }
 
-// readPayload makes the payload of a record as the module gets it, and returns the place of its type in the manifest.
-func (i *Instance) readPayload(m *Manifest, record *space.Record) (event uint32, v module.Verdict) {
+// readPayload makes the payload of a record as the module gets it, and returns the place of its type in the manifest. Of what is removed no
+// more is admitted.
+func (i *Instance) readPayload(p *Program, record *space.Record, admits bool) (event uint32, v module.Verdict) {
+	m := p.Manifest
 	place := m.Event(record.Type)
-	if place < 0 {
-		if !m.Raw {
-			return 0, module.Verdict{Code: wire.CodeUnknownType, Reason: fmt.Sprintf("module %s %s does not know the type %s", m.Name, m.Version, record.Type)}
-		}
+	switch {
+	case place < 0 && !m.Raw:
+		return 0, module.Verdict{Code: wire.CodeUnknownType, Reason: fmt.Sprintf("module %s %s does not know the type %s", m.Name, m.Version, record.Type)}
+	case place < 0:
 		i.payload = appendRaw(i.payload[:0], record)
 		return undeclared, v
+	case admits && m.Events[place].Removed:
+		return 0, module.Verdict{Code: wire.CodeTypeRemoved, Reason: fmt.Sprintf("module %s %s has removed the type %s", m.Name, m.Version, record.Type)}
 	}
-	payload, err := appendRow(i.payload[:0], m.Events[place].Fields, record.Payload)
-	if err != nil {
-		return 0, module.Verdict{Code: wire.CodeBadPayload, Reason: fmt.Sprintf("%s: %v", record.Type, err)}
+	payload, v := p.appendPayload(i.payload[:0], place, record)
+	if v.Allowed() {
+		i.payload = payload
 	}
-	i.payload = payload
 	return uint32(place), v
 }
 
@@ -563,7 +566,7 @@ func (i *Instance) Digest(id space.ID, at space.Position) digest.Digest {
 	p := i.newest()
 	of := tables.Checkpoint{Space: id, Seq: at.Seq, Chain: at.Chain, Module: module.Open}
 	if !p.by.native() {
-		of.Module, of.ABI = p.by.Program.Digest, ABI
+		of.Module, of.ABI = p.by.Program.Digest, p.by.Program.Manifest.ABI
 	}
 	return p.tables.set.Digest(&of)
 }

@@ -31,6 +31,7 @@ type Field struct {
 	Name     string
 	Kind     tables.Kind
 	Optional bool
+	Default  []byte // what the module gets where there is none, as msgpack; nil: there has to be one. From ABI 2 on
 	Doc      string
 }
 
@@ -39,6 +40,11 @@ type EventType struct {
 	Name   string
 	Fields []Field
 	Doc    string
+
+	// From ABI 2 on: Removed has nobody write it any more, while what is in logs is still read; Older are earlier declarations whose payloads are
+	// read, too.
+	Removed bool
+	Older   []Older
 }
 
 // Strategies of an upgrade to a module.
@@ -89,6 +95,8 @@ func (m *Manifest) Append(b []byte) []byte {
 		e.text("name", m.Events[i].Name)
 		e.text("doc", m.Events[i].Doc)
 		e.fields("fields", m.Events[i].Fields)
+		e.bool("removed", m.Events[i].Removed)
+		e.older(m.Events[i].Older)
 	})
 	w.bool("raw", m.Raw)
 	if m.Params != nil {
@@ -135,7 +143,7 @@ func ReadManifest(b []byte) (*Manifest, error) {
 		return nil, fmt.Errorf("the manifest has %d bytes, at most %d", len(b), MaxManifest)
 	}
 	m := &Manifest{IO: DefaultIO}
-	r := &mapReader{Reader: msgpack.Reader{Rest: b}}
+	r := &mapReader{Reader: msgpack.Reader{Rest: b}, schemas: abiOf(b) >= ABISchemas}
 	r.each("the manifest", func(name string) {
 		switch name {
 		case "name":
@@ -149,7 +157,7 @@ func ReadManifest(b []byte) (*Manifest, error) {
 		case "doc":
 			m.Doc = r.Text()
 		case "events":
-			m.Events = list(r, "events", MaxEventTypes, r.eventType)
+			r.list("events", MaxEventTypes, func() { m.Events = append(m.Events, r.eventType()) })
 		case "raw":
 			m.Raw = r.Bool()
 		case "params":
@@ -157,9 +165,9 @@ func ReadManifest(b []byte) (*Manifest, error) {
 				m.Params = []Field{}
 			}
 		case "tables":
-			m.Tables = list(r, "tables", tables.MaxTables, r.schema)
+			r.list("tables", tables.MaxTables, func() { m.Tables = append(m.Tables, r.schema()) })
 		case "readable":
-			m.Readable = list(r, "readable", tables.MaxTables, r.Text)
+			m.Readable = r.texts("readable", tables.MaxTables)
 		case "audience":
 			m.Audience = r.Text()
 		case "upgrade":
@@ -182,8 +190,8 @@ func ReadManifest(b []byte) (*Manifest, error) {
 
 // check says what is wrong with a manifest that could be read.
 func (m *Manifest) check() error {
-	if m.ABI != ABI {
-		return fmt.Errorf("the manifest wants ABI %d, and there is %d", m.ABI, ABI)
+	if m.ABI < ABI || m.ABI > ABISchemas {
+		return fmt.Errorf("the manifest wants ABI %d, and there are %d to %d", m.ABI, ABI, ABISchemas)
 	}
 	if m.Name == "" || len(m.Name) > tables.MaxName {
 		return fmt.Errorf("the manifest's name is 1 to %d bytes, not %q", tables.MaxName, m.Name)
@@ -207,6 +215,12 @@ func (m *Manifest) check() error {
 		}
 		seen[e.Name] = true
 		if err := checkFields(e.Fields); err != nil {
+			return fmt.Errorf("event type %s: %w", e.Name, err)
+		}
+		if e.Removed && e.Name[0] == '$' {
+			return fmt.Errorf("event type %s is the server's, and cannot be removed", e.Name)
+		}
+		if _, err := e.readers(); err != nil {
 			return fmt.Errorf("event type %s: %w", e.Name, err)
 		}
 	}
@@ -237,6 +251,8 @@ func checkFields(fields []Field) error {
 			return fmt.Errorf("two fields are called %s", f.Name)
 		case f.Kind < tables.Bool || f.Kind > tables.Bytes:
 			return fmt.Errorf("field %s: kind %d is unknown", f.Name, f.Kind)
+		case f.Default != nil && (f.Optional || !isValue(f.Kind, f.Default)):
+			return fmt.Errorf("field %s has a default that is no %s, or it is optional: it is one of the two", f.Name, f.Kind)
 		}
 		seen[f.Name] = true
 	}
@@ -307,7 +323,38 @@ func (w *mapWriter) fields(name string, fields []Field) {
 		f.text("name", fields[i].Name)
 		f.text("type", fields[i].Kind.String())
 		f.bool("optional", fields[i].Optional)
+		f.value("default", fields[i].Default)
 		f.text("doc", fields[i].Doc)
+	})
+}
+
+// value writes msgpack as it is.
+func (w *mapWriter) value(name string, value []byte) {
+	if value != nil {
+		w.key(name)
+		w.bytes = append(w.bytes, value...)
+	}
+}
+
+func (w *mapWriter) older(older []Older) {
+	w.list("older", len(older), func(i int, o *mapWriter) {
+		o.fields("fields", older[i].Fields)
+		if n := len(older[i].Rename); n > 0 {
+			o.key("rename")
+			o.bytes = msgpack.AppendMap(o.bytes, n)
+			for _, r := range older[i].Rename {
+				o.bytes = msgpack.AppendString(msgpack.AppendString(o.bytes, r.From), r.To)
+			}
+		}
+		o.texts("drop", older[i].Drop)
+		if n := len(older[i].Given); n > 0 {
+			o.key("default")
+			o.bytes = msgpack.AppendMap(o.bytes, n)
+			for _, g := range older[i].Given {
+				o.bytes = append(msgpack.AppendString(o.bytes, g.Name), g.Value...)
+			}
+		}
+		o.bool("refused", older[i].Refused)
 	})
 }
 
@@ -318,6 +365,7 @@ func (w *mapWriter) append(b []byte) []byte {
 // mapReader reads maps by name. What it finds wrong beside the encoding is failure; path is where it reads.
 type mapReader struct {
 	msgpack.Reader
+	schemas bool // of an ABI that has what schemas need
 	failure error
 	path    []string
 }
@@ -358,20 +406,19 @@ func (r *mapReader) each(what string, f func(name string)) {
 	}
 }
 
-// list reads an array of at most so many elements.
-func list[T any](r *mapReader, what string, most int, element func() T) []T {
+// list reads an array of at most so many elements, each by a call of element.
+func (r *mapReader) list(what string, most int, element func()) {
 	n := r.Array()
 	if n > most {
 		r.failf("%d %s are more than %d", n, what, most)
-		return nil
 	}
-	var all []T
-	for range n {
-		if r.Err != nil {
-			return nil
-		}
-		all = append(all, element())
+	for i := 0; i < n && r.Err == nil; i++ {
+		element()
 	}
+}
+
+func (r *mapReader) texts(what string, most int) (all []string) {
+	r.list(what, most, func() { all = append(all, r.Text()) })
 	return all
 }
 
@@ -384,7 +431,10 @@ func (r *mapReader) kind() tables.Kind {
 	return kind
 }
 
-func (r *mapReader) fields(what string) []Field { return list(r, what, MaxFields, r.field) }
+func (r *mapReader) fields(what string) (all []Field) {
+	r.list(what, MaxFields, func() { all = append(all, r.field()) })
+	return all
+}
 
 func (r *mapReader) field() (f Field) {
 	r.each("a field", func(name string) {
@@ -397,11 +447,55 @@ func (r *mapReader) field() (f Field) {
 			f.Optional = r.Bool()
 		case "doc":
 			f.Doc = r.Text()
+		case "default":
+			if value := r.value(); r.schemas {
+				f.Default = value
+			}
 		default:
 			r.Skip(1)
 		}
 	})
 	return f
+}
+
+// value passes over a value and returns its bytes.
+func (r *mapReader) value() []byte {
+	rest := r.Rest
+	r.Skip(1)
+	return slices.Clone(rest[:len(rest)-len(r.Rest)])
+}
+
+// older reads an earlier declaration.
+func (r *mapReader) older() (o Older) {
+	r.each("an older declaration", func(name string) {
+		switch name {
+		case "fields":
+			o.Fields = r.fields("fields")
+		case "rename":
+			r.each("rename", func(from string) { o.Rename = append(o.Rename, Renamed{from, r.Text()}) })
+		case "drop":
+			o.Drop = r.texts("names", MaxFields)
+		case "default":
+			r.each("default", func(name string) { o.Given = append(o.Given, Given{name, r.value()}) })
+		case "refused":
+			o.Refused = r.Bool()
+		default:
+			r.Skip(1)
+		}
+	})
+	return o
+}
+
+// abiOf returns which ABI a manifest is of, 0 if it does not say.
+func abiOf(b []byte) (abi uint32) {
+	r := &mapReader{Reader: msgpack.Reader{Rest: b}}
+	for range r.Map() {
+		if r.Text() == "abi" {
+			return r.Uint32()
+		}
+		r.Skip(1)
+	}
+	return 0
 }
 
 func (r *mapReader) eventType() (e EventType) {
@@ -413,6 +507,15 @@ func (r *mapReader) eventType() (e EventType) {
 			e.Doc = r.Text()
 		case "fields":
 			e.Fields = r.fields("fields")
+		case "removed", "older":
+			switch {
+			case !r.schemas:
+				r.Skip(1)
+			case name == "removed":
+				e.Removed = r.Bool()
+			default:
+				r.list("older declarations", MaxOlder, func() { e.Older = append(e.Older, r.older()) })
+			}
 		default:
 			r.Skip(1)
 		}
@@ -429,23 +532,24 @@ func (r *mapReader) schema() (s tables.Schema) {
 		case "name":
 			s.Name = r.Text()
 		case "columns":
-			s.Columns = list(r, "columns", tables.MaxColumns, func() tables.Column {
+			r.list("columns", tables.MaxColumns, func() {
 				f := r.field()
-				return tables.Column{Name: f.Name, Kind: f.Kind, Optional: f.Optional}
+				s.Columns = append(s.Columns, tables.Column{Name: f.Name, Kind: f.Kind, Optional: f.Optional})
 			})
 		case "key":
-			key = list(r, "columns of a key", tables.MaxColumns, r.Text)
+			key = r.texts("columns of a key", tables.MaxColumns)
 		case "declared_by":
 			s.DeclaredBy = r.Text()
 		case "indexes":
-			s.Indexes = list(r, "indexes", tables.MaxIndexes, func() (x tables.Index) {
+			r.list("indexes", tables.MaxIndexes, func() {
+				var x tables.Index
 				var names []string
 				r.each("an index", func(name string) {
 					switch name {
 					case "name":
 						x.Name = r.Text()
 					case "columns":
-						names = list(r, "columns of an index", tables.MaxColumns, r.Text)
+						names = r.texts("columns of an index", tables.MaxColumns)
 					case "unique":
 						x.Unique = r.Bool()
 					default:
@@ -453,7 +557,7 @@ func (r *mapReader) schema() (s tables.Schema) {
 					}
 				})
 				columns = append(columns, names)
-				return x
+				s.Indexes = append(s.Indexes, x)
 			})
 		default:
 			r.Skip(1)

@@ -152,7 +152,7 @@ func TestManifestOfOthers(t *testing.T) {
 		"no name":             {text("version", "1.0.0", "abi", 1), "name is 1 to 64"},
 		"no abi":              {text("name", "n", "version", "1.0.0"), "ABI 0"},
 		"no version":          {text("name", "n", "abi", 1), "version"},
-		"a later abi":         {text("name", "n", "version", "1.0.0", "abi", 2), "ABI 2"},
+		"a later abi":         {text("name", "n", "version", "1.0.0", "abi", 3), "ABI 3"},
 		"an unknown type":     {with("params", list(text("name", "a", "type", "i128"))), `no type "i128"`},
 		"no type":             {with("params", list(text("name", "a"))), "kind 0"},
 		"fields twice":        {with("params", list(column, column)), "two fields are called a"},

@@ -15,6 +15,12 @@ import (
 // name. Nothing at all is an empty map. Names that are not declared are passed over, but all of it has to be whole:
 // no key twice in any map, text in UTF-8, not deeper than 16, nothing behind.
 func appendRow(b []byte, fields []Field, payload []byte) ([]byte, error) {
+	return appendRead(b, fields, fields, nil, payload)
+}
+
+// appendRead is appendRow of a payload that was written by other fields: from says where the values come from. Nil: by the same ones.
+// Which field is wrong its error says as a *fieldError.
+func appendRead(b []byte, fields, written []Field, from []origin, payload []byte) ([]byte, error) {
 	if len(payload) == 0 {
 		payload = []byte{0x80}
 	}
@@ -31,8 +37,8 @@ func appendRow(b []byte, fields []Field, payload []byte) ([]byte, error) {
 		name := r.TextBytes()
 		value := r.Rest
 		r.Skip(1)
-		for i := range fields {
-			if fields[i].Name == string(name) {
+		for i := range written {
+			if written[i].Name == string(name) {
 				values[i] = value[:len(value)-len(r.Rest)]
 			}
 		}
@@ -40,16 +46,36 @@ func appendRow(b []byte, fields []Field, payload []byte) ([]byte, error) {
 	if r.Err != nil {
 		return nil, fmt.Errorf("it is not a map by name")
 	}
-	for i := range fields {
-		var ok bool
-		if b, ok = appendField(b, &fields[i], values[i]); !ok && values[i] == nil {
-			return nil, fmt.Errorf("field %s is missing", fields[i].Name)
-		} else if !ok {
-			return nil, fmt.Errorf("field %s is no %s", fields[i].Name, fields[i].Kind)
+	start := len(b)
+	for i := range written {
+		f := &written[i]
+		if f.Default != nil && isAbsent(values[i]) {
+			values[i] = f.Default
 		}
+		var ok bool
+		if b, ok = appendField(b, f, values[i]); !ok {
+			return nil, &fieldError{f.Name, f.Kind.String(), kindOf(values[i])}
+		}
+	}
+	if from == nil {
+		return b, nil
+	}
+	b = b[:start] // that was to check them
+	for i := range fields {
+		var value []byte
+		if place := from[i].place; place >= 0 {
+			value = values[place]
+		}
+		if isAbsent(value) && from[i].given != nil {
+			value = from[i].given
+		}
+		b, _ = appendField(b, &fields[i], value)
 	}
 	return b, nil
 }
+
+// isAbsent reports whether a value is none, or nil.
+func isAbsent(value []byte) bool { return len(value) == 0 || value[0] == 0xc0 }
 
 // KeyValues returns the values of the first columns of an order of a table's rows, index 0 being that of its key, in the
 // form that [tables.Schema.KeyOf] takes. They are given as a msgpack array; no bytes are no values.
@@ -84,7 +110,7 @@ func KeyValues(s *tables.Schema, index int, packed []byte) ([]byte, error) {
 // appendField appends one value. None, and nil, is one that is absent.
 func appendField(b []byte, f *Field, value []byte) ([]byte, bool) {
 	r := msgpack.Reader{Rest: value}
-	absent := len(value) == 0 || r.IsNil()
+	absent := isAbsent(value)
 	if f.Optional {
 		if absent {
 			return append(b, 0), true

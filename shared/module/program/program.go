@@ -15,6 +15,7 @@ type Program struct {
 	Manifest *Manifest
 	Metered  *meter.Metered
 	Exports  [len(exportSignatures)]bool // by [Export]
+	readers  [][]reader                  // of payloads, by the place of the event type
 }
 
 // Load checks a module's bytes by everything that can be known without running them. Its error is a
@@ -53,6 +54,13 @@ func load(bytes []byte) (*Program, error) {
 	}
 	if p.Manifest, err = ReadManifest(content); err != nil {
 		return nil, err
+	}
+	for i := range p.Manifest.Events {
+		readers, err := p.Manifest.Events[i].readers()
+		if err != nil {
+			return nil, err
+		}
+		p.readers = append(p.readers, readers)
 	}
 	if uint64(p.Manifest.IO) > uint64(metered.Pages[0])*memoryPage {
 		return nil, fmt.Errorf("its io region of %d bytes is larger than its memory, which begins with %d pages", p.Manifest.IO, metered.Pages[0])

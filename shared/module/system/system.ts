@@ -6,6 +6,7 @@ import { Packed } from "skerry/msgpack";
 @module({
   name: "system",
   version: "1.0.0",
+  abi: 1,
   doc: "The policy of a server: who may connect, by what their credentials claim, and who administrates it. Administrators alone read it.",
   io: 131072, // the most that credentials may claim, and what is said of them
   readable: ["administrators"],

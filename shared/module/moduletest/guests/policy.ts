@@ -3,7 +3,7 @@
 import { fail, Genesis, Offer } from "skerry/module";
 import { Packed } from "skerry/msgpack";
 
-@module({ name: "policy", version: "1.0.0", upgrade: "carry" })
+@module({ name: "policy", version: "1.0.0", abi: 1, upgrade: "carry" })
 class Policy {
   init(made: Genesis): void {}
 

@@ -1,7 +1,7 @@
 // Every kind of value, by every way that skerry/module has to read and write it. The cases are in typed.go.
 import { blake3, Entry, equal, fail, Genesis, key, log, Migration, Offer, Optional, refuse, Table } from "skerry/module";
 
-@module({ name: "typed", version: "1.0.0", doc: "Every kind of value.", upgrade: "carry" })
+@module({ name: "typed", version: "1.0.0", abi: 1, doc: "Every kind of value.", upgrade: "carry" })
 class Typed {
   init(made: Genesis, params: Params): void {
     settings.put(new Setting(made.creator, params.title, params.limit, made.stamp));
