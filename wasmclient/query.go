@@ -29,6 +29,9 @@ type Query struct {
 	Prefix  []byte // msgpack: an array of the values that the first columns of that order have; empty: all rows
 	Limit   int    // at most so many rows; 0: 1,000
 	Reverse bool   // from the end
+
+	// Columns are those of the index as who asks knows it. A module that has no such index any more, but the columns, is read as if it had it: schema_incompatible tells so.
+	Columns []string
 }
 
 // Row is a row that a query found.
@@ -42,6 +45,7 @@ type Row struct {
 type Result struct {
 	Schema *tables.Schema
 	Rows   []Row
+	Told   error // schema_incompatible where the index is gone, and was made here
 }
 
 // Live is a query that goes on: it knows what it told, and tells what is another now. Its methods are safe for concurrent
@@ -64,6 +68,7 @@ type Live struct {
 	declared     *tables.Declared // the table, if the module declared it while it ran; the rows lie in another one
 	declaredBy   []int            // the tables that declare
 	table, index int
+	by           []tables.Schema // where there is no such index any more: the schemas of tables that have it, which are made for each run
 	prefix       string
 	runs         int
 }
@@ -72,7 +77,7 @@ type Live struct {
 type Delta struct {
 	Schema *tables.Schema // nil while the tables are not there
 	Pieces []Piece
-	Err    error // why there is nothing newer; nil if all that is stored here is in the rows
+	Err    error // why there is nothing newer; nil if all that is stored here is in the rows, and schema_incompatible if that is so without the index
 }
 
 // Piece is so many rows from the place From of those that were told before, or if Count is 0 the one row Row.
@@ -99,6 +104,9 @@ func (s *Space) Query(ctx context.Context, query Query) (*Result, error) {
 			return err
 		}
 		result = &Result{Rows: rows, Schema: l.schema}
+		if l.by != nil {
+			result.Told, l.err = l.err, nil
+		}
 		return l.err
 	})
 	if err != nil {
@@ -112,6 +120,9 @@ type Tables struct {
 	Module        digest.Digest
 	Name, Version string
 	Schemas       []tables.Schema
+
+	Manifest []byte           // as the module has it
+	Events   [][]space.Schema // of each event type in it: the schema of the current declaration, and of earlier ones
 }
 
 // Tables returns which tables a space has. It waits as [Space.Query] does, and has its errors.
@@ -127,7 +138,7 @@ func (s *Space) Tables(ctx context.Context) (*Tables, error) {
 		if p == nil {
 			return noTables(s.id)
 		}
-		found = &Tables{p.Digest, p.Manifest.Name, p.Manifest.Version, slices.Clone(p.Manifest.Tables)}
+		found = &Tables{p.Digest, p.Manifest.Name, p.Manifest.Version, slices.Clone(p.Manifest.Tables), p.Metered.Custom[program.ManifestSection], p.Schemas()}
 		declared, _, err := l.view.shown.Declared()
 		if err != nil {
 			return err
@@ -302,9 +313,26 @@ func (l *Live) run() (rows []Row, _ error) {
 		l.err = err
 		return nil, nil
 	}
+	shown := l.view.shown
+	if l.by != nil {
+		made, _, err := shown.Over(l.by)
+		if errors.Is(err, tables.ErrPage) {
+			return nil, err
+		} else if err != nil {
+			l.err = wire.Errorf(wire.CodeNotFound, "table %s has no index %q any more, and it cannot be made here: %v", l.query.Table, l.query.Index, err)
+			return nil, nil
+		}
+		shown = made
+		l.err = wire.Errorf(wire.CodeSchemaIncompatible, "table %s has no index %q any more: it is made here", l.query.Table, l.query.Index)
+	}
 	var wrong error
-	err := l.view.shown.Scan(l.table, l.index, l.prefix, "", l.query.Reverse, func(key, row string) bool {
-		_, pending := l.view.overlay[place{l.table, l.index, key}]
+	err := shown.Scan(l.table, l.index, l.prefix, "", l.query.Reverse, func(key, row string) bool {
+		at := place{l.table, l.index, key}
+		if l.by != nil { // who wrote a row noted those places alone that the module knows
+			of, _ := l.schema.RowKey([]byte(row))
+			at = place{l.table, 0, string(of)}
+		}
+		_, pending := l.view.overlay[at]
 		if l.declared != nil {
 			if row, wrong = l.declared.Row(row); wrong != nil {
 				return false
@@ -330,7 +358,7 @@ func (l *Live) prepare() error {
 	if l.schema != nil && l.table < len(schemas) && l.schema == &schemas[l.table] {
 		return nil
 	}
-	l.schema, l.table, l.declared, l.declaredBy = nil, -1, nil, nil
+	l.schema, l.table, l.declared, l.declaredBy, l.by = nil, -1, nil, nil, nil
 	var names []string
 	for i := range schemas {
 		if names = append(names, schemas[i].Name); schemas[i].Name == l.query.Table {
@@ -357,16 +385,24 @@ func (l *Live) prepare() error {
 	l.index, names = 0, nil
 	for i := range schema.Indexes {
 		if names = append(names, schema.Indexes[i].Name); schema.Indexes[i].Name == l.query.Index {
-			l.index = i + 1
+			l.index, l.query.Columns = i+1, nil
+			for _, place := range schema.Indexes[i].Columns {
+				l.query.Columns = append(l.query.Columns, schema.Columns[place].Name)
+			}
 		}
 	}
+	of := schema
 	if l.query.Index != "" && l.index == 0 {
-		return wire.Errorf(wire.CodeNotFound, "table %s has no index %q%s", schema.Name, l.query.Index, but(names))
+		if l.by = indexed(schemas, l.table, l.query.Index, l.query.Columns); l.by == nil {
+			return wire.Errorf(wire.CodeNotFound, "table %s has no index %q%s", schema.Name, l.query.Index, but(names))
+		}
+		of = &l.by[l.table]
+		l.index = len(of.Indexes)
 	}
-	values, err := program.KeyValues(schema, l.index, l.query.Prefix)
+	values, err := program.KeyValues(of, l.index, l.query.Prefix)
 	if err == nil {
 		var key []byte
-		key, _, err = schema.KeyOf(l.index, values)
+		key, _, err = of.KeyOf(l.index, values)
 		l.prefix = string(key)
 	}
 	if err != nil {
@@ -374,6 +410,24 @@ func (l *Live) prepare() error {
 	}
 	l.schema = schema
 	return nil
+}
+
+// indexed returns the schemas of tables in which one has an index more; nil if it does not have its columns.
+func indexed(schemas []tables.Schema, table int, name string, columns []string) []tables.Schema {
+	x := tables.Index{Name: name}
+	for _, column := range columns {
+		for i := range schemas[table].Columns {
+			if schemas[table].Columns[i].Name == column {
+				x.Columns = append(x.Columns, i)
+			}
+		}
+	}
+	if len(columns) == 0 || len(x.Columns) < len(columns) {
+		return nil
+	}
+	schemas = slices.Clone(schemas)
+	schemas[table].Indexes = append(slices.Clip(schemas[table].Indexes), x)
+	return schemas
 }
 
 // prepareDeclared finds where the rows of a table lie that the module declared while it ran.
@@ -408,6 +462,9 @@ func but(names []string) string {
 func (l *Live) concerns(p place) bool {
 	if l.dirty || l.schema == nil || slices.Contains(l.declaredBy, p.table) {
 		return true
+	}
+	if l.by != nil {
+		return p.table == l.table
 	}
 	if p.table != l.table || p.index != l.index || !strings.HasPrefix(p.key, l.prefix) {
 		return false

@@ -34,14 +34,14 @@ async function keep(client: Client): Promise<void> {
 /** Makes a room, whose first word is what its maker is called, if anything. */
 export async function makeRoom(client: Client, name: string, maker: string): Promise<Room> {
   await keepModule(client);
-  const room = await client.createSpace<Chat>({ module: chat.hash, params: { name } });
+  const room = await client.createSpace({ module: chat, params: { name } });
   if (maker) room.append("name", { name: maker });
   return room;
 }
 
 /** Returns a room by its ID. */
 export function roomOf(client: Client, id: string): Room {
-  return client.space<Chat>(id);
+  return client.space(id, chat);
 }
 
 /** Rooms that are taken off this device. Nobody may ask for them any more: who asks for a room has it here again. */

@@ -1,4 +1,5 @@
 import { checkDigest } from "./bytes.js";
+import type { ModuleCode, Warning } from "./declared.js";
 import { encodeValue } from "./encode.js";
 import { SkerryError } from "./error.js";
 import type { AnyModule, ModuleTypes } from "./module.js";
@@ -17,9 +18,9 @@ export interface SpaceOptions<M extends ModuleTypes = AnyModule> {
    * The module that judges what is written: a built-in's name (`open`: everyone writes and reads; `personal`: only who made
    * the space does; `broadcast`: only who made it writes, everyone reads; `members`: people with roles, by invitation;
    * `kv`: tables of the app's own, over such roles, see {@link KeyValue}), or the hash of one that {@link Client.putModule}
-   * keeps here or that the server has.
+   * keeps here or that the server has, or the generated code of one, as for {@link Client.space}.
    */
-  readonly module?: string;
+  readonly module?: string | ModuleCode<M>;
   /** Whatever the module wants to know; part of the space's identity. */
   readonly params?: M["params"];
 }
@@ -58,6 +59,11 @@ export interface ClientEvents {
    * connects, each time one is opened.
    */
   lifecycle: SpaceLifecycle;
+  /**
+   * The generated code with which a space was opened ({@link Client.space}) and the module that the space has now differ, about an event type or a table. Told
+   * once for each, where nobody listens on the console.
+   */
+  warning: Warning;
 }
 
 /** One identity's replica on this device, as one part of a page has it open. Made by {@link open}. */
@@ -66,6 +72,8 @@ export class Client {
   readonly #spaces = new Map<string, Space>();
   readonly #open = new Set<Receipt>(); // receipts that are not decided
   readonly #stops = new Map<() => void, () => void>(); // what ends each subscription, and what it is told at the end
+  readonly #warned = new Set<(warning: Warning) => void>();
+  readonly #warnings = new Set<string>(); // that were told
   #closing: Promise<void> | undefined;
 
   /** @internal */
@@ -100,6 +108,10 @@ export class Client {
   /** Calls `f` with what happens, until the returned function is called. */
   on<Name extends keyof ClientEvents>(name: Name, f: (event: ClientEvents[Name]) => void): () => void {
     if (name === "lifecycle") return this.#keep(this.#replica.onLifecycle(f as (event: SpaceLifecycle) => void));
+    if (name === "warning") {
+      this.#warned.add(f as (event: Warning) => void);
+      return this.#keep(() => void this.#warned.delete(f as (event: Warning) => void));
+    }
     if (name !== "verdict") throw new SkerryError("bad_argument", `there is no event ${String(name)}`);
     return this.#keep(this.#replica.onVerdict(f as (event: Verdict) => void));
   }
@@ -111,8 +123,10 @@ export class Client {
   async createSpace<M extends ModuleTypes = AnyModule>(options: SpaceOptions<M> = {}): Promise<Space<M>> {
     this.#check();
     const params = options.params === undefined ? new Uint8Array() : encodeValue(options.params);
-    const id = await this.#replica.create(options.module ?? "open", params, this.ids.next(), this);
-    return this.#spaceOf(id) as Space<M>;
+    const { module = "open" } = options;
+    const code = typeof module === "string" ? undefined : module;
+    const id = await this.#replica.create(code?.hash ?? (module as string), params, this.ids.next(), this);
+    return this.#spaceOf(id, code) as Space<M>;
   }
 
   /**
@@ -132,11 +146,14 @@ export class Client {
    * Returns the space with an ID, which need not be known here yet: until {@link Space.close} it is kept up to date, as
    * far as the server lets this identity read it. Of the others `spaces()` tells that they are there; see
    * {@link Space.pin} for what is to be read offline.
+   *
+   * With `code`, which `skerry module types` makes of a module, what is written is held to what that declares and says by which declaration
+   * it was written, and {@link Space.read} reads events by theirs. Where the space's module is another one, what differs is told as a `warning`.
    */
-  space<M extends ModuleTypes = AnyModule>(id: string): Space<M> {
+  space<M extends ModuleTypes = AnyModule>(id: string, code?: ModuleCode<M>): Space<M> {
     const checked = checkDigest(id, "a space's ID");
     if (!this.#closing) this.#replica.openSpace(checked, this);
-    return this.#spaceOf(checked) as Space<M>;
+    return this.#spaceOf(checked, code) as Space<M>;
   }
 
   /** Returns every space that this replica knows, oldest stamp first. The array is replaced when one changes. */
@@ -272,7 +289,7 @@ export class Client {
     const closed = closedError();
     for (const receipt of this.#open) receipt.fail(closed);
     this.#open.clear();
-    for (const id of this.#spaces.keys()) this.#replica.closeSpace(id, this);
+    for (const { id } of this.#spaces.values()) this.#replica.closeSpace(id, this);
     const stops = [...this.#stops];
     this.#stops.clear();
     for (const [stop, last] of stops) {
@@ -363,9 +380,19 @@ export class Client {
     if (this.#closing) throw closedError();
   }
 
-  #spaceOf(id: string): Space {
-    let space = this.#spaces.get(id);
-    if (!space) this.#spaces.set(id, (space = new Space(this, id)));
+  /** @internal */
+  warn(warning: Warning): void {
+    const key = [warning.space, warning.of, warning.name, warning.code].join();
+    if (this.#warnings.has(key)) return;
+    this.#warnings.add(key);
+    if (this.#warned.size === 0) console.warn(`skerry: ${warning.of} ${warning.name}: ${warning.reason}`);
+    for (const f of [...this.#warned]) callback(() => f(warning));
+  }
+
+  #spaceOf(id: string, code?: ModuleCode): Space {
+    const key = code ? id + code.hash : id;
+    let space = this.#spaces.get(key);
+    if (!space) this.#spaces.set(key, (space = new Space(this, id, code)));
     return space;
   }
 }

@@ -1,6 +1,8 @@
 // Payloads and transactions as bytes. Appending many events at once is mostly this code, so it writes all of a
 // transaction in one pass into one buffer; a general encoder makes a buffer of each payload and copies it twice.
 import { encodeTimestampExtension, EXT_TIMESTAMP } from "@msgpack/msgpack";
+import { fromHex } from "./bytes.js";
+import { type EventCode, type ModuleCode, valuesOf } from "./declared.js";
 import { SkerryError } from "./error.js";
 import type { ULIDSource } from "./ulid.js";
 import type { NewEvent } from "./wire.js";
@@ -8,10 +10,14 @@ import type { NewEvent } from "./wire.js";
 const noText = ""; // author, api and client version, which the worker fills in
 const noSchema = new Uint8Array(8);
 
-/** Returns a transaction in wire encoding, and the ids that its events were given, one after the other. */
+/**
+ * Returns a transaction in wire encoding, and the ids that its events were given, one after the other. Of types that the code declares
+ * payloads are held to that (`schema_mismatch`), and say so by their schema.
+ */
 export function encodeTransaction(
   events: readonly NewEvent[],
   source: Pick<ULIDSource, "write">,
+  code?: ModuleCode,
 ): { ids: Uint8Array; bytes: Uint8Array<ArrayBuffer> } {
   return written((writer) => {
     writer.array(4);
@@ -19,14 +25,21 @@ export function encodeTransaction(
     writer.array(events.length);
     const ids = new Uint8Array(16 * events.length);
     let known: unknown; // events of one transaction are mostly of one type
+    let declared: EventCode | undefined;
+    let schema: Uint8Array = noSchema;
     for (let i = 0; i < events.length; i++) {
       const { type, payload } = events[i]!;
-      if (i === 0 || type !== known) known = checked(type);
+      if (i === 0 || type !== known) {
+        known = checked(type);
+        declared = code && Object.hasOwn(code.events, type) ? code.events[type] : undefined;
+        schema = declared ? fromHex(declared.schema) : noSchema;
+      }
       source.write(ids, 16 * i);
       writer.array(4);
       writer.bytes(ids, 16 * i, 16);
       writer.text(type);
-      writer.bytes(noSchema, 0, 8);
+      if (declared) valuesOf(type, declared.fields, payload);
+      writer.bytes(schema, 0, 8);
       writer.payload(payload);
     }
     return { ids, bytes: writer.take() };

@@ -17,6 +17,7 @@
  */
 export { open, type Client, type ClientEvents, type SpaceOptions } from "./client.js";
 export { codes, type Code } from "./codes.js";
+export type { Declared, EventCode, ModuleCode, OlderCode, TableCode, Warning } from "./declared.js";
 export { SkerryError } from "./error.js";
 export type { EventIterator, EventsOptions } from "./events.js";
 export type { Kept } from "./identity.js";
@@ -30,7 +31,9 @@ export type { LiveQuery, Order, QueryOptions, Row, Table, Value } from "./tables
 export type {
   Connection,
   Ephemeral,
+  EventInfo,
   EventRecord,
+  FieldCode,
   ImportedSpace,
   LostTransaction,
   NewEvent,

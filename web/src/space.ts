@@ -1,5 +1,6 @@
 import { checkDigest, fromHex } from "./bytes.js";
 import type { Client } from "./client.js";
+import { type Declared, differences, type ModuleCode, type Raw, readPayload } from "./declared.js";
 import { encodeTransaction, encodeValue } from "./encode.js";
 import { SkerryError } from "./error.js";
 import { EventIterator, type EventsOptions } from "./events.js";
@@ -44,11 +45,40 @@ export class Space<M extends ModuleTypes = AnyModule> {
   /** The space's ID, 64 hexadecimal digits, known before any server is. */
   readonly id: string;
   readonly #client: Client;
+  readonly #code: ModuleCode | undefined;
+  #module: string | undefined; // that the code was compared with
+  #theirs: Promise<SpaceTables | undefined> | undefined; // what it says of itself
 
   /** @internal */
-  constructor(client: Client, id: string) {
+  constructor(client: Client, id: string, code?: ModuleCode) {
     this.#client = client;
     this.id = id;
+    this.#code = code;
+    if (!code) return;
+    client.subscribe(() => void this.#compare());
+    void this.#compare();
+  }
+
+  /** Compares the page's code with the module that the space has now, if that is another one, and tells what differs. Returns what the module says of itself. */
+  #compare(again = false): Promise<SpaceTables | undefined> | undefined {
+    const code = this.#code!;
+    const { module } = this.info();
+    if (!module || module === code.hash) return undefined;
+    if (module !== this.#module || (again && !this.#theirs)) {
+      this.#module = module;
+      const asked = this.tables().then(
+        (theirs) => {
+          for (const difference of differences(code, theirs)) this.#client.warn({ space: this.id, ...difference });
+          return theirs;
+        },
+        () => {
+          if (this.#theirs === asked) this.#theirs = undefined; // whoever needs it asks again
+          return undefined;
+        },
+      );
+      this.#theirs = asked;
+    }
+    return this.#theirs;
   }
 
   /** The ULID that its maker gave it; `undefined` while only the ID is known. */
@@ -123,7 +153,7 @@ export class Space<M extends ModuleTypes = AnyModule> {
 
   #append(events: readonly NewEvent[]): Receipt {
     if (events.length === 0) throw new SkerryError("bad_argument", "a transaction has at least one event");
-    const { ids, bytes } = encodeTransaction(events, this.#client.ids);
+    const { ids, bytes } = encodeTransaction(events, this.#client.ids, this.#code);
     const receipt = new Receipt(ids);
     this.#client.append(this.id, bytes, receipt);
     return receipt;
@@ -191,6 +221,26 @@ export class Space<M extends ModuleTypes = AnyModule> {
   }
 
   /**
+   * Returns what an event says, read by the declaration that its author wrote it by: as this space's code declares it now, through the lens of an earlier
+   * one, or as far as both have it of one that the space's module knows; `undefined` for an event of a type that the code does not know, which is told
+   * once as a warning. It is for spaces that were opened with generated code. It rejects with `schema_unknown`, which names both schemas,
+   * `schema_incompatible` where a field is not there any more, and `schema_mismatch`; never is anything guessed.
+   */
+  async read(event: Raw): Promise<Declared<M> | undefined> {
+    const { type, schema } = event;
+    const code = this.#code;
+    if (!code) throw new SkerryError("bad_argument", "the space was opened without generated code");
+    if (!Object.hasOwn(code.events, type)) {
+      if (type[0] !== "$") this.#client.warn({ space: this.id, of: "event", name: type, code: undefined, reason: `${code.name} ${code.version} does not know it` });
+      return undefined;
+    }
+    const own = code.events[type]!;
+    const knows = /^0*$/.test(schema) || schema === own.schema || own.older?.some((o) => o.schema === schema);
+    const theirs = knows ? undefined : (await this.#compare(true))?.events.find((e) => e.name === type);
+    return { type, payload: readPayload(type, own, schema, event.payload, theirs) } as Declared<M>;
+  }
+
+  /**
    * Returns a table of the space, which its module makes of the log and of what waits to be sent: the same rows on every
    * device and on the server. A space of the module `open` has none.
    */
@@ -202,6 +252,7 @@ export class Space<M extends ModuleTypes = AnyModule> {
         look: (ended) => client.look(this.id, ended),
       },
       name,
+      this.#code?.tables[name]?.indexes,
     );
   }
 

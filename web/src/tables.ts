@@ -1,5 +1,6 @@
 import { encodeValue } from "./encode.js";
 import { SkerryError } from "./error.js";
+import type { TableCode } from "./declared.js";
 import type { AnyTable, First, NameOf, TableTypes } from "./module.js";
 import { callback } from "./replica.js";
 import { type Column, type Delta, decodeDelta } from "./wire.js";
@@ -43,11 +44,13 @@ export class Table<T extends TableTypes = AnyTable> {
   /** The table's name in the module. */
   readonly name: string;
   readonly #source: Source;
+  readonly #indexes: TableCode["indexes"];
 
   /** @internal */
-  constructor(source: Source, name: string) {
+  constructor(source: Source, name: string, indexes: TableCode["indexes"] = {}) {
     this.#source = source;
     this.name = name;
+    this.#indexes = indexes;
   }
 
   /**
@@ -57,13 +60,13 @@ export class Table<T extends TableTypes = AnyTable> {
    * there can be no tables now.
    */
   async query(options: QueryOptions<T> = {}): Promise<readonly Row<T["row"]>[]> {
-    const bytes = await this.#source.call("query", ...pack(this.name, options));
+    const bytes = await this.#source.call("query", ...pack(this.name, options, this.#indexes));
     return assemble([], decodeDelta(bytes!)) as readonly Row<T["row"]>[];
   }
 
   /** Returns a query that goes on: see {@link LiveQuery}. It does nothing until somebody subscribes to it. */
   live(options: QueryOptions<T> = {}): LiveQuery<T> {
-    return new LiveQuery(this.#source, pack(this.name, options));
+    return new LiveQuery(this.#source, pack(this.name, options, this.#indexes));
   }
 }
 
@@ -99,7 +102,8 @@ export class LiveQuery<T extends TableTypes = AnyTable> {
   /**
    * Why the rows are not here or not the newest ones, if they are not; the codes are those of {@link Table.query}. What the
    * network can mend goes away by itself. `not_found` comes also when the space went over to a module that has no such
-   * table or index, and the rows go then.
+   * table or index, and the rows go then; where only the index is gone that the query names, and not its columns, it is `schema_incompatible`, and the rows go on:
+   all are read instead.
    */
   get error(): SkerryError | undefined {
     return this.#error;
@@ -199,10 +203,10 @@ interface Packed {
   readonly reverse?: boolean;
 }
 
-function pack(table: string, { index = "", prefix, limit = 0, reverse = false }: Packed): unknown[] {
+function pack(table: string, { index = "", prefix, limit = 0, reverse = false }: Packed, indexes: TableCode["indexes"]): unknown[] {
   if (!Number.isSafeInteger(limit) || limit < 0) throw new SkerryError("bad_argument", "a limit is a whole number");
   const packed = prefix && prefix.length > 0 ? encodeValue(prefix.map((value) => value ?? null)) : new Uint8Array();
-  return [table, index, packed, limit, reverse];
+  return [table, index, packed, limit, reverse, indexes[index] ?? []];
 }
 
 /** Puts rows together of those before and new ones. */

@@ -530,7 +530,23 @@ export interface SpaceTables {
   /** Its semver. */
   readonly version: string;
   readonly tables: readonly TableInfo[];
+  readonly events: readonly EventInfo[];
 }
+
+/** What a module says of one of its event types. */
+export interface EventInfo {
+  readonly name: string;
+  /** Whether nobody may write it any more. */
+  readonly removed: boolean;
+  /** The current declaration, and then earlier ones whose payloads it still takes, unless they are `refused`. */
+  readonly declarations: readonly { readonly schema: string; readonly refused: boolean; readonly fields: readonly FieldCode[] }[];
+}
+
+/**
+ * A field: its name, its kind (1 bool, 2 i64, 3 u64, 4 f64, 5 text, 6 bytes), its need (0: it has to be there, 1: it is optional, 2: it has a default), and
+ * the default.
+ */
+export type FieldCode = readonly [name: string, kind: number, need: number, given?: unknown];
 
 /** What a module says of one of its tables. */
 export interface TableInfo {
@@ -548,7 +564,10 @@ export interface TableInfo {
 
 export function decodeTables(bytes: Uint8Array): SpaceTables {
   type Table = [string, Column[], number[], [string, number[], boolean][]];
-  const [module, name, version, tables] = decode(bytes) as [Uint8Array, string, string, Table[]];
+  type Field = { name: string; type: (typeof kinds)[number]; optional?: boolean; default?: unknown };
+  type Event = { name: string; fields?: Field[]; removed?: boolean; older?: { fields?: Field[]; refused?: boolean }[] };
+  const [module, name, version, tables, manifest, schemas] = decode(bytes) as [Uint8Array, string, string, Table[], Uint8Array, Uint8Array[]];
+  const { abi, events = [] } = decodePayload(manifest) as { abi: number; events?: Event[] };
   const kinds = ["bool", "i64", "u64", "f64", "text", "bytes"] as const;
   return {
     module: toHex(module),
@@ -563,6 +582,15 @@ export function decodeTables(bytes: Uint8Array): SpaceTables {
         indexes: indexes.map(([name, places, unique]) => ({ name, columns: named(places), unique })),
       };
     }),
+    events: events.map(({ name, fields, removed, older = [] }, i) => ({
+      name,
+      removed: abi > 1 && removed === true,
+      declarations: (abi > 1 ? [{ fields }, ...older] : [{ fields }]).map(({ fields = [], refused }: { fields?: Field[] | undefined; refused?: boolean }, k) => ({
+        schema: toHex(schemas[i]!.subarray(8 * k, 8 * k + 8)),
+        refused: refused === true,
+        fields: fields.map(({ name, type, optional, default: given }): FieldCode => [name, kinds.indexOf(type) + 1, optional ? 1 : given === undefined ? 0 : 2, given]),
+      })),
+    })),
   };
 }
 

@@ -3,18 +3,23 @@ package main
 import (
 	"fmt"
 	"go/format"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"skerry/shared/digest"
 	"skerry/shared/module/program"
+	"skerry/shared/msgpack"
+	"skerry/shared/space"
 	"skerry/shared/tables"
+	"skerry/shared/wire"
 )
 
 // goSource returns a package of Go: the module's hash, a struct for each event type and each table, and what writes and reads
 // them.
 func goSource(m *program.Manifest, d digest.Digest, name string) (string, error) {
-	w := &goWriter{names: newNames("Hash", "Name", "Version")}
+	w := &goWriter{names: newNames("Hash", "Name", "Version", "API")}
 	w.line("// %s", generated(m, d))
 	w.line("")
 	w.line("// Package %s has the types of module %s. %s", name, oneLine(m.Name), oneLine(m.Doc))
@@ -23,6 +28,9 @@ func goSource(m *program.Manifest, d digest.Digest, name string) (string, error)
 	w.line("import (")
 	if len(m.Events) > 0 || m.Params != nil {
 		w.line("%q", "fmt")
+		if floats(m) {
+			w.line("%q", "math")
+		}
 		w.line("")
 		w.line("%q", "skerry/shared/msgpack")
 	}
@@ -32,13 +40,17 @@ func goSource(m *program.Manifest, d digest.Digest, name string) (string, error)
 	if len(m.Tables) > 0 {
 		w.line("%q", "skerry/shared/tables")
 	}
+	if len(m.Events) > 0 {
+		w.line("%q", "skerry/shared/wire")
+	}
 	w.line(")")
 	w.line("")
-	w.line("// The module: the digest of its bytes, in hexadecimal, its name and its version.")
+	w.line("// The module: the digest of its bytes, in hexadecimal, its name and its version; and the version of the wire contract that the generator knew.")
 	w.line("const (")
 	w.line("Hash = %q", d)
 	w.line("Name = %q", m.Name)
 	w.line("Version = %q", m.Version)
+	w.line("API = %q", wire.APIHigh)
 	w.line(")")
 	if m.Params != nil {
 		params := w.names.of("params", "")
@@ -59,6 +71,23 @@ func goSource(m *program.Manifest, d digest.Digest, name string) (string, error)
 	return string(text), nil
 }
 
+// floats reports whether a manifest has defaults that are fractions.
+func floats(m *program.Manifest) bool {
+	has := func(f program.Field) bool { return f.Kind == tables.F64 && f.Default != nil }
+	found := slices.ContainsFunc(m.Params, has)
+	for i := range m.Events {
+		e := &m.Events[i]
+		found = found || slices.ContainsFunc(e.Fields, has)
+		for n := range e.Older {
+			found = found || slices.ContainsFunc(e.Older[n].Fields, has)
+			for at, from := range e.Sources(n) {
+				found = found || from.Given != nil && e.Fields[at].Kind == tables.F64
+			}
+		}
+	}
+	return found
+}
+
 type goWriter struct {
 	strings.Builder
 	names names
@@ -67,21 +96,121 @@ type goWriter struct {
 func (w *goWriter) line(format string, args ...any) { fmt.Fprintf(&w.Builder, format+"\n", args...) }
 
 func (w *goWriter) event(name string, e *program.EventType) {
-	w.payload(name, fmt.Sprintf("is the payload of an event of type %q", e.Name), e.Doc, e.Fields)
+	is := fmt.Sprintf("is the payload of an event of type %q", e.Name)
+	if e.Removed {
+		is += ", which nobody may write any more"
+	}
+	read := w.payload(name, is, e.Doc, e.Fields)
+	schema := w.names.of(name, "Schema")
 	w.line("")
-	w.line("// Event returns an event with this payload, without an ID.")
-	w.line("func (p *%s) Event() space.Event { return space.Event{Type: %q, Payload: p.Append(nil)} }", name, e.Name)
+	w.line("// %s is what events say that were written by this declaration.", schema)
+	w.line("var %s = %s", schema, goSchema(program.SchemaOf(e.Name, e.Fields)))
+	if !e.Removed {
+		w.line("")
+		w.line("// Event returns an event with this payload, without an ID.")
+		w.line("func (p *%s) Event() space.Event {", name)
+		w.line("return space.Event{Type: %q, Schema: %s, Payload: p.Append(nil)}", e.Name, schema)
+		w.line("}")
+	}
+	var cases []func()
+	for i := range e.Older {
+		if o := &e.Older[i]; !o.Refused {
+			older := w.names.of(name, "Older")
+			readOlder := w.payload(older, "is "+name+" as it was declared before", "", o.Fields)
+			cases = append(cases, func() { w.lens(name, readOlder, e, i) })
+		}
+	}
+	of := w.names.of("Read"+name, "Event")
+	w.line("")
+	w.line("// %s reads an event by the declaration that it was written by; by this one if it does not say. It fails with the code schema_unknown for one that", of)
+	w.line("// this code does not know: nothing is guessed.")
+	w.line("func %s(e *space.Event) (p %s, err error) {", of, name)
+	w.line("switch e.Schema {")
+	w.line("case space.Schema{}, %s:", schema)
+	w.line("return %s(e.Payload)", read)
+	for _, one := range cases {
+		one()
+	}
+	w.line("}")
+	w.line("return p, wire.Errorf(wire.CodeSchemaUnknown, %q, %s, e.Schema)", e.Name+": this code is of schema %x, and knows nothing of %x", schema)
+	w.line("}")
 }
 
-// payload writes a struct for what msgpack has as a map by name, Append, and Read.
-func (w *goWriter) payload(name, is, doc string, fields []program.Field) {
+// lens writes how payloads by the nth older declaration are read.
+func (w *goWriter) lens(name, read string, e *program.EventType, n int) {
+	o := &e.Older[n]
+	members, were := membersOf(e.Fields), membersOf(o.Fields)
+	w.line("case %s:", goSchema(program.SchemaOf(e.Name, o.Fields)))
+	w.line("older, err := %s(e.Payload)", read)
+	for i, from := range e.Sources(n) {
+		f := &e.Fields[i]
+		pointer := func(optional bool) bool { return optional && f.Kind != tables.Bytes }
+		if from.Given != nil {
+			w.line("{\nvalue := %s", goValue(f.Kind, from.Given))
+			w.line("p.%s = %s", members[i], map[bool]string{true: "&value", false: "value"}[pointer(f.Optional)])
+			w.line("}")
+		}
+		if from.Place < 0 {
+			continue
+		}
+		was, wasOptional := "older."+were[from.Place], o.Fields[from.Place].Optional
+		switch {
+		case pointer(wasOptional) == pointer(f.Optional) && (!wasOptional || from.Given == nil):
+			w.line("p.%s = %s", members[i], was)
+		case pointer(wasOptional) == pointer(f.Optional):
+			w.line("if %s != nil {\np.%s = %s\n}", was, members[i], was)
+		case pointer(wasOptional):
+			w.line("if %s != nil {\np.%s = *%s\n}", was, members[i], was)
+		default:
+			w.line("p.%s = &%s", members[i], was)
+		}
+	}
+	w.line("return p, err")
+}
+
+func goSchema(s space.Schema) string {
+	var bytes []string
+	for _, b := range s {
+		bytes = append(bytes, fmt.Sprintf("%#02x", b))
+	}
+	return fmt.Sprintf("space.Schema{%s}", strings.Join(bytes, ", "))
+}
+
+// goValue returns a value of msgpack as Go has it.
+func goValue(kind tables.Kind, value []byte) string {
+	r := msgpack.Reader{Rest: value}
+	switch kind {
+	case tables.Bool:
+		return fmt.Sprint(r.Bool())
+	case tables.I64:
+		return fmt.Sprintf("int64(%d)", r.Int())
+	case tables.U64:
+		return fmt.Sprintf("uint64(%d)", r.Uint())
+	case tables.F64:
+		return fmt.Sprintf("math.Float64frombits(%#x)", math.Float64bits(r.Float()))
+	case tables.Text:
+		return strconv.Quote(r.Text())
+	}
+	return fmt.Sprintf("[]byte(%s)", strconv.Quote(string(r.Binary())))
+}
+
+// membersOf returns what fields are called as members of a struct.
+func membersOf(fields []program.Field) []string {
 	members := newNames("Append", "Event")
-	member := make([]string, len(fields))
+	list := make([]string, len(fields))
+	for i, f := range fields {
+		list[i] = members.of(f.Name, "")
+	}
+	return list
+}
+
+// payload writes a struct for what msgpack has as a map by name, Append, and Read, whose name it returns.
+func (w *goWriter) payload(name, is, doc string, fields []program.Field) (read string) {
+	member := membersOf(fields)
 	w.line("")
 	w.line("// %s %s. %s", name, is, oneLine(doc))
 	w.line("type %s struct {", name)
 	for i, f := range fields {
-		member[i] = members.of(f.Name, "")
 		w.member(member[i], f.Kind, f.Optional, f.Doc)
 	}
 	w.line("}")
@@ -112,7 +241,7 @@ func (w *goWriter) payload(name, is, doc string, fields []program.Field) {
 	w.line("return b")
 	w.line("}")
 
-	read := w.names.of("Read"+name, "")
+	read = w.names.of("Read"+name, "")
 	w.line("")
 	w.line("// %s reads what [%s.Append] writes. Names that are not known are passed over.", read, name)
 	w.line("func %s(payload []byte) (p %s, err error) {", read, name)
@@ -125,6 +254,14 @@ func (w *goWriter) payload(name, is, doc string, fields []program.Field) {
 	for i, f := range fields {
 		w.line("case %q:", f.Name)
 		switch {
+		case f.Default != nil:
+			w.line("if r.IsNil() {\nr.Skip(1)\n} else {")
+			if f.Kind == tables.Bytes {
+				w.line("p.%s, here[%d] = append([]byte{}, r.Binary()...), true", member[i], i)
+			} else {
+				w.line("p.%s, here[%d] = r.%s(), true", member[i], i, readBy[f.Kind])
+			}
+			w.line("}")
 		case f.Optional:
 			w.line("if r.IsNil() {\nr.Skip(1)\n} else {")
 			if f.Kind == tables.Bytes {
@@ -147,8 +284,13 @@ func (w *goWriter) payload(name, is, doc string, fields []program.Field) {
 	w.line("}")
 	var wanted []string
 	for i, f := range fields {
-		if !f.Optional {
+		if !f.Optional && f.Default == nil {
 			wanted = append(wanted, fmt.Sprintf("%d: %q", i, f.Name))
+		}
+	}
+	for i, f := range fields {
+		if f.Default != nil {
+			w.line("if !here[%d] {\np.%s = %s\n}", i, member[i], goValue(f.Kind, f.Default))
 		}
 	}
 	if len(wanted) > 0 {
@@ -159,6 +301,7 @@ func (w *goWriter) payload(name, is, doc string, fields []program.Field) {
 	}
 	w.line("return p, nil")
 	w.line("}")
+	return read
 }
 
 func (w *goWriter) row(name string, t *tables.Schema) {

@@ -13,6 +13,17 @@ import (
 	"skerry/shared/tables"
 )
 
+// given returns a field of each kind that has a default, of which some are as large as can be.
+func given() (fields []program.Field) {
+	for kind, value := range [][]byte{tables.Bool: {0xc3}, tables.I64: {0xd3, 0x80, 0, 0, 0, 0, 0, 0, 0}, tables.U64: {0xcf, 255, 255, 255, 255, 255, 255, 255, 255},
+		tables.F64: {0xcb, 0xbf, 0xe0, 0, 0, 0, 0, 0, 0}, tables.Text: {0xa3, '"', '\n', '$'}, tables.Bytes: {0xc4, 2, 0, 255}} {
+		if value != nil {
+			fields = append(fields, program.Field{Name: tables.Kind(kind).String(), Kind: tables.Kind(kind), Default: value})
+		}
+	}
+	return fields
+}
+
 // oddModule declares one of everything, by names that no language likes.
 func oddModule() []byte {
 	every := func(optional bool) (fields []program.Field) {
@@ -26,7 +37,7 @@ func oddModule() []byte {
 		columns = append(columns, tables.Column{Name: f.Name, Kind: f.Kind}, tables.Column{Name: f.Name + " or none", Kind: f.Kind, Optional: true})
 	}
 	m := program.Manifest{
-		Name: "default", Version: "1.2.3-rc.1", ABI: program.ABI, IO: program.DefaultIO, Doc: "Ends a comment: */\nand a line.",
+		Name: "default", Version: "1.2.3-rc.1", ABI: program.ABISchemas, IO: program.DefaultIO, Doc: "Ends a comment: */\nand a line.",
 		Raw: true, Params: []program.Field{{Name: "größe", Kind: tables.I64}, {Name: "hash", Kind: tables.Text, Optional: true}},
 		Events: []program.EventType{
 			{Name: "every", Doc: "One of each.", Fields: every(false)},
@@ -35,6 +46,14 @@ func oddModule() []byte {
 			{Name: "nothing"},
 			{Name: "日本", Fields: []program.Field{{Name: "1st", Kind: tables.Text}, {Name: "1-st", Kind: tables.Text}, {Name: "append", Kind: tables.Bool}, {Name: "event", Kind: tables.Bool}}},
 			{Name: "uint8Array"}, {Name: "hash"}, {Name: "read every"},
+			{Name: "given", Fields: given(), Older: []program.Older{
+				{Fields: every(false), Given: []program.Given{{Name: "bytes", Value: []byte{0xc4, 1, 9}}}},
+				{Fields: append(every(true), program.Field{Name: "gone", Kind: tables.Text}), Drop: []string{"gone"}},
+				{Fields: []program.Field{{Name: "was", Kind: tables.Text}, {Name: "1", Kind: tables.I64}}, Rename: []program.Renamed{{From: "was", To: "text"}}, Drop: []string{"1"}},
+				{Fields: given()[:2], Refused: true},
+			}},
+			{Name: "every older", Fields: every(true), Older: []program.Older{{Fields: every(false)}, {Fields: every(true)[:3], Given: []program.Given{{Name: "f64", Value: []byte{7}}, {Name: "u64", Value: []byte{7}}}}}},
+			{Name: "removed", Fields: every(false)[:1], Removed: true},
 		},
 		Tables: []tables.Schema{
 			{Name: "all", Columns: columns, Key: []int{4}, Indexes: []tables.Index{{Name: "by text", Columns: []int{8, 3}}, {Name: "flags", Columns: []int{0}}}},

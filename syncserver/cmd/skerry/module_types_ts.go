@@ -3,26 +3,31 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode"
 
 	"skerry/shared/digest"
 	"skerry/shared/module/program"
+	"skerry/shared/msgpack"
 	"skerry/shared/tables"
+	"skerry/shared/wire"
 )
 
 // typeScript returns a module of TypeScript: the module's hash, and what it is to the compiler.
 func typeScript(m *program.Manifest, d digest.Digest) string {
-	w := &tsWriter{names: newNames("Uint8Array")}
+	w := &tsWriter{names: newNames("Uint8Array", "ModuleCode")}
 	module := w.names.of(m.Name, "")
 	value := firstSmall(module)
 	if tsReserved[value] {
 		value += "Module"
 	}
 	w.line("// %s", generated(m, d))
+	w.line("import type { ModuleCode } from %q;", "skerry")
 	w.line("")
-	w.doc("", m.Doc, fmt.Sprintf("A space of it is made by `client.createSpace<%s>({ module: %s.hash })` and opened by `client.space<%s>(id)`.", module, value, module))
+	w.doc("", m.Doc, fmt.Sprintf("A space of it is made by `client.createSpace({ module: %s })` and opened by `client.space(id, %s)`.", value, value))
 	w.line("export interface %s {", module)
 	var shapes []func()
 	if m.Params == nil {
@@ -34,6 +39,9 @@ func typeScript(m *program.Manifest, d digest.Digest) string {
 	}
 	w.block("  events: {", len(m.Events) == 0 && !m.Raw, func() {
 		for _, e := range m.Events {
+			if e.Removed {
+				continue // it is read still, and nobody writes it
+			}
 			name := w.names.of(e.Name, "")
 			w.line("    %s: %s;", property(e.Name), name)
 			shapes = append(shapes, func() { w.payload(name, e.Doc, e.Fields) })
@@ -52,12 +60,141 @@ func typeScript(m *program.Manifest, d digest.Digest) string {
 	})
 	w.line("}")
 	w.line("")
-	w.line("export const %s = { hash: %q, name: %s, version: %q } as const;", value, d, quoted(m.Name), m.Version)
+	w.code(module, value, m, d)
 	for _, shape := range shapes {
 		w.line("")
 		shape()
 	}
 	return w.String()
+}
+
+// code writes what is known of the module at run time: declarations with their schemas, and the columns of tables.
+func (w *tsWriter) code(module, value string, m *program.Manifest, d digest.Digest) {
+	w.line("/** What payloads are held to, and read by. */")
+	w.line("export const %s: ModuleCode<%s> = {", value, module)
+	w.line("  hash: %q,", d)
+	w.line("  name: %s,", quoted(m.Name))
+	w.line("  version: %q,", m.Version)
+	w.line("  api: %q,", wire.APIHigh)
+	w.line("  events: {")
+	for i := range m.Events {
+		w.declaration(&m.Events[i])
+	}
+	w.line("  },")
+	w.line("  tables: {")
+	for i := range m.Tables {
+		t := &m.Tables[i]
+		var columns, indexes []string
+		for _, c := range t.Columns {
+			columns = append(columns, tsField(&program.Field{Name: c.Name, Kind: c.Kind, Optional: c.Optional}))
+		}
+		for _, index := range t.Indexes {
+			var names []string
+			for _, place := range index.Columns {
+				names = append(names, quoted(t.Columns[place].Name))
+			}
+			indexes = append(indexes, fmt.Sprintf("%s: [%s]", property(index.Name), strings.Join(names, ", ")))
+		}
+		w.line("    %s: { columns: [%s], indexes: %s },", property(t.Name), strings.Join(columns, ", "), braced(indexes))
+	}
+	w.line("  },")
+	w.line("};")
+}
+
+// declaration writes an event type's declarations.
+func (w *tsWriter) declaration(e *program.EventType) {
+	removed := ""
+	if e.Removed {
+		removed = ", removed: true"
+	}
+	head := fmt.Sprintf("    %s: { schema: \"%x\", fields: [%s]%s", property(e.Name), program.SchemaOf(e.Name, e.Fields), tsFields(e.Fields), removed)
+	if len(e.Older) == 0 {
+		w.line("%s },", head)
+		return
+	}
+	w.line("%s, older: [", head)
+	for i := range e.Older {
+		o := &e.Older[i]
+		from := ""
+		if !o.Refused {
+			var sources []string
+			for _, s := range e.Sources(i) {
+				source := fmt.Sprint("[", s.Place, "]")
+				if s.Given != nil {
+					source = fmt.Sprintf("[%d, %s]", s.Place, tsValue(e.Fields[len(sources)].Kind, s.Given))
+				}
+				sources = append(sources, source)
+			}
+			from = fmt.Sprintf(", from: [%s]", strings.Join(sources, ", "))
+		}
+		w.line("      { schema: \"%x\", fields: [%s]%s },", program.SchemaOf(e.Name, o.Fields), tsFields(o.Fields), from)
+	}
+	w.line("    ] },")
+}
+
+func braced(members []string) string {
+	if len(members) == 0 {
+		return "{}"
+	}
+	return "{ " + strings.Join(members, ", ") + " }"
+}
+
+func tsFields(fields []program.Field) string {
+	var all []string
+	for i := range fields {
+		all = append(all, tsField(&fields[i]))
+	}
+	return strings.Join(all, ", ")
+}
+
+func tsField(f *program.Field) string {
+	switch {
+	case f.Optional:
+		return fmt.Sprintf("[%s, %d, 1]", quoted(f.Name), f.Kind)
+	case f.Default != nil:
+		return fmt.Sprintf("[%s, %d, 2, %s]", quoted(f.Name), f.Kind, tsValue(f.Kind, f.Default))
+	}
+	return fmt.Sprintf("[%s, %d, 0]", quoted(f.Name), f.Kind)
+}
+
+const mostExact = 1<<53 - 1 // whole numbers up to it are numbers in JavaScript
+
+func tsWhole(large bool, n any) string {
+	if large {
+		return fmt.Sprint(n, "n")
+	}
+	return fmt.Sprint(n)
+}
+
+// tsValue returns a value of msgpack as JavaScript has it.
+func tsValue(kind tables.Kind, value []byte) string {
+	r := msgpack.Reader{Rest: value}
+	switch kind {
+	case tables.Bool:
+		return fmt.Sprint(r.Bool())
+	case tables.I64:
+		n := r.Int()
+		return tsWhole(n > mostExact || n < -mostExact, n)
+	case tables.U64:
+		n := r.Uint()
+		return tsWhole(n > mostExact, n)
+	case tables.F64:
+		f := r.Float()
+		switch {
+		case math.IsNaN(f):
+			return "NaN"
+		case math.IsInf(f, 0):
+			return strings.TrimPrefix(fmt.Sprintf("%+fity", f), "+")
+		}
+		return strconv.FormatFloat(f, 'g', -1, 64)
+	case tables.Text:
+		return quoted(r.Text())
+	}
+	var bytes []string
+	for _, b := range r.Binary() {
+		bytes = append(bytes, fmt.Sprint(b))
+	}
+	return fmt.Sprintf("new Uint8Array([%s])", strings.Join(bytes, ", "))
 }
 
 type tsWriter struct {
@@ -109,7 +246,7 @@ func (w *tsWriter) payload(name, doc string, fields []program.Field) {
 	w.line("export interface %s {", name)
 	for _, f := range fields {
 		optional, absent := "", ""
-		if f.Optional {
+		if f.Optional || f.Default != nil {
 			optional, absent = "?", " | undefined"
 		}
 		w.doc("  ", f.Doc)

@@ -47,12 +47,17 @@ type lives struct {
 	byNumber map[int]*live
 }
 
-// queryOf reads [table, index, prefix, limit, reverse] from a message.
+// queryOf reads [table, index, prefix, limit, reverse, columns] from a message.
 func queryOf(message js.Value, at int) wasmclient.Query {
-	return wasmclient.Query{
+	query := wasmclient.Query{
 		Table: message.Index(at).String(), Index: message.Index(at + 1).String(), Prefix: bytesOf(message.Index(at + 2)),
 		Limit: message.Index(at + 3).Int(), Reverse: message.Index(at + 4).Bool(),
 	}
+	columns := message.Index(at + 5)
+	for i := range columns.Length() {
+		query.Columns = append(query.Columns, columns.Index(i).String())
+	}
+	return query
 }
 
 // query answers with a delta from nothing.
@@ -62,14 +67,14 @@ func (b *bridge) query(ref int, s *wasmclient.Space, query wasmclient.Query) {
 		b.reply(ref, err, nil)
 		return
 	}
-	delta := wasmclient.Delta{Schema: result.Schema}
+	delta := wasmclient.Delta{Schema: result.Schema, Err: result.Told}
 	for _, row := range result.Rows {
 		delta.Pieces = append(delta.Pieces, wasmclient.Piece{Row: row})
 	}
 	b.reply(ref, nil, appendDelta(nil, 1, &delta))
 }
 
-// tables answers with [module, name, version, tables], a table being [name, columns, key, indexes], a column as in
+// tables answers with [module, name, version, tables, manifest, schemas of each event type, one after the other], a table [name, columns, key, indexes], a column as in
 // appendDelta, a key the places of its columns, and an index [name, columns, unique].
 func (b *bridge) tables(ref int, s *wasmclient.Space) {
 	found, err := s.Tables(b.ctx)
@@ -77,7 +82,7 @@ func (b *bridge) tables(ref int, s *wasmclient.Space) {
 		b.reply(ref, err, nil)
 		return
 	}
-	packed := appendBytes(appendArray(nil, 4), found.Module[:])
+	packed := appendBytes(appendArray(nil, 6), found.Module[:])
 	packed = appendText(appendText(packed, found.Name), found.Version)
 	packed = appendArray(packed, len(found.Schemas))
 	for i := range found.Schemas {
@@ -91,6 +96,14 @@ func (b *bridge) tables(ref int, s *wasmclient.Space) {
 			packed = appendPlaces(appendText(appendArray(packed, 3), index.Name), index.Columns)
 			packed = appendBool(packed, index.Unique)
 		}
+	}
+	packed = appendArray(appendBytes(packed, found.Manifest), len(found.Events))
+	for _, schemas := range found.Events {
+		var all []byte
+		for _, schema := range schemas {
+			all = append(all, schema[:]...)
+		}
+		packed = appendBytes(packed, all)
 	}
 	b.reply(ref, nil, packed)
 }
