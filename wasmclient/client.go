@@ -12,6 +12,7 @@ import (
 
 	"skerry/shared/digest"
 	"skerry/shared/module"
+	"skerry/shared/module/program"
 	"skerry/shared/replica"
 	"skerry/shared/space"
 	"skerry/shared/wire"
@@ -118,10 +119,11 @@ type Client struct {
 	listeners map[int]func(Change)
 	hearers   map[int]func(Ephemeral)
 	fates     map[int]func(SpaceLifecycle)
-	alive     map[space.ID]life           // what was told of spaces
-	expired   map[space.ID]uint64         // the same of what has expired
-	access    map[space.ID]replica.Access // what the server last said, here or to the tab that syncs
-	pace      wire.Pace                   // of the ephemerals that this client sends
+	alive     map[space.ID]life                   // what was told of spaces
+	expired   map[space.ID]uint64                 // the same of what has expired
+	named     map[digest.Digest]*program.Manifest // of modules that were loaded, which say what they are called
+	access    map[space.ID]replica.Access         // what the server last said, here or to the tab that syncs
+	pace      wire.Pace                           // of the ephemerals that this client sends
 	nextID    int
 	lead      *lead // this tab leads or waits for it; nil while it stands back or is suspended
 	election  election

@@ -61,7 +61,26 @@ func (c *Client) borrowModule(ctx context.Context, d digest.Digest) (*loadedModu
 		c.modules.loaded = map[digest.Digest]*loadedModule{}
 	}
 	c.modules.loaded[d] = m
+	c.post(func() { c.learnName(m.program) })
 	return m, nil
+}
+
+// learnName keeps what a module calls itself for those who ask what a space is of, and tells that it is known.
+func (c *Client) learnName(p *program.Program) {
+	if c.named == nil {
+		c.named = map[digest.Digest]*program.Manifest{}
+	}
+	if c.named[p.Digest] != nil {
+		return
+	}
+	c.named[p.Digest] = p.Manifest
+	for id := range c.views {
+		if info := c.core.Space(id).Info; info.CurrentModule() == p.Digest {
+			for _, f := range c.listeners {
+				f(Change{Space: id})
+			}
+		}
+	}
 }
 
 func (c *Client) giveBackModule(m *loadedModule) {

@@ -32,6 +32,8 @@ type SpaceInfo struct {
 	Created  bool           // the server has it
 	Pinned   bool           // it is kept up to date also while nobody looks at it
 	Module   digest.Digest  // the module that judges now, as far as is known here; zero while unknown. Genesis has the first one
+	Name     string         // what that calls itself, once it was loaded here; Version is its semver
+	Version  string
 	Position space.Position // how far the replica has it
 	Oldest   uint64         // from this record on all up to Position are here; 1 if nothing is missing, see Holes
 	Holes    []replica.Hole // what of the log up to Position is not here: it is fetched when somebody reads it
@@ -82,6 +84,9 @@ func (c *Client) info(id space.ID) SpaceInfo {
 		Position: status.Info.Position, Oldest: status.Info.Base(id).Seq + 1, Holes: status.Info.Holes, Head: max(status.Info.Head, status.Info.Position.Seq),
 		CaughtUp: status.CaughtUp, Pending: status.Pending, Rejected: status.Rejected, Lost: status.Lost, Expired: c.expired[id], Damaged: status.Info.Damaged, Branch: status.Info.Branch,
 		RetryAt: c.wall(status.RetryAt), Code: status.Code, Reason: status.Reason,
+	}
+	if m := c.named[info.Module]; m != nil {
+		info.Name, info.Version = m.Name, m.Version
 	}
 	if c.report.has(id) {
 		info.CaughtUp = true

@@ -97,6 +97,9 @@ func TestUpgradedSpace(t *testing.T) {
 				t.Errorf("%s: its module is %v, and was %v", name, info.Module, info.Genesis.Module)
 			}
 			j.same(j.texts(tab.Space(s.ID()), wasmclient.Query{Table: "messages", Index: "by_text"}), "before")
+			if info := tab.Space(s.ID()).Info(); info.Name != "chat" || info.Version != "1.1.0" { // since its tables are there
+				t.Errorf("%s: its module is called %q %q", name, info.Name, info.Version)
+			}
 		}
 		refused := j.say(there, "")
 		if err := refused.Durable(j.Context()); err != nil {

@@ -121,12 +121,16 @@ test("a live query goes on when the tab that syncs closes, and over an upgrade, 
       const said = (code: Promise<unknown>) => code.then(String, (error: { code: string; reason: string }) => `${error.code}: ${error.reason}`);
       return {
         now: space.info().module, genesis: space.info().genesisModule, tables: [module, name, version, tables[0]],
+        named: [space.info().moduleName, space.info().moduleVersion],
+        history: (await space.modules()).map((use) => [use.module, use.name, use.version, use.seq, Math.abs(use.since - Date.now()) < 3_600_000]),
         table: await said(space.table("mesages").query()), index: await said(space.table("messages").query({ index: "by_rom" })),
       };
     }, id);
     assert.deepEqual(known, {
       now: upgraded,
       genesis: first,
+      named: ["chat", "1.1.0"],
+      history: [[first, "chat", "1.0.0-e2e", 0, true], [upgraded, "chat", "1.1.0", 4, true]],
       tables: [upgraded, "chat", "1.1.0", {
         name: "messages",
         columns: [

@@ -4,7 +4,7 @@ import { encodeValue } from "./encode.js";
 import { SkerryError } from "./error.js";
 import type { AnyModule, ModuleTypes } from "./module.js";
 import { keepActing } from "./identity.js";
-import { type Device, devices, link, linkedAs, type LinkOptions, recoveryKey, unlink } from "./linked.js";
+import { askFor, type Device, devices, link, linkedAs, type LinkOptions, recoveryKey, unlink } from "./linked.js";
 import { type Config, type OpenOptions, toConfig } from "./options.js";
 import { Receipt } from "./receipt.js";
 import { callback, Replica } from "./replica.js";
@@ -319,6 +319,11 @@ export class Client {
   /** @internal */
   find(space: string, receipt: Receipt): void {
     if (this.#follow(receipt)) this.#replica.find(space, receipt);
+  }
+
+  /** @internal */
+  ask(path: string): Promise<unknown> {
+    return askFor(this.#config(), path);
   }
 
   /** @internal */

@@ -36,6 +36,7 @@ export type {
   FieldCode,
   ImportedSpace,
   LostTransaction,
+  ModuleUse,
   NewEvent,
   PendingTransaction,
   Position,

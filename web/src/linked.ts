@@ -165,6 +165,12 @@ function signerOf({ url, identity, key, as, links }: Pick<Config, "url" | "ident
   return { url, identity: as || identity, key, links };
 }
 
+/** Asks the server as whoever this is; without a key as nobody. */
+export async function askFor(config: Config, path: string): Promise<unknown> {
+  if (!config.url) throw new SkerryError("auth_required", "there is no server to ask");
+  return ask(config.url, path, config.key ? await token(signerOf(config)) : "");
+}
+
 /** Buys a token for a proof, as a socket's hello has it. */
 async function token({ url, identity, key, links }: Signer): Promise<string> {
   const { nonce, server } = (await ask(url, "challenge")) as { nonce: string; server: string };

@@ -16,6 +16,7 @@ import {
   decodeTables,
   type Ephemeral,
   type LostTransaction,
+  type ModuleUse,
   type NewEvent,
   type PendingTransaction,
   type RejectedTransaction,
@@ -262,6 +263,14 @@ export class Space<M extends ModuleTypes = AnyModule> {
    */
   async tables(): Promise<SpaceTables> {
     return decodeTables((await this.#client.call("tables", this.id))!);
+  }
+
+  /**
+   * Returns which modules the space had, the last one being that which it has, with their versions and since when: the newest 100. The server
+   * is asked, as whoever this browser has a key of; the present one `info()` and {@link Space.tables} tell of offline too.
+   */
+  async modules(): Promise<ModuleUse[]> {
+    return ((await this.#client.ask(`spaces/${this.id}/module`)) as { history: ModuleUse[] }).history;
   }
 
   /**

@@ -57,6 +57,10 @@ export interface SpaceInfo {
   readonly creator: string | undefined;
   /** The module that judges it now, as far as is known here, by its hash: that of an upgrade once it is in the log. */
   readonly module: string | undefined;
+  /** What that module calls itself; `undefined` until it was loaded here, as it is for tables and before the first append. */
+  readonly moduleName: string | undefined;
+  /** Its semver; the same. {@link Space.modules} tells since when the space has it, and what it had before. */
+  readonly moduleVersion: string | undefined;
   /** The module that it was made with, which its ID is made of. It never changes. */
   readonly genesisModule: string | undefined;
   /** What its maker passed. */
@@ -316,6 +320,8 @@ type PackedInfo = [
   lost: number,
   oldest: number,
   expired: number,
+  name: string,
+  version: string,
 ];
 
 type PackedStatus = [
@@ -338,7 +344,7 @@ type PackedStatus = [
 type PackedTransaction = [author: string, api: string, version: string, events: [Uint8Array, string, Uint8Array, Uint8Array][]];
 
 function unpackInfo(packed: PackedInfo): SpaceInfo {
-  const [id, genesis, created, module, seq, chain, caughtUp, pending, rejected, retryAt, code, reason, head, pinned, booting, lost, oldest, expired] = packed;
+  const [id, genesis, created, module, seq, chain, caughtUp, pending, rejected, retryAt, code, reason, head, pinned, booting, lost, oldest, expired, name, version] = packed;
   const current = toHex(module);
   const made = genesis ? toHex(genesis[2]) : undefined;
   return Object.freeze({
@@ -346,6 +352,8 @@ function unpackInfo(packed: PackedInfo): SpaceInfo {
     stamp: genesis ? formatULID(genesis[0]) : undefined,
     creator: genesis?.[1],
     module: /^0*$/.test(current) ? made : current,
+    moduleName: name || undefined,
+    moduleVersion: version || undefined,
     genesisModule: made,
     params: genesis && genesis[3].length > 0 ? decodePayload(genesis[3]) : undefined,
     created,
@@ -374,6 +382,8 @@ export function emptyInfo(id: string): SpaceInfo {
     stamp: undefined,
     creator: undefined,
     module: undefined,
+    moduleName: undefined,
+    moduleVersion: undefined,
     genesisModule: undefined,
     params: undefined,
     created: false,
@@ -521,6 +531,20 @@ export function decodeRefused(bytes: Uint8Array): Verdict {
 
 /** A column of a table: its name, its kind by number, and whether it may be absent. */
 export type Column = [name: string, kind: number, optional: boolean];
+
+/** A module that judges a space, or did. */
+export interface ModuleUse {
+  /** Its hash. */
+  readonly module: string;
+  /** What it calls itself, if the server has its bytes. */
+  readonly name?: string;
+  /** Its semver. */
+  readonly version?: string;
+  /** The event by which the space went over to it; 0: it was made with it. */
+  readonly seq: number;
+  /** When that was; milliseconds since 1970. */
+  readonly since: number;
+}
 
 /** What a space's module says of itself. */
 export interface SpaceTables {

@@ -66,9 +66,9 @@ func appendStatus(b []byte, s *wasmclient.Status) []byte {
 }
 
 // appendInfo: [id, genesis or nil, created, module, seq, chain, caughtUp, pending, rejected, retryAt, code, reason,
-// head, pinned, booting or nil, lost, oldest, expired], genesis being [stamp, creator, module, params], booting [seq, here, pages].
+// head, pinned, booting or nil, lost, oldest, expired, name, version], genesis being [stamp, creator, module, params], booting [seq, here, pages].
 func appendInfo(b []byte, s *wasmclient.SpaceInfo) []byte {
-	b = appendArray(b, 18)
+	b = appendArray(b, 20)
 	b = appendBytes(b, s.ID[:])
 	if s.Genesis == nil {
 		b = appendNil(b)
@@ -97,7 +97,9 @@ func appendInfo(b []byte, s *wasmclient.SpaceInfo) []byte {
 	}
 	b = appendUint(b, uint64(s.Lost))
 	b = appendUint(b, s.Oldest)
-	return appendUint(b, s.Expired)
+	b = appendUint(b, s.Expired)
+	b = appendText(b, s.Name)
+	return appendText(b, s.Version)
 }
 
 // appendOutboxRow: [id, transaction, state, appendedAt, seq, code, reason, retryAt].
