@@ -164,6 +164,10 @@ func (c *Client) step(input replica.Input) {
 	if effects.StepDown {
 		c.stepDown()
 	}
+	if effects.Yield && c.leads() {
+		c.letGo()
+		c.contend(0, false)
+	}
 	for _, hint := range effects.Hints {
 		c.say(Message{Space: hint.Space, Version: hint.Version})
 	}

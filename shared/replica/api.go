@@ -33,7 +33,7 @@ func (r *Replica) agree(challenge *wire.Challenge) bool {
 	r.drop(wire.CodeAPIUnsupported, r.disagreed.reason)
 	if outdated {
 		r.notBefore = r.conn.dialAt
-		r.out.StepDown = true
+		r.out.Yield = true
 		r.follow()
 	}
 	return false

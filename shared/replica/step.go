@@ -310,6 +310,7 @@ type Effects struct {
 	Prove            *Prove     // prove who this is; Proved answers
 	Send             [][]byte   // messages, to be split into parts by the shell
 	StepDown         bool       // another tab leads: release the lock, and ask for it again
+	Yield            bool       // release the lock and ask for it again, behind the tabs that wait for it
 	Hints            []Hint     // tell other tabs
 	Looking          []space.ID // tell other tabs that this one looks at these, by [Looking]
 	WhoLooks         bool       // ask other tabs what they look at

@@ -1,21 +1,18 @@
 // What an earlier version left must be read by this one: its server's data, its replica's database, its client.
 import assert from "node:assert/strict";
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { brotliDecompressSync } from "node:zlib";
 import type { Page } from "playwright-core";
 import { root } from "../test/root.js";
 import { chromium } from "./chromium.js";
 import { importDatabase } from "./database.js";
+import { golden, goldenVersions as versions, readGolden as read, unpackGolden as unpack } from "./goldens.js";
 import { type GoldenDatabase, type Manifest, readRows } from "./manifest.js";
 import type { Replica } from "./replica.js";
 import { assertSameLogs, fold, readLogs, World } from "./world.js";
 
-const golden = process.env["SKERRY_GOLDEN"] ?? join(root, "testdata", "golden");
-const versions = existsSync(golden) ? readdirSync(golden).filter((name) => /^\d+$/.test(name)) : [];
-const read = <T>(version: string, name: string) => JSON.parse(readFileSync(join(golden, version, name), "utf8")) as T;
 
 // The README comes with the first golden directory. From then on that one must be there.
 const none = !existsSync(join(golden, "README.md")) && `${golden} was not made yet: make golden`;
@@ -200,14 +197,6 @@ function waitingIn(page: Page): Promise<string[]> {
     const all = await Promise.all(client.spaces().map(({ id }) => client.space(id).pending()));
     return all.flat().map(({ id }) => id);
   });
-}
-
-/** Lays out the files that a server of an earlier version served. */
-function unpack(version: string, into: string): void {
-  cpSync(join(golden, version, "client"), into, { recursive: true });
-  for (const name of readdirSync(into)) {
-    if (name.endsWith(".wasm.br")) writeFileSync(join(into, name.slice(0, -3)), brotliDecompressSync(readFileSync(join(into, name))));
-  }
 }
 
 function byID<T extends { id: string }>(rows: readonly T[]): T[] {

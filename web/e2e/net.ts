@@ -18,6 +18,8 @@ export class Wire {
   readonly port: number;
   /** How many bytes a second come from the server; any number if it is 0. */
   rate = 0;
+  /** Changes what comes from the server, piece by piece as it comes. */
+  change: (piece: Buffer) => Buffer = (piece) => piece;
   readonly #target: number;
   readonly #sockets = new Set<Socket>();
   #server: Server | undefined;
@@ -71,7 +73,8 @@ export class Wire {
   /** Passes bytes on at the rate. */
   #slowly(): Transform {
     return new Transform({
-      transform: (chunk: Buffer, _encoding, done) => {
+      transform: (piece: Buffer, _encoding, done) => {
+        const chunk = this.change(piece);
         if (this.rate === 0) done(null, chunk);
         else setTimeout(() => done(null, chunk), (chunk.length / this.rate) * 1000);
       },
