@@ -23,12 +23,12 @@ const (
 
 // far reports whether the log up to the server's checkpoint is to be left out.
 func (r *Replica) far(s *spaceState) bool {
-	at := s.info.Position.Seq
+	at := s.cursor().Seq
 	if s.feed.asked {
 		at = max(at, s.feed.verified.Seq)
 	}
 	switch {
-	case !r.leads, s.told.Seq <= at, s.cut != nil, s.info.Deleted, s.recovery != nil:
+	case !r.leads, s.told.Seq <= at, s.cut != nil, s.info.Deleted, s.recovery != nil && !(s.switches() && s.feed.gone):
 		return false
 	case s.feed.gone: // also one that is being mended: the server has no more
 		return true
@@ -103,17 +103,25 @@ func (r *Replica) jump(s *spaceState) bool {
 
 // jumpTo adds the jump that waits to a part, if it leads forward still.
 func (s *spaceState) jumpTo(to *space.Position, part *SpaceCommit) {
-	if to == nil || s.cut != nil || to.Seq <= s.info.Position.Seq {
+	if to == nil || !s.mayJump(to) {
 		return
 	}
 	from := s.info.Position
 	part.Expect, part.Position = &from, to
+	s.forks(part)
 	for _, e := range s.entries {
 		if e.leftOut(to.Seq) {
 			e.settling = true
 			part.Settle = append(part.Settle, e.ID)
 		}
 	}
+}
+
+// mayJump reports whether a place is one that the space may be taken to without records: behind where it stands, or the end of the server's branch, which it
+// goes over to.
+func (s *spaceState) mayJump(to *space.Position) bool {
+	at := s.cursor().Seq
+	return s.cut == nil && (to.Seq > at || to.Seq == at && s.switches())
 }
 
 // leftOut reports whether the records of e are in the log up to a record, and not on their way. What the server said on an earlier
@@ -136,7 +144,7 @@ func (r *Replica) settleLeftOut(s *spaceState) {
 
 // jumps reports whether the part leaves out records.
 func (sc *SpaceCommit) jumps() bool {
-	return sc.Position != nil && !sc.Cut && len(sc.Records) == 0 && sc.Expect != nil && sc.Position.Seq > sc.Expect.Seq
+	return sc.Position != nil && !sc.Cut && len(sc.Records) == 0 && sc.Expect != nil && (sc.Fork != nil || sc.Position.Seq > sc.Expect.Seq)
 }
 
 // jumped goes on with the log behind a checkpoint.
@@ -155,7 +163,7 @@ func (r *Replica) jumped(s *spaceState) {
 // reports whether it does. The checkpoint was of another log, or the server has lost what was in it: all of the log is pulled then.
 func (r *Replica) unjump(s *spaceState) bool {
 	n := len(s.info.Holes)
-	if n == 0 || s.info.Holes[n-1].Until.Seq != s.info.Position.Seq || s.info.Damaged > 0 {
+	if n == 0 || s.info.Holes[n-1].Until.Seq != s.info.Position.Seq || s.info.Damaged > 0 || s.info.Holes[n-1].After.Seq > 0 && !s.info.Position.Seal.IsZero() {
 		return false
 	}
 	if s.place.Seq == s.info.Position.Seq {

@@ -115,6 +115,10 @@ func (l *checkpointLane) end() {
 
 // checkpointTold takes what a row says of a space's checkpoint.
 func (r *Replica) checkpointTold(s *spaceState, row *wire.SpaceRow) {
+	if row.CheckpointSeq == 0 && s.told.Seq > 0 { // it lost that one, perhaps with what was in it
+		s.told, s.place = ServerCheckpoint{}, space.Position{}
+		r.notify(CheckpointChanged{s.id})
+	}
 	if row.CheckpointSeq == 0 || row.Checkpoint == s.untrue || row.CheckpointSeq == s.told.Seq && row.Checkpoint == s.told.Root {
 		return
 	}

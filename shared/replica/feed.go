@@ -206,6 +206,9 @@ func (r *Replica) caughtUp(f *wire.CaughtUp) {
 	}
 	s.feed.answered, s.feed.caughtUp, s.feed.again, s.feed.access, s.feed.unknown = true, true, false, AccessGiven, 0
 	s.feed.live = true
+	if s.switches() && len(s.feed.inbox) == 0 { // the server's branch has nothing behind what is here of it
+		r.switchTo(s, &f.Position)
+	}
 	if s.info.Position.Seal.IsZero() && f.Position.Seq > 0 && f.Position == sealed(s.info.Position, f.Position.Seal) {
 		s.pending.sealed = &f.Position // of a checkpoint, which has none: with it the server can be held to what it had
 		r.sync.dirty(r, s)
@@ -248,7 +251,12 @@ func (r *Replica) subscriptionEnded(f *wire.Ended) {
 	}
 	r.unsubscribed(s)
 	s.feed.again = again // nothing more is on its way
-	if s.switches() {
+	if f.Code == wire.CodeUnknownSpace && s.goesBack() {
+		start := space.Start(s.id)
+		r.switchTo(s, &start)
+		return
+	}
+	if s.switches() && f.Code != wire.CodeResumeGone {
 		s.recovery = nil // what it was to go over to is not there any more
 	}
 	r.dropWithdrawn(s, f.Code == wire.CodeUnknownSpace)

@@ -68,6 +68,11 @@ func (info *SpaceInfo) Move(sc *SpaceCommit) {
 		return
 	case sc.Fork != nil:
 		info.cutHoles(sc.Fork)
+		if len(sc.Records) == 0 {
+			if info.Position = *sc.Fork; to.Seq > info.Position.Seq {
+				info.skip(to)
+			}
+		}
 	case sc.Cut:
 		info.cutHoles(to)
 	case len(sc.Records) == 0 && to.Seq > info.Position.Seq:

@@ -133,7 +133,7 @@ func (c *Commit) Check() error {
 		}
 		back := s.Expect != nil && s.Position != nil && s.Position.Seq < s.Expect.Seq
 		if s.Fork != nil {
-			if s.Cut || s.Expect == nil || len(s.Records) == 0 || s.Fork.Seq >= s.Expect.Seq {
+			if s.Cut || s.Expect == nil || s.Position == nil || s.Position.Seq < s.Fork.Seq || s.Fork.Seq >= s.Expect.Seq {
 				return errBadFork
 			}
 		} else if back != s.Cut || s.Cut && len(s.Records) > 0 {

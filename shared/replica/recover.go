@@ -38,10 +38,10 @@ const (
 type recovery struct {
 	stage    recoveryStage
 	position space.Position   // that points are of
-	points   []space.Position // ends of pieces; the seals are those that the server gave
+	points   []space.Position // where pieces of a stretch begin and end; the seals are those that the server gave
 	modules  []digest.Digest  // that the records name
 
-	low, high int // the server has what is before points[low], and not what is before points[high]
+	low, high int // the server has what is before points[low], unless gap says otherwise, and not what is before points[high]
 	piece     int // from points[piece] to the next is brought
 	forward   bool
 	left      bool // the server's log went on without what is here
@@ -49,6 +49,10 @@ type recovery struct {
 	reclaims  bool
 	base      space.Position // of the next piece that is judged anew
 	upto      uint64         // the last record of the server's branch that one of these is
+	fork      space.Position // where the server's branch left what is here, as far as that is known
+	gap       bool           // see gap.go; likewise below
+	keeps     bool
+	from, to  space.Position // the stretch of which points are
 
 	busy     bool   // an answer of the server or the store is awaited
 	ref      uint64 // of the request
@@ -58,15 +62,16 @@ type recovery struct {
 	failures int
 }
 
-// TraceEffect asks to read all records stored of a space behind From, without holes to the end, and to fold the chain over them; [Traced] answers.
+// TraceEffect asks to read the records stored of a space behind From, up to Last and without holes, and to fold the chain over them; [Traced] answers.
 type TraceEffect struct {
 	Space      space.ID
 	From       space.Position
+	Last       uint64
 	PieceBytes int
 }
 
 // Traced answers one of Effects.Trace. Points are From, then ends of transactions in distances of PieceBytes or a transaction's size, and the end of
-// what is stored. Modules are those that the records name.
+// what was read. Modules are those that the records name.
 type Traced struct {
 	Space   space.ID
 	Points  []space.Position
@@ -95,7 +100,7 @@ func (RecordsRead) input() {}
 func Trace(in TraceEffect, read func(after uint64) ([]space.Record, error)) Traced {
 	t := Traced{Space: in.Space, Points: []space.Position{in.From}}
 	at, size := in.From, 0
-	for {
+	for at.Seq < in.Last {
 		records, err := read(at.Seq)
 		if err != nil {
 			t.Err = err
@@ -106,6 +111,9 @@ func Trace(in TraceEffect, read func(after uint64) ([]space.Record, error)) Trac
 		}
 		for i := range records {
 			r := &records[i]
+			if at.Seq == in.Last {
+				break
+			}
 			if r.Seq != at.Seq+1 {
 				t.Err = fmt.Errorf("record %d is not here", at.Seq+1)
 				return t
@@ -145,15 +153,17 @@ func (r *Replica) recover(s *spaceState) {
 
 // resetRecovery forgets what held for one connection. What is known of the pieces stays.
 func (s *spaceState) resetRecovery() {
-	if c := s.recovery; c != nil {
-		*c = recovery{position: c.position, points: c.points, modules: c.modules}
+	if c := s.recovery; c != nil && c.keeps {
+		*c = recovery{}
+	} else if c != nil {
+		*c = recovery{position: c.position, points: c.points, modules: c.modules, from: c.from, to: c.to}
 	}
 }
 
 // cursor returns from where on the server is asked for records.
 func (s *spaceState) cursor() space.Position {
 	if s.switches() {
-		return s.recovery.points[s.recovery.low]
+		return s.recovery.fork
 	}
 	return s.info.Position
 }
@@ -197,10 +207,14 @@ func (r *Replica) stepRecovery(s *spaceState) {
 	}
 	switch c.stage {
 	case probing:
-		r.locate(s, nil)
+		r.locate(s, s.info.sides())
 	case tracing:
 		c.busy = true
-		r.out.Trace = append(r.out.Trace, TraceEffect{s.id, s.info.Base(s.id), r.pieceBytes()})
+		pieces := r.pieceBytes()
+		if c.keeps {
+			pieces = 1
+		}
+		r.out.Trace = append(r.out.Trace, TraceEffect{s.id, c.from, c.to.Seq, pieces})
 	case locating:
 		step := (c.high-c.low-2)/wire.MaxPoints + 1
 		var points []space.Position
@@ -214,7 +228,7 @@ func (r *Replica) stepRecovery(s *spaceState) {
 			return
 		}
 		c.busy = true
-		r.out.ReadRecords = append(r.out.ReadRecords, ReadRecordsEffect{s.id, c.points[c.piece].Seq, c.points[c.piece+1].Seq})
+		r.out.ReadRecords = append(r.out.ReadRecords, ReadRecordsEffect{s.id, c.points[c.piece].Seq, c.points[c.next()].Seq})
 	case keeping:
 		c.busy = true
 		r.sync.dirty(r, s)
@@ -261,13 +275,15 @@ func (r *Replica) located(f *wire.Located) {
 		}
 		r.recovers(s)
 		c.left = c.left || c.looked
-		switch {
+		switch base := s.info.Base(s.id); {
 		case c.looked:
 			c.stage = bringing
+		case f.Common.Seq < base.Seq:
+			r.bridge(s, f)
 		case c.position == s.info.Position && len(c.points) > 1:
 			r.narrow(s, f.Common)
 		default:
-			c.stage = tracing
+			c.stage, c.from, c.to = tracing, base, s.info.Position
 		}
 		return
 	}
@@ -285,7 +301,7 @@ func (r *Replica) recovers(s *spaceState) {
 func (r *Replica) narrow(s *spaceState, common space.Position) {
 	c := s.recovery
 	if c.stage == probing {
-		c.low, c.high = -1, len(c.points)-1
+		c.low, c.high = 0, len(c.points)-1
 	}
 	for c.low+1 < c.high && c.points[c.low+1].Seq <= common.Seq {
 		c.low++
@@ -294,13 +310,16 @@ func (r *Replica) narrow(s *spaceState, common space.Position) {
 		step := (c.high-c.low-2)/wire.MaxPoints + 1
 		c.high = min(c.high, c.low+step)
 	}
-	switch {
-	case c.low < 0 && (c.high == 0 || c.stage == locating):
-		r.recoverLater(s, onlyDirection)
-	case c.high > c.low+1:
+	if c.high > c.low+1 {
 		c.stage = locating
-	default:
-		c.stage, c.piece = bringing, len(c.points)-2
+		return
+	}
+	c.stage, c.piece = bringing, len(c.points)-2
+	if !c.gap || c.keeps && c.from.Seq <= c.fork.Seq {
+		c.fork = c.points[c.low]
+	}
+	if c.keeps {
+		c.piece = c.low
 	}
 }
 
@@ -312,19 +331,18 @@ func (r *Replica) traced(in Traced) {
 	}
 	c := s.recovery
 	c.busy = false
-	if last := len(in.Points) - 1; in.Err != nil || last < 1 || in.Points[last].Seq != s.info.Position.Seq || in.Points[last].Chain != s.info.Position.Chain {
-		c.stage = probing
+	if last := len(in.Points) - 1; in.Err != nil || last < 1 || in.Points[last].Seq != c.to.Seq || in.Points[last].Chain != c.to.Chain {
 		r.recoverLater(s, onlyDirection)
 		return
 	}
 	c.position, c.points, c.modules = s.info.Position, in.Points, in.Modules
-	c.points[len(c.points)-1] = s.info.Position // with its seal
-	c.stage, c.low, c.high = locating, -1, len(c.points)-1
-	if c.points[0].Seq == 0 {
-		c.low = 0
+	c.points[len(c.points)-1] = c.to // with its seal
+	c.stage, c.low, c.high = locating, 0, len(c.points)-1
+	if c.gap && c.from.Seq > c.fork.Seq || c.position.Seal.IsZero() { // the server has nothing of it
+		c.high = 1
 	}
-	if c.high == c.low+1 {
-		c.stage, c.piece = bringing, len(c.points)-2
+	if c.high == 1 {
+		r.narrow(s, space.Position{})
 	}
 }
 
@@ -336,9 +354,12 @@ func (r *Replica) recordsRead(in RecordsRead) {
 	}
 	c := s.recovery
 	c.busy = false
-	if in.Err != nil || in.After != c.points[c.piece].Seq || uint64(len(in.Records)) != c.points[c.piece+1].Seq-in.After {
-		c.stage = probing
+	if in.Err != nil || in.After != c.points[c.piece].Seq || uint64(len(in.Records)) != c.points[c.next()].Seq-in.After {
 		r.recoverLater(s, onlyDirection)
+		return
+	}
+	if c.keeps {
+		r.keep(s, in.Records)
 		return
 	}
 	c.records = in.Records
@@ -355,7 +376,7 @@ func (r *Replica) bring(s *spaceState) {
 		message = wire.Append(nil, &wire.Reclaim{Ref: ref, Space: s.id, Base: c.base, End: end, Records: c.records})
 	} else {
 		adopt := wire.Adopt{Ref: ref, Space: s.id, Base: base, End: end, Records: c.records}
-		if base.Seq == 0 {
+		if base.Seq == 0 || c.gap && c.piece == 0 {
 			adopt.Genesis, adopt.GenesisSignature = s.info.Genesis, s.info.GenesisSignature
 		}
 		message = wire.Append(nil, &adopt)
@@ -396,6 +417,8 @@ func (r *Replica) adopted(f *wire.Adopted) {
 		r.changed(s)
 	case f.Outcome == wire.AdoptEarlier && c.piece > c.low && !c.forward:
 		c.piece--
+	case f.Outcome == wire.AdoptEarlier && c.gap && !c.forward: // there is nobody who brings what is before it
+		c.reclaims, c.base = true, c.points[c.low]
 	case f.Outcome == wire.AdoptLook && !c.left, f.Outcome == wire.AdoptEarlier:
 		c.stage, c.looked, c.forward = probing, f.Outcome == wire.AdoptLook, false
 		c.retryAt = r.now + r.random(retryFloor)
@@ -437,7 +460,7 @@ func (r *Replica) reclaimed(f *wire.Reclaimed) {
 		case wire.Accepted, wire.Duplicate:
 			c.upto = max(c.upto, v.Position.Seq)
 		case wire.Rejected:
-			r.refuseRecords(s, records[:n], v)
+			r.refuseRecords(s, records[:n], v, ByServer)
 		case wire.Deferred:
 			if v.Code == wire.CodeModuleMissing {
 				r.offerModules(s)
@@ -465,28 +488,32 @@ func (r *Replica) reclaimed(f *wire.Reclaimed) {
 		c.base = f.End
 		c.piece++
 	}
-	switch {
-	case len(s.pending.refuse)+len(s.pending.lost) > 0:
-		c.stage, c.busy = keeping, true
-		r.sync.dirty(r, s)
-	default:
-		r.afterPiece(s)
-	}
+	r.keepPiece(s)
 	r.changed(s)
 }
 
+// keepPiece has stored what was refused of a piece before anything else happens.
+func (r *Replica) keepPiece(s *spaceState) {
+	if len(s.pending.refuse)+len(s.pending.lost) == 0 {
+		r.afterPiece(s)
+		return
+	}
+	s.recovery.stage, s.recovery.busy = keeping, true
+	r.sync.dirty(r, s)
+}
+
 // refuseRecords has a transaction kept that the server does not take back. The server's own word is no one's.
-func (r *Replica) refuseRecords(s *spaceState, records []space.Record, v *wire.Verdict) {
+func (r *Replica) refuseRecords(s *spaceState, records []space.Record, v *wire.Verdict, by string) {
 	t := space.TransactionOf(records)
 	switch {
-	case t.Author == "":
+	case t.Author == "" || records[0].Expired: // or there is nothing to be kept
 	case r.mine(t.Author):
 		s.pending.refuse = append(s.pending.refuse, RejectedRow{
-			ID: t.ID(), Transaction: t, AppendedAt: records[0].ReceivedAt, Code: v.Code, Reason: v.Reason, By: ByServer,
+			ID: t.ID(), Transaction: t, AppendedAt: records[0].ReceivedAt, Code: v.Code, Reason: v.Reason, By: by,
 		})
 	default:
 		s.pending.lost = append(s.pending.lost, LostRow{
-			ID: t.ID(), Transaction: t, ReceivedAt: records[0].ReceivedAt, Code: v.Code, Reason: v.Reason, By: ByServer,
+			ID: t.ID(), Transaction: t, ReceivedAt: records[0].ReceivedAt, Code: v.Code, Reason: v.Reason, By: by,
 		})
 	}
 }
@@ -496,6 +523,10 @@ func (r *Replica) afterPiece(s *spaceState) {
 	c := s.recovery
 	c.busy = false
 	if c.stage = bringing; c.piece < len(c.points)-1 {
+		return
+	}
+	if c.keeps && c.to.Seq < s.info.Position.Seq {
+		r.keepFrom(s, c.to.Seq)
 		return
 	}
 	c.stage = switching
@@ -517,6 +548,7 @@ func (r *Replica) recovered(s *spaceState, part *SpaceCommit) {
 	case c == nil:
 	case part.Fork != nil:
 		s.info.Branch++
+		s.rebranch()
 		s.info.Damaged = 0
 		s.recovery = nil
 	case c.stage == keeping && len(part.Refuse)+len(part.Lost) > 0:
@@ -591,6 +623,9 @@ func (r *Replica) recoveryRefused(f *wire.Refused) bool {
 	c.records = nil
 	switch f.Code {
 	case wire.CodeDiverged, wire.CodeUnproven: // what is here never was that server's
+		if r.bridgeRefused(s, f.Code) {
+			break
+		}
 		r.recoveryDone(s)
 		s.recovery = nil
 		s.problem, s.reason = wire.CodeDiverged, f.Reason
@@ -621,7 +656,7 @@ type Recovering struct{ Left, Total uint64 } // records that the server is not k
 // recoveringOf says how far it has come.
 func (s *spaceState) recoveringOf() (of Recovering) {
 	c := s.recovery
-	if c == nil || c.stage < bringing || c.low < 0 {
+	if c == nil || c.stage < bringing || c.keeps {
 		return of
 	}
 	of.Total = c.points[len(c.points)-1].Seq - c.points[c.low].Seq
@@ -634,7 +669,7 @@ func (s *spaceState) recoveringOf() (of Recovering) {
 // probe asks the server about spaces of which it says less than is here, or nothing, though nobody looks at them: it may have lost
 // something, and nobody else may have it.
 func (r *Replica) probe(s *spaceState) {
-	if s.known && s.info.Created && s.info.Position.Seq > 0 && !s.feed.asked && s.problem == 0 && s.info.Damaged == 0 && !s.info.Deleted {
+	if s.known && s.info.Created && !s.info.Position.Seal.IsZero() && !s.feed.asked && s.problem == 0 && s.info.Damaged == 0 && !s.info.Deleted {
 		r.recover(s)
 		s.problem = 0 // until it is known
 	}

@@ -181,6 +181,7 @@ func (r *Replica) take(s *spaceState, snapshot *Snapshot) {
 		switch back := before.Position.Seq > s.info.Position.Seq; {
 		case s.info.Branch > before.Branch:
 			s.feed.stale = r.leads // another tab went over to the server's branch
+			s.rebranch()
 			r.dropRecovery(s)
 		case s.info.Branch < before.Branch:
 			s.info.Position, s.info.Branch = before.Position, before.Branch

@@ -208,7 +208,7 @@ func (l *syncLane) gather(r *Replica, c *syncCommit) {
 		s := l.queue[0]
 		l.queue = l.queue[1:]
 		s.pending.queued = false
-		if to := s.pending.jump; to != nil && (s.cut != nil || to.Seq <= s.info.Position.Seq) { // what was being stored went past it
+		if to := s.pending.jump; to != nil && !s.mayJump(to) { // what was being stored went past it
 			s.pending.jump, s.feed.pausedAt = nil, 0
 			if s.feed.asked { // what came meanwhile was passed over
 				r.resubscribe(s)
@@ -292,12 +292,8 @@ func (l *syncLane) part(s *spaceState, room int) (*SpaceCommit, int, uint64) {
 		}
 		credit += uint64(b.size)
 	}
-	if taken > 0 && s.switches() {
-		fork := s.cursor()
-		part.Fork = &fork
-		if s.recovery.upto > part.Position.Seq { // until then some of what was here may be missing
-			part.SetDamaged = &s.recovery.upto
-		}
+	if taken > 0 {
+		s.forks(&part)
 	}
 	s.feed.inbox = s.feed.inbox[taken:]
 	if len(s.feed.inbox) == 0 {

@@ -103,8 +103,12 @@ func (w *World) readAll() (more bool) {
 
 // records returns what a device has of a space, whatever is missing in between.
 func (d *device) records(id space.ID, after uint64) (all []space.Record) {
+	return recordsOf(d.store, id, after)
+}
+
+func recordsOf(store *replica.Model, id space.ID, after uint64) (all []space.Record) {
 	for {
-		records := d.store.Read(id, after, 1<<30, 1<<30)
+		records := store.Read(id, after, 1<<30, 1<<30)
 		if len(records) == 0 {
 			return all
 		}

@@ -188,7 +188,7 @@ func (w *World) checkPromise(id space.ID, event space.ULID, p *promise) {
 			return
 		}
 	}
-	if w.restored != nil && (w.asked[event] || w.isKept(id, event) || w.restored.gone[p.device] || w.mayLackTwice(id, event)) {
+	if w.restored != nil && (w.asked[event] || w.isKept(id, event) || w.restored.gone[p.device] || w.restored.nowhere[id][event] || w.mayLackTwice(id, event)) {
 		return
 	}
 	if p.synced {

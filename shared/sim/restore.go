@@ -30,6 +30,8 @@ type restores struct {
 	ever    map[space.ID]map[space.ULID]string // all that was ever in a log, and what it was
 	dropped map[space.ID]map[space.ULID]uint64 // when some replica gave up records since the server had them on another branch
 	gone    map[*device]bool
+	bridged int                              // how often a replica with a hole went over to the server's branch from below it
+	nowhere map[space.ID]map[space.ULID]bool // no device had it when the server lost it
 }
 
 func (st *storedSpace) clone() *storedSpace {
@@ -61,6 +63,7 @@ func (w *World) restore() {
 	n := w.random.IntN(len(w.restored.backups))
 	b := w.restored.backups[n]
 	w.restored.backups, w.restored.last = w.restored.backups[:n], w.now
+	w.noteNowhere(b.stored)
 	s.stored, s.blobs, s.listed, s.tat = b.stored, b.blobs, b.listed, b.tat
 	s.logs++
 	s.marked = !w.chance(4) // somebody may put back a directory by hand
@@ -76,6 +79,7 @@ func (w *World) restore() {
 func (w *World) restoring() {
 	w.restored = &restores{
 		ever: map[space.ID]map[space.ULID]string{}, dropped: map[space.ID]map[space.ULID]uint64{}, gone: map[*device]bool{},
+		nowhere: map[space.ID]map[space.ULID]bool{},
 	}
 	w.after(w.between(1, 2000), w.backUpAgain)
 	for range 1 + w.random.IntN(2) {
@@ -106,6 +110,56 @@ func (w *World) loseForGood(d *device) {
 		t.crash()
 	}
 	w.devices = slices.DeleteFunc(slices.Clone(w.devices), func(other *device) bool { return other == d })
+}
+
+// noteNowhere notes what the server loses, and no device has in a way that a loss of power leaves: who begins at checkpoints leaves out also what they
+// wrote themselves.
+func (w *World) noteNowhere(backup map[space.ID]*storedSpace) {
+	for id, st := range w.server.stored {
+		kept := 0
+		if b := backup[id]; b != nil {
+			kept = len(b.records)
+		}
+		lost := map[space.ULID]bool{}
+		for i := range st.records[min(kept, len(st.records)):] {
+			lost[st.records[kept+i].ID] = true
+		}
+		for _, d := range w.devices {
+			now, flushed := everything(d.store, id), everything(d.flushed, id)
+			for event := range lost {
+				if now[event] && flushed[event] {
+					delete(lost, event)
+				}
+			}
+		}
+		if w.restored.nowhere[id] == nil {
+			w.restored.nowhere[id] = map[space.ULID]bool{}
+		}
+		maps.Copy(w.restored.nowhere[id], lost)
+	}
+}
+
+// everything returns the ids of all events that a store has of a space.
+func everything(store *replica.Model, id space.ID) map[space.ULID]bool {
+	has := map[space.ULID]bool{}
+	add := func(t *space.Transaction) {
+		for i := range t.Events {
+			has[t.Events[i].ID] = true
+		}
+	}
+	for _, r := range recordsOf(store, id, 0) {
+		has[r.ID] = true
+	}
+	for _, row := range store.Outbox(id, 0, 1<<30) {
+		add(&row.Transaction)
+	}
+	for _, row := range store.Rejected(id) {
+		add(&row.Transaction)
+	}
+	for _, row := range store.Lost(id) {
+		add(&row.Transaction)
+	}
+	return has
 }
 
 // what says what a record is, whoever brings it.
@@ -145,7 +199,7 @@ func (w *World) wasStored(id space.ID, event space.ULID) bool {
 	return w.restored != nil && w.restored.ever[id][event] != ""
 }
 
-// checkFork looks, before a replica goes over to the server's branch, at what it gives up: the log has it, or it is kept.
+// checkFork looks, when a replica has gone over to the server's branch, at what it gives up: the log has it, or it is kept.
 func (d *device) checkFork(before *replica.Model, c *replica.Commit) {
 	w := d.world
 	for i := range c.Spaces {
@@ -153,13 +207,22 @@ func (d *device) checkFork(before *replica.Model, c *replica.Commit) {
 		if part.Fork == nil {
 			continue
 		}
+		if before.Refresh(part.Space).Info.Base(part.Space).Seq > part.Fork.Seq {
+			w.restored.bridged++
+		}
 		st := w.server.stored[part.Space]
-		for _, r := range before.Read(part.Space, part.Fork.Seq, 1<<30, 1<<30) {
+		waits := map[space.ULID]bool{} // to be sent still
+		for _, row := range d.store.Outbox(part.Space, 0, 1<<30) {
+			for i := range row.Transaction.Events {
+				waits[row.Transaction.Events[i].ID] = true
+			}
+		}
+		for _, r := range recordsOf(before, part.Space, part.Fork.Seq) {
 			if w.restored.dropped[part.Space] == nil {
 				w.restored.dropped[part.Space] = map[space.ULID]uint64{}
 			}
 			w.restored.dropped[part.Space][r.ID] = w.now
-			if r.Author == "" || st != nil && st.has(r.ID) || d.keeps(before, part.Space, &r) || w.mayLackTwice(part.Space, r.ID) {
+			if r.Author == "" || st != nil && st.has(r.ID) || waits[r.ID] || d.keeps(before, part.Space, &r) || w.mayLackTwice(part.Space, r.ID) {
 				continue
 			}
 			w.failf("%s: goes over to another branch of %s, and gives up record %d, %s, which nobody keeps", d.name, short(part.Space), r.Seq, r.ID)

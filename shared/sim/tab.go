@@ -364,7 +364,7 @@ func (t *tab) runCommit(life int, c replica.CommitEffect) {
 		if w.restored != nil {
 			d.checkFork(before, c.Commit)
 		}
-		d.note(c.Commit, result)
+		d.note(before, c.Commit, result)
 		if c.Commit.Strict {
 			d.flush()
 		}
@@ -426,12 +426,18 @@ func (t *tab) notice(n replica.Notice) {
 					break
 				}
 			}
+			if n.Code == wire.CodeUnproven && w.restored != nil {
+				break // it was kept in front of a hole that the server had lost
+			}
 			if p != nil && !p.refused {
 				w.failf("%s: refused with %s: %s", n.ID, n.Code, n.Reason)
 			}
 		case replica.Discarded:
 			if n.Code == wire.CodeNotHere && w.options.Boots {
 				break // nobody here can tell
+			}
+			if w.options.Boots && w.restored != nil && p != nil && p.synced {
+				break // the server lost it, and its author had left it out: somebody else may bring it yet
 			}
 			if p != nil && !p.discarded && !w.asked[n.ID] && (w.restored == nil || !w.mayLackTwice(n.Space, n.ID)) {
 				w.failf("%s: told discarded, which nobody asked for", n.ID)

@@ -120,6 +120,34 @@ func (f *feed) fork(seq uint64, n int) replica.SpaceCommit {
 	return part
 }
 
+// testForkToACheckpoint goes over to another branch where it ends, and on another one to where a checkpoint is: what is between is a hole.
+func testForkToACheckpoint(s *suite, h, reader handle, f *feed) {
+	for f.position.Seq < 20 {
+		h.change(f.runOf(3, 10))
+	}
+	from, to := f.position, f.at(9)
+	f.position, f.records = to, f.records[:9]
+	h.change(replica.SpaceCommit{Space: f.id, Expect: &from, Fork: &to, Position: &to})
+	got := reader.refresh(f.id).Info
+	if got.Position != to || len(got.Holes) != 0 {
+		s.Fatalf("gone over to another branch at its end the space is %+v", got)
+	}
+	f.wantRecords(s, reader.read(f.id, 0, 1<<20, 64<<20), 1, 9)
+
+	h.change(f.runOf(20, 10))
+	from, to = f.position, f.at(5)
+	place := space.Position{Seq: 60, Chain: space.ID{60}}
+	h.change(replica.SpaceCommit{Space: f.id, Expect: &from, Fork: &to, Position: &place})
+	got = reader.refresh(f.id).Info
+	if got.Position != place || len(got.Holes) != 1 || got.Holes[0].After != to || got.Holes[0].Until != place {
+		s.Fatalf("gone over to a checkpoint of another branch the space is %+v", got)
+	}
+	f.wantRecords(s, reader.read(f.id, 0, 1<<20, 64<<20), 1, 5)
+	f.position, f.records = to, f.records[:5]
+	back := replica.SpaceCommit{Space: f.id, Expect: &place, Position: &to, Cut: true}
+	h.change(back)
+}
+
 // testFork goes over to another branch at every number, with fewer records than there were and with more, and goes on there.
 func testFork(s *suite) {
 	h, reader := s.open(), s.open()
@@ -159,6 +187,8 @@ func testFork(s *suite) {
 			f.wantRecords(s, reader.read(f.id, seq, 1<<20, 64<<20), seq+1, len(f.records)-int(seq))
 		}
 	}
+	testForkToACheckpoint(s, h, reader, f)
+	branches += 2
 	for _, summary := range reader.load().Spaces {
 		if want := map[bool]uint64{true: branches}[summary.Space == f.id]; summary.Info.Branch != want {
 			s.Fatalf("space %v is loaded on branch %d, want %d", summary.Space, summary.Info.Branch, want)
@@ -167,6 +197,10 @@ func testFork(s *suite) {
 	other.wantRecords(s, reader.read(other.id, 0, 1<<20, 64<<20), 1, 51)
 
 	before := h.refresh(f.id)
+	for f.position.Seq < 5 {
+		h.change(f.runOf(3, 10))
+	}
+	before = h.refresh(f.id)
 	expect, good := f.position, *f
 	expect.Seq++
 	part := f.fork(3, 1)
@@ -174,7 +208,8 @@ func testFork(s *suite) {
 	stale.Expect = &expect
 	h.stale(replica.Commit{Spaces: []replica.SpaceCommit{stale}})
 	for name, bad := range map[string]func(*replica.SpaceCommit){
-		"without records": func(p *replica.SpaceCommit) { p.Records, p.First, p.Last = nil, 0, 0 },
+		"without records": func(p *replica.SpaceCommit) { below := good.at(2); p.Records, p.Position = nil, &below },
+		"to nowhere":      func(p *replica.SpaceCommit) { p.Records, p.Position = nil, nil },
 		"from nowhere":    func(p *replica.SpaceCommit) { p.Expect = nil },
 		"forwards":        func(p *replica.SpaceCommit) { p.Expect = p.Fork },
 		"with a hole":     func(p *replica.SpaceCommit) { fork := good.at(2); p.Fork = &fork },
