@@ -11,6 +11,15 @@ import (
 //go:embed guests/typed.wasm
 var typedBytes []byte
 
+//go:embed guests/inventory.wasm
+var inventoryBytes []byte
+
+// Inventory returns the module of docs/modules/versions.md, which counts slots from 1, and what apps of before 2.4.5 wrote from 0.
+func Inventory() []byte { return inventoryBytes }
+
+// InventoryPut returns a payload of its event put.
+func InventoryPut(index int, item string) []byte { return payload("index", index, "item", item) }
+
 // full is a payload of put with every field, and bare one without those that may be absent.
 func full(group string, number int, float float64, text string) event {
 	return event{"put", payload("group", group, "number", number, "flag", number%2 == 0, "count", uint64(1<<63), "float", float, "text", text,
