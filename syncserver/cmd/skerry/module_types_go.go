@@ -141,8 +141,13 @@ func (w *goWriter) lens(name, read string, e *program.EventType, n int) {
 	o := &e.Older[n]
 	members, were := membersOf(e.Fields), membersOf(o.Fields)
 	w.line("case %s:", goSchema(program.SchemaOf(e.Name, o.Fields)))
-	w.line("older, err := %s(e.Payload)", read)
-	for i, from := range e.Sources(n) {
+	sources := e.Sources(n)
+	if slices.ContainsFunc(sources, func(from program.Source) bool { return from.Place >= 0 }) {
+		w.line("older, err := %s(e.Payload)", read)
+	} else {
+		w.line("_, err = %s(e.Payload)", read)
+	}
+	for i, from := range sources {
 		f := &e.Fields[i]
 		pointer := func(optional bool) bool { return optional && f.Kind != tables.Bytes }
 		if from.Given != nil {
@@ -255,7 +260,7 @@ func (w *goWriter) payload(name, is, doc string, fields []program.Field) (read s
 		w.line("case %q:", f.Name)
 		switch {
 		case f.Default != nil:
-			w.line("if r.IsNil() {\nr.Skip(1)\n} else {")
+			w.line("if !r.IsNil() {")
 			if f.Kind == tables.Bytes {
 				w.line("p.%s, here[%d] = append([]byte{}, r.Binary()...), true", member[i], i)
 			} else {
@@ -263,7 +268,7 @@ func (w *goWriter) payload(name, is, doc string, fields []program.Field) (read s
 			}
 			w.line("}")
 		case f.Optional:
-			w.line("if r.IsNil() {\nr.Skip(1)\n} else {")
+			w.line("if !r.IsNil() {")
 			if f.Kind == tables.Bytes {
 				w.line("p.%s = append([]byte{}, r.Binary()...)", member[i])
 			} else {

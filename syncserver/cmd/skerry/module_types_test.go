@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"skerry/shared/module/moduletest"
 	"skerry/shared/module/program"
+	"skerry/shared/msgpack"
 	"skerry/shared/tables"
 )
 
@@ -54,6 +56,9 @@ func oddModule() []byte {
 			}},
 			{Name: "every older", Fields: every(true), Older: []program.Older{{Fields: every(false)}, {Fields: every(true)[:3], Given: []program.Given{{Name: "f64", Value: []byte{7}}, {Name: "u64", Value: []byte{7}}}}}},
 			{Name: "removed", Fields: every(false)[:1], Removed: true},
+			{Name: "infinite", Fields: []program.Field{
+				{Name: "up", Kind: tables.F64, Default: msgpack.AppendFloat(nil, math.Inf(1))}, {Name: "down", Kind: tables.F64, Default: msgpack.AppendFloat(nil, math.Inf(-1))},
+			}, Older: []program.Older{{Fields: every(false)[:1], Drop: []string{"bool"}}}},
 		},
 		Tables: []tables.Schema{
 			{Name: "all", Columns: columns, Key: []int{4}, Indexes: []tables.Index{{Name: "by text", Columns: []int{8, 3}}, {Name: "flags", Columns: []int{0}}}},

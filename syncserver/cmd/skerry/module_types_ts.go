@@ -184,7 +184,7 @@ func tsValue(kind tables.Kind, value []byte) string {
 		case math.IsNaN(f):
 			return "NaN"
 		case math.IsInf(f, 0):
-			return strings.TrimPrefix(fmt.Sprintf("%+fity", f), "+")
+			return strings.TrimPrefix(fmt.Sprintf("%+finity", f), "+")
 		}
 		return strconv.FormatFloat(f, 'g', -1, 64)
 	case tables.Text:

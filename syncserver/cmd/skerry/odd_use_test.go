@@ -1,12 +1,14 @@
 package main_test
 
 import (
+	"math"
 	"reflect"
 	"strings"
 	"testing"
 
 	"skerry/shared/module/program"
 	"skerry/shared/msgpack"
+	"skerry/shared/space"
 	"skerry/shared/tables"
 )
 
@@ -41,6 +43,35 @@ func TestTypesOfGo(t *testing.T) {
 		if read, err := ReadEvery(test.payload); err == nil || !strings.HasPrefix(err.Error(), test.want) {
 			t.Errorf("%x is read as %+v, %v, want %q", test.payload, read, err, test.want)
 		}
+	}
+}
+
+// TestNilsOfGo: a field that is nil is absent, as the host takes it, and what is behind it is read.
+func TestNilsOfGo(t *testing.T) {
+	payload := msgpack.AppendNil(msgpack.AppendString(msgpack.AppendMap(nil, 4), "text"))
+	payload = msgpack.AppendInt(msgpack.AppendString(payload, "i64"), 7)
+	payload = msgpack.AppendNil(msgpack.AppendString(payload, "bytes"))
+	payload = msgpack.AppendBool(msgpack.AppendString(payload, "bool"), false)
+	whole := int64(7)
+	if read, err := ReadEvery2(payload); err != nil || !reflect.DeepEqual(read, Every2{Bool: new(bool), I64: &whole}) {
+		t.Errorf("optional: %+v, %v", read, err)
+	}
+	want := Given{Bool: false, I64: 7, U64: math.MaxUint64, F64: -0.5, Text: "\"\n$", Bytes: []byte{0, 255}}
+	if read, err := ReadGiven(payload); err != nil || !reflect.DeepEqual(read, want) {
+		t.Errorf("with defaults: %+v, %v", read, err)
+	}
+}
+
+// TestLensesOfGo: of an older declaration that nothing is taken from the payload is held to it all the same.
+func TestLensesOfGo(t *testing.T) {
+	schema := program.SchemaOf("infinite", []program.Field{{Name: "bool", Kind: tables.Bool, Doc: "of kind bool"}})
+	event := space.Event{Type: "infinite", Schema: schema, Payload: msgpack.AppendBool(msgpack.AppendString(msgpack.AppendMap(nil, 1), "bool"), true)}
+	if read, err := ReadInfiniteEvent(&event); err != nil || !math.IsInf(read.Up, 1) || !math.IsInf(read.Down, -1) {
+		t.Errorf("%+v, %v", read, err)
+	}
+	event.Payload = msgpack.AppendMap(nil, 0)
+	if read, err := ReadInfiniteEvent(&event); err == nil {
+		t.Errorf("not what it was declared as: %+v", read)
 	}
 }
 
