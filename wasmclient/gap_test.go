@@ -161,3 +161,44 @@ func TestSomebodyHasTheHole(t *testing.T) {
 		}
 	})
 }
+
+// TestExpiryWaitsOverABranch: an expiry that is written with no network, and sent when the server's log has others in the places that it names, is refused.
+func TestExpiryWaitsOverABranch(t *testing.T) {
+	inJudgedBubble(t, func(j *judged) {
+		first := j.device("ada")
+		ada := j.tab(first)
+		there := j.makeChat(ada)
+		id := there.ID()
+		j.sayAll(there, "one")
+		old := j.backup()
+		j.sayAll(there, "two", "three")
+		ada.Close(j.Context())
+		ada = j.tab(first, offline)
+		if _, err := ada.Space(id).Expire(j.Context(), 2); err != nil {
+			t.Fatal(err)
+		}
+		ada.Close(j.Context())
+
+		j.putBack(old, func(*syncserver.Config) {})
+		bob := j.tab(j.device("bob"))
+		j.join(bob.Space(id), "Bob")
+		j.sayAll(bob.Space(id), "x")
+		ada = j.tab(first)
+		s := ada.Space(id)
+		time.Sleep(3 * time.Minute)
+		rejected, err := s.Rejected(j.Context())
+		if err != nil || len(rejected) != 1 || rejected[0].Code != wire.CodeDiverged {
+			t.Errorf("rejected: %+v %v", rejected, err)
+		}
+		if records, _ := j.log(id); records[1].Expired || len(records) != 5 {
+			t.Errorf("the log has %d records, and the second has expired: %v", len(records), records[1].Expired)
+		}
+		receipt, err := s.Expire(j.Context(), 2)
+		if err == nil {
+			_, err = receipt.Synced(j.Context())
+		}
+		if err != nil {
+			t.Errorf("written anew: %v", err)
+		}
+	})
+}

@@ -167,6 +167,11 @@ func (s *Space) append(ctx context.Context, events []space.Event, receipt *Recei
 	result := make(chan error, 1)
 	err := c.call(ctx, func() {
 		var err error
+		if !again && len(events) == 1 && events[0].Type == module.TypeExpire {
+			events = slices.Clone(events) // it is given once, and what is given again has to be what it was
+			at := c.core.Space(s.id).Info.Position
+			events[0].Payload = module.ExpireSeen(events[0].Payload, &at)
+		}
 		if transaction, at, err = c.prepare(events); err == nil {
 			if judge, info = c.judged(s.id), c.info(s.id); judge == nil {
 				c.append(s.id, transaction, at, receipt, nil, nil)

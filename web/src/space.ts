@@ -174,7 +174,7 @@ export class Space<M extends ModuleTypes = AnyModule> {
 
   /**
    * Has the events up to a number expire, for everybody: the server frees what they say. The number is of a transaction's last event.
-   * Who may delete the space may. Tables stay as they are; those who read are told, by `client.on("lifecycle", ...)`.
+   * Who may delete the space may. One that waits while the server's log goes on without what this device has is rejected as `diverged`. Tables stay as they are; those who read are told, by `client.on("lifecycle", ...)`.
    */
   expire(upto: number): Receipt {
     return this.#append([{ type: "$expire", payload: { upto } }]);
