@@ -236,10 +236,11 @@ func (st *storedSpace) has(id space.ULID) bool {
 	return ok
 }
 
-// mayLackTwice reports whether the server had a record since the first restore, and lost it again: it was told to somebody before.
+// mayLackTwice reports whether the server had a record since the first restore, and lost it again: who gave it up did so since it was told that the log has
+// it, and nobody had pulled it from there when that was lost too.
 func (w *World) mayLackTwice(id space.ID, event space.ULID) bool {
 	at, ok := w.restored.dropped[id][event]
-	return ok && at < w.restored.last
+	return ok && at < w.restored.last && w.restored.nowhere[id][event]
 }
 
 // keeps reports whether a device has the transaction of a record among the rejected or the lost.
