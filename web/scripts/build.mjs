@@ -67,7 +67,7 @@ process.once("exit", () => rmSync(overlay, { force: true }));
 const flags = [tags, "-overlay", overlay, "-trimpath", "-buildvcs=false", "-gcflags=all=-l", ...inlined.map((packages) => `-gcflags=${packages}=`), "-ldflags=-s -w -buildid="];
 go(["build", ...flags, "-o", built, "./wasmclient/cmd/client"], { GOOS: "js", GOARCH: "wasm" });
 const { module: wasm, tables } = strip(readFileSync(built));
-if (!tables) console.warn("Go's tables are laid out as pclntab.mjs does not know: the WebAssembly keeps them and is larger");
+if (!tables) throw new Error("Go's tables are laid out as pclntab.mjs does not know");
 const wasmID = hash(wasm, salt);
 const wasmName = `client-${wasmID}.wasm`;
 writeFileSync(join(dist, wasmName), Buffer.concat([wasm, section("skerry", wasmID)])); // the worker compares it
@@ -163,7 +163,7 @@ for (const name of list(dist)) {
 
 writeFileSync(join(dist, "licenses.txt"), licenses(web, go, tags));
 const tablesName = wasmName.replace(/wasm$/, "pclntab.gz"); // for trace.mjs
-if (tables) writeFileSync(join(dist, tablesName), cached(tables, "gz", (b) => gzipSync(b, { level: 9 })));
+writeFileSync(join(dist, tablesName), cached(tables, "gz", (b) => gzipSync(b, { level: 9 })));
 
 const before = existsSync(join(last, "build.json")) ? JSON.parse(readFileSync(join(last, "build.json"), "utf8")) : {};
 const kept = before.build === build ? before.last : before.files && { build: before.build, files: before.files };
@@ -184,7 +184,7 @@ if (!given.out) {
   cpSync(join(out, workerName), join(lib, "worker.js"));
   cpSync(join(out, wasmName), join(lib, "client.wasm"));
   cpSync(join(out, "licenses.txt"), join(lib, "licenses.txt"));
-  if (tables) cpSync(join(out, tablesName), join(lib, "client.pclntab.gz"));
+  cpSync(join(out, tablesName), join(lib, "client.pclntab.gz"));
   await buildLibrary(join(lib, "skerry.js"), "worker.js", "client.wasm");
   const tsc = join(web, "node_modules", "typescript", "bin", "tsc");
   execFileSync(process.execPath, [tsc, "-p", join(web, "tsconfig.types.json"), "--outDir", join(lib, "types")], { stdio: "inherit" });

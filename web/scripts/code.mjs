@@ -15,33 +15,31 @@
 //	  unreachable
 //	end
 //	i32.const 1
-import { decode, effect, encode, noResult, op } from "./instructions.mjs";
-import { numberPlaces } from "./places.mjs";
+import { decode, effect, encode, is, noResult, op } from "./instructions.mjs";
+import { numberPlaces, pushes } from "./places.mjs";
 
 const [target, stack] = [0, 1]; // the locals; global 0 is the stack pointer too
 const shared = 2;
 const i32 = 0x7f;
 const [nop, i32Eqz, i64Eqz] = [0x01, 0x45, 0x50];
-const firstFunction = 0x1000; // what the linker adds to places, so that no program counter is an address of data
+export const firstFunction = 0x1000; // what the linker adds to places, so that no program counter is an address of data
 
 /**
- * Returns the code of a function, which has no size before it, in the smaller form. The function takes and returns an i32, and all such
- * functions of its module have to be in this form; index is its place in the section, and so many functions are imported. What is
- * known of its places, if something is, has [numberPlaces] number them anew; what they were before is put there.
+ * Returns the code of a function of Go, which has no size before it, in the smaller form, in which all of Go's functions of its module have
+ * to be. index is its place in the section, and isGoFunction tells of a function that is called, by its number, whether it is one
+ * of those. What is known of its places, if something is, has [numberPlaces] number them anew; what they were before is put there.
  */
-export function shrinkCode(code, index, imported, known) {
+export function shrinkCode(code, index, isGoFunction, known) {
   const f = decode(code);
-  if (isGo(f)) {
-    jumpForward(f);
-    const base = BigInt(firstFunction + index) << 16n;
-    if (known) known.places = numberPlaces(f, { base, ...known });
-    foldOffsets(f);
-    foldReturns(f);
-    foldTests(f);
-    exitAtOnce(f);
-    passAddresses(f, base, imported);
-    shareCounter(f, base);
-  }
+  jumpForward(f);
+  const base = BigInt(firstFunction + index) << 16n;
+  if (known) known.places = numberPlaces(f, { base, ...known });
+  foldOffsets(f);
+  foldReturns(f);
+  foldTests(f);
+  exitAtOnce(f);
+  passAddresses(f, base, isGoFunction);
+  shareCounter(f, base);
   takeAddress(f);
   return encode(f);
 }
@@ -58,9 +56,9 @@ export function namedPlaces(bodies) {
   return named;
 }
 
-const is = (i, code, n) => i !== undefined && i.op === code && (n === undefined || i.n === n || i.n === BigInt(n));
-
-function isGo({ locals, list }) {
+/** Whether a function is of Go, as the compiler lays all of them out: it takes where it goes on, and has the stack pointer in a local. */
+export function isGoCode(code) {
+  const { locals, list } = decode(code);
   return locals[0]?.type === i32 && locals[0].n === 1 && is(list[0], op.globalGet, 0) && is(list[1], op.localSet, stack);
 }
 
@@ -184,14 +182,14 @@ function exitAtOnce(f) {
 }
 
 /** Passes return addresses where the compiler puts them on the stack before a call: [takeAddress] has the function that is called do that. */
-function passAddresses(f, base, imported) {
+function passAddresses(f, base, isGoFunction) {
   const { list } = f;
   const made = [];
   for (let k = 0; k < list.length; k++) {
     const [local, address, store, ...call] = pushes(list, k) ? list.slice(k + 5, k + 15) : [];
     const ours = is(local, op.localGet, stack) && is(address, op.i64Const) && address.n >> 16n === base >> 16n && is(store, op.i64Store, 0);
     const passed = ours && { op: op.i32Const, n: BigInt.asIntN(32, address.n), address: true };
-    if (ours && is(call[0], op.i32Const, 0) && is(call[1], op.call) && call[1].n >= imported) {
+    if (ours && is(call[0], op.i32Const, 0) && is(call[1], op.call) && isGoFunction(call[1].n)) {
       made.push(passed, call[1]);
       k += 9;
     } else if (ours && is(call[3], op.localSet, target) && is(call[4], op.i32Const, 0) && is(call[5], op.localGet, target) && is(call[6], op.callIndirect)) {
@@ -214,12 +212,6 @@ function takeAddress(f) {
     { op: op.globalGet, n: 0 }, { op: op.localGet, n: target }, { op: op.i64ExtendI32U }, { op: op.i64Store, align: 3, n: 0 },
     { op: op.i32Const, n: 0n }, { op: op.localSet, n: target }, { op: op.end, of: called },
   );
-}
-
-/** Whether the stack pointer is made 8 less from number k on. */
-function pushes(list, k) {
-  const [base, eight, sub, keep, set] = list.slice(k, k + 5);
-  return is(base, op.localGet, stack) && is(eight, op.i32Const, 8) && is(sub, op.i32Sub) && is(keep, op.localTee, stack) && is(set, op.globalSet, 0);
 }
 
 /** Gives a local of its own to what all return addresses in a function have in common: its number, above 16 bits. */

@@ -128,6 +128,9 @@ export function encode({ locals, list }) {
   return Buffer.from(bytes);
 }
 
+/** Whether an instruction is of a kind, and has a number if one is given. */
+export const is = (i, code, n) => i !== undefined && i.op === code && (n === undefined || i.n === n || i.n === BigInt(n));
+
 /** How many values an instruction takes and gives, or undefined where control does not simply go on to the next. */
 export function effect(i) {
   const at = (first, last) => i.op >= first && i.op <= last;

@@ -1,7 +1,7 @@
 // The places where a function of Go can go on, which its first instructions jump to by a table: the program counters within it.
 // The compiler counts one for each line of source, inlined call and jump besides; so few of the numbers that it writes into
 // return addresses, jumps and tables are small, or the same in two functions.
-import { op } from "./instructions.mjs";
+import { is, op } from "./instructions.mjs";
 
 const [target, stack] = [0, 1]; // locals, as in code.mjs
 const dead = 1; // the place that nil checks give as their return address: nothing goes on there
@@ -45,7 +45,7 @@ export function numberPlaces(f, { base, sigpanic, deferReturn, framed }) {
     } else if (i.all && k !== table) return undefined;
     if (i.n === target && (i.op === op.localTee || (i.op === op.localGet && k !== table - 1 && (list[k - 2].op !== op.localSet || list[k - 2].n !== target)))) return undefined;
     if (i.op === op.i64Const && i.n >> 16n === base >> 16n && i.n !== base) {
-      if (list[k - 1].op !== op.localGet || list[k - 1].n !== stack || list[k + 1].op !== op.i64Store || list[k + 1].n !== 0) return undefined;
+      if (!isReturnAddress(list, k)) return undefined;
       addresses.push(i);
       if (list[k + 3].op === op.call && list[k + 3].n === sigpanic) i.dead = true;
       else if (!isPlace(Number(i.n - base))) return undefined;
@@ -82,4 +82,18 @@ export function numberPlaces(f, { base, sigpanic, deferReturn, framed }) {
   f.list = list.flatMap((i, k) => [...(gone.has(i) || unused(i) ? [] : [i]), ...(begins.get(k) ?? [])]);
   list[table].all = [places[0], ...places];
   return { before, deferReturn: deferReturn && numbers.get(all[deferReturn]) };
+}
+
+/** Whether the stack pointer is made 8 less from number k on. */
+export function pushes(list, k) {
+  const [base, eight, sub, keep, set] = list.slice(k, k + 5);
+  return is(base, op.localGet, stack) && is(eight, op.i32Const, 8) && is(sub, op.i32Sub) && is(keep, op.localTee, stack) && is(set, op.globalSet, 0);
+}
+
+/** Whether instruction k is what a call puts on the stack. Any other number of that size may be an argument, which goes to the same address. */
+function isReturnAddress(list, k) {
+  const [store, ...call] = list.slice(k + 1, k + 10);
+  if (k < 6 || !pushes(list, k - 6) || !is(list[k - 1], op.localGet, stack) || !is(store, op.i64Store, 0)) return false;
+  if (is(call[0], op.i32Const, 0)) return is(call[1], op.call);
+  return is(call[3], op.localSet, target) && is(call[4], op.i32Const, 0) && is(call[5], op.localGet, target) && is(call[6], op.callIndirect);
 }

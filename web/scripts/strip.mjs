@@ -9,17 +9,23 @@
 // - The places where a function can go on have numbers that are as small as can be, in its code and its tables (places.mjs): 35 kB.
 import wabt from "wabt";
 import { leb, reader } from "./binary.mjs";
-import { namedPlaces, shrinkCode } from "./code.mjs";
+import { firstFunction, isGoCode, namedPlaces, shrinkCode } from "./code.mjs";
 import { describeFunctions, expand, findTables, shrink, writeTables } from "./pclntab.mjs";
 
 const { parseWat } = await wabt();
-const [typeSection, importSection, functionSection, startSection, elementSection, codeSection, dataSection] = [1, 2, 3, 8, 9, 10, 11];
+const [customSection, typeSection, importSection, functionSection, exportSection, startSection, elementSection, codeSection, dataSection] = [0, 1, 2, 3, 7, 8, 9, 10, 11];
 const [i32Const, end] = [0x41, 0x0b];
+const functionKind = 0; // of what is imported or exported
 const goType = 0; // Go's linker makes this type the first
+const goSignature = Buffer.of(0x60, 1, 0x7f, 1, 0x7f); // and this is it: a function takes an i32 and returns one
+const goVersion = /^go1\.26(\.\d+)?$/; // whose compiler, linker and runtime everything here is about
+const mostFunctions = 0xf000; // whose program counters are below 2^32
+const buildID = Buffer.of(0, i32Const, 0, end); // the code of the linker's symbol for that, which nobody calls
 
 /**
  * Returns the module in its smaller form, and the tables that a trace needs. There are none, and all tables stay, if they
- * are laid out as no release of Go that pclntab.mjs knows does.
+ * are laid out as no release of Go that pclntab.mjs knows does. It throws where code is not what Go 1.26 makes: that of another
+ * release might look the same, and be rewritten wrongly.
  */
 export function strip(module) {
   const sections = readSections(module);
@@ -33,23 +39,72 @@ export function strip(module) {
 }
 
 /**
- * Makes the code smaller of functions that take and return an i32, as Go's do. It returns what their places were before, and where they go
- * on after a panic, of those that have tables and were numbered anew.
+ * Makes the code of Go's functions smaller. It returns what their places were before, and where they go on after a panic, of those that
+ * have tables and were numbered anew.
  */
 function shrinkFunctions(sections, tables) {
-  const section = (id) => sections.find((candidate) => candidate.id === id);
-  const code = section(codeSection);
+  const code = sections.find(({ id }) => id === codeSection);
   if (!code) return [];
-  const types = reader(section(functionSection).body, 0);
-  const bodies = reader(code.body, 0);
-  types.number();
-  const functions = Array.from({ length: bodies.number() }, () => ({ go: types.number() === goType, body: bodies.bytes(bodies.number()) }));
+  const functions = readFunctions(sections);
   const imported = importedFunctions(sections);
+  checkGo(sections, functions.length, imported, tables);
   const known = tables ? describeFunctions(tables, imported) : [];
   for (const index of namedPlaces(functions.map(({ body }) => body))) known[index] = undefined;
-  const made = functions.map(({ go, body }, index) => (go ? shrinkCode(body, index, imported, known[index]) : body));
+  const isGoFunction = (number) => functions[number - imported]?.go ?? false;
+  const made = functions.map(({ go, body }, index) => (go ? shrinkCode(body, index, isGoFunction, known[index]) : body));
   code.body = Buffer.concat([Buffer.from(leb(functions.length)), ...made.flatMap((body) => [Buffer.from(leb(body.length)), body])]);
   return known.map((of) => of?.places);
+}
+
+/** The functions of the code section, and which of them are laid out as Go's are: what JavaScript calls is not. */
+function readFunctions(sections) {
+  const section = (id) => sections.find((candidate) => candidate.id === id);
+  const types = reader(section(functionSection).body, 0);
+  const bodies = reader(section(codeSection).body, 0);
+  types.number();
+  const imported = importedFunctions(sections);
+  const exported = exportedFunctions(section(exportSection));
+  return Array.from({ length: bodies.number() }, (_, index) => {
+    const ofType = types.number() === goType;
+    const body = bodies.bytes(bodies.number());
+    const go = ofType && isGoCode(body);
+    if (ofType && !go && !exported.has(imported + index) && !body.equals(buildID)) throw new Error(`function ${imported + index} does not begin as those of Go 1.26 do`);
+    return { go, body };
+  });
+}
+
+/** Throws if a module is not of the one release of Go, or its functions do not have the type and the numbers that this one gives them. */
+function checkGo(sections, count, imported, tables) {
+  const section = (id) => sections.find((candidate) => candidate.id === id);
+  const version = producer(sections);
+  if (!goVersion.test(version)) {
+    throw new Error(
+      `strip.mjs knows the code of Go 1.26, and not of ${version || "another compiler"}: build with that, or compare what code.mjs, places.mjs and pclntab.mjs ` +
+        "tell of the compiler, the linker and the runtime with those of the new release, and run Go's own tests by exec.mjs",
+    );
+  }
+  if (!section(typeSection).body.subarray(1, 1 + goSignature.length).equals(goSignature)) throw new Error("the first type is not that of Go's functions");
+  if (count > mostFunctions) throw new Error(`there are ${count} functions, and only ${mostFunctions} have program counters of 32 bits`);
+  const numbers = Array.from({ length: count }, (_, index) => leb(imported + index)).flat();
+  const table = Buffer.from([1, 0, i32Const, ...leb(firstFunction, 64), end, ...leb(count), ...numbers]);
+  if (!section(elementSection)?.body.equals(table)) throw new Error(`the table does not have all functions in their order, from ${firstFunction} on`);
+  if (tables && (tables.count !== count || tables.first !== firstFunction)) {
+    throw new Error(`Go's tables are about ${tables.count} functions from ${tables.first} on, and there are ${count} from ${firstFunction} on`);
+  }
+}
+
+/** The version of Go that a module says it is made by, if it does. */
+function producer(sections) {
+  const start = Buffer.from("\x09producers\x02\x08language\x01\x02Go");
+  const about = sections.find(({ id, body }) => id === customSection && body.subarray(0, start.length).equals(start));
+  const r = about && reader(about.body, start.length);
+  return r && r.bytes(r.number()).toString();
+}
+
+function exportedFunctions(section) {
+  const r = section && reader(section.body, 0);
+  const all = Array.from({ length: r?.number() ?? 0 }, () => ({ name: r.bytes(r.number()), kind: r.byte(), number: r.number() }));
+  return new Set(all.filter(({ kind }) => kind === functionKind).map(({ number }) => number));
 }
 
 /** Makes the tables in the data small and adds what expands them, and returns them as a trace needs them. */
@@ -62,7 +117,17 @@ function shrinkTables(sections, tables, places) {
   return before;
 }
 
-const importedFunctions = (sections) => elements(sections.find(({ id }) => id === importSection)).count;
+/** How many functions are imported, which is all that Go imports. */
+function importedFunctions(sections) {
+  const r = reader(sections.find(({ id }) => id === importSection).body, 0);
+  const count = r.number();
+  for (let n = 0; n < count; n++) {
+    const [module, name] = [r.bytes(r.number()), r.bytes(r.number())];
+    if (r.byte() !== functionKind) throw new Error(`${module} ${name} is imported, and is no function`);
+    r.number(); // its type
+  }
+  return count;
+}
 
 function readSections(module) {
   const sections = [];

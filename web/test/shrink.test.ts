@@ -6,7 +6,7 @@ import wabt from "wabt";
 import { root } from "./root.js";
 
 const { strip } = (await import(join(root, "web/scripts/strip.mjs"))) as { strip(module: Uint8Array): { module: Uint8Array } };
-const { shrinkCode } = (await import(join(root, "web/scripts/code.mjs"))) as { shrinkCode(code: Uint8Array, index: number, imported: number, known?: Known): Uint8Array };
+const { shrinkCode } = (await import(join(root, "web/scripts/code.mjs"))) as { shrinkCode(code: Uint8Array, index: number, isGoFunction: (number: number) => boolean, known?: Known): Uint8Array };
 const { parseWat, readWasm } = await wabt();
 
 const { leb, reader } = (await import(join(root, "web/scripts/binary.mjs"))) as {
@@ -21,11 +21,14 @@ interface Known {
   places?: { before: number[]; deferReturn: number };
 }
 
-/** A module whose first type is that of Go's functions, of one function besides what it calls. */
-function assemble(name: string, body: string, signature = "(param i32) (result i32)"): Uint8Array {
-  const text = `(module (type $go (func (param i32) (result i32))) (import "m" "f" (func $f (type $go))) (memory 1)
-    (global $sp (mut i32) (i32.const 0)) (global $ret (mut i64) (i64.const 0)) (table 1 funcref)
-    (func ${signature} ${body}) (data (i32.const 8) "x"))`;
+/** A module whose first type is that of Go's functions, of one function besides what it calls, which has the number that Go's linker gives it. */
+function assemble(name: string, body: string, signature = "(param i32) (result i32)", more = ""): Uint8Array {
+  return fromText(name, `(module (type $go (func (param i32) (result i32))) (import "m" "f" (func $f (type $go))) (memory 1)
+    (global $sp (mut i32) (i32.const 0)) (global $ret (mut i64) (i64.const 0)) (table 4097 funcref)
+    (func $only ${signature} ${body}) (elem (i32.const 4096) $only) (data (i32.const 8) "x") ${more})`);
+}
+
+function fromText(name: string, text: string): Uint8Array {
   const module = parseWat(`${name}.wat`, text);
   try {
     module.validate();
@@ -33,6 +36,13 @@ function assemble(name: string, body: string, signature = "(param i32) (result i
   } finally {
     module.destroy();
   }
+}
+
+/** A module with what Go's linker writes about itself. */
+function by(version: string, module: Uint8Array): Uint8Array {
+  const field = (name: string, compiler: string) => [name, compiler, version].map((part) => String.fromCharCode(part.length) + part).join("").replace(name, `${name}\x01`);
+  const section = Buffer.from(`\tproducers\x02${field("language", "Go")}${field("processed-by", "Go cmd/compile")}`);
+  return Buffer.concat([module, Buffer.of(0, ...leb(section.length)), section]);
 }
 
 function disassemble(module: Uint8Array): string {
@@ -54,7 +64,7 @@ function takes(body: string): string {
 /** Compares what becomes of a function with what should: the same besides what it begins with, where nothing is given. */
 function becomes(name: string, before: string, after = before, signature?: string): void {
   const wanted = assemble(name, signature ? after : takes(after), signature);
-  assert.equal(disassemble(strip(assemble(name, before, signature)).module), disassemble(wanted), name);
+  assert.equal(disassemble(strip(by("go1.26.1", assemble(name, before, signature))).module), disassemble(wanted), name);
 }
 
 const begin = "(local i32 i64) global.get 0 local.set 1";
@@ -152,7 +162,7 @@ function numbers(name: string, before: string, after: string, pcs: number[] | un
     const start = r.at;
     const [id, section] = [r.byte(), r.bytes(r.number())];
     const only = reader(section, 1); // the one function
-    const body = id === 10 ? shrinkCode(only.bytes(only.number()), 0, 1, known) : undefined;
+    const body = id === 10 ? shrinkCode(only.bytes(only.number()), 0, (called) => called > 0, known) : undefined;
     const code = body && Buffer.concat([Buffer.from([1, ...leb(body.length)]), body]);
     parts.push(...(code ? [Buffer.from([id, ...leb(code.length)]), code] : [module.subarray(start, r.at)]));
   }
@@ -187,13 +197,49 @@ test("a place has a number where a call returns, a jump goes back or one forward
   const plain = (first: string) => of(first, other, other).replace("loop", "block");
   numbers("a call that returns to no place", of(call(4), other, other), plain(now(4)), undefined);
   numbers("a number that is no return address", of(`i64.const ${address + 3n} drop`, other, other), plain(`i64.const ${address + 3n} drop`), undefined);
+  const argument = (n: bigint) => `local.get 1 i64.const ${n} i64.store`;
+  const frame = "local.get 1 i32.const 8 i32.sub local.tee 1 global.set 0";
+  numbers("an argument that looks like a return address", of(`${frame} ${argument(address + 3n)} ${call(3)}`, other, other), plain(`${frame} ${argument(address + 3n)} ${now(3)}`), undefined);
   numbers("the place is read", of("local.get 0 drop", other, other), of("local.get 0 drop", other, other), undefined);
 });
 
 test("functions that are not Go's stay", () => {
   const frees = "local.get 1 i32.const 8 i32.add local.tee 1 global.set 0 i32.const 0 return";
   becomes("another type", `${begin} ${frees}`, undefined, "(param i64) (result i32)");
-  becomes("no stack pointer", `(local i32) global.get 0 drop ${frees}`);
+  const called = `(local i32 i64) i32.const 0 call 2 ${pushed(address + 1n)} i32.const 0 call 2 drop`;
+  becomes("what JavaScript calls", `local.get 0`, `local.get 0`, `(export "f") (param i32) (result i32)`);
+  assert.match(called, /call 2/);
+});
+
+test("what is not known to be code of Go 1.26 is refused", () => {
+  const go = `${begin} i32.const 0`;
+  const refused = (error: RegExp, module: Uint8Array, version = "go1.26.1") => assert.throws(() => strip(by(version, module)), error);
+  assert.doesNotThrow(() => strip(by("go1.26", assemble("known", go))));
+  for (const version of ["go1.25.9", "go1.27.0", "go1.27rc1", "go1.26rc2", "go1.26.1-X:newabi", "devel go1.26-abcdef", "go1.260"]) refused(/knows the code of Go 1\.26, and not of .*go1\./, assemble("version", go), version);
+  assert.throws(() => strip(assemble("no version", go)), /not of another compiler/);
+  refused(/function 1 does not begin as those of Go 1\.26 do/, assemble("no stack pointer", "(local i32) global.get 0 drop i32.const 0"));
+  refused(/function 1 does not begin/, assemble("two locals", "(local i32 i32) global.get 0 local.set 1 i32.const 0"));
+  const text = (parts: string) => fromText("module", `(module ${parts} (memory 1) (global $sp (mut i32) (i32.const 0)) (func $only (param i32) (result i32) ${go}) (data (i32.const 8) "x"))`);
+  const [type, imported] = ["(type $go (func (param i32) (result i32)))", `(import "m" "f" (func $f (param i32) (result i32)))`];
+  const table = (at: number, all = "$only") => `(table 5000 funcref) (elem (i32.const ${at}) ${all})`;
+  assert.doesNotThrow(() => strip(by("go1.26.1", text(`${type} ${imported} ${table(4096)}`))));
+  refused(/the first type is not that of Go's functions/, text(`(type $other (func)) ${type} ${imported} ${table(4096)}`));
+  refused(/the table does not have all functions/, text(`${type} ${imported} ${table(4097)}`));
+  refused(/the table does not have all functions/, text(`${type} ${imported} ${table(4096, "$f")}`));
+  refused(/the table does not have all functions/, text(`${type} ${imported} ${table(4096, "$only $only")}`));
+  refused(/the table does not have all functions/, text(`${type} ${imported}`));
+  refused(/m g is imported, and is no function/, text(`${type} ${imported} (import "m" "g" (global i32)) ${table(4096)}`));
+});
+
+test("there are as many functions as program counters of 32 bits have room for", () => {
+  const of = (count: number) => {
+    const functions = `(func (param i32) (result i32) ${begin} i32.const 0)`.repeat(count);
+    const numbers = Array.from({ length: count }, (_, n) => n + 1).join(" ");
+    return by("go1.26.1", fromText("many", `(module (type $go (func (param i32) (result i32))) (import "m" "f" (func $f (type $go))) (memory 1)
+      (global $sp (mut i32) (i32.const 0)) (table 66000 funcref) ${functions} (elem (i32.const 4096) ${numbers}) (data (i32.const 8) "x"))`));
+  };
+  assert.doesNotThrow(() => strip(of(0xf000)));
+  assert.throws(() => strip(of(0xf001)), /61441 functions, and only 61440/);
 });
 
 test("a package passes its tests as pages get it", () => {
