@@ -218,9 +218,15 @@ func (p *place) plan(ctx context.Context, id space.ID, has *spaceModules, next *
 	if err != nil {
 		return nil, now, err
 	}
+	v, err := planOf(id, has, running, next)
+	return v, now, err
+}
+
+// planOf compares the module that a space has, running, with the next one.
+func planOf(id space.ID, has *spaceModules, running, next *program.Program) (*planView, error) {
 	d, err := diffOf(running, next)
 	if err != nil {
-		return nil, now, err
+		return nil, err
 	}
 	m := next.Manifest
 	v := &planView{
@@ -229,10 +235,10 @@ func (p *place) plan(ctx context.Context, id space.ID, has *spaceModules, next *
 	}
 	v.Rollback = slices.ContainsFunc(has.History, func(u useView) bool { return u.Module == v.Next.Module })
 	v.Enough = v.Enough || v.Rollback
-	if now == next.Digest {
-		return v, now, nil
+	if running.Digest == next.Digest {
+		return v, nil
 	}
-	v.Plan = planToken(id, now, next.Digest)
+	v.Plan = planToken(id, running.Digest, next.Digest)
 	if next.Digest == module.Open {
 		v.Next.Version = "" // it has none, and takes over every space
 	} else {
@@ -242,7 +248,7 @@ func (p *place) plan(ctx context.Context, id space.ID, has *spaceModules, next *
 		v.Warnings = append(v.Warnings, fmt.Sprintf("the version rises from %s to %s, which declares %s, and the changes call for a bump of %s",
 			running.Manifest.Version, m.Version, v.Declared, v.Least))
 	}
-	return v, now, nil
+	return v, nil
 }
 
 // planToken is what a plan is known by: it says that a space goes from one module to another, and nothing has to be kept for it.
