@@ -5,8 +5,8 @@ import { NodeKind, Parser } from "assemblyscript";
 const numbers = new Set(["i64", "u64", "f64"]);
 const options = {
   module: ["name", "version", "abi", "doc", "io", "readable", "audience", "upgrade"],
-  event: ["doc", "default", "removed", "older"],
-  older: ["fields", "rename", "drop", "default", "refused"],
+  event: ["doc", "defaults", "removed", "older"],
+  older: ["fields", "rename", "drop", "defaults", "refused"],
   table: ["key", "indexes", "declaredBy"],
 };
 
@@ -83,7 +83,7 @@ class Declarations {
   }
 
   event(node, decorator, [name, given]) {
-    const { doc, default: defaults = {}, removed, older = [] } = this.options("event", decorator, given);
+    const { doc, defaults = {}, removed, older = [] } = this.options("event", decorator, given);
     if (typeof name !== "string") this.fail(decorator, 'an event has a name: @event("note")');
     if (!removed) this.judges(node);
     const event = { ...this.fields(node), name, doc, removed, older: older.map((o) => this.older(decorator, o)) };
@@ -97,10 +97,10 @@ class Declarations {
 
   /** An earlier declaration of an event type, as manifests have it. */
   older(decorator, given) {
-    const { fields = {}, default: defaults, ...lens } = this.options("older", decorator, given);
+    const { fields = {}, defaults, ...lens } = this.options("older", decorator, given);
     return {
       fields: Object.entries(fields).map(([name, declared]) => {
-        const { type, default: value } = typeof declared === "string" ? { type: declared } : declared;
+        const { type, given: value } = typeof declared === "string" ? { type: declared } : declared;
         const optional = type.endsWith("?");
         const kind = optional ? type.slice(0, -1) : type;
         return { name, type: kind, ...(optional && { optional }), ...(value !== undefined && { default: bytesOf(kind, value) }) };

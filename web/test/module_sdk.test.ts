@@ -43,6 +43,42 @@ test("a manifest has what is declared, and nothing else", () => {
   assert.match(all.source, /class Plain \{ x: i32 = 0; \}/, "a class that is not declared stays as it is");
 });
 
+test("an event type has defaults, what it was declared as before, and may be removed", () => {
+  const { events, abi } = declare(
+    `@module({ name: "m", version: "1.0.0", abi: 1 }) class M {}
+     @event("e", {
+       defaults: { a: "x", n: -7, f: 0.5, y: [1, 255] },
+       older: [
+         { fields: { was: "text", some: "u64?", more: { type: "i64", given: -1 }, y: { type: "bytes", given: [2] } }, rename: { was: "a" }, drop: ["some", "more"], defaults: { n: 3, z: [9] } },
+         { fields: {}, refused: true },
+       ],
+     })
+     class E { a: string = ""; n: i64 = 0; f: f64 = 0; y: Uint8Array = new Uint8Array(0); z: Uint8Array = new Uint8Array(0); authorize(offer: Offer): void {} }
+     @event("gone", { removed: true }) class G { a: string = ""; apply(entry: Entry): void {} }`,
+    "m.ts",
+  ).manifest as { events: unknown; abi: number };
+  assert.equal(abi, 1);
+  assert.deepEqual(events, [
+    {
+      name: "e",
+      fields: [
+        { name: "a", type: "text", default: "x" }, { name: "n", type: "i64", default: -7 }, { name: "f", type: "f64", default: 0.5 },
+        { name: "y", type: "bytes", default: Uint8Array.of(1, 255) }, { name: "z", type: "bytes" },
+      ],
+      older: [
+        {
+          fields: [
+            { name: "was", type: "text" }, { name: "some", type: "u64", optional: true }, { name: "more", type: "i64", default: -1 }, { name: "y", type: "bytes", default: Uint8Array.of(2) },
+          ],
+          rename: { was: "a" }, drop: ["some", "more"], default: { n: 3, z: Uint8Array.of(9) },
+        },
+        { fields: [], refused: true },
+      ],
+    },
+    { name: "gone", fields: [{ name: "a", type: "text" }], removed: true },
+  ]);
+});
+
 test("lines stay where they were", () => {
   const source = `${main}@table("t")\nclass T {\n  a: string = "";\n}\n\nconst last = 1;`;
   assert.equal(declare(source, "m.ts").source.split("\n").findIndex((line) => line === "const last = 1;"), source.split("\n").length - 1);
@@ -90,6 +126,8 @@ const wrong: [what: string, source: string, said: RegExp][] = [
   ["no type", `@row class T { a = 5; }`, /Type expected.*m\.ts\(3,/],
   ["an event without a name", `@event class E { authorize(offer: Offer): void {} }`, /an event has a name/],
   ["an event that anybody may write", `@event("e") class E {}`, /^m\.ts:3: E says who may write it: authorize\(offer: Offer\): void$/],
+  ["a default of no field", `@event("e", { defaults: { b: 1 } }) class E { a: u64 = 0; authorize(offer: Offer): void {} }`, /^m\.ts:3: event e has no field b, which has a default$/],
+  ["a lens of other words", `@event("e", { older: [{ fields: {}, rename_: {} }] }) class E { authorize(offer: Offer): void {} }`, /^m\.ts:3: @older has no rename_: it has fields, rename, drop, defaults, refused$/],
   ["raw fields of other types", `@raw class R { payload: string = ""; authorize(offer: Offer): void {} }`, /what is known of an event that is not declared/],
   ["raw twice", `@raw class R { authorize(o: Offer): void {} }\n@raw class S { authorize(o: Offer): void {} }`, /^m\.ts:4: there is another @raw$/],
   ["params twice", `@params class P {}\n@params class Q {}`, /^m\.ts:4: there are other @params$/],

@@ -43,6 +43,11 @@
 // `skerry:",optional"`. A column is called as the field in small letters, room_id for RoomID, or as the tag says:
 // `skerry:"room"`. A tag `doc` says what a field is.
 //
+// A tag `default:"calm"` on a field that is not optional is what a payload without it has.
+//
+// What was declared once is not changed but listed, since pages that are older than the module go on writing by it: [EventType] has Older, the struct that the
+// payload was and what becomes of its fields, and Removed for a type that nobody is to write any more. `skerry module diff` says what is not listed.
+//
 // The host checks payloads before the module sees them. Keys are given to [Table.Get], [Table.Delete], [Table.Scan] and
 // [Table.Backward] by value, of the columns' own types, where an int will do for a number: one of another type panics.
 //

@@ -31,6 +31,21 @@ type EventType[Payload any] struct {
 	Authorize func(*Event, Payload)
 	// Apply does what an event means: it writes to tables. Nil: it means nothing.
 	Apply func(*Event, Payload)
+
+	// Removed has nobody write such events any more (type_removed), so that there is nothing to Authorize; those in the log are applied still.
+	Removed bool
+	// Older are earlier declarations whose payloads are still taken. What is in no declaration waits, as schema_unknown, until there is one.
+	Older []Older
+}
+
+// Older is an earlier declaration of an event type, and the lens by which what was written by it is read. Each field of it is one of Payload's, by its name or
+// renamed, or dropped; each that Payload has beside has a default, or is optional. What is left to be guessed `skerry module build` refuses.
+type Older struct {
+	Was     any               // a value of the struct that Payload was, of which only the type counts
+	Rename  map[string]string // names of columns then, and now
+	Drop    []string
+	Default map[string]any // values of columns that there were not, or not always: bool, int, int64, uint64, float64, string, []byte
+	Refused bool           // payloads of it are neither taken nor read any more (schema_mismatch); it has no lens
 }
 
 // Anyone is an Authorize that allows every event to everyone.
@@ -45,14 +60,29 @@ type AnyEventType interface {
 type declaredEvent struct {
 	name, doc        string
 	fields           shape
+	removed          bool
+	older            []Older
 	authorize, apply func(e *Event, payload *input)
 }
 
 func (t EventType[Payload]) declare() (declaredEvent, error) {
-	d := declaredEvent{name: t.Name, doc: t.Doc}
+	d := declaredEvent{name: t.Name, doc: t.Doc, removed: t.Removed, older: t.Older}
 	var err error
 	if d.fields, err = shapeOf(reflect.TypeFor[Payload]()); err != nil {
 		return d, errors.New("event type " + t.Name + ": " + err.Error())
+	}
+	for _, o := range t.Older {
+		if _, err := olderShape(o.Was); err != nil {
+			return d, errors.New("event type " + t.Name + ", an older declaration: " + err.Error())
+		}
+		for name, value := range o.Default {
+			if appendValue(nil, value) == nil {
+				return d, errors.New("event type " + t.Name + ", an older declaration: the default of " + name + " is of no type that a column has")
+			}
+		}
+	}
+	if t.Removed && t.Authorize == nil {
+		t.Authorize = Anyone[Payload] // is not asked
 	}
 	if t.Authorize == nil {
 		return d, errors.New("event type " + t.Name + " has no Authorize; Anyone allows all")

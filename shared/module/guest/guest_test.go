@@ -167,7 +167,7 @@ func TestManifest(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &program.Manifest{
-		Name: "m", Version: "1.2.3", ABI: program.ABI, IO: program.DefaultIO, Doc: "for people", Raw: true, Tables: []tables.Schema{everySchema},
+		Name: "m", Version: "1.2.3", ABI: program.ABISchemas, IO: program.DefaultIO, Doc: "for people", Raw: true, Tables: []tables.Schema{everySchema},
 		Events: []program.EventType{{Name: "e", Doc: "all"}, {Name: "nothing"}}, Params: []program.Field{{Name: "word", Kind: tables.Text, Optional: true}},
 		Readable: []string{"all"}, Audience: "all", Upgrade: program.Replay,
 	}
@@ -193,6 +193,74 @@ func TestManifest(t *testing.T) {
 		}
 		if got, err := program.ReadManifest(registered.manifest); err != nil || !reflect.DeepEqual(got.Params, params.want) {
 			t.Errorf("params %v, %v, want %v", got.Params, err, params.want)
+		}
+	}
+}
+
+// TestOlderDeclarations: what was declared before, and how it is read, is what the host reads.
+func TestOlderDeclarations(t *testing.T) {
+	type was struct {
+		Body  string
+		Stars uint64 `default:"3"`
+	}
+	type now struct {
+		Text   string
+		Mood   string  `default:"calm"`
+		Loud   bool    `default:"true"`
+		Weight float64 `default:"-0.5"`
+		Sum    int64   `default:"-7"`
+		Sign   []byte  `default:"ab"`
+	}
+	err := register(t, Module{Name: "m", Version: "2.0.0", Events: []AnyEventType{
+		EventType[now]{Name: "note", Authorize: Anyone[now], Older: []Older{
+			{Was: was{}, Rename: map[string]string{"body": "text"}, Drop: []string{"stars"}, Default: map[string]any{"sum": 1, "mood": "old", "sign": []byte{1}}},
+			{Was: struct{ Sound []byte }{}, Refused: true},
+		}},
+		EventType[was]{Name: "gone", Removed: true},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := program.ReadManifest(registered.manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := []program.Field{{Name: "body", Kind: tables.Text}, {Name: "stars", Kind: tables.U64, Default: []byte{3}}}
+	want := []program.EventType{
+		{
+			Name: "note",
+			Fields: []program.Field{
+				{Name: "text", Kind: tables.Text}, {Name: "mood", Kind: tables.Text, Default: []byte("\xa4calm")}, {Name: "loud", Kind: tables.Bool, Default: []byte{0xc3}},
+				{Name: "weight", Kind: tables.F64, Default: []byte{0xcb, 0xbf, 0xe0, 0, 0, 0, 0, 0, 0}}, {Name: "sum", Kind: tables.I64, Default: []byte{0xf9}},
+				{Name: "sign", Kind: tables.Bytes, Default: []byte("\xc4\x02ab")},
+			},
+			Older: []program.Older{
+				{
+					Fields: body, Rename: []program.Renamed{{From: "body", To: "text"}}, Drop: []string{"stars"},
+					Given: []program.Given{{Name: "mood", Value: []byte("\xa3old")}, {Name: "sign", Value: []byte("\xc4\x01\x01")}, {Name: "sum", Value: []byte{1}}},
+				},
+				{Fields: []program.Field{{Name: "sound", Kind: tables.Bytes}}, Refused: true},
+			},
+		},
+		{Name: "gone", Fields: body, Removed: true},
+	}
+	if !reflect.DeepEqual(got.Events, want) {
+		t.Errorf("the events are\n%+v\nwant\n%+v", got.Events, want)
+	}
+	for what, e := range map[string]AnyEventType{
+		"a default of another type": EventType[struct {
+			A uint64 `default:"-1"`
+		}]{Name: "e", Removed: true},
+		"optional with a default": EventType[struct {
+			A *string `default:"a"`
+		}]{Name: "e", Removed: true},
+		"nothing that was":          EventType[was]{Name: "e", Removed: true, Older: []Older{{}}},
+		"a default of no type":      EventType[was]{Name: "e", Removed: true, Older: []Older{{Was: now{}, Default: map[string]any{"stars": 'x'}}}},
+		"what was is no struct":     EventType[was]{Name: "e", Removed: true, Older: []Older{{Was: 7}}},
+		"nobody says who writes it": EventType[was]{Name: "e"},
+	} {
+		if err := register(t, Module{Name: "m", Version: "1.0.0", Events: []AnyEventType{e}}); err == nil {
+			t.Errorf("%s is taken", what)
 		}
 	}
 }

@@ -125,15 +125,17 @@ func (m *Module) manifest() []byte {
 	text("name", m.Name)
 	text("version", m.Version)
 	text("doc", m.Doc)
-	b = msgpack.AppendUint(msgpack.AppendString(b, "abi"), 1)
+	b = msgpack.AppendUint(msgpack.AppendString(b, "abi"), 2)
 	b = msgpack.AppendUint(msgpack.AppendString(b, "io"), uint64(len(region)))
 	b = msgpack.AppendArray(msgpack.AppendString(b, "events"), len(registered.events))
 	for i := range registered.events {
 		e := &registered.events[i]
-		b = msgpack.AppendMap(b, 3)
+		b = msgpack.AppendMap(b, 5)
 		b = msgpack.AppendString(msgpack.AppendString(b, "name"), e.name)
 		b = msgpack.AppendString(msgpack.AppendString(b, "doc"), e.doc)
 		b = appendFields(msgpack.AppendString(b, "fields"), e.fields)
+		b = msgpack.AppendBool(msgpack.AppendString(b, "removed"), e.removed)
+		b = appendOlder(b, e.older)
 	}
 	if m.Others != nil {
 		b = msgpack.AppendBool(msgpack.AppendString(b, "raw"), true)
@@ -156,7 +158,11 @@ func (m *Module) manifest() []byte {
 func appendFields(b []byte, s shape) []byte {
 	b = msgpack.AppendArray(b, len(s))
 	for i := range s {
-		b = msgpack.AppendMap(b, 4)
+		if s[i].standard != nil {
+			b = append(msgpack.AppendString(msgpack.AppendMap(b, 5), "default"), s[i].standard...)
+		} else {
+			b = msgpack.AppendMap(b, 4)
+		}
 		b = msgpack.AppendString(msgpack.AppendString(b, "name"), s[i].name)
 		b = msgpack.AppendString(msgpack.AppendString(b, "type"), kindNames[s[i].kind])
 		b = msgpack.AppendBool(msgpack.AppendString(b, "optional"), s[i].optional)

@@ -27,6 +27,7 @@ type field struct {
 	name, doc string
 	kind      kind
 	optional  bool
+	standard  []byte // its default, as msgpack; nil: none
 	offset    uintptr
 }
 
@@ -68,6 +69,12 @@ func shapeOf(t reflect.Type) (shape, error) {
 		if f.kind == 0 {
 			return nil, errors.New(t.String() + "." + of.Name + " is " + of.Type.String() +
 				"; there are bool, int64, uint64, float64, string, pointers to them, and []byte")
+		}
+		if text, ok := of.Tag.Lookup("default"); ok {
+			var err error
+			if f.standard, err = defaultOf(f.kind, text); err != nil || f.optional {
+				return nil, errors.New(t.String() + "." + of.Name + " has the default " + text + ", which is no " + kindNames[f.kind] + ", or it is optional")
+			}
 		}
 		s = append(s, f)
 	}

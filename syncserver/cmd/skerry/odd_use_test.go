@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"encoding/hex"
 	"math"
 	"reflect"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"skerry/shared/msgpack"
 	"skerry/shared/space"
 	"skerry/shared/tables"
+	"skerry/shared/wire"
 )
 
 // TestTypesOfGo: what was generated writes what a module's host reads, and reads it back.
@@ -72,6 +74,56 @@ func TestLensesOfGo(t *testing.T) {
 	event.Payload = msgpack.AppendMap(nil, 0)
 	if read, err := ReadInfiniteEvent(&event); err == nil {
 		t.Errorf("not what it was declared as: %+v", read)
+	}
+}
+
+// TestOlderEventsOfGo: an event is read by the declaration that it was written by, as a host reads it, or not at all.
+func TestOlderEventsOfGo(t *testing.T) {
+	large := Given{Bool: true, I64: math.MinInt64, U64: math.MaxUint64, F64: -0.5, Text: "\"\n$", Bytes: []byte{0, 255}}
+	bytes9, text := large, large
+	bytes9.Bytes, text.Text = []byte{9}, "was"
+	truth, number, seven, fraction := true, int64(-1), uint64(7), 7.0
+	every := GivenOlder{Bool: false, I64: -1, U64: 1, F64: 1, Text: "t", Bytes: []byte{}}
+	every6 := func(optional bool) (fields []program.Field) {
+		for kind := tables.Bool; kind <= tables.Bytes; kind++ {
+			fields = append(fields, program.Field{Name: kind.String(), Kind: kind, Optional: optional})
+		}
+		return fields
+	}
+	older := [][]program.Field{
+		every6(false), append(every6(true), program.Field{Name: "gone", Kind: tables.Text}),
+		{{Name: "was", Kind: tables.Text}, {Name: "1", Kind: tables.I64}}, {{Name: "what nobody declared", Kind: tables.Bool}},
+	}
+	stamped := func(n int, payload []byte) *space.Event {
+		return &space.Event{Type: "given", Schema: program.SchemaOf("given", older[n]), Payload: payload}
+	}
+	own := large.Event()
+	for what, c := range map[string]struct {
+		event *space.Event
+		want  Given
+	}{
+		"its own":                   {&own, large},
+		"its own, without anything": {&space.Event{Schema: GivenSchema, Payload: []byte{0x80}}, large},
+		"of no schema":              {&space.Event{Payload: []byte{0x80}}, large},
+		"all of it":                 {stamped(0, every.Append(nil)), Given{I64: -1, U64: 1, F64: 1, Text: "t", Bytes: []byte{}}},
+		"optional, none":            {stamped(1, (&GivenOlder2{Gone: "g"}).Append(nil)), large},
+		"optional, some":            {stamped(1, (&GivenOlder2{Gone: "g", I64: &number, Bytes: []byte{9}}).Append(nil)), Given{Bool: true, I64: -1, U64: large.U64, F64: -0.5, Text: large.Text, Bytes: []byte{9}}},
+		"renamed":                   {stamped(2, (&GivenOlder3{Was: "was", X1: 1}).Append(nil)), text},
+	} {
+		if read, err := ReadGivenEvent(c.event); err != nil || !reflect.DeepEqual(read, c.want) {
+			t.Errorf("%s: %+v, %v, want %+v", what, read, err, c.want)
+		}
+	}
+	for _, n := range []int{0, 3} {
+		event := stamped(n, []byte{0x80})
+		_, err := ReadGivenEvent(event)
+		if known := n == 0; err == nil || known != (wire.CodeOf(err) == 0) || !known && !strings.Contains(err.Error(), hex.EncodeToString(event.Schema[:])) {
+			t.Errorf("what lacks all, or is unknown: %v", err)
+		}
+	}
+	read, err := ReadEveryOlderEvent(&space.Event{Schema: program.SchemaOf("every older", every6(true)[:3]), Payload: (&EveryOlderOlder2{Bool: &truth}).Append(nil)})
+	if want := (EveryOlder{Bool: &truth, U64: &seven, F64: &fraction}); err != nil || !reflect.DeepEqual(read, want) {
+		t.Errorf("optional fields that the lens gives: %+v, %v", read, err)
 	}
 }
 
