@@ -75,7 +75,7 @@ function fits(kind: number, value: unknown): boolean {
 export function valuesOf(type: string, fields: readonly FieldCode[], payload: unknown): unknown[] {
   if (typeof payload !== "object" || payload === null || Array.isArray(payload) || ArrayBuffer.isView(payload)) throw mismatch(type, "", "a map by name", kindOf(payload));
   return fields.map(([name, kind, need, given]) => {
-    const value = (payload as Payload)[name] ?? (need === 2 ? given : undefined);
+    const value = (Object.hasOwn(payload, name) ? (payload as Payload)[name] : undefined) ?? (need === 2 ? given : undefined);
     if (value === undefined ? need !== 1 : !fits(kind, value)) throw mismatch(type, name, kinds[kind]!, kindOf(value));
     return value;
   });
@@ -87,7 +87,7 @@ function kindOf(value: unknown): string {
 }
 
 /**
- * Returns what a payload is by the declaration of an event type: written by it, by an older one, or by one that the space's module knows (`theirs`).
+ * Returns what a payload is by the declaration of an event type: written by it, by an older one, or by one that the space's module knows (`theirs`), with the names that its lenses say.
  * It throws `schema_mismatch`, `schema_incompatible` for a field that is read here and not written any more, and `schema_unknown`, never
  * a guess.
  */
@@ -106,13 +106,19 @@ export function readPayload(type: string, own: EventCode, schema: string, payloa
   if (older?.from) return make(older.fields, older.from);
   const newer = theirs?.declarations.find((d) => d.schema === schema);
   if (!newer || older) throw new SkerryError("schema_unknown", `${type}: the page's code is of schema ${own.schema}, and knows nothing of ${schema}`);
-  return make(newer.fields, own.fields.map(([name, kind, need, given]) => {
-    const place = newer.fields.findIndex((f) => f[0] === name && f[1] === kind);
+  const names = namesOf(own, theirs!);
+  return make(newer.fields, own.fields.map(([name, kind, need, given], i) => {
+    const place = newer.fields.findIndex((f, k) => newer.names[k] === names[i] && f[1] === kind);
     if (need === 0 && newer.fields[place]?.[2] !== 0 && newer.fields[place]?.[2] !== 2) {
       throw new SkerryError("schema_incompatible", `${type}: field ${name} is not in what was written by schema ${schema}`);
     }
     return [place, given];
   }));
+}
+
+/** Returns what a module calls the fields of a declaration now. Of one that it does not know they are called the same. */
+function namesOf(own: EventCode, theirs: EventInfo): readonly string[] {
+  return theirs.declarations.find((d) => d.schema === own.schema)?.names ?? own.fields.map((f) => f[0]);
 }
 
 /** Something that this page's generated code and the space's module disagree about. Each is told once. */
@@ -140,7 +146,7 @@ export function differences(code: ModuleCode, module: SpaceTables): Difference[]
   for (const [name, own] of Object.entries(code.events)) {
     const theirs = module.events.find((e) => e.name === name);
     const known = theirs?.declarations.find((d) => d.schema === own.schema);
-    const lacks = lacking(own.fields, theirs?.declarations[0]?.fields ?? []);
+    const lacks = theirs && lacking(own.fields, theirs.declarations[0]!.fields, namesOf(own, theirs));
     if (own.removed) continue;
     if (!theirs) tell("event", name, "unknown_type", `${module.name} ${module.version} does not know it`);
     else if (theirs.removed) tell("event", name, "type_removed", `${module.name} ${module.version} has removed it`);
@@ -160,8 +166,8 @@ export function differences(code: ModuleCode, module: SpaceTables): Difference[]
 }
 
 /** Returns the name of a field that is read and is not there, or not always, or of another kind. */
-function lacking(read: readonly FieldCode[], there: readonly FieldCode[]): string | undefined {
-  return read.find(([name, kind, need]) => !there.some((f) => f[0] === name && f[1] === kind && (need === 1 || f[2] !== 1)))?.[0];
+function lacking(read: readonly FieldCode[], there: readonly FieldCode[], names?: readonly string[]): string | undefined {
+  return read.find(([name, kind, need], i) => !there.some((f) => f[0] === (names ? names[i] : name) && f[1] === kind && (need === 1 || f[2] !== 1)))?.[0];
 }
 
 /** What typed reading needs of an event. */

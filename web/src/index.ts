@@ -30,6 +30,7 @@ export type { PendingOptions, Space, SpaceEvents } from "./space.js";
 export type { LiveQuery, Order, QueryOptions, Row, Table, Value } from "./tables.js";
 export type {
   Connection,
+  Declaration,
   Ephemeral,
   EventInfo,
   EventRecord,

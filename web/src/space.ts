@@ -9,6 +9,7 @@ import { Receipt } from "./receipt.js";
 import { Table } from "./tables.js";
 import { formatULID, parseULID } from "./ulid.js";
 import {
+  type Connection,
   decodeCheck,
   decodeLost,
   decodePending,
@@ -49,6 +50,7 @@ export class Space<M extends ModuleTypes = AnyModule> {
   readonly #code: ModuleCode | undefined;
   #module: string | undefined; // that the code was compared with
   #theirs: Promise<SpaceTables | undefined> | undefined; // what it says of itself
+  #askedWhen: Connection | undefined; // so that what fails is tried again when that changes, and not before
 
   /** @internal */
   constructor(client: Client, id: string, code?: ModuleCode) {
@@ -65,8 +67,10 @@ export class Space<M extends ModuleTypes = AnyModule> {
     const code = this.#code!;
     const { module } = this.info();
     if (!module || module === code.hash) return undefined;
-    if (module !== this.#module || (again && !this.#theirs)) {
+    const { connection } = this.#client.status;
+    if (module !== this.#module || (!this.#theirs && (again || connection !== this.#askedWhen))) {
       this.#module = module;
+      this.#askedWhen = connection;
       const asked = this.tables().then(
         (theirs) => {
           for (const difference of differences(code, theirs)) this.#client.warn({ space: this.id, ...difference });

@@ -563,8 +563,20 @@ export interface EventInfo {
   /** Whether nobody may write it any more. */
   readonly removed: boolean;
   /** The current declaration, and then earlier ones whose payloads it still takes, unless they are `refused`. */
-  readonly declarations: readonly { readonly schema: string; readonly refused: boolean; readonly fields: readonly FieldCode[] }[];
+  readonly declarations: readonly Declaration[];
 }
+
+/** One declaration of an event type. */
+export interface Declaration {
+  readonly schema: string;
+  readonly refused: boolean;
+  readonly fields: readonly FieldCode[];
+  /** What each of its fields is called now; behind a lone surrogate (U+D800), which no name has, what it was called, if it is read no more. */
+  readonly names: readonly string[];
+}
+
+/** Begins the name of a field that is read no more. No field's name has it, being UTF-8. @internal */
+export const unread = "\ud800";
 
 /**
  * A field: its name, its kind (1 bool, 2 i64, 3 u64, 4 f64, 5 text, 6 bytes), its need (0: it has to be there, 1: it is optional, 2: it has a default), and
@@ -589,7 +601,8 @@ export interface TableInfo {
 export function decodeTables(bytes: Uint8Array): SpaceTables {
   type Table = [string, Column[], number[], [string, number[], boolean][]];
   type Field = { name: string; type: (typeof kinds)[number]; optional?: boolean; default?: unknown };
-  type Event = { name: string; fields?: Field[]; removed?: boolean; older?: { fields?: Field[]; refused?: boolean }[] };
+  type Written = { fields?: Field[] | undefined; refused?: boolean; rename?: Record<string, string>; drop?: string[] };
+  type Event = { name: string; fields?: Field[]; removed?: boolean; older?: Written[] };
   const [module, name, version, tables, manifest, schemas] = decode(bytes) as [Uint8Array, string, string, Table[], Uint8Array, Uint8Array[]];
   const { abi, events = [] } = decodePayload(manifest) as { abi: number; events?: Event[] };
   const kinds = ["bool", "i64", "u64", "f64", "text", "bytes"] as const;
@@ -609,10 +622,11 @@ export function decodeTables(bytes: Uint8Array): SpaceTables {
     events: events.map(({ name, fields, removed, older = [] }, i) => ({
       name,
       removed: abi > 1 && removed === true,
-      declarations: (abi > 1 ? [{ fields }, ...older] : [{ fields }]).map(({ fields = [], refused }: { fields?: Field[] | undefined; refused?: boolean }, k) => ({
+      declarations: (abi > 1 ? [{ fields }, ...older] : [{ fields }]).map(({ fields = [], refused, rename = {}, drop = [] }: Written, k) => ({
         schema: toHex(schemas[i]!.subarray(8 * k, 8 * k + 8)),
         refused: refused === true,
         fields: fields.map(({ name, type, optional, default: given }): FieldCode => [name, kinds.indexOf(type) + 1, optional ? 1 : given === undefined ? 0 : 2, given]),
+        names: fields.map(({ name }) => (refused || drop.includes(name) ? unread + name : Object.hasOwn(rename, name) ? rename[name]! : name)),
       })),
     })),
   };

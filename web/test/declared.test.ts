@@ -8,7 +8,9 @@ import { differences, type EventCode, type ModuleCode, readPayload, valuesOf } f
 import { encodeTransaction, encodeValue } from "../src/encode.js";
 import { SkerryError } from "../src/error.js";
 import { toHex } from "../src/bytes.js";
-import { decodePayload, type EventInfo, type FieldCode, type SpaceTables } from "../src/wire.js";
+import type { Client } from "../src/client.js";
+import { Space } from "../src/space.js";
+import { decodePayload, decodeTables, type EventInfo, type FieldCode, type SpaceTables } from "../src/wire.js";
 import { fromHex, root } from "./root.js";
 import { defaultModule } from "./odd.js";
 
@@ -190,7 +192,7 @@ test("values are held to their kinds", () => {
   }
 });
 
-const declared = (schema: string, fields: FieldCode[], refused = false) => ({ schema, refused, fields });
+const declared = (schema: string, fields: FieldCode[], refused = false, names = fields.map((f) => f[0])) => ({ schema, refused, fields, names });
 const theirs = (declarations: EventInfo["declarations"], removed = false): EventInfo => ({ name: "note", removed, declarations });
 
 test("what newer code wrote is read as far as both have it, by the declaration that the space's module knows", () => {
@@ -205,6 +207,40 @@ test("what newer code wrote is read as far as both have it, by the declaration t
   for (const unknown of [undefined, theirs([declared("24", [])])]) {
     assert.throws(() => readPayload("note", note, "22", { text: "a" }, unknown), (error: SkerryError) => error.code === "schema_unknown" && /1111111111111111.*22/.test(error.message));
   }
+});
+
+test("what newer code wrote is read through the lens of the declaration here, and not by names that mean something else now", () => {
+  const own: EventCode = { schema: "11", fields: [["a", 5, 0], ["b", 5, 1]] };
+  const manifest = (fields: object[], ...older: object[]): Uint8Array => encodeValue({ abi: 2, events: [{ name: "note", fields, older }] });
+  const text = (...names: string[]): object[] => names.map((name) => ({ name: name.replace("?", ""), type: "text", ...(name.endsWith("?") && { optional: true }) }));
+  const known = (...of: Parameters<typeof manifest>): EventInfo => {
+    const schemas = Uint8Array.from([0x22, 0x11, 0x33].flatMap((byte) => new Array<number>(8).fill(byte)));
+    const { events } = decodeTables(encodeValue([new Uint8Array(32), "m", "2.0.0", [], manifest(...of), [schemas]]));
+    return { ...events[0]!, declarations: events[0]!.declarations.map((d) => ({ ...d, schema: d.schema.slice(0, 2) })) };
+  };
+  const swapped = known(text("b", "a"), { fields: text("a", "b"), rename: { a: "b", b: "a" } });
+  assert.deepEqual(readPayload("note", { ...own, fields: [["a", 5, 0], ["b", 5, 0]] }, "22", { b: "was a", a: "was b" }, swapped), { a: "was a", b: "was b" });
+  const renamed = known(text("title", "b?"), { fields: text("a", "b?"), rename: { a: "title" } }, { fields: text("heading", "a"), rename: { heading: "title" }, drop: ["a"] });
+  assert.deepEqual(readPayload("note", own, "22", { title: "t", b: "b" }, renamed), { a: "t", b: "b" });
+  assert.deepEqual(readPayload("note", own, "33", { heading: "t", a: "another" }, renamed), { a: "t" });
+  const anew = known(text("a", "b?"), { fields: text("a", "b?"), drop: ["a", "b"], default: { a: "" } }, { fields: text("a"), drop: ["a"], default: { a: "" } });
+  assert.throws(() => readPayload("note", own, "22", { a: "means something else" }, anew), { code: "schema_incompatible" });
+  assert.deepEqual(readPayload("note", own, "33", { a: "as it was" }, anew), { a: "as it was" });
+  const of: ModuleCode = { ...module, events: { note: own } };
+  const told = (event: EventInfo): unknown[] => differences(of, { module: "", name: "m", version: "2.0.0", tables: [], events: [event] }).map((d) => d.code);
+  assert.deepEqual([told(swapped), told(renamed), told(anew)], [[undefined], [undefined], ["schema_incompatible"]]);
+});
+
+test("a field has the value that is its own, and none that every object has", () => {
+  const fields: FieldCode[] = [["constructor", 5, 1], ["toString", 5, 2, "given"]];
+  assert.deepEqual(valuesOf("e", fields, {}), [undefined, "given"]);
+  assert.deepEqual(valuesOf("e", fields, { constructor: "c", toString: "t" }), ["c", "t"]);
+  class Note {
+    get text(): string {
+      return "which is not written";
+    }
+  }
+  assert.throws(() => valuesOf("e", [["text", 5, 0]], new Note()), { code: "schema_mismatch" });
 });
 
 test("what differs is told once for each type and table", () => {
@@ -229,6 +265,35 @@ test("what differs is told once for each type and table", () => {
     ["event", "less", "schema_incompatible"], ["event", "more", undefined],
     ["table", "gone", "not_found"], ["table", "less", "schema_incompatible"], ["table", "more", undefined], ["table", "other", "schema_incompatible"],
   ]);
+});
+
+test("what could not be compared for want of a network is compared when there is one", async () => {
+  let changed = (): void => undefined;
+  const told: unknown[] = [];
+  let asked = 0;
+  const client = {
+    status: { connection: "offline" },
+    subscribe: (f: () => void) => (changed = f),
+    infoOf: () => ({ module: "cd".repeat(32) }),
+    warn: (warning: { code: unknown }) => told.push(warning.code),
+    call: () => {
+      asked++;
+      if (client.status.connection !== "online") return Promise.reject(new SkerryError("module_missing", "no network"));
+      return Promise.resolve(encodeValue([new Uint8Array(32), "m", "2.0.0", [], encodeValue({ abi: 2 }), []]));
+    },
+  };
+  new Space(client as unknown as Client, "", module);
+  const settled = (): Promise<unknown> => new Promise((done) => void setImmediate(done));
+  await settled();
+  changed(); // something else
+  await settled();
+  assert.deepEqual([asked, told], [1, []]);
+  client.status = { connection: "online" };
+  for (let i = 0; i < 2; i++) {
+    changed();
+    await settled();
+  }
+  assert.deepEqual([asked, told], [2, ["unknown_type"]]);
 });
 
 test("defaults of the generator are values of their fields", () => {
