@@ -159,7 +159,11 @@ class Declarations {
       return Object.fromEntries(values(node.values).map((v, i) => [node.names[i].text, v]));
     }
     const text = this.text(node).replaceAll("_", "");
-    if (/^-?\d+(\.\d+)?$/.test(text)) return Number(text);
+    if (/^-?\d+(\.\d+)?$/.test(text)) {
+      const number = Number(text);
+      if (!text.includes(".") && !Number.isSafeInteger(number)) this.fail(node, `${text}: whole numbers in declarations are from -(2^53 - 1) to 2^53 - 1`);
+      return number;
+    }
     return this.fail(node, `${this.text(node)}: a declaration is made of texts, numbers, true, false, [lists] and {names: values}`);
   }
 

@@ -43,6 +43,13 @@ test("a manifest has what is declared, and nothing else", () => {
   assert.match(all.source, /class Plain \{ x: i32 = 0; \}/, "a class that is not declared stays as it is");
 });
 
+test("whole numbers in declarations are exact", () => {
+  for (const n of [Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER]) {
+    const { events } = manifest(`@event("e", { defaults: { a: ${n} } }) class E { a: i64 = 0; authorize(offer: Offer): void {} }`) as { events: unknown };
+    assert.deepEqual(events, [{ name: "e", fields: [{ name: "a", type: "i64", default: n }] }]);
+  }
+});
+
 test("an event type has defaults, what it was declared as before, and may be removed", () => {
   const { events, abi } = declare(
     `@module({ name: "m", version: "1.0.0", abi: 1 }) class M {}
@@ -127,6 +134,7 @@ const wrong: [what: string, source: string, said: RegExp][] = [
   ["an event without a name", `@event class E { authorize(offer: Offer): void {} }`, /an event has a name/],
   ["an event that anybody may write", `@event("e") class E {}`, /^m\.ts:3: E says who may write it: authorize\(offer: Offer\): void$/],
   ["a default of no field", `@event("e", { defaults: { b: 1 } }) class E { a: u64 = 0; authorize(offer: Offer): void {} }`, /^m\.ts:3: event e has no field b, which has a default$/],
+  ["a number that would be another one", `@event("e", { defaults: { a: 9_007_199_254_740_993 } }) class E { a: u64 = 0; authorize(offer: Offer): void {} }`, /^m\.ts:3: 9007199254740993: whole numbers in declarations are from -\(2\^53 - 1\) to 2\^53 - 1$/],
   ["a lens of other words", `@event("e", { older: [{ fields: {}, rename_: {} }] }) class E { authorize(offer: Offer): void {} }`, /^m\.ts:3: @older has no rename_: it has fields, rename, drop, defaults, refused$/],
   ["raw fields of other types", `@raw class R { payload: string = ""; authorize(offer: Offer): void {} }`, /what is known of an event that is not declared/],
   ["raw twice", `@raw class R { authorize(o: Offer): void {} }\n@raw class S { authorize(o: Offer): void {} }`, /^m\.ts:4: there is another @raw$/],
