@@ -436,7 +436,7 @@ func (t *tab) notice(n replica.Notice) {
 			if n.Code == wire.CodeNotHere && w.options.Boots {
 				break // nobody here can tell
 			}
-			if w.options.Boots && w.restored != nil && p != nil && p.synced {
+			if w.options.Boots && w.wasStored(n.Space, n.ID) {
 				break // the server lost it, and its author had left it out: somebody else may bring it yet
 			}
 			if p != nil && !p.discarded && !w.asked[n.ID] && (w.restored == nil || !w.mayLackTwice(n.Space, n.ID)) {
