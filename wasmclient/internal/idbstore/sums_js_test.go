@@ -149,6 +149,40 @@ func TestSums(t *testing.T) {
 	}
 }
 
+// TestDamagedSums has sums become other things than numbers: the segments are held to the chain, and merged.
+func TestDamagedSums(t *testing.T) {
+	name := freshName(t)
+	s := openTest(t, name)
+	at := space.Start(testSpace)
+	commit := func() {
+		_, part := benchRun(at, 1)
+		mustCommit(t, s, &replica.Commit{Spaces: []replica.SpaceCommit{*part}})
+		at = *part.Position
+	}
+	for range runsPerMerge - 1 {
+		commit()
+	}
+	ruin(t, s, func(tx *transaction) error {
+		keys := tx.getAllKeys(storeSegments, within(0, tx.c.inKey(testSpace)), 0)
+		if err := tx.turn(); err != nil {
+			return err
+		}
+		for i := range keys.result().Length() {
+			tx.issue(storeSegments, "put", "no number", keys.result().Index(i))
+		}
+		return nil
+	})
+	read := func() {
+		t.Helper()
+		if records, err := openTest(t, name).Read(t.Context(), testSpace, 0, 100, 1<<20); err != nil || len(records) != int(at.Seq) {
+			t.Errorf("%d records of %d, %v", len(records), at.Seq, err)
+		}
+	}
+	read()
+	commit()
+	read()
+}
+
 // TestMergeOfTheDamaged has a segment go bad before it is merged into a larger one: that gets no sum, and whoever reads it is told.
 func TestMergeOfTheDamaged(t *testing.T) {
 	name := freshName(t)
