@@ -151,7 +151,9 @@ func meet(t *testing.T, kept *keptServer) {
 			}
 			got = append(got, r)
 		}
-		if len(want) == 0 || !slices.EqualFunc(got, want, func(a, b space.Record) bool { return bytes.Equal(wire.AppendRecord(nil, &a), wire.AppendRecord(nil, &b)) }) {
+		if len(want) == 0 || !slices.EqualFunc(got, want, func(a, b space.Record) bool {
+			return bytes.Equal(wire.AppendRecord(nil, &a), wire.AppendRecord(nil, &b))
+		}) {
 			t.Errorf("of %v it has %d records, and %d were recorded", id, len(got), len(want))
 		}
 		if at := client.Space(id).Info().Position; at.Seq != uint64(len(want)) || at.Chain != space.Fold(id, want) {
