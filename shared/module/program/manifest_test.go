@@ -178,6 +178,18 @@ func word(s string) []byte { return msgpack.AppendString(nil, s) }
 
 func FuzzManifest(f *testing.F) {
 	f.Add(moduletest.ChatManifest().Append(nil))
+	schemas := moduletest.ChatManifest()
+	schemas.ABI = program.ABISchemas
+	schemas.Events = append(schemas.Events, program.EventType{Name: "gone", Removed: true}, program.EventType{Name: "lensed",
+		Fields: []program.Field{{Name: "a", Kind: tables.Text}, {Name: "b", Kind: tables.F64, Default: []byte{7}}},
+		Older: []program.Older{
+			{Fields: []program.Field{{Name: "b", Kind: tables.Text}, {Name: "c", Kind: tables.Bool}}, Rename: []program.Renamed{{From: "b", To: "a"}}, Drop: []string{"c"}, Given: []program.Given{{Name: "b", Value: []byte{0xff}}}},
+			{Fields: []program.Field{}, Refused: true},
+		}})
+	if _, err := program.ReadManifest(schemas.Append(nil)); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(schemas.Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := program.ReadManifest(b)
 		if err != nil {
