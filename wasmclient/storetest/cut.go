@@ -196,11 +196,10 @@ func testFork(s *suite) {
 	}
 	other.wantRecords(s, reader.read(other.id, 0, 1<<20, 64<<20), 1, 51)
 
-	before := h.refresh(f.id)
 	for f.position.Seq < 5 {
 		h.change(f.runOf(3, 10))
 	}
-	before = h.refresh(f.id)
+	before := h.refresh(f.id)
 	expect, good := f.position, *f
 	expect.Seq++
 	part := f.fork(3, 1)

@@ -13,7 +13,7 @@ import (
 // olderShape returns what a struct declares of which there is a value.
 func olderShape(was any) (shape, error) {
 	if was == nil {
-		return nil, errors.New("Was is nil, and should be a value of the struct that the payload was")
+		return nil, errors.New("the field Was is nil, and should be a value of the struct that the payload was")
 	}
 	return shapeOf(reflect.TypeOf(was))
 }
