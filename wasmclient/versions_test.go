@@ -190,6 +190,8 @@ func TestANewerTabSyncsForAnOlderOne(t *testing.T) {
 		ada := w.device("ada")
 		older := ada.tab(speaks("1.0.0", "1.0.0"))
 		s := older.makeSpace()
+		time.Sleep(time.Second) // it is there before the server is another one
+		synctest.Wait()
 		w.serves("2.0.0", "2.0.0")
 		older.note(s.ID())
 		time.Sleep(2 * time.Minute)

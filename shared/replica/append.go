@@ -20,6 +20,9 @@ type appendOperation struct {
 	damaged     uint64
 	forget      bool
 	force       bool
+
+	// Where the space stood when this was asked for, and on which branch: no record of it is in front of that.
+	from, branch uint64
 }
 
 func (o *appendOperation) size() int {
@@ -59,6 +62,9 @@ type appendCommit struct {
 }
 
 func (r *Replica) append(o appendOperation) {
+	if s := r.spaces[o.space]; s != nil {
+		o.from, o.branch = s.info.Position.Seq, s.info.Branch
+	}
 	r.appends.waiting = append(r.appends.waiting, o)
 	r.statusChanged()
 }
@@ -312,7 +318,7 @@ func (l *appendLane) applied(r *Replica, part *SpaceCommit, operations []appendO
 		if o.transaction != nil {
 			key := keys[next]
 			next++
-			r.watch(s, o.transaction.ID())
+			r.watch(s, o.transaction.ID(), o)
 			r.found(s, o.transaction.ID())
 			if key != 0 && !older && s.byID[o.transaction.ID()] == nil {
 				s.appended(r, key, o)
@@ -323,7 +329,7 @@ func (l *appendLane) applied(r *Replica, part *SpaceCommit, operations []appendO
 		if o.retry != (space.ULID{}) || o.discard != (space.ULID{}) || o.discardLost != (space.ULID{}) {
 			s.outdated = version
 			if o.retry != (space.ULID{}) {
-				r.watch(s, o.retry)
+				r.watch(s, o.retry, o)
 			}
 		}
 		r.notify(Durable{o.ref})
@@ -339,7 +345,7 @@ func (l *appendLane) applied(r *Replica, part *SpaceCommit, operations []appendO
 // refusedHere notes that a transaction is among the rejected, and tells so. Where the outbox had it, it still does.
 func (r *Replica) refusedHere(s *spaceState, o *appendOperation, version uint64) {
 	id := o.transaction.ID()
-	r.watch(s, id)
+	r.watch(s, id, o)
 	if version != s.version+1 || !s.loaded || s.byID[id] != nil || s.refused[id] {
 		s.outdated = version
 		return
@@ -391,12 +397,15 @@ func (l *appendLane) has(id space.ID, transaction space.ULID) bool {
 	return false
 }
 
-// watch makes the outcome of a transaction be told.
-func (r *Replica) watch(s *spaceState, id space.ULID) {
+// watch makes the outcome of a transaction be told, which an operation stored. Another tab may have synced it, and gone past its records, before this one
+// hears that it is stored.
+func (r *Replica) watch(s *spaceState, id space.ULID, o *appendOperation) {
 	if s.watched == nil {
 		s.watched = make(map[space.ULID]uint64)
 	}
-	s.watched[id] = s.info.Position.Seq
+	if s.watched[id] = 0; s.info.Branch == o.branch {
+		s.watched[id] = min(o.from, s.info.Position.Seq)
+	}
 }
 
 // appended adds a row that this tab has just made durable.
