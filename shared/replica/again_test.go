@@ -392,3 +392,31 @@ func (s *story) eventsOf(name string, t space.Transaction) *wire.Events {
 	from := s.serverLog(name).head.Seq + 1
 	return s.events(name, from, s.stores(name, t).Seq)
 }
+
+// TestAppendedIsToldLast: push reads a row out of the store that this tab has made durable and has not heard of, behind another tab's; its records come and
+// settle it, and only then the tab hears that it is durable. It is not there any more.
+func TestAppendedIsToldLast(t *testing.T) {
+	s := synced(t)
+	s.otherTab("a", tx(1))
+	s.step(replica.Hint{Space: idOf("a"), Version: s.store.Refresh(idOf("a")).Version})
+	s.refreshed()
+	s.write("a", tx(2))
+	own := s.store1()
+	durable, err := s.store.Commit(own.Commit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.readRows()
+	s.wants("push a/1 1 2")
+	s.receive(s.eventsOf("a", tx(1)))
+	s.receive(s.eventsOf("a", tx(2)))
+	for len(s.commits) > 0 {
+		s.commit()
+	}
+	s.wantsOutbox("a", "")
+	s.step(replica.Committed{ID: own.ID, Result: durable})
+	s.settle()
+	if n := s.core.Status().Pending; n != 0 {
+		t.Errorf("%d pending", n)
+	}
+}

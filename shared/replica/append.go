@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"slices"
+
 	"skerry/shared/space"
 	"skerry/shared/wire"
 )
@@ -320,7 +322,8 @@ func (l *appendLane) applied(r *Replica, part *SpaceCommit, operations []appendO
 			next++
 			r.watch(s, o.transaction.ID(), o)
 			r.found(s, o.transaction.ID())
-			if key != 0 && !older && s.byID[o.transaction.ID()] == nil {
+			overtaken := slices.ContainsFunc(s.ahead, func(v uint64) bool { return v > version }) // it was read by push, and has left again
+			if key != 0 && !older && !overtaken && s.byID[o.transaction.ID()] == nil {
 				s.appended(r, key, o)
 			} else {
 				s.outdated = version
