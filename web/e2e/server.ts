@@ -57,6 +57,7 @@ export class TestServer {
   }
 
   async start(...more: string[]): Promise<void> {
+    if (this.running) throw new Error("the server runs already: stop it first"); // it would answer for the other, and outlive the test
     const args = ["serve", "--listen", `127.0.0.1:${this.port}`, "--data", this.data, "--web", this.www];
     if (!this.#flags.includes("--local-setup")) args.push("--admin", "nobody");
     const child = spawn(binary, [...args, ...this.#flags, ...more], { stdio: ["ignore", "pipe", "pipe"] });

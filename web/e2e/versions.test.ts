@@ -205,6 +205,7 @@ for (const version of goldenVersions.filter(proves)) {
           await ada.wire.cut();
           ids.push(await note(ada.page, id)); // offline, while the server becomes another one
 
+          await server.stop();
           rmSync(server.www, { recursive: true });
           cpSync(dist, server.www, { recursive: true });
           await server.start();
@@ -274,7 +275,6 @@ for (const version of goldenVersions.filter(proves)) {
           while ((await builds(tab)).length > 1) await new Promise((resolve) => setTimeout(resolve, 20));
           await ada.page.evaluate((id) => void globalThis.skerry.client.space(id), id);
           ids.push(await note(ada.page, id));
-          assert.deepEqual(await read(ada.page).then((all) => all.length), ids.length);
           await server.start();
           await ada.poke();
           await ada.synced();
