@@ -110,6 +110,7 @@ for (const { name, version } of clients) {
       const id = await ada.page.evaluate(async () => (await globalThis.skerry.client.createSpace()).id);
       await note(ada.page, id, "synced");
       await ada.synced();
+      await ada.page.waitForFunction((id) => globalThis.skerry.client.space(id).info().seq === 1, id); // it is stored here, too
       await ada.wire.cut();
       const waits = await note(ada.page, id);
       const [database] = await ada.page.evaluate(async () => (await indexedDB.databases()).map(({ name }) => name!).filter((name) => name.startsWith("skerry/")));
