@@ -149,12 +149,12 @@ class VersionReader {
       if (a != b) return a < b ? -1 : 1;
     }
     let a = this.preAt, b = other.preAt;
-    if (a == this.preEnd || b == other.preEnd) return <i32>(a == this.preEnd) - <i32>(b == other.preEnd);
+    if (a == this.preEnd || b == other.preEnd) return i32(a == this.preEnd) - i32(b == other.preEnd);
     while (true) {
       const aEnd = endOf(this.text, a, this.preEnd), bEnd = endOf(other.text, b, other.preEnd);
       const n = compareIdentifiers(this.text, a, aEnd, other.text, b, bEnd);
       if (n != 0) return n;
-      if (aEnd == this.preEnd || bEnd == other.preEnd) return <i32>(bEnd == other.preEnd) - <i32>(aEnd == this.preEnd);
+      if (aEnd == this.preEnd || bEnd == other.preEnd) return i32(bEnd == other.preEnd) - i32(aEnd == this.preEnd);
       a = aEnd + 1;
       b = bEnd + 1;
     }
@@ -189,7 +189,7 @@ function compareIdentifiers(a: string, at: i32, aEnd: i32, b: string, bt: i32, b
     const d = a.charCodeAt(at) - b.charCodeAt(bt);
     if (d != 0) return d;
   }
-  return <i32>(at < aEnd) - <i32>(bt < bEnd);
+  return i32(at < aEnd) - i32(bt < bEnd);
 }
 
 /** The transaction's event that a module is asked about, as both the server and every replica know it. */
