@@ -114,28 +114,20 @@ func (s *Server) tellChange(key string, payload []byte) {
 
 // tellNotes tells what is still noted, when the server starts.
 func (s *Server) tellNotes(ctx context.Context) error {
-	for after := ""; s.system.audits; {
-		notes, err := s.log.Scan(ctx, auditPrefix, after, 1000)
-		if err != nil {
-			return err
-		}
-		for _, note := range notes {
-			after = note.Key
-			came, err := s.cameToBe(ctx, note.Key)
-			if err != nil {
-				return err
-			}
-			if came {
-				s.tellChange(note.Key, note.Value)
-			} else if _, err := s.log.CompareAndSet(ctx, note.Key, note.Value, nil); err != nil {
-				return err
-			}
-		}
-		if len(notes) < 1000 {
-			return nil
-		}
+	if !s.system.audits {
+		return nil
 	}
-	return nil
+	return scan(ctx, s.log, auditPrefix, func(key string, value []byte) error {
+		came, err := s.cameToBe(ctx, key)
+		switch {
+		case err != nil:
+		case came:
+			s.tellChange(key, value)
+		default:
+			_, err = s.log.CompareAndSet(ctx, key, value, nil)
+		}
+		return err
+	})
 }
 
 // cameToBe reports whether what a note says is so.

@@ -188,23 +188,18 @@ func (s *Server) watched(id space.ID) bool {
 
 // findDeletions finds what a crash has left.
 func (s *Server) findDeletions() {
-	for after := ""; ; {
-		notes, err := s.log.Scan(s.work, deletingPrefix, after, 100)
-		for _, note := range notes {
-			id, bad := digest.Parse(note.Key[len(deletingPrefix):])
-			if bad == nil {
-				_, bad = s.deletion(s.work, id)
-			}
-			if after = note.Key; bad != nil {
-				s.logger.Error("cannot free a space that was deleted, yet", "key", note.Key, "error", bad)
-			}
+	err := scan(s.work, s.log, deletingPrefix, func(key string, _ []byte) error {
+		id, bad := digest.Parse(key[len(deletingPrefix):])
+		if bad == nil {
+			_, bad = s.deletion(s.work, id)
 		}
-		if err != nil {
-			s.logger.Error("cannot look for spaces that were deleted", "error", err)
+		if bad != nil {
+			s.logger.Error("cannot free a space that was deleted, yet", "key", key, "error", bad)
 		}
-		if err != nil || len(notes) < 100 {
-			return
-		}
+		return nil
+	})
+	if err != nil {
+		s.logger.Error("cannot look for spaces that were deleted", "error", err)
 	}
 }
 

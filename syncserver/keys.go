@@ -8,6 +8,7 @@ import (
 
 	"skerry/shared/digest"
 	"skerry/shared/identity"
+	"skerry/shared/space"
 )
 
 // The keys of the log under which a server keeps who it is. They are in every backup.
@@ -93,6 +94,25 @@ func scan(ctx context.Context, log Log, prefix string, f func(key string, value 
 			after = row.Key
 		}
 		if len(rows) < 500 {
+			return nil
+		}
+	}
+}
+
+// eachSpace calls f with each space that a log has.
+func eachSpace(ctx context.Context, log Log, f func(space.ID) error) error {
+	for after := (space.ID{}); ; {
+		ids, err := log.Spaces(ctx, after, 1000)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if err := f(id); err != nil {
+				return err
+			}
+			after = id
+		}
+		if len(ids) < 1000 {
 			return nil
 		}
 	}

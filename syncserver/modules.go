@@ -185,39 +185,26 @@ func (s *Server) eachBlob(ctx context.Context, f func(digest.Digest) error) erro
 // namedModules returns every module that a space begins with, or went over to.
 func (s *Server) namedModules(ctx context.Context) (map[digest.Digest]bool, error) {
 	named := map[digest.Digest]bool{}
-	for after := (space.ID{}); ; {
-		ids, err := s.log.Spaces(ctx, after, 1000)
+	err := eachSpace(ctx, s.log, func(id space.ID) error {
+		genesis, _, err := s.log.Genesis(ctx, id)
 		if err != nil {
-			return nil, err
+			return fmt.Errorf("read the genesis of %s: %w", id, err)
 		}
-		for _, id := range ids {
-			genesis, _, err := s.log.Genesis(ctx, id)
-			if err != nil {
-				return nil, fmt.Errorf("read the genesis of %s: %w", id, err)
-			}
-			named[genesis.Module] = true
-			after = id
-		}
-		if len(ids) < 1000 {
-			break
-		}
-	}
-	const prefix = "module/"
-	for after := ""; ; {
-		rows, err := s.log.Scan(ctx, prefix, after, 1000)
-		if err != nil {
-			return nil, err
-		}
-		for _, row := range rows {
-			for rest := row.Value; len(rest) >= sinceSize; rest = rest[sinceSize:] {
+		named[genesis.Module] = true
+		return nil
+	})
+	if err == nil {
+		err = scan(ctx, s.log, "module/", func(_ string, value []byte) error {
+			for rest := value; len(rest) >= sinceSize; rest = rest[sinceSize:] {
 				named[digest.Digest(rest[8:sinceSize])] = true
 			}
-			after = row.Key
-		}
-		if len(rows) < 1000 {
-			return named, nil
-		}
+			return nil
+		})
 	}
+	if err != nil {
+		return nil, err
+	}
+	return named, nil
 }
 
 // modulesCounted is how many modules that are not built in metrics tell of.
@@ -270,31 +257,22 @@ func (s *Server) countModules() {
 // spacesByModule returns how many spaces each module judges.
 func (s *Server) spacesByModule(ctx context.Context) (map[digest.Digest]int, error) {
 	spaces := map[digest.Digest]int{}
-	for after := (space.ID{}); ; {
-		ids, err := s.log.Spaces(ctx, after, 1000)
+	return spaces, eachSpace(ctx, s.log, func(id space.ID) error {
+		genesis, _, err := s.log.Genesis(ctx, id)
 		if err != nil {
-			return nil, err
+			return fmt.Errorf("read the genesis of %s: %w", id, err)
 		}
-		for _, id := range ids {
-			after = id
-			genesis, _, err := s.log.Genesis(ctx, id)
-			if err != nil {
-				return nil, fmt.Errorf("read the genesis of %s: %w", id, err)
-			}
-			d, err := ModuleAt(ctx, s.log, id, &genesis)
-			if err == nil {
-				_, err = s.log.Head(ctx, id)
-			}
-			switch {
-			case errors.Is(err, ErrDeleted):
-			case err != nil:
-				return nil, fmt.Errorf("read the module of %s: %w", id, err)
-			default:
-				spaces[d]++
-			}
+		d, err := ModuleAt(ctx, s.log, id, &genesis)
+		if err == nil {
+			_, err = s.log.Head(ctx, id)
 		}
-		if len(ids) < 1000 {
-			return spaces, nil
+		switch {
+		case errors.Is(err, ErrDeleted):
+		case err != nil:
+			return fmt.Errorf("read the module of %s: %w", id, err)
+		default:
+			spaces[d]++
 		}
-	}
+		return nil
+	})
 }

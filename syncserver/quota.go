@@ -276,31 +276,20 @@ func (s *Server) dropUploader(ctx context.Context, name digest.Digest) error {
 // modulesBy returns how many modules are stored that an identity uploaded.
 func (s *Server) modulesBy(ctx context.Context, identity string) (n int, err error) {
 	prefix := uploadsPrefix(identity)
-	for after := ""; ; {
-		notes, err := s.log.Scan(ctx, prefix, after, 1000)
-		if err != nil {
-			return 0, err
+	err = scan(ctx, s.log, prefix, func(key string, _ []byte) error {
+		name, bad := digest.Parse(key[len(prefix):])
+		if bad != nil {
+			return nil
 		}
-		for _, note := range notes {
-			after = note.Key
-			name, err := digest.Parse(note.Key[len(prefix):])
-			if err != nil {
-				continue
-			}
-			by, err := s.log.Key(ctx, uploaderKey(name)) // somebody else, if the server was killed when it was deleted
-			has := false
-			if err == nil {
-				has, err = s.log.HasBlob(ctx, name) // not if it was killed before
-			}
-			if err != nil {
-				return 0, err
-			}
-			if has && string(by) == prefix {
-				n++
-			}
+		by, err := s.log.Key(ctx, uploaderKey(name)) // somebody else, if the server was killed when it was deleted
+		has := false
+		if err == nil {
+			has, err = s.log.HasBlob(ctx, name) // not if it was killed before
 		}
-		if len(notes) < 1000 {
-			return n, nil
+		if err == nil && has && string(by) == prefix {
+			n++
 		}
-	}
+		return err
+	})
+	return n, err
 }

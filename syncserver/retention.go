@@ -120,20 +120,14 @@ func (s *Server) retainAll() {
 		return // the last time is not over yet
 	}
 	defer s.retaining.Unlock()
-	for after := (space.ID{}); ; {
-		ids, err := s.log.Spaces(s.work, after, 1000)
-		for _, id := range ids {
-			after = id
-			if err := s.retain(s.work, id); ignoreGone(err) != nil && s.work.Err() == nil {
-				s.logger.Error("cannot have records of a space expire, yet", "space", id, "error", err)
-			}
+	err := eachSpace(s.work, s.log, func(id space.ID) error {
+		if err := s.retain(s.work, id); ignoreGone(err) != nil && s.work.Err() == nil {
+			s.logger.Error("cannot have records of a space expire, yet", "space", id, "error", err)
 		}
-		if err != nil {
-			s.logger.Error("cannot look for what expires", "error", err)
-		}
-		if err != nil || len(ids) < 1000 {
-			return
-		}
+		return nil
+	})
+	if err != nil {
+		s.logger.Error("cannot look for what expires", "error", err)
 	}
 }
 

@@ -57,23 +57,14 @@ func newTokens(ctx context.Context, log Log, secret [digest.Size]byte, now uint6
 		key: digest.Keyed(secret, []byte("skerry.http.1")), log: log,
 		used: map[[32]byte]uint64{}, ended: map[digest.Digest]uint64{}, follows: map[digest.Digest]*follows{},
 	}
-	for after := ""; ; {
-		rows, err := log.Scan(ctx, logoutPrefix, after, 1000)
-		if err != nil || len(rows) == 0 {
-			return t, err
+	return t, scan(ctx, log, logoutPrefix, func(key string, value []byte) error {
+		token, err := digest.Parse(strings.TrimPrefix(key, logoutPrefix))
+		if err != nil || len(value) != 8 {
+			return fmt.Errorf("the key %s is none of a token", key)
 		}
-		for _, row := range rows {
-			after = row.Key
-			token, err := digest.Parse(strings.TrimPrefix(row.Key, logoutPrefix))
-			if err != nil || len(row.Value) != 8 {
-				return nil, fmt.Errorf("the key %s is none of a token", row.Key)
-			}
-			t.ended[token] = binary.BigEndian.Uint64(row.Value)
-			if err := t.drop(ctx, token, now); err != nil {
-				return nil, err
-			}
-		}
-	}
+		t.ended[token] = binary.BigEndian.Uint64(value)
+		return t.drop(ctx, token, now)
+	})
 }
 
 // logoutPrefix is what the keys of the log begin with under which it is kept until when tokens that were logged out would count.

@@ -48,10 +48,7 @@ func ReadHistory(src Source, ask *ReadSpan) History {
 	if err != nil {
 		return History{Ref: ask.Ref, Code: wire.CodeOverloaded, Err: err}
 	}
-	records, err := between(src, base.Seq, ask.To)
-	if err == nil {
-		err = Verify(src, base.Chain, records)
-	}
+	records, err := verified(src, &base, ask.To)
 	if err != nil {
 		return History{Ref: ask.Ref, Code: wire.CodeOverloaded, Err: err}
 	}
@@ -64,14 +61,7 @@ func ChainAt(src Source, seq uint64) (digest.Digest, error) {
 	if err != nil || base.Seq == seq {
 		return base.Chain, err
 	}
-	records, err := between(src, base.Seq, seq)
-	if err == nil {
-		err = Verify(src, base.Chain, records)
-	}
-	if err != nil {
-		return digest.Digest{}, err
-	}
-	return space.Fold(base.Chain, records[:seq-base.Seq]), nil
+	return chainBehind(src, &base, seq)
 }
 
 // EventsMessage encodes the records that follow on chain, for [EventsRead]. The records must be durable. It

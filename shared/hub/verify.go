@@ -61,12 +61,23 @@ func ProvenAt(src Source, id space.ID, seq uint64) (digest.Digest, error) {
 	if err != nil {
 		return digest.Digest{}, err
 	}
-	records, err := between(src, before.Seq, seq)
+	return chainBehind(src, &before, seq)
+}
+
+// verified returns the records behind a place whose chain is stored, up to a number or further, which hash to what was stored.
+func verified(src Source, base *space.Position, to uint64) ([]space.Record, error) {
+	records, err := between(src, base.Seq, to)
 	if err == nil {
-		err = Verify(src, before.Chain, records)
+		err = Verify(src, base.Chain, records)
 	}
+	return records, err
+}
+
+// chainBehind returns the chain at a number behind a place whose chain is stored.
+func chainBehind(src Source, base *space.Position, seq uint64) (digest.Digest, error) {
+	records, err := verified(src, base, seq)
 	if err != nil {
 		return digest.Digest{}, err
 	}
-	return space.Fold(before.Chain, records[:seq-before.Seq]), nil
+	return space.Fold(base.Chain, records[:seq-base.Seq]), nil
 }

@@ -284,7 +284,8 @@ func (l *appendLane) applied(r *Replica, part *SpaceCommit, operations []appendO
 		r.notify(Durable{operations[0].ref})
 		return
 	}
-	older := version <= s.version // a refresh has seen it, and perhaps more
+	older := version <= s.version                                                         // a refresh has seen it, and perhaps more
+	overtaken := slices.ContainsFunc(s.ahead, func(v uint64) bool { return v > version }) // its rows were read by push, and may have left again
 	if part.SetPinned != nil && !older {
 		s.info.Pinned = *part.SetPinned
 		r.watchIdle()
@@ -322,7 +323,6 @@ func (l *appendLane) applied(r *Replica, part *SpaceCommit, operations []appendO
 			next++
 			r.watch(s, o.transaction.ID(), o)
 			r.found(s, o.transaction.ID())
-			overtaken := slices.ContainsFunc(s.ahead, func(v uint64) bool { return v > version }) // it was read by push, and has left again
 			if key != 0 && !older && !overtaken && s.byID[o.transaction.ID()] == nil {
 				s.appended(r, key, o)
 			} else {

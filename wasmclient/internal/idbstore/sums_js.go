@@ -100,10 +100,10 @@ func (t *transaction) deleteSegments(lower, upper []any) {
 func (s *Store) noteRight(id space.ID, right stretches, drops uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.recent.drops != drops {
+		return
+	}
 	for _, e := range right {
-		if s.recent.drops == drops {
-			all := s.seen(id).with(e.first, e.last)
-			s.verified[id] = all
-		}
+		s.see(id, e.first, e.last)
 	}
 }

@@ -59,8 +59,7 @@ func (s *Store) sound(ctx context.Context, id space.ID, low, first, last uint64)
 	defer s.mu.Unlock()
 	s.verifications++
 	if right.last > 0 && s.recent.drops == drops { // else something was taken back meanwhile
-		all := s.seen(id).with(right.first, right.last)
-		s.verified[id] = all
+		s.see(id, right.first, right.last)
 	}
 	return bad.first, bad.last, nil
 }
@@ -73,14 +72,19 @@ func (s *Store) seen(id space.ID) stretches {
 	return s.verified[id]
 }
 
+// see notes records that are right. It is called with the store's mutex held.
+func (s *Store) see(id space.ID, first, last uint64) {
+	all := s.seen(id).with(first, last) // which makes the map
+	s.verified[id] = all
+}
+
 // noteWritten notes the records of a commit, which are right.
 func (s *Store) noteWritten(c *replica.Commit) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range c.Spaces {
 		if part := &c.Spaces[i]; len(part.Records) > 0 {
-			all := s.seen(part.Space).with(part.First, part.Last)
-			s.verified[part.Space] = all
+			s.see(part.Space, part.First, part.Last)
 		}
 	}
 }
