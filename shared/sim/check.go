@@ -44,6 +44,8 @@ func (w *World) restless() string {
 				return fmt.Sprintf("%s knows %s, the server does not%s", d.name, short(s.Space), d.explain(s.Space))
 			case wanted && st != nil && s.Info.Position.Seq != st.head.Seq:
 				return fmt.Sprintf("%s is at %d of %d in %s%s", d.name, s.Info.Position.Seq, st.head.Seq, short(s.Space), d.explain(s.Space))
+			case wanted && st != nil && w.restored != nil && s.Info.Position.Chain != st.head.Chain:
+				return fmt.Sprintf("%s is on another branch than the server in %s, both at %d%s", d.name, short(s.Space), st.head.Seq, d.explain(s.Space))
 			case wanted && st != nil && slices.ContainsFunc(st.modulesOf(), d.lacks):
 				return fmt.Sprintf("%s does not have the module of %s%s", d.name, short(s.Space), d.explain(s.Space))
 			case wanted && st != nil && s.Info.Genesis == nil:
