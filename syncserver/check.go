@@ -12,7 +12,6 @@ import (
 	"skerry/shared/module"
 	"skerry/shared/module/program"
 	"skerry/shared/space"
-	"skerry/shared/tables"
 )
 
 // CheckCheckpoints has the module of a space apply its log from the beginning, and gives found what is wrong with the checkpoints that are kept of
@@ -56,8 +55,9 @@ func checkKept(ctx context.Context, log Log, engine program.Beginner, id space.I
 	}
 	slices.SortFunc(list, func(a, b kept) int { return cmp.Compare(a.seq, b.seq) })
 	list = slices.DeleteFunc(list, func(k kept) bool {
-		switch {
-		case !hasPages(ctx, log, id, k, found):
+		switch err := checkWhole(ctx, log, id, k); {
+		case err != nil:
+			found(err.Error())
 		case k.seq > head.Seq:
 			found(fmt.Sprintf("there is a checkpoint of record %d, and the log ends at %d", k.seq, head.Seq))
 		default:
@@ -78,28 +78,6 @@ func checkKept(ctx context.Context, log Log, engine program.Beginner, id space.I
 		return nil
 	}
 	return replay(ctx, log, engine, id, expired, list, found)
-}
-
-// hasPages looks whether all of a checkpoint is there.
-func hasPages(ctx context.Context, log Log, id space.ID, k kept, found func(string)) bool {
-	root, err := log.Page(ctx, k.root)
-	if err != nil || digest.Of(root) != k.root {
-		found(fmt.Sprintf("the checkpoint of record %d has no root %s", k.seq, k.root))
-		return false
-	}
-	of, pages, err := tables.ReadRoot(root)
-	if err != nil || of.Space != id || of.Seq != k.seq {
-		found(fmt.Sprintf("the checkpoint of record %d is none of that: %s", k.seq, k.root))
-		return false
-	}
-	for _, name := range pages {
-		page, err := log.Page(ctx, name)
-		if err != nil || digest.Of(page) != name {
-			found(fmt.Sprintf("the checkpoint of record %d lacks its page %s", k.seq, name))
-			return false
-		}
-	}
-	return true
 }
 
 // replay applies a log up to the last of its checkpoints, which are in ascending order, and compares each. If records have expired it begins at the

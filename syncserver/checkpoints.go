@@ -196,6 +196,28 @@ func (h *hotSpace) resume(ctx context.Context, engine program.Beginner, genesis 
 	return engine.Begin(genesis, at)
 }
 
+// checkWhole reads all that a checkpoint of a space consists of, and says what is wrong with it.
+func checkWhole(ctx context.Context, log Log, id space.ID, k kept) error {
+	root, err := log.Page(ctx, k.root)
+	if err != nil {
+		return fmt.Errorf("the checkpoint of record %d has no root %s: %w", k.seq, k.root, err)
+	}
+	of, pages, err := tables.ReadRoot(root)
+	if err != nil || digest.Of(root) != k.root || of.Space != id || of.Seq != k.seq {
+		return fmt.Errorf("the checkpoint of record %d: %w: what is stored as its root %s is none of that", k.seq, tables.ErrBadCheckpoint, k.root)
+	}
+	for _, name := range pages {
+		page, err := log.Page(ctx, name)
+		if err == nil && digest.Of(page) != name {
+			err = fmt.Errorf("%w: its bytes are others", tables.ErrBadCheckpoint)
+		}
+		if err != nil {
+			return fmt.Errorf("the checkpoint of record %d lacks its page %s: %w", k.seq, name, err)
+		}
+	}
+	return nil
+}
+
 // forgetCheckpoint takes one that is no good off the list, with the pages that no other one has: so what is damaged is
 // written anew with the next.
 func (h *hotSpace) forgetCheckpoint(ctx context.Context, value []byte, list []kept, n int) {
@@ -289,7 +311,7 @@ func (h *hotSpace) keepAll() {
 			return
 		}
 		ctx, span := s.tracer.about(s.work, "checkpoint", h.id)
-		k, err := h.write(ctx, c)
+		k, made, err := h.write(ctx, c)
 		endSpan(span, err)
 		if errors.Is(err, ErrDeleted) {
 			return
@@ -307,7 +329,9 @@ func (h *hotSpace) keepAll() {
 			}
 			return
 		}
-		s.metrics.checkpoints.Inc()
+		if made {
+			s.metrics.checkpoints.Inc()
+		}
 		h.mu.Lock()
 		h.kept = k.seq
 		h.mu.Unlock()
@@ -318,23 +342,24 @@ func (h *hotSpace) keepAll() {
 	}
 }
 
-// write writes a checkpoint: what is new of its pages, its root, and then its name.
-func (h *hotSpace) write(ctx context.Context, c *program.Checkpoint) (k kept, err error) {
+// write writes a checkpoint: what is new of its pages, its root, and then its name. It makes none, which is no error, where one of that record
+// or of a later one is kept: it may have been asked for twice, or another server has kept it.
+func (h *hotSpace) write(ctx context.Context, c *program.Checkpoint) (k kept, made bool, err error) {
 	s := h.server
 	list, value, err := s.checkpoints(ctx, h.id)
 	if err != nil {
-		return k, err
+		return k, false, err
 	}
 	if len(list) > 0 && list[0].seq >= c.Seq {
-		return k, fmt.Errorf("there is one of record %d", list[0].seq)
+		return list[0], false, nil
 	}
 	chain, err := hub.ChainAt(s.source(ctx, h.id), c.Seq)
 	if err != nil {
-		return k, err
+		return k, false, err
 	}
 	names, err := s.log.Pages(ctx, h.id)
 	if err != nil {
-		return k, err
+		return k, false, err
 	}
 	stored := make(map[digest.Digest]bool, len(names))
 	for _, name := range names {
@@ -347,17 +372,17 @@ func (h *hotSpace) write(ctx context.Context, c *program.Checkpoint) (k kept, er
 		err = w.flush()
 	}
 	if err != nil {
-		return k, err
+		return k, false, err
 	}
 	k = kept{c.Seq, digest.Of(root)}
 	if err := s.log.PutPages(ctx, h.id, []Page{{Name: k.root, Bytes: root}}); err != nil {
-		return k, err
+		return k, false, err
 	}
 	list = append([]kept{k}, list[:min(len(list), checkpointsKept-1)]...)
 	if done, err := s.log.CompareAndSet(ctx, checkpointKey(h.id), value, encodeKept(list)); err != nil || !done {
-		return k, errors.Join(err, errors.New("another server keeps checkpoints of the space"))
+		return k, false, errors.Join(err, errors.New("another server keeps checkpoints of the space"))
 	}
-	return k, s.sweepPages(ctx, h.id, list)
+	return k, true, s.sweepPages(ctx, h.id, list)
 }
 
 // pageWriter stores the pages that a space does not have yet, many at a time.

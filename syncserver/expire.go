@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"slices"
 
 	"skerry/shared/digest"
@@ -161,8 +160,8 @@ func (s *Server) freeExpired(ctx context.Context, id space.ID) (done bool, err e
 	if k.seq < e.seq {
 		return false, s.keepExpired(ctx, id, e)
 	}
-	if err := s.checkPages(ctx, k); err != nil {
-		return false, fmt.Errorf("the checkpoint of record %d: %w", k.seq, err)
+	if err := checkWhole(ctx, s.log, id, k); err != nil {
+		return false, err
 	}
 	if err := s.settleModules(ctx, id, e.upto); err != nil {
 		return false, err
@@ -237,28 +236,6 @@ func (s *Server) keepExpired(ctx context.Context, id space.ID, e expiry) error {
 		s.ask(id, 0, nil, func(hub.Answer) {})
 	}
 	return nil
-}
-
-// checkPages reads all that a checkpoint consists of, and says what is wrong with it.
-func (s *Server) checkPages(ctx context.Context, k kept) error {
-	root, err := s.log.Page(ctx, k.root)
-	if err != nil {
-		return err
-	}
-	_, pages, err := tables.ReadRoot(root)
-	if err == nil && digest.Of(root) != k.root {
-		err = tables.ErrBadCheckpoint
-	}
-	for _, name := range pages {
-		if err != nil {
-			break
-		}
-		var page []byte
-		if page, err = s.log.Page(ctx, name); err == nil && digest.Of(page) != name {
-			err = fmt.Errorf("%w: page %v is damaged", tables.ErrBadCheckpoint, name)
-		}
-	}
-	return err
 }
 
 // settleModules drops notes of modules that a space did not go over to, up to a record: what the record says is about to be gone.

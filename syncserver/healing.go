@@ -25,20 +25,7 @@ const keyRestored = "server/restored"
 // what the server had stored since then. The next server on it waits for [Config.RecoveryWindow] that replicas bring that back, from when
 // it starts. Marking a log again is success.
 func MarkRestored(ctx context.Context, log Log, now time.Time) error {
-	value := binary.BigEndian.AppendUint64(nil, uint64(max(now.UnixMilli(), 1)))
-	for {
-		was, err := log.Key(ctx, keyRestored)
-		if err != nil {
-			return fmt.Errorf("read %s: %w", keyRestored, err)
-		}
-		done, err := log.CompareAndSet(ctx, keyRestored, was, value)
-		if err != nil {
-			return fmt.Errorf("write %s: %w", keyRestored, err)
-		}
-		if done {
-			return nil
-		}
-	}
+	return setKey(ctx, log, keyRestored, binary.BigEndian.AppendUint64(nil, uint64(max(now.UnixMilli(), 1))))
 }
 
 // Restored returns when a log was put back from a backup, or the zero time if no server waits for what it may lack.

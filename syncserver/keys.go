@@ -80,6 +80,23 @@ func secret(ctx context.Context, log Log, key string) ([]byte, error) {
 	}
 }
 
+// setKey sets a key, whatever it holds; nil deletes it.
+func setKey(ctx context.Context, log Log, key string, value []byte) error {
+	for {
+		was, err := log.Key(ctx, key)
+		if err != nil {
+			return fmt.Errorf("read %s: %w", key, err)
+		}
+		done, err := log.CompareAndSet(ctx, key, was, value)
+		if err != nil {
+			return fmt.Errorf("write %s: %w", key, err)
+		}
+		if done {
+			return nil
+		}
+	}
+}
+
 // scan calls f with each key that begins with prefix.
 func scan(ctx context.Context, log Log, prefix string, f func(key string, value []byte) error) error {
 	for after := ""; ; {
@@ -99,8 +116,8 @@ func scan(ctx context.Context, log Log, prefix string, f func(key string, value 
 	}
 }
 
-// eachSpace calls f with each space that a log has.
-func eachSpace(ctx context.Context, log Log, f func(space.ID) error) error {
+// EachSpace calls f with each space that a log has, in the order of their IDs, until it fails; its error is then that of f or of the log.
+func EachSpace(ctx context.Context, log Log, f func(space.ID) error) error {
 	for after := (space.ID{}); ; {
 		ids, err := log.Spaces(ctx, after, 1000)
 		if err != nil {

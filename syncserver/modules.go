@@ -185,7 +185,7 @@ func (s *Server) eachBlob(ctx context.Context, f func(digest.Digest) error) erro
 // namedModules returns every module that a space begins with, or went over to.
 func (s *Server) namedModules(ctx context.Context) (map[digest.Digest]bool, error) {
 	named := map[digest.Digest]bool{}
-	err := eachSpace(ctx, s.log, func(id space.ID) error {
+	err := EachSpace(ctx, s.log, func(id space.ID) error {
 		genesis, _, err := s.log.Genesis(ctx, id)
 		if err != nil {
 			return fmt.Errorf("read the genesis of %s: %w", id, err)
@@ -257,7 +257,7 @@ func (s *Server) countModules() {
 // spacesByModule returns how many spaces each module judges.
 func (s *Server) spacesByModule(ctx context.Context) (map[digest.Digest]int, error) {
 	spaces := map[digest.Digest]int{}
-	return spaces, eachSpace(ctx, s.log, func(id space.ID) error {
+	return spaces, EachSpace(ctx, s.log, func(id space.ID) error {
 		genesis, _, err := s.log.Genesis(ctx, id)
 		if err != nil {
 			return fmt.Errorf("read the genesis of %s: %w", id, err)

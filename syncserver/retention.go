@@ -82,16 +82,7 @@ func SetRetention(ctx context.Context, log Log, id space.ID, r *Retention) error
 		}
 		value = r.encode()
 	}
-	for done := false; !done; {
-		was, err := log.Key(ctx, retentionKey(id))
-		if err == nil {
-			done, err = log.CompareAndSet(ctx, retentionKey(id), was, value)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return setKey(ctx, log, retentionKey(id), value)
 }
 
 // RetentionOf returns what a space keeps by a setting of its own, and false if it has none.
@@ -120,7 +111,7 @@ func (s *Server) retainAll() {
 		return // the last time is not over yet
 	}
 	defer s.retaining.Unlock()
-	err := eachSpace(s.work, s.log, func(id space.ID) error {
+	err := EachSpace(s.work, s.log, func(id space.ID) error {
 		if err := s.retain(s.work, id); ignoreGone(err) != nil && s.work.Err() == nil {
 			s.logger.Error("cannot have records of a space expire, yet", "space", id, "error", err)
 		}

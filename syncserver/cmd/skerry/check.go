@@ -74,32 +74,27 @@ func (c *console) checkTables(ctx context.Context, config sqlitelog.Config, foun
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	told := time.Now()
-	for after := (space.ID{}); ; {
-		ids, err := log.Spaces(ctx, after, 500)
-		if err != nil || len(ids) == 0 {
-			return spaces, err
+	err = syncserver.EachSpace(ctx, log, func(id space.ID) error {
+		place := "space " + id.String()
+		has, err := syncserver.CheckCheckpoints(ctx, log, engine, id, func(what string) {
+			found(sqlitelog.Finding{Place: place, What: what, Do: "delete nothing: the server makes it anew; if it comes again, tell who makes the module"})
+		})
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, module.ErrMissing):
+			found(sqlitelog.Finding{Place: place, What: "a module that it has is not there", Do: "upload it by skerry module put; clients that have it do so unasked"})
+		case err != nil:
+			found(sqlitelog.Finding{Place: place, What: fmt.Sprintf("its records cannot be applied: %v", err), Do: "tell who makes the module"})
 		}
-		for _, id := range ids {
-			place := "space " + id.String()
-			has, err := syncserver.CheckCheckpoints(ctx, log, engine, id, func(what string) {
-				found(sqlitelog.Finding{Place: place, What: what, Do: "delete nothing: the server makes it anew; if it comes again, tell who makes the module"})
-			})
-			switch {
-			case ctx.Err() != nil:
-				return spaces, ctx.Err()
-			case errors.Is(err, module.ErrMissing):
-				found(sqlitelog.Finding{Place: place, What: "a module that it has is not there", Do: "upload it by skerry module put; clients that have it do so unasked"})
-			case err != nil:
-				found(sqlitelog.Finding{Place: place, What: fmt.Sprintf("its records cannot be applied: %v", err), Do: "tell who makes the module"})
-			}
-			if has {
-				spaces++
-			}
-			if now := time.Now(); now.Sub(told) > time.Second {
-				told = now
-				fmt.Fprintf(c.err, "applied the records of %d spaces\n", spaces)
-			}
-			after = id
+		if has {
+			spaces++
 		}
-	}
+		if now := time.Now(); now.Sub(told) > time.Second {
+			told = now
+			fmt.Fprintf(c.err, "applied the records of %d spaces\n", spaces)
+		}
+		return nil
+	})
+	return spaces, err
 }

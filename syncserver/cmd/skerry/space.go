@@ -185,23 +185,13 @@ func listData(ctx context.Context, p *place, show func(*wire.SpaceRow) error) er
 		return err
 	}
 	defer log.Close()
-	var after space.ID
-	for {
-		ids, err := log.Spaces(ctx, after, 500)
-		if err != nil || len(ids) == 0 {
+	return syncserver.EachSpace(ctx, log, func(id space.ID) error {
+		row, err := rowOf(ctx, log, id)
+		if err != nil {
 			return err
 		}
-		for _, id := range ids {
-			row, err := rowOf(ctx, log, id)
-			if err != nil {
-				return err
-			}
-			if err := show(row); err != nil {
-				return err
-			}
-		}
-		after = ids[len(ids)-1]
-	}
+		return show(row)
+	})
 }
 
 // spaceInfo prints what a space is made from and where its log ends.
