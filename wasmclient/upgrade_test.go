@@ -13,6 +13,7 @@ import (
 	"skerry/shared/digest"
 	"skerry/shared/module/moduletest"
 	"skerry/shared/module/program"
+	"skerry/shared/space"
 	"skerry/shared/tables"
 	"skerry/shared/wire"
 	"skerry/wasmclient"
@@ -286,6 +287,41 @@ func TestRowsOfOtherColumns(t *testing.T) {
 				t.Errorf("told are %+v", delta.Pieces)
 			}
 			return
+		}
+	})
+}
+
+// TestReplayFetchesWhatAdmitted: a module that makes its tables anew reads each record as the module of then did. A device that goes on from its
+// tables, and has lost that module, fetches it.
+func TestReplayFetchesWhatAdmitted(t *testing.T) {
+	inJudgedBubble(t, func(j *judged) {
+		device := j.device("ada")
+		writer := j.tab(device)
+		s := j.makeChat(writer)
+		invented := space.Schema{1, 2, 3, 4, 5, 6, 7, 8} // ABI 1 does not look at it
+		receipt, err := s.AppendEvents(j.Context(), []space.Event{{Type: "message", Payload: moduletest.ChatMessage("tea", "one"), Schema: invented}})
+		if err == nil {
+			_, err = receipt.Synced(j.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		second := j.upgrade(writer, s, newerChat())
+		fresh := j.device("ada")
+		reader := j.tab(fresh)
+		there := reader.Space(s.ID())
+		reader.holds(s.ID(), 3)
+		j.same(j.texts(there, messages), "one")
+		fresh.store.DamageModule(j.chat) // as good as gone
+		fresh.store.DamageModule(second)
+		m := moduletest.ChatManifest()
+		m.Version, m.ABI, m.Upgrade = "3.0.0", program.ABISchemas, program.Replay
+		j.upgrade(writer, s, m.AppendSection(moduletest.ChatWithoutManifest()))
+		reader.holds(s.ID(), 5)
+		time.Sleep(10 * time.Second)
+		j.same(j.texts(there, messages), "one")
+		if info := there.Info(); info.Version != "3.0.0" {
+			t.Errorf("its module is of version %q", info.Version)
 		}
 	})
 }

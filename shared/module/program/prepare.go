@@ -17,10 +17,11 @@ type Upgrade struct {
 	params []byte
 	on     *Instance // of its own, which shares what never changes
 
-	to      *Loaded     // nil until it is loaded
-	set     *tables.Set // nil until it went well
-	seq     uint64      // the record behind which set is
-	carried carried     // unless the module makes its tables anew
+	to       *Loaded     // nil until it is loaded
+	set      *tables.Set // nil until it went well
+	seq      uint64      // the record behind which set is
+	admitted admission   // who admits what follows on it, if the module makes its tables anew,
+	carried  carried     // and if not
 
 	verdict module.Verdict
 	err     error
@@ -67,7 +68,7 @@ func (u *Upgrade) Run() {
 	if u.verdict = from.needsWhole(u.to); !u.verdict.Allowed() {
 		u.err = nil
 	} else if u.replays() {
-		u.set, u.verdict, u.err = u.on.replay(u.to, u.set, u.seq, from.seq, u.params)
+		u.set, u.verdict, u.err = u.on.replay(u.to, u.set, u.seq, from.seq, u.params, &u.admitted)
 	} else {
 		u.set, u.verdict, u.err = u.on.upgrade(from, u.to, from.seq, u.params, u.over)
 	}

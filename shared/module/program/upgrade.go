@@ -187,21 +187,21 @@ func (i *Instance) upgrade(p *proposal, to *Loaded, seq uint64, params []byte, t
 	case Carry:
 		return i.carry(p, to, params, take)
 	case Replay:
-		return i.replay(to, nil, 0, seq, params)
+		return i.replay(to, nil, 0, seq, params, &admission{})
 	default:
 		return nil, badUpgrade("module %s %s does not say how it takes over a space", m.Name, m.Version), nil
 	}
 }
 
-// replay makes tables by applying the log up to record seq: all of it, or if there is a set already, what is behind at.
-func (i *Instance) replay(by *Loaded, set *tables.Set, at, seq uint64, params []byte) (*tables.Set, module.Verdict, error) {
+// replay makes tables by applying the log up to record seq: all of it, or if there is a set already, what is behind at, which the given module admitted.
+func (i *Instance) replay(by *Loaded, set *tables.Set, at, seq uint64, params []byte, admitted *admission) (*tables.Set, module.Verdict, error) {
 	if i.History == nil {
 		return nil, module.Verdict{}, errors.New("the module makes its tables of the whole log, which this instance cannot read")
 	}
 	var verdict module.Verdict
 	var err error
 	if set == nil {
-		at = 0
+		at, *admitted = 0, admission{by: i.genesis.Module}
 		if set, verdict, err = i.first(by, params); err != nil || !verdict.Allowed() {
 			return nil, asBadUpgrade(verdict, "init"), err
 		}
@@ -218,8 +218,11 @@ func (i *Instance) replay(by *Loaded, set *tables.Set, at, seq uint64, params []
 				return fmt.Errorf("record %d has expired", records[0].Seq)
 			}
 			if records[0].Type[0] != '$' || declares(by, records[0].Type) {
-				var err error
-				if verdict, err = i.runOn(&p, nil, records[:n]); err != nil {
+				read, err := i.asAdmitted(admitted, by.Program, records[:n])
+				if err == nil {
+					verdict, err = i.runOn(&p, nil, read)
+				}
+				if err != nil {
 					return err
 				}
 				if !verdict.Allowed() {
@@ -227,6 +230,7 @@ func (i *Instance) replay(by *Loaded, set *tables.Set, at, seq uint64, params []
 					return refused
 				}
 			}
+			admitted.turn(&records[0])
 			at = records[n-1].Seq
 			records = records[n:]
 		}
