@@ -29,7 +29,7 @@ type testCase struct {
 
 // groups are all cases.
 func groups() []group {
-	return []group{{"builtin", builtinCases()}, {"chat", chatCases(Chat())}, {"host", hostCases()}, {"hostile", hostileCases()}, {"loaded", loadedCases()}, {"mutants", mutantCases()}, {"random", randomCases()}, {"typed", typedCases()}, {"upgrade", upgradeCases()}}
+	return []group{{"builtin", builtinCases()}, {"chat", chatCases(Chat())}, {"host", hostCases()}, {"hostile", hostileCases()}, {"loaded", loadedCases()}, {"mutants", mutantCases()}, {"random", randomCases()}, {"schemas", schemaCases()}, {"typed", typedCases()}, {"upgrade", upgradeCases()}}
 }
 
 // Run runs all cases on an engine and compares what they tell with the vectors.

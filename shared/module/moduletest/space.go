@@ -84,12 +84,17 @@ func (s *testSpace) push(author string, events ...event) module.Verdict {
 // judge judges a transaction. The space's log goes on with it if it is allowed.
 func (s *testSpace) judge(author string, events ...event) module.Verdict {
 	s.t.Helper()
-	records := s.records(author, events)
+	return s.offer(author, s.records(author, events))
+}
+
+// offer judges records that are a transaction.
+func (s *testSpace) offer(author string, records []space.Record) module.Verdict {
+	s.t.Helper()
 	v, err := s.instance.Judge(s.caller(author), records)
 	if err != nil {
 		s.t.Fatalf("judging failed by the machine: %v", err)
 	}
-	name, spent := events[0].name, s.instance.Spent-s.spent
+	name, spent := records[0].Type, s.instance.Spent-s.spent
 	if s.plain {
 		spent = 0
 	}
