@@ -90,7 +90,7 @@ unit: ## Go's tests, with the race detector
 	@go test -run '^Test(SuiteInterpreted|Trials|Go.*|ModuleBuild|NothingLeaks|SoakAbuser|EveryWrite.*|FailedSyncIsNotTrusted|PowerFails.*|SoakCheckFindsEveryBit)$$' ./syncserver ./syncserver/sqlitelog ./syncserver/wasmengine ./syncserver/cmd/skerry
 
 sim: ## the simulation; SEEDS=100000 for a long one
-	@SKERRY_SIM_SEEDS=$(SEEDS) go test -count=1 -timeout 0 -run 'Simulation|Damage$$' ./shared/sim
+	@SKERRY_SIM_SEEDS=$(SEEDS) go test -count=1 -timeout 0 -run 'Simulation|Damage$$|Restores' ./shared/sim
 
 web-test: deps ## TypeScript's tests
 	@$(NPM) test

@@ -177,8 +177,11 @@ func (r *Replica) unjump(s *spaceState) bool {
 }
 
 // resumeGone takes it from the server that the records behind the position have expired there, which it says of positions of its own
-// log only. The outbox stays as it is.
+// log only: what was being brought on an earlier connection somebody has brought. The outbox stays as it is.
 func (r *Replica) resumeGone(s *spaceState) {
+	if !s.switches() {
+		r.dropRecovery(s)
+	}
 	s.feed.gone = true
 	s.reason = wire.CodeResumeGone.String()
 	// It is asked again until there is a checkpoint and it was fetched.

@@ -278,6 +278,30 @@ func TestResumeGone(t *testing.T) {
 	}
 }
 
+// A device that was bringing back what the server had lost, and was cut off, hears on the next connection that somebody has brought it, and that it has expired
+// since. There is nothing to bring then, and nothing to wait for.
+func TestResumeGoneWhileBringing(t *testing.T) {
+	s := farAway(t, 5)
+	s.settle()
+	s.receive(&wire.Ended{Space: idOf("a"), Code: wire.CodeRecovering})
+	s.settle()
+	s.sent = nil
+	s.tick()
+	if status := s.core.Space(idOf("a")); status.Code != wire.CodeRecovering {
+		t.Fatalf("%v %s", status.Code, status.Reason)
+	}
+	s.reconnect()
+	s.settle()
+	s.tell()
+	s.receive(&wire.Ended{Space: idOf("a"), Code: wire.CodeResumeGone})
+	s.arrives()
+	s.settle()
+	s.isAt(s.place)
+	if status := s.core.Space(idOf("a")); status.Code != 0 {
+		t.Errorf("afterwards: %v %s", status.Code, status.Reason)
+	}
+}
+
 // booted is farAway that has left out what is before the checkpoint, and asked for what is just before it.
 func booted(t *testing.T) (*distant, *wire.Fetch) {
 	s := farAway(t, 10_000)

@@ -80,6 +80,29 @@ func TestDamagedRecordsAreFetchedAgain(t *testing.T) {
 	s.wantsOutbox("a", "")
 }
 
+// What was given up to be fetched again the server may lose before it comes, when it is restored from a backup: what is not there any more is not waited for.
+func TestDamagedRecordsThatTheServerLost(t *testing.T) {
+	s := damagedStory(t)
+	s.step(replica.Damaged{Space: idOf("a")})
+	s.settle()
+	s.finds("a", 1, true)
+	s.settle()
+	s.wants("subscribe a@1")
+	l := s.serverLog("a")
+	l.records, l.head = l.records[:2], s.at("a", 2)
+	s.reconnect()
+	s.wants("hello, directory , subscribe a@1")
+	s.receive(s.events("a", 2, 2))
+	s.settle()
+	s.wantsDamaged("a", 3)
+	s.caughtUp("a")
+	s.settle()
+	s.wantsRecords("a", 2)
+	s.wantsDamaged("a", 0)
+	s.reload()
+	s.wantsDamaged("a", 0)
+}
+
 // Until the server has shown that it has all that the replica should have, nothing is deleted.
 func TestDamageWaitsForTheServer(t *testing.T) {
 	s := damagedStory(t)

@@ -130,8 +130,13 @@ func (s *spaceState) complete() bool {
 	return s.feed.caughtUp && len(s.feed.inbox) == 0 && s.info.Position.Seq == s.feed.verified.Seq
 }
 
-// lookForDoubtful decides what could not be decided before all of a space was here.
+// lookForDoubtful decides what could not be decided before all of a space was here. What was given up and the server does not have any more does not come.
 func (r *Replica) lookForDoubtful(s *spaceState) {
+	if r.leads && s.info.healing() && s.cut == nil && s.complete() {
+		at := s.info.Position
+		s.pending.sound = &at
+		r.sync.dirty(r, s)
+	}
 	if len(s.doubtful) > 0 && s.complete() {
 		r.refresh(s)
 	}

@@ -139,6 +139,19 @@ func (w *World) noteNowhere(backup map[space.ID]*storedSpace) {
 	}
 }
 
+// noteIfNowhere notes what a device has given up that the server has lost since, where no other has it.
+func (w *World) noteIfNowhere(id space.ID, event space.ULID) {
+	for _, d := range w.devices {
+		if everything(d.store, id)[event] && everything(d.flushed, id)[event] {
+			return
+		}
+	}
+	if w.restored.nowhere[id] == nil {
+		w.restored.nowhere[id] = map[space.ULID]bool{}
+	}
+	w.restored.nowhere[id][event] = true
+}
+
 // everything returns the ids of all events that a store has of a space.
 func everything(store *replica.Model, id space.ID) map[space.ULID]bool {
 	has := map[space.ULID]bool{}
@@ -168,10 +181,11 @@ func what(r *space.Record) string {
 	return r.Author + " " + r.Type + " " + space.TransactionDigest(space.ID{}, &t).String()
 }
 
-// orphan reports whether nobody is left as whom a space was made, or who has any of it.
+// orphan reports whether nobody is left as whom a space was made and who knows from what, or who has any of it.
 func (w *World) orphan(id space.ID) bool {
 	return w.restored != nil && !slices.ContainsFunc(w.devices, func(d *device) bool {
-		return d.store.Load().Meta.Identity == w.made[id].Creator || d.store.Refresh(id).Info.Position.Seq > 0
+		info := d.store.Refresh(id).Info
+		return info.Genesis != nil && d.store.Load().Meta.Identity == w.made[id].Creator || info.Position.Seq > 0
 	})
 }
 
@@ -199,8 +213,23 @@ func (w *World) wasStored(id space.ID, event space.ULID) bool {
 	return w.restored != nil && w.restored.ever[id][event] != ""
 }
 
-// checkFork looks, when a replica has gone over to the server's branch, at what it gives up: the log has it, or it is kept.
-func (d *device) checkFork(before *replica.Model, c *replica.Commit) {
+// knownTo returns what the server's log has of the spaces of which a commit gives up records.
+func (w *World) knownTo(c *replica.Commit) map[space.ID]map[space.ULID]int {
+	if w.restored == nil {
+		return nil
+	}
+	known := map[space.ID]map[space.ULID]int{}
+	for i := range c.Spaces {
+		if st := w.server.stored[c.Spaces[i].Space]; st != nil && c.Spaces[i].Fork != nil {
+			known[c.Spaces[i].Space] = maps.Clone(st.known)
+		}
+	}
+	return known
+}
+
+// checkFork looks, when a replica has gone over to the server's branch, at what it gives up: the log has it, or it is kept. What the log had when this was
+// asked for, and lost before it was done, is lost twice.
+func (d *device) checkFork(before *replica.Model, c *replica.Commit, known map[space.ID]map[space.ULID]int) {
 	w := d.world
 	for i := range c.Spaces {
 		part := &c.Spaces[i]
@@ -222,7 +251,12 @@ func (d *device) checkFork(before *replica.Model, c *replica.Commit) {
 				w.restored.dropped[part.Space] = map[space.ULID]uint64{}
 			}
 			w.restored.dropped[part.Space][r.ID] = w.now
-			if r.Author == "" || st != nil && st.has(r.ID) || waits[r.ID] || d.keeps(before, part.Space, &r) || w.mayLackTwice(part.Space, r.ID) {
+			if r.Author == "" || st != nil && st.has(r.ID) || waits[r.ID] || d.keeps(before, part.Space, &r) {
+				continue
+			}
+			if _, ok := known[part.Space][r.ID]; ok {
+				w.restored.dropped[part.Space][r.ID] = w.restored.last - 1
+				w.noteIfNowhere(part.Space, r.ID)
 				continue
 			}
 			w.failf("%s: goes over to another branch of %s, and gives up record %d, %s, which nobody keeps", d.name, short(part.Space), r.Seq, r.ID)

@@ -199,7 +199,8 @@ func (t *tab) step(in replica.Input) {
 		})
 	}
 	for _, commit := range effects.Commits {
-		w.after(w.random.Uint64N(40), func() { t.runCommit(life, commit) })
+		known := w.knownTo(commit.Commit)
+		w.after(w.random.Uint64N(40), func() { t.runCommit(life, commit, known) })
 	}
 	if effects.Survey {
 		after := effects.SurveyAfter
@@ -332,15 +333,16 @@ func (t *tab) tellOthers(in replica.Input) {
 	}
 }
 
-// runCommit applies a commit to the store, as long after it was asked for as the tab is frozen in the middle of it.
-func (t *tab) runCommit(life int, c replica.CommitEffect) {
+// runCommit applies a commit to the store, as long after it was asked for as the tab is frozen in the middle of it. The server's log had the known when it was
+// asked for.
+func (t *tab) runCommit(life int, c replica.CommitEffect, known map[space.ID]map[space.ULID]int) {
 	d := t.device
 	w := d.world
 	if t.life != life && w.chance(2) {
 		return // the tab is gone before its transaction
 	}
 	if t.life == life && t.frozen && w.chance(2) {
-		w.after(500, func() { t.runCommit(life, c) })
+		w.after(500, func() { t.runCommit(life, c, known) })
 		return
 	}
 	fault := d.fault()
@@ -362,7 +364,7 @@ func (t *tab) runCommit(life int, c replica.CommitEffect) {
 	}
 	if !result.Stale {
 		if w.restored != nil {
-			d.checkFork(before, c.Commit)
+			d.checkFork(before, c.Commit, known)
 		}
 		d.note(before, c.Commit, result)
 		if c.Commit.Strict {
