@@ -551,6 +551,10 @@ func (r *Replica) recovered(s *spaceState, part *SpaceCommit) {
 		s.rebranch()
 		s.info.Damaged = 0
 		s.recovery = nil
+		if part.Position.Seq == 0 { // the server has no log that a checkpoint is of
+			s.told, s.place = ServerCheckpoint{}, space.Position{}
+			r.notify(CheckpointChanged{s.id})
+		}
 	case c.stage == keeping && len(part.Refuse)+len(part.Lost) > 0:
 		r.afterPiece(s)
 		r.refresh(s) // for those who look at the rejected, and the lost
