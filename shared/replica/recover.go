@@ -54,9 +54,10 @@ type recovery struct {
 	keeps     bool
 	from, to  space.Position // the stretch of which points are
 
-	busy     bool   // an answer of the server or the store is awaited
-	ref      uint64 // of the request
-	size     uint64 // and of its message
+	busy     bool           // an answer of the server or the store is awaited
+	ref      uint64         // of the request
+	size     uint64         // and of its message
+	asked    space.Position // of the space, when the server was asked what it has
 	records  []space.Record
 	retryAt  uint64
 	failures int
@@ -240,7 +241,7 @@ func (r *Replica) pieceBytes() int {
 }
 
 func (r *Replica) locate(s *spaceState, points []space.Position) {
-	s.recovery.ref, s.recovery.busy = r.recoveryRef(), true
+	s.recovery.ref, s.recovery.busy, s.recovery.asked = r.recoveryRef(), true, s.info.Position
 	r.send(&wire.Locate{Ref: s.recovery.ref, Space: s.id, Position: s.info.Position, Points: points})
 }
 
@@ -269,8 +270,8 @@ func (r *Replica) located(f *wire.Located) {
 	}
 	c := s.recovery
 	if c.stage == probing {
-		if f.Common.Seq == s.info.Position.Seq && f.Common.Chain == s.info.Position.Chain {
-			r.endRecovery(s)
+		if f.Common.Seq == c.asked.Seq && f.Common.Chain == c.asked.Chain {
+			r.endRecovery(s) // what is behind it, by now, another tab has had from the server since
 			return
 		}
 		r.recovers(s)
@@ -586,7 +587,11 @@ func (r *Replica) endRecovery(s *spaceState) {
 		r.sync.setCreated(r, s, true)
 	}
 	s.feed.retryAt = 0
-	r.pull(s)
+	if s.feed.asked { // what came meanwhile was passed over
+		r.resubscribe(s)
+	} else {
+		r.pull(s)
+	}
 	r.wantPush(s)
 	r.changed(s)
 	r.statusChanged()

@@ -6,6 +6,7 @@ import (
 
 	"skerry/shared/digest"
 	"skerry/shared/hub"
+	"skerry/shared/module"
 	"skerry/shared/replica"
 	"skerry/shared/space"
 	"skerry/shared/wire"
@@ -30,8 +31,10 @@ type restores struct {
 	ever    map[space.ID]map[space.ULID]string // all that was ever in a log, and what it was
 	dropped map[space.ID]map[space.ULID]uint64 // when some replica gave up records since the server had them on another branch
 	gone    map[*device]bool
-	bridged int                              // how often a replica with a hole went over to the server's branch from below it
-	nowhere map[space.ID]map[space.ULID]bool // no device had it when the server lost it
+	before  map[space.ID]*storedSpace                           // the log that the last copy took the place of
+	known   map[*replica.Commit]map[space.ID]map[space.ULID]int // see knownTo
+	bridged int                                                 // how often a replica with a hole went over to the server's branch from below it
+	nowhere map[space.ID]map[space.ULID]bool                    // no device had it when the server lost it
 }
 
 func (st *storedSpace) clone() *storedSpace {
@@ -64,6 +67,7 @@ func (w *World) restore() {
 	b := w.restored.backups[n]
 	w.restored.backups, w.restored.last = w.restored.backups[:n], w.now
 	w.noteNowhere(b.stored)
+	w.restored.before = s.stored
 	s.stored, s.blobs, s.listed, s.tat = b.stored, b.blobs, b.listed, b.tat
 	s.logs++
 	s.marked = !w.chance(4) // somebody may put back a directory by hand
@@ -79,7 +83,7 @@ func (w *World) restore() {
 func (w *World) restoring() {
 	w.restored = &restores{
 		ever: map[space.ID]map[space.ULID]string{}, dropped: map[space.ID]map[space.ULID]uint64{}, gone: map[*device]bool{},
-		nowhere: map[space.ID]map[space.ULID]bool{},
+		nowhere: map[space.ID]map[space.ULID]bool{}, known: map[*replica.Commit]map[space.ID]map[space.ULID]int{},
 	}
 	w.after(w.between(1, 2000), w.backUpAgain)
 	for range 1 + w.random.IntN(2) {
@@ -110,6 +114,14 @@ func (w *World) loseForGood(d *device) {
 		t.crash()
 	}
 	w.devices = slices.DeleteFunc(slices.Clone(w.devices), func(other *device) bool { return other == d })
+	for id := range w.made { // what it alone had since the server lost it
+		st := w.server.stored[id]
+		for event := range everything(d.store, id) {
+			if st == nil || !st.has(event) {
+				w.noteIfNowhere(id, event)
+			}
+		}
+	}
 }
 
 // noteNowhere notes what the server loses, and no device has in a way that a loss of power leaves: who begins at checkpoints leaves out also what they
@@ -161,7 +173,7 @@ func everything(store *replica.Model, id space.ID) map[space.ULID]bool {
 		}
 	}
 	for _, r := range recordsOf(store, id, 0) {
-		has[r.ID] = true
+		has[r.ID] = !r.Expired
 	}
 	for _, row := range store.Outbox(id, 0, 1<<30) {
 		add(&row.Transaction)
@@ -181,9 +193,14 @@ func what(r *space.Record) string {
 	return r.Author + " " + r.Type + " " + space.TransactionDigest(space.ID{}, &t).String()
 }
 
-// orphan reports whether nobody is left as whom a space was made and who knows from what, or who has any of it.
+// orphan reports whether nobody can make a space again: nobody is left as whom it was made and who knows from what, or who has any of it, or nobody has its module.
 func (w *World) orphan(id space.ID) bool {
-	return w.restored != nil && !slices.ContainsFunc(w.devices, func(d *device) bool {
+	if w.restored == nil {
+		return false
+	}
+	m := w.made[id].Module
+	hasModule := m == module.Open || w.server.blobs[m] != nil || slices.ContainsFunc(w.devices, func(d *device) bool { return !d.lacks(m) })
+	return !hasModule || !slices.ContainsFunc(w.devices, func(d *device) bool {
 		info := d.store.Refresh(id).Info
 		return info.Genesis != nil && d.store.Load().Meta.Identity == w.made[id].Creator || info.Position.Seq > 0
 	})
@@ -213,16 +230,28 @@ func (w *World) wasStored(id space.ID, event space.ULID) bool {
 	return w.restored != nil && w.restored.ever[id][event] != ""
 }
 
-// knownTo returns what the server's log has of the spaces of which a commit gives up records.
-func (w *World) knownTo(c *replica.Commit) map[space.ID]map[space.ULID]int {
+// knownTo returns what the server's log had, as far as a tab may know, of the spaces of which a commit gives up records: when it was asked for first, and if the tab
+// has not heard yet that the server is gone, before that was restored.
+func (t *tab) knownTo(c *replica.Commit) map[space.ID]map[space.ULID]int {
+	w := t.device.world
 	if w.restored == nil {
 		return nil
 	}
+	if known, ok := w.restored.known[c]; ok {
+		return known
+	}
+	stored := w.server.stored
+	if t.link != nil && t.link.isCut && w.restored.before != nil {
+		stored = w.restored.before
+	}
 	known := map[space.ID]map[space.ULID]int{}
 	for i := range c.Spaces {
-		if st := w.server.stored[c.Spaces[i].Space]; st != nil && c.Spaces[i].Fork != nil {
+		if st := stored[c.Spaces[i].Space]; st != nil && c.Spaces[i].Fork != nil {
 			known[c.Spaces[i].Space] = maps.Clone(st.known)
 		}
+	}
+	if len(known) > 0 {
+		w.restored.known[c] = known
 	}
 	return known
 }

@@ -199,7 +199,7 @@ func (t *tab) step(in replica.Input) {
 		})
 	}
 	for _, commit := range effects.Commits {
-		known := w.knownTo(commit.Commit)
+		known := t.knownTo(commit.Commit)
 		w.after(w.random.Uint64N(40), func() { t.runCommit(life, commit, known) })
 	}
 	if effects.Survey {
