@@ -10,6 +10,7 @@ import (
 
 	"skerry/shared/hub"
 	"skerry/shared/module"
+	"skerry/shared/module/program"
 	"skerry/shared/space"
 	"skerry/shared/wire"
 )
@@ -117,6 +118,9 @@ func (h *hotSpace) open(ctx context.Context, r hub.OpenSpace) hub.Input {
 		if err = s.verifyHead(ctx, h.id, end.head); err == nil {
 			opened.Instance, err = h.instance(ctx, &genesis, end.head)
 		}
+		if _, ok := opened.Instance.(program.Materializer); ok && err == nil {
+			opened.Bare, err = s.bare(ctx, h.id, end.head)
+		}
 		h.mu.Lock()
 		if !h.noted {
 			h.noted, h.owes = true, append(h.owes, 0) // a crash may have left notes
@@ -127,6 +131,18 @@ func (h *hotSpace) open(ctx context.Context, r hub.OpenSpace) hub.Input {
 		h.failed(&opened, "open", err)
 	}
 	return opened
+}
+
+// bare reports whether what a log ends with is [hub.Bare].
+func (s *Server) bare(ctx context.Context, id space.ID, head space.Head) (bool, error) {
+	if head.Seq == 0 {
+		return false, nil
+	}
+	records, err := s.log.Read(ctx, id, head.Seq-1, 1, 1)
+	if err != nil {
+		return false, err
+	}
+	return len(records) > 0 && hub.Bare(&records[0]), nil
 }
 
 // create creates a space, unless it exists, and lists it for its creator before anybody is told.

@@ -141,6 +141,7 @@ func (s *Space) adopted(now uint64, outcome Outcome) {
 		last := &t.Records[len(t.Records)-1]
 		s.failures = 0
 		s.head, s.tip = next, next
+		s.bareAt(Bare(last))
 		s.takeShown(wire.AdoptTaken)
 		if last.Type == module.TypeDelete {
 			s.end(last.ID, false)

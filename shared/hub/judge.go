@@ -210,6 +210,9 @@ const smallExpiry = 64
 // asked, and gone if that refuses.
 func (s *Space) authorize(now uint64, t *space.Transaction, own *Record) (v wire.Verdict, ok bool) {
 	b := s.room(t)
+	if s.tables != nil && s.bare > 0 && s.bare == s.tip.Seq {
+		s.witness(b)
+	}
 	beside := len(b.beside)
 	records := b.stage(t, s.tip.Seq+1, max(now, s.tip.ReceivedAt))
 	caller := module.Caller{Identity: t.Author}
@@ -257,6 +260,18 @@ func (s *Space) witness(b *batch) {
 		panic(fmt.Sprintf("hub: a module judged the server's own record: %v %v", verdict, err))
 	}
 	s.propose(b, records)
+}
+
+// Bare reports whether a record that a log ends with is an upgrade or an expiry, which the server's word of the tables follows on. It is missing where a replica
+// brought back what the log had lost, and had no more than that: the first that is judged behind it comes behind that word.
+func Bare(last *space.Record) bool {
+	return last.Type == module.TypeModule || last.Type == module.TypeExpire
+}
+
+func (s *Space) bareAt(bare bool) {
+	if s.bare = 0; bare {
+		s.bare = s.head.Seq
+	}
 }
 
 // witnessID makes the id of the record behind an upgrade or an expiry: of its time, and of the chain, so that no other has it.

@@ -31,6 +31,7 @@ func (s *Space) opened(now uint64, in Opened) {
 		}
 		s.instance, s.head, s.tip = in.Instance, in.Head, in.Head
 		s.tables, _ = in.Instance.(program.Materializer)
+		s.bareAt(in.Bare)
 		if !s.behind {
 			s.told = in.Head // nobody was told of another
 		}

@@ -37,6 +37,7 @@ type Space struct {
 	head     space.Head           // durable
 	told     space.Head           // what [Effects.Head] says: head, but while a guarded space replays
 	tip      space.Head           // head with everything proposed on top
+	bare     uint64               // the record at this number is [Bare], and nothing follows on it in the log
 
 	peers  map[ConnID]*peer
 	asks   []Ask

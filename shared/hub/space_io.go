@@ -67,6 +67,7 @@ type Opened struct {
 	Instance     module.Instance // brought to any point at or before Head; the space owns it from now on
 	Head         space.Head
 	Created      bool       // by this very call
+	Bare         bool       // the record at Head is one that [Bare] tells of
 	Code         wire.Code  // deleted: Head and Last say by which record
 	Last         space.ULID // the id of that record
 	Reason       string

@@ -332,7 +332,12 @@ func (w *world) answerOpen() {
 	if w.begin != nil {
 		instance = w.begin()
 	}
-	w.step(hub.Opened{Ref: answer(w, &w.open, "open").Ref, Instance: instance, Head: w.log.head})
+	w.step(hub.Opened{Ref: answer(w, &w.open, "open").Ref, Instance: instance, Head: w.log.head, Bare: w.bare()})
+}
+
+func (w *world) bare() bool {
+	last := w.log.last()
+	return hub.Bare(&last)
 }
 
 func (w *world) found() {

@@ -146,6 +146,7 @@ func (s *server) open(id space.ID, st *storedSpace, opened *hub.Opened) {
 		instance.Skips = at == nil && !st.upgraded()
 		s.space(id).instance = instance
 		opened.Instance, opened.Head = instance, st.head
+		opened.Bare = len(st.records) > 0 && hub.Bare(&st.records[len(st.records)-1])
 	}
 }
 
