@@ -108,7 +108,7 @@ export function readPayload(type: string, own: EventCode, schema: string, payloa
   if (!newer || older) throw new SkerryError("schema_unknown", `${type}: the page's code is of schema ${own.schema}, and knows nothing of ${schema}`);
   const names = namesOf(own, theirs!);
   return make(newer.fields, own.fields.map(([name, kind, need, given], i) => {
-    const place = newer.fields.findIndex((f, k) => newer.names[k] === names[i] && f[1] === kind);
+    const place = newer.fields.findIndex((f, k) => names[i] !== undefined && newer.names[k] === names[i] && f[1] === kind);
     if (need === 0 && newer.fields[place]?.[2] !== 0 && newer.fields[place]?.[2] !== 2) {
       throw new SkerryError("schema_incompatible", `${type}: field ${name} is not in what was written by schema ${schema}`);
     }
@@ -117,7 +117,7 @@ export function readPayload(type: string, own: EventCode, schema: string, payloa
 }
 
 /** Returns what a module calls the fields of a declaration now. Of one that it does not know they are called the same. */
-function namesOf(own: EventCode, theirs: EventInfo): readonly string[] {
+function namesOf(own: EventCode, theirs: EventInfo): readonly (string | undefined)[] {
   return theirs.declarations.find((d) => d.schema === own.schema)?.names ?? own.fields.map((f) => f[0]);
 }
 
@@ -166,8 +166,8 @@ export function differences(code: ModuleCode, module: SpaceTables): Difference[]
 }
 
 /** Returns the name of a field that is read and is not there, or not always, or of another kind. */
-function lacking(read: readonly FieldCode[], there: readonly FieldCode[], names?: readonly string[]): string | undefined {
-  return read.find(([name, kind, need], i) => !there.some((f) => f[0] === (names ? names[i] : name) && f[1] === kind && (need === 1 || f[2] !== 1)))?.[0];
+function lacking(read: readonly FieldCode[], there: readonly FieldCode[], names?: readonly (string | undefined)[]): string | undefined {
+  return read.find(([name, kind, need], i) => !there.some((f) => f[0] === (names ? names[i] : name) && f[1] === kind && (need !== 0 || f[2] !== 1)))?.[0];
 }
 
 /** What typed reading needs of an event. */

@@ -571,12 +571,9 @@ export interface Declaration {
   readonly schema: string;
   readonly refused: boolean;
   readonly fields: readonly FieldCode[];
-  /** What each of its fields is called now; behind a lone surrogate (U+D800), which no name has, what it was called, if it is read no more. */
-  readonly names: readonly string[];
+  /** What each of its fields is called now; `undefined` for one that is read no more. */
+  readonly names: readonly (string | undefined)[];
 }
-
-/** Begins the name of a field that is read no more. No field's name has it, being UTF-8. @internal */
-export const unread = "\ud800";
 
 /**
  * A field: its name, its kind (1 bool, 2 i64, 3 u64, 4 f64, 5 text, 6 bytes), its need (0: it has to be there, 1: it is optional, 2: it has a default), and
@@ -626,7 +623,7 @@ export function decodeTables(bytes: Uint8Array): SpaceTables {
         schema: toHex(schemas[i]!.subarray(8 * k, 8 * k + 8)),
         refused: refused === true,
         fields: fields.map(({ name, type, optional, default: given }): FieldCode => [name, kinds.indexOf(type) + 1, optional ? 1 : given === undefined ? 0 : 2, given]),
-        names: fields.map(({ name }) => (refused || drop.includes(name) ? unread + name : Object.hasOwn(rename, name) ? rename[name]! : name)),
+        names: fields.map(({ name }) => (refused || drop.includes(name) ? undefined : Object.hasOwn(rename, name) ? rename[name]! : name)),
       })),
     })),
   };

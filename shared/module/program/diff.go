@@ -59,7 +59,7 @@ func Compare(older, newer *Manifest) []Difference {
 	case older.Params != nil && newer.Params == nil:
 		d.add(Patch, "params", "not declared", "its params are what they were")
 	default:
-		d.fields("params", older.Params, newer.Params, false, false)
+		d.fields("params", older.Params, newer.Params, nil, false, false)
 	}
 	for i := range older.Tables {
 		was := &older.Tables[i]
@@ -117,8 +117,9 @@ func typeOf(kind tables.Kind, optional bool) string {
 	return kind.String()
 }
 
-// fields compares the fields of an event's payload, or of params, which nobody reads but who wrote them and the module. Lensed: see needed.
-func (d *differences) fields(subject string, older, newer []Field, read, lensed bool) {
+// fields compares the fields of an event's payload, or of params, which nobody reads but who wrote them and the module. Names are what the older ones are called now, if
+// that is known otherwise than by their names, and empty for one that means nothing any more. Lensed: see needed.
+func (d *differences) fields(subject string, older, newer []Field, names []string, read, lensed bool) {
 	find := func(fields []Field, name string) *Field {
 		if at := slices.IndexFunc(fields, func(f Field) bool { return f.Name == name }); at >= 0 {
 			return &fields[at]
@@ -129,6 +130,9 @@ func (d *differences) fields(subject string, older, newer []Field, read, lensed 
 		was := &older[i]
 		subject := subject + ", field " + was.Name
 		is := find(newer, was.Name)
+		if names != nil && names[i] != "" {
+			is = find(newer, names[i])
+		}
 		switch {
 		case is == nil && read:
 			d.add(Major, subject, "removed", "clients that declared that they read it are told schema_incompatible, and keep everything")
@@ -141,12 +145,19 @@ func (d *differences) fields(subject string, older, newer []Field, read, lensed 
 				effect = "what others write there it cannot read"
 			}
 			d.add(Major, subject, change, effect)
+		case names != nil && names[i] == "":
+			d.add(Major, subject, "means something else", "what it writes there is read no more, and what others write there it cannot read")
 		default:
+			if is.Name != was.Name {
+				d.add(Minor, subject, "is called "+is.Name, "it writes and reads it by the name that it knows")
+			}
 			d.needed(subject, was, is, read, lensed)
 		}
 	}
 	for i := range newer {
-		if f := &newer[i]; find(older, f.Name) == nil {
+		f := &newer[i]
+		at := placeOf(older, f.Name)
+		if !slices.Contains(names, f.Name) && (at < 0 || names != nil && names[at] != "") {
 			d.added(subject+", field "+f.Name, f, lensed)
 		}
 	}

@@ -275,7 +275,7 @@ func asNow(fields []Field, s *tables.Schema) []Field {
 func randomMap(rng *rand.Rand, fields []Field) []byte {
 	n, values := 0, []byte(nil)
 	for _, f := range fields {
-		if f.Optional && rng.IntN(2) == 0 {
+		if (f.Optional || f.Default != nil) && rng.IntN(2) == 0 {
 			continue
 		}
 		n++

@@ -14,6 +14,9 @@ func (d *differences) events(older, newer *Manifest) {
 		subject := "event " + was.Name
 		at := newer.Event(was.Name)
 		switch {
+		case at < 0 && was.Removed:
+			d.add(Patch, subject, "not declared any more", "it does not send it")
+			continue
 		case at < 0 && newer.Raw:
 			d.add(Major, subject, "not declared any more", "what it sends is given to the module as bytes")
 			continue
@@ -23,7 +26,9 @@ func (d *differences) events(older, newer *Manifest) {
 		case newer.Events[at].Removed && !was.Removed:
 			d.add(Major, subject, "removed", "what it sends is rejected as type_removed, one transaction at a time")
 			continue
-		case was.Removed && !newer.Events[at].Removed:
+		case was.Removed && newer.Events[at].Removed:
+			continue // nobody writes it, by whatever declaration
+		case was.Removed:
 			d.add(Minor, subject, "not removed any more", "it does not send it")
 		}
 		d.schemas(subject, was, &newer.Events[at], newer.ABI)
@@ -36,7 +41,7 @@ func (d *differences) events(older, newer *Manifest) {
 // schemas compares the declarations of an event type.
 func (d *differences) schemas(subject string, was, is *EventType, abi uint32) {
 	if abi < ABISchemas {
-		d.fields(subject, was.Fields, is.Fields, true, false)
+		d.fields(subject, was.Fields, is.Fields, nil, true, false)
 		return
 	}
 	listed := map[space.Schema]bool{SchemaOf(is.Name, is.Fields): true} // false: refused
@@ -44,7 +49,15 @@ func (d *differences) schemas(subject string, was, is *EventType, abi uint32) {
 		listed[SchemaOf(is.Name, is.Older[i].Fields)] = !is.Older[i].Refused
 	}
 	schema := SchemaOf(was.Name, was.Fields)
-	d.fields(subject, was.Fields, is.Fields, true, listed[schema])
+	names := is.namesNow(schema)
+	if was.Removed { // it does not send it, and reads what others do
+		if taken, ok := listed[schema]; ok && !taken {
+			names = make([]string, len(was.Fields))
+		}
+		d.fields(subject, was.Fields, is.Fields, names, true, true)
+		return
+	}
+	d.fields(subject, was.Fields, is.Fields, names, true, listed[schema])
 	tell := func(schema space.Schema, who string) {
 		if taken, ok := listed[schema]; !ok {
 			d.add(Major, subject, fmt.Sprintf("schema %x is not listed", schema), who+" waits for ever as schema_unknown, and all that it writes after it: list it as an older declaration")
@@ -60,6 +73,24 @@ func (d *differences) schemas(subject string, was, is *EventType, abi uint32) {
 	}
 }
 
+// namesNow returns what the fields of an older declaration are called now by its lens, empty for those that are read no more; nil if it is not listed with one.
+func (e *EventType) namesNow(schema space.Schema) []string {
+	for i := range e.Older {
+		o := &e.Older[i]
+		if o.Refused || SchemaOf(e.Name, o.Fields) != schema {
+			continue
+		}
+		names := make([]string, len(o.Fields))
+		for at, from := range e.Sources(i) {
+			if from.Place >= 0 {
+				names[from.Place] = e.Fields[at].Name
+			}
+		}
+		return names
+	}
+	return nil
+}
+
 // needed tells how a field of an event or of params is wanted otherwise than it was, both being of one type. Lensed: what is written by the older
 // declaration comes through a lens, which has a value for whatever may be missing.
 func (d *differences) needed(subject string, was, is *Field, read, lensed bool) {
@@ -69,7 +100,7 @@ func (d *differences) needed(subject string, was, is *Field, read, lensed bool) 
 		d.add(Minor, subject, "has to be there", "what it writes without it gets a default")
 	case must(is) && !must(was):
 		d.add(Major, subject, "not optional any more", "what it writes without it is refused")
-	case is.Optional && !was.Optional && read:
+	case is.Optional && must(was) && read:
 		d.add(Major, subject, "optional now", "it reads records that lack what it counts on")
 	case is.Optional && !was.Optional:
 		d.add(Patch, subject, "optional now", "it goes on giving it")

@@ -55,7 +55,13 @@ func TestCompareSchemas(t *testing.T) {
 		}, Minor, []string{"another default"}},
 		"renamed": {func(m *Manifest) {
 			m.Events[0].Fields, m.Events[0].Older = []Field{{Name: "body", Kind: tables.Text}, room}, listed(Older{Rename: []Renamed{{"text", "body"}}})
-		}, Major, []string{"removed", "added, with a default"}},
+		}, Minor, []string{"is called body"}},
+		"renamed, and another of its name": {func(m *Manifest) {
+			m.Events[0].Fields, m.Events[0].Older = []Field{{Name: "body", Kind: tables.Text}, room, {Name: "text", Kind: tables.U64, Optional: true}}, listed(Older{Rename: []Renamed{{"text", "body"}}})
+		}, Minor, []string{"is called body", "added"}},
+		"another meaning": {func(m *Manifest) {
+			m.Events[0].Fields, m.Events[0].Older = []Field{room, text}, listed(Older{Drop: []string{"text"}, Given: []Given{{"text", word}}})
+		}, Major, []string{"means something else"}},
 		"another type": {func(m *Manifest) {
 			m.Events[0].Fields, m.Events[0].Older = []Field{{Name: "text", Kind: tables.U64}, room}, listed(Older{Drop: []string{"text"}, Given: []Given{{"text", []byte{7}}}})
 		}, Major, []string{"was text, is u64"}},
@@ -87,6 +93,18 @@ func TestCompareSchemas(t *testing.T) {
 	older, newer := &Manifest{ABI: ABISchemas, Events: []EventType{{Name: "e", Removed: true}}}, &Manifest{ABI: ABISchemas, Events: []EventType{{Name: "e"}}}
 	if all := Compare(older, newer); len(all) != 1 || all[0].Bump != Minor {
 		t.Errorf("a type that is taken again: %+v", all)
+	}
+	newer.Events = []EventType{{Name: "e", Removed: true, Fields: old}}
+	if all := Compare(older, newer); len(all) != 0 {
+		t.Errorf("a type that nobody writes: %+v", all)
+	}
+	newer.Events = nil
+	if all := Compare(older, newer); len(all) != 1 || all[0].Bump != Patch {
+		t.Errorf("a type that nobody writes, and is not declared any more: %+v", all)
+	}
+	older.Events, newer.Events = []EventType{{Name: "e", Fields: []Field{mood}}}, []EventType{{Name: "e", Fields: []Field{{Name: "mood", Kind: tables.Text, Optional: true}}, Older: []Older{{Fields: []Field{mood}}}}}
+	if all := Compare(older, newer); len(all) != 1 || all[0].Bump != Patch {
+		t.Errorf("a field that had a default is optional: %+v", all)
 	}
 }
 

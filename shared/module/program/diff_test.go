@@ -129,7 +129,7 @@ func TestCompareIsRight(t *testing.T) {
 		older := randomFields(rng)
 		newer := changedFields(rng, older)
 		d := differences{}
-		d.fields("event", older, newer, true, false)
+		d.fields("event", older, newer, nil, true, false)
 		bump := LeastBump(d)
 		counts[bump]++
 		gone := slices.ContainsFunc(older, func(f Field) bool {
