@@ -172,16 +172,30 @@ func (m *meter) setLocked(key meterKey, tat, now int64) {
 	m.tats[key] = tat
 }
 
+// tolls are what a new transaction costs.
+func (s *Server) tolls(caller *hub.Caller, author string, events, bytes int) []toll {
+	rates := &s.config.Rates
+	return []toll{
+		{meterKey{identityEvents, author}, rates.IdentityEvents, events}, {meterKey{addressEvents, caller.Address}, rates.AddressEvents, events},
+		{meterKey{identityBytes, author}, rates.IdentityBytes, bytes}, {meterKey{addressBytes, caller.Address}, rates.AddressBytes, bytes},
+	}
+}
+
 // admitTransaction charges a new transaction. The hub calls it once for each, after it was found to be new.
 func (s *Server) admitTransaction(now uint64, caller *hub.Caller, author string, events, bytes int) (retryAfterMS uint64) {
-	rates := &s.config.Rates
-	wait := s.meter.charge(time.UnixMilli(int64(now)),
-		toll{meterKey{identityEvents, author}, rates.IdentityEvents, events}, toll{meterKey{addressEvents, caller.Address}, rates.AddressEvents, events},
-		toll{meterKey{identityBytes, author}, rates.IdentityBytes, bytes}, toll{meterKey{addressBytes, caller.Address}, rates.AddressBytes, bytes})
+	wait := s.meter.charge(time.UnixMilli(int64(now)), s.tolls(caller, author, events, bytes)...)
 	if wait == 0 {
 		return 0
 	}
 	return milliseconds(wait)
+}
+
+// forgiveTransaction takes back what admitTransaction charged: nothing was decided, and it will come again. What that costs the server the
+// address owes still, see unsettled.
+func (s *Server) forgiveTransaction(caller *hub.Caller, author string, events, bytes int) {
+	for _, t := range s.tolls(caller, author, events, bytes) {
+		s.meter.forgive(t.key, time.Duration(times(t.rate.charge("").Interval, t.cost)))
+	}
 }
 
 // unsettled is what a push costs its address until it is settled: what was judged and refused cost the server about as much as what was

@@ -158,6 +158,7 @@ func New(config Config) (*Server, error) {
 		CheckSeal:        s.checkSeal,
 		SetupRequired:    s.setupRequired,
 		Admit:            s.admitTransaction,
+		Forgive:          s.forgiveTransaction,
 		Room:             s.room,
 		RecoveryWindow:   uint64(config.RecoveryWindow.Milliseconds()),
 		RestoredUntil:    restored,

@@ -25,8 +25,10 @@ type Config struct {
 
 	// Admit charges one new transaction to the limits on events and bytes, after dedupe and before the module
 	// sees it, and returns how long to wait if one of them is exceeded (then it charged none). nil admits all.
-	// A transaction is charged once, also when it has to be judged again.
-	Admit func(now uint64, caller *Caller, author string, events, bytes int) (retryAfterMS uint64)
+	// A transaction is charged once, also when it has to be judged again. Forgive takes the charge back where nothing was decided after all and the client
+	// will offer the transaction again. nil: it stays.
+	Admit   func(now uint64, caller *Caller, author string, events, bytes int) (retryAfterMS uint64)
+	Forgive func(caller *Caller, author string, events, bytes int)
 
 	// Room says why an author may not have so many bytes more in the log, and after how many milliseconds to ask again; "" if they may. It is
 	// asked each time that a transaction is judged, after dedupe and before Admit. bytes ([space.Record.Size]) are those of the transaction and of what this

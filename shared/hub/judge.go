@@ -181,6 +181,16 @@ func (s *Space) judgeTransaction(now uint64, p *push, t *space.Transaction) (v w
 		}
 		p.charged = len(p.verdicts) + 1
 	}
+	v, ok = s.decide(now, p, t)
+	if forgive := s.config.Forgive; forgive != nil && ok && v.Kind == wire.Deferred && p.charged > len(p.verdicts) {
+		p.charged = len(p.verdicts)
+		forgive(p.peer.caller, t.Author, len(t.Events), t.Size())
+	}
+	return v, ok
+}
+
+// decide makes the verdict of a transaction that was found to be new and admitted, as judgeTransaction does.
+func (s *Space) decide(now uint64, p *push, t *space.Transaction) (v wire.Verdict, ok bool) {
 	if t.Events[0].Type == module.TypeModule {
 		if v, ok := s.prepare(p, t); !ok || v.Kind != 0 {
 			return v, ok

@@ -159,6 +159,7 @@ func (r *Replica) events(f *wire.Events, size int) {
 		if record.Type == module.TypeModule {
 			b.module, _ = module.UpgradeTo(record.Payload)
 			r.wantModule(b.module)
+			r.turned(s)
 		}
 		if e := s.byID[record.ID]; record.Index == 0 && e != nil {
 			e.settling, e.last = true, record.Seq+uint64(record.Count-1)

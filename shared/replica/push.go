@@ -40,6 +40,9 @@ type pushState struct {
 	missing  digest.Digest // the module that the server put it off for
 	upgrade  digest.Digest // the module that a transaction names which was put off last
 	failures int           // deferrals in a row that named no time
+	unknown  bool          // it waits for another module
+	turns    int           // how often there was another one on this connection
+	sentAt   int           // the same, when what was put off last was sent
 	queued   bool          // in Replica.pushQueue; the two below likewise for the lists of spaces to create
 
 	creating, creatingEmpty, delayed bool
@@ -52,6 +55,7 @@ type pushed struct {
 	rows    []OutboxRow // what it carried, and what was passed over
 	bytes   uint64
 	genesis bool
+	turns   int // pushState.turns then
 }
 
 // upgrade returns the module that a transaction of the push names, zero if it is none that does.
@@ -217,7 +221,7 @@ func (r *Replica) pushOne(s *spaceState) turn {
 	}
 	s.turn = r.generation
 	frame := wire.Push{Space: s.id, N: p.n + 1, Resume: p.resume}
-	sent := pushed{n: p.n + 1, genesis: creates}
+	sent := pushed{n: p.n + 1, genesis: creates, turns: p.turns}
 	size := pushOverhead
 	if creates {
 		frame.Genesis, frame.GenesisSignature = s.info.Genesis, s.info.GenesisSignature
@@ -401,7 +405,7 @@ func (r *Replica) pushed(f *wire.Pushed) {
 			if e.State == Withdrawn && (genesisFailed || v.Code == wire.CodeUnknownSpace || s.feed.caughtUp) {
 				r.sync.dropWithdrawn(r, s, e) // else an earlier connection's push of it may be in the log
 			}
-			p.upgrade = sent.upgrade(id)
+			p.upgrade, p.sentAt = sent.upgrade(id), sent.turns
 			r.deferred(s, e, v, genesisFailed || deferred)
 			deferred = true
 		default:
@@ -462,7 +466,9 @@ func (r *Replica) holdBack(s *spaceState, v *wire.Verdict) {
 	} else if v.Code == wire.CodeModuleMissing {
 		r.moduleMissing(s, s.module())
 	}
-	switch {
+	switch p.unknown = awaitsModule(v.Code); {
+	case p.unknown && p.sentAt != p.turns: // there is another one since
+		r.delay(s, r.now)
 	case v.Code == wire.CodeRecovering: // it may be over sooner
 		r.delay(s, r.now+min(v.RetryAfterMS, recoverRetry)+r.random(retryFloor))
 	case v.RetryAfterMS > 0:

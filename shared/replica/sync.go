@@ -134,6 +134,7 @@ func (l *syncLane) setModule(r *Replica, s *spaceState, d digest.Digest) {
 	if !d.IsZero() && d != s.info.CurrentModule() {
 		s.info.Module = d
 		l.keepModule(r, s, d)
+		r.turned(s)
 		if s.feed.asked {
 			r.needModule(s)
 		}

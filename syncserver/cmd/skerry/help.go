@@ -59,7 +59,7 @@ func helpLimits(w io.Writer) {
 	fmt.Fprint(w, `
 Everything that a client sends has a limit. Whoever is over one is told its code: what is over a rate (`+"`rate_limited`"+`) is deferred with the
 time to wait, stays with its author, and goes up then by itself; what is too large is refused for good, and its author told. Rates begin
-with a burst and go on by the hour; what is known already, sent again after a cut, costs nothing. Those of creating spaces and of modules are kept in
+with a burst and go on by the hour; what is known already, sent again after a cut, costs nothing, nor does what waits for a module that knows it. Those of creating spaces and of modules are kept in
 the log, the others in memory. Quotas (over_quota) count what an identity has on the server: what there is no room for waits too, until something was
 deleted or the quota is raised. An address is an IPv4 address or an IPv6 /64, behind [trusted proxies](settings.md) the client's.
 
