@@ -32,6 +32,10 @@ func (w *World) restless() string {
 			switch {
 			case d.bad[s.Space] != 0 || s.Info.Damaged != 0:
 				return fmt.Sprintf("%s has something bad from %d on in %s%s", d.name, d.bad[s.Space], short(s.Space), d.explain(s.Space))
+			case w.stayedDeleted(s):
+				if d.waits(s.Space) {
+					return fmt.Sprintf("%s: something waits in %s, which was deleted as far as it knows%s", d.name, short(s.Space), d.explain(s.Space))
+				}
 			case st == nil && w.orphan(s.Space):
 				continue // nobody is left who may make it
 			case st != nil && st.told:
@@ -138,7 +142,7 @@ func (w *World) checkDevice(d *device) {
 	for i := range loaded.Spaces {
 		s := &loaded.Spaces[i]
 		st := w.server.stored[s.Space]
-		if st == nil {
+		if st == nil || w.stayedDeleted(s) {
 			continue
 		}
 		if len(s.Info.Holes) > 0 && !st.told {
@@ -149,6 +153,9 @@ func (w *World) checkDevice(d *device) {
 		}
 		records := d.store.Read(s.Space, 0, 1<<30, 1<<30)
 		if st.told {
+			if w.restored != nil {
+				continue // it may have been deleted twice, and this be of the branch that was lost
+			}
 			if len(records) > len(st.records) || space.Fold(s.Space, records) != space.Fold(s.Space, st.records[:len(records)]) || s.Info.Position.Seq != uint64(len(records)) {
 				w.failf("%s: %s was deleted, and has other records than it had", d.name, short(s.Space))
 			}
@@ -190,7 +197,7 @@ func (w *World) checkPromise(id space.ID, event space.ULID, p *promise) {
 			return
 		}
 	}
-	if w.restored != nil && (w.asked[event] || w.isKept(id, event) || w.restored.gone[p.device] || w.restored.nowhere[id][event] || w.mayLackTwice(id, event)) {
+	if w.restored != nil && (w.restored.deleted[id] || w.asked[event] || w.isKept(id, event) || w.restored.gone[p.device] || w.restored.nowhere[id][event] || w.mayLackTwice(id, event)) {
 		return
 	}
 	if p.synced {

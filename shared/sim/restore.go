@@ -33,6 +33,7 @@ type restores struct {
 	gone    map[*device]bool
 	before  map[space.ID]*storedSpace                           // the log that the last copy took the place of
 	known   map[*replica.Commit]map[space.ID]map[space.ULID]int // see knownTo
+	deleted map[space.ID]bool                                   // a log of it ended so, which the server may have lost
 	bridged int                                                 // how often a replica with a hole went over to the server's branch from below it
 	nowhere map[space.ID]map[space.ULID]bool                    // no device had it when the server lost it
 }
@@ -83,7 +84,7 @@ func (w *World) restore() {
 func (w *World) restoring() {
 	w.restored = &restores{
 		ever: map[space.ID]map[space.ULID]string{}, dropped: map[space.ID]map[space.ULID]uint64{}, gone: map[*device]bool{},
-		nowhere: map[space.ID]map[space.ULID]bool{}, known: map[*replica.Commit]map[space.ID]map[space.ULID]int{},
+		nowhere: map[space.ID]map[space.ULID]bool{}, deleted: map[space.ID]bool{}, known: map[*replica.Commit]map[space.ID]map[space.ULID]int{},
 	}
 	w.after(w.between(1, 2000), w.backUpAgain)
 	for range 1 + w.random.IntN(2) {
@@ -222,12 +223,25 @@ func (w *World) noteStored(id space.ID, records []space.Record) {
 			w.failf("%s: record %d is %s, and was %s", short(id), r.Seq, what(r), before)
 		}
 		ever[r.ID] = what(r)
+		if r.Type == module.TypeDelete {
+			w.restored.deleted[id] = true
+		}
 	}
 }
 
 // wasStored reports whether a transaction was in some log of the server's.
 func (w *World) wasStored(id space.ID, event space.ULID) bool {
 	return w.restored != nil && w.restored.ever[id][event] != ""
+}
+
+// stayedDeleted reports whether a device knows of a deletion that the server has lost: what the space says there stays as it is, for everybody else it is there again
+// until somebody deletes it again.
+func (w *World) stayedDeleted(s *replica.Summary) bool {
+	if w.restored == nil || !s.Info.Deleted || !w.restored.deleted[s.Space] {
+		return false
+	}
+	st := w.server.stored[s.Space]
+	return st == nil || !st.told
 }
 
 // knownTo returns what the server's log had, as far as a tab may know, of the spaces of which a commit gives up records: when it was asked for first, and if the tab

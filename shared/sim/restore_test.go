@@ -41,6 +41,20 @@ func TestRestoresOfBoots(t *testing.T) {
 	}
 }
 
+// TestRestoresOfDeletions runs such worlds in which spaces are deleted, and a deletion may be lost with all else: who knows of it does not bring it back, nor what
+// was there before it; nothing waits for ever, and everybody else goes on with what the server has.
+func TestRestoresOfDeletions(t *testing.T) {
+	seeds, first := max(5, number("SKERRY_SIM_SEEDS", 0)/10), number("SKERRY_SIM_FIRST", 1)
+	inParallel(first, seeds, func(seed uint64) bool {
+		w := New(withTables(t, Options{Seed: seed, Restores: true, Deletes: true}))
+		err := w.Run()
+		if err != nil {
+			t.Errorf("%v\n%s", err, strings.Join(w.Trace(), "\n"))
+		}
+		return err == nil
+	})
+}
+
 func restored(t *testing.T, seed uint64) Options {
 	options := Options{Seed: seed, Restores: true}
 	if seed%5 == 0 {

@@ -428,6 +428,9 @@ func (t *tab) notice(n replica.Notice) {
 					break
 				}
 			}
+			if n.Code == wire.CodeDeleted && w.restored != nil && w.restored.deleted[n.Space] {
+				break // and the server has lost it
+			}
 			if n.Code == wire.CodeUnproven && w.restored != nil {
 				break // it was kept in front of a hole that the server had lost
 			}
