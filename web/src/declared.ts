@@ -109,7 +109,9 @@ export function readPayload(type: string, own: EventCode, schema: string, payloa
   const names = namesOf(own, theirs!);
   return make(newer.fields, own.fields.map(([name, kind, need, given], i) => {
     const place = newer.fields.findIndex((f, k) => names[i] !== undefined && newer.names[k] === names[i] && f[1] === kind);
-    if (need === 0 && newer.fields[place]?.[2] !== 0 && newer.fields[place]?.[2] !== 2) {
+    // A field that the module reads no more here and one that it reads no more there may be the same, and nobody knows.
+    const lost = names[i] === undefined && newer.fields.some((f, k) => newer.names[k] === undefined && f[1] === kind);
+    if (lost || (need === 0 && newer.fields[place]?.[2] !== 0 && newer.fields[place]?.[2] !== 2)) {
       throw new SkerryError("schema_incompatible", `${type}: field ${name} is not in what was written by schema ${schema}`);
     }
     return [place, given];

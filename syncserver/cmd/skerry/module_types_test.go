@@ -79,6 +79,8 @@ func TestModuleTypes(t *testing.T) {
 		return name
 	}
 	odd, chat := write("odd.wasm", oddModule()), write("chat.wasm", moduletest.Chat())
+	notes101, notes112 := write("notes101.wasm", moduletest.Notes("1.0.1")), write("notes112.wasm", moduletest.Notes("1.1.2"))
+	suite := filepath.Join("..", "..", "..", "shared", "module", "moduletest")
 	web := filepath.Join("..", "..", "..", "web", "test")
 	demo := filepath.Join("..", "..", "..", "web", "demo")
 	for _, test := range []struct {
@@ -87,6 +89,8 @@ func TestModuleTypes(t *testing.T) {
 	}{
 		{[]string{"--lang", "go", "--package", "main_test", odd}, "odd_test.go"},
 		{[]string{odd}, filepath.Join(web, "odd.ts")},
+		{[]string{"--lang", "go", "--package", "notes101", notes101}, filepath.Join(suite, "notes101", "notes.go")},
+		{[]string{"--lang", "go", "--package", "notes112", notes112}, filepath.Join(suite, "notes112", "notes.go")},
 		{[]string{"--lang", "ts", chat}, filepath.Join(web, "chat.ts")},
 		{[]string{filepath.Join(demo, "module", "chat.wasm")}, filepath.Join(demo, "chat.ts")},
 	} {
