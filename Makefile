@@ -28,7 +28,7 @@ RACE   := $(shell command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&
 TEST_STAGES := tools deps fmt vet staticcheck types modules-check build size unit sim web-test store e2e e2e-firefox e2e-webkit pack release-check tutorial mutants
 LINT_STAGES := deps fmt vet staticcheck types modules-check
 
-.PHONY: help run test lint sim bench size mutants golden docs clean soak soak-server torture kills modules-fuzz vuln deploy-test machine-test litestream-test build \
+.PHONY: help run test lint sim bench size mutants golden docs clean soak soak-server torture kills bytes modules-fuzz vuln deploy-test machine-test litestream-test build \
 	release release-check modules modules-check tools deps fmt vet staticcheck types bin bundle unit web-test store e2e e2e-firefox e2e-webkit pack tutorial
 
 help: ## list the targets
@@ -138,6 +138,11 @@ soak-server: bin ## SOAK_FOR=1h of faults on the real server while people write,
 
 soak: torture kills soak-server mutants ## hours of what the tests do in seconds
 	@SKERRY_SOAK=1 SKERRY_SIM_SEEDS=$(or $(SOAK_SEEDS),100000) go test -count=1 -timeout 0 -v -run 'Soak|Simulation' ./...
+
+bytes: ## a bit flipped at each byte of a small data directory: what skerry check finds, told in docs/results/bytes.txt
+	@{ echo "make bytes, commit $$(git rev-parse --short HEAD), $$(date -u +%F), $$(nproc) cores. What it printed:"; echo; \
+	  SKERRY_SOAK=1 go test -count=1 -timeout 0 -v -run TestSoakCheckFindsEveryBit ./syncserver/sqlitelog; } 2>&1 | tee build/bytes.txt
+	@mv build/bytes.txt docs/results/bytes.txt
 
 torture: build ## ROUNDS=500 of torture in a browser, told in docs/results/torture.txt
 	@{ echo "make torture ROUNDS=$(ROUNDS), commit $$(git rev-parse --short HEAD), $$(date -u +%F), $$(nproc) cores. What it printed:"; echo; \

@@ -104,6 +104,9 @@ func readGolden(t *testing.T, golden string) {
 	if lines.Len() > 0 {
 		t.Errorf("opened again, the log says:\n%s", lines.String())
 	}
+	if err := sqlitelog.Check(ctx, config, func(f sqlitelog.Finding) { t.Errorf("check finds: %s", f) }, nil); err != nil {
+		t.Error(err)
+	}
 	if clients, err := log.Clients(ctx, wire.ConnectionID{}, 1); err != nil || len(clients) > 0 {
 		t.Errorf("connected are %v, %v", clients, err)
 	}

@@ -5,8 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"os"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -151,15 +155,10 @@ func (c *checker) layout() error {
 	if reader != minReader || writer != minWriter {
 		c.tell("the layout", doRestore, "format %d asks for other builds than it has to", version)
 	}
-	fresh, err := sqlite3.Open(":memory:")
-	if err != nil {
+	if err := c.versions(); err != nil {
 		return err
 	}
-	defer fresh.Close()
-	if err := fresh.Exec(schema); err != nil {
-		return err
-	}
-	want, err := layoutOf(&conn{Conn: fresh, prepared: map[string]*sqlite3.Stmt{}})
+	want, err := newLayout()
 	if err != nil {
 		return err
 	}
@@ -172,13 +171,53 @@ func (c *checker) layout() error {
 			c.tell("the layout", doRestore, "%s is not what it has to be: %q", name, got[name])
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(got)) {
+		table, _, _ := strings.Cut(name, ".")
+		if _, ours := want[table]; ours && want[name] == "" { // tables of others, as Litestream's, are theirs
+			c.tell("the layout", doRestore, "%s is not Skerry's: %q", name, got[name])
+		}
+	}
 	return nil
 }
 
-// layoutOf returns what tables and indexes are like, by their names, without how that was written.
+// versions looks at what the file's header says of who may read and write it. SQLite only reads what a newer one is to write.
+func (c *checker) versions() error {
+	f, err := os.Open(c.reader.log.path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	header := make([]byte, 20)
+	if _, err := io.ReadFull(f, header); err != nil {
+		return err
+	}
+	if write, read := header[18], header[19]; write != read || write != 1 && write != 2 { // without and with a write-ahead log
+		c.tell("the layout", doRestore, "its file is marked as one of versions %d and %d of SQLite's format", write, read)
+	}
+	return nil
+}
+
+// newLayout returns the layout of a new database.
+var newLayout = sync.OnceValues(func() (map[string]string, error) {
+	fresh, err := sqlite3.Open(":memory:")
+	if err != nil {
+		return nil, err
+	}
+	defer fresh.Close()
+	if err := fresh.Exec(schema); err != nil {
+		return nil, err
+	}
+	return layoutOf(&conn{Conn: fresh, prepared: map[string]*sqlite3.Stmt{}})
+})
+
+// layoutOf returns what tables and indexes are like, by their names: as SQLite takes them, and as they are written in its schema, where there is
+// more than it tells of: what is checked, which conflicts are passed over, what happens by itself.
 func layoutOf(c *conn) (map[string]string, error) {
-	all := map[string]string{}
-	err := c.rows(`SELECT t.name, t.type, t.wr, t.strict, c.name, c.type, c."notnull", coalesce(c.dflt_value, ''), c.pk FROM pragma_table_list t, pragma_table_info(t.name) c
+	all, err := writtenOf(c)
+	if err != nil {
+		return nil, err
+	}
+	err = c.rows(`SELECT t.name, t.type, t.wr, t.strict, c.name, c.type, c."notnull", coalesce(c.dflt_value, ''), c.pk FROM pragma_table_list t, pragma_table_info(t.name) c
 		WHERE t.schema = 'main' AND t.name NOT LIKE 'sqlite_%' ORDER BY t.name, c.name`, func(s *sqlite3.Stmt) bool {
 		text := ""
 		for i := 1; i < s.ColumnCount(); i++ {
