@@ -48,6 +48,8 @@ type Log interface {
 
 	// Spaces returns up to limit space IDs greater than after (the zero ID to begin), ascending, without those that were deleted.
 	Spaces(ctx context.Context, after space.ID, limit int) ([]space.ID, error)
+	// Modules returns how many spaces were made of each module, without those that were deleted.
+	Modules(ctx context.Context) (map[digest.Digest]int, error)
 
 	// Head returns where the log of a space ends, as its last acknowledged append left it: {0, ID, 0} when it is
 	// empty, [ErrNoSpace] when it does not exist.

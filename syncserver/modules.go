@@ -21,7 +21,9 @@ import (
 // module that some log names is always found here, or in a genesis. A note whose append failed names one too many, which is
 // why the record is looked at where that matters.
 
-func moduleKey(id space.ID) string { return "module/" + id.String() }
+const modulePrefix = "module/"
+
+func moduleKey(id space.ID) string { return modulePrefix + id.String() }
 
 // since is a module that a space has from a record on, or would have had.
 type since struct {
@@ -184,27 +186,20 @@ func (s *Server) eachBlob(ctx context.Context, f func(digest.Digest) error) erro
 
 // namedModules returns every module that a space begins with, or went over to.
 func (s *Server) namedModules(ctx context.Context) (map[digest.Digest]bool, error) {
-	named := map[digest.Digest]bool{}
-	err := EachSpace(ctx, s.log, func(id space.ID) error {
-		genesis, _, err := s.log.Genesis(ctx, id)
-		if err != nil {
-			return fmt.Errorf("read the genesis of %s: %w", id, err)
-		}
-		named[genesis.Module] = true
-		return nil
-	})
-	if err == nil {
-		err = scan(ctx, s.log, "module/", func(_ string, value []byte) error {
-			for rest := value; len(rest) >= sinceSize; rest = rest[sinceSize:] {
-				named[digest.Digest(rest[8:sinceSize])] = true
-			}
-			return nil
-		})
-	}
+	begun, err := s.log.Modules(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return named, nil
+	named := map[digest.Digest]bool{}
+	for name := range begun {
+		named[name] = true
+	}
+	return named, scan(ctx, s.log, modulePrefix, func(_ string, value []byte) error {
+		for rest := value; len(rest) >= sinceSize; rest = rest[sinceSize:] {
+			named[digest.Digest(rest[8:sinceSize])] = true
+		}
+		return nil
+	})
 }
 
 // modulesCounted is how many modules that are not built in metrics tell of.
@@ -254,10 +249,17 @@ func (s *Server) countModules() {
 	s.counted = counts
 }
 
-// spacesByModule returns how many spaces each module judges.
+// spacesByModule returns how many spaces each module judges. It looks at those alone that went over to another one: there may be a million others.
 func (s *Server) spacesByModule(ctx context.Context) (map[digest.Digest]int, error) {
-	spaces := map[digest.Digest]int{}
-	return spaces, EachSpace(ctx, s.log, func(id space.ID) error {
+	spaces, err := s.log.Modules(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return spaces, scan(ctx, s.log, modulePrefix, func(key string, _ []byte) error {
+		id, bad := digest.Parse(key[len(modulePrefix):])
+		if bad != nil {
+			return nil
+		}
 		genesis, _, err := s.log.Genesis(ctx, id)
 		if err != nil {
 			return fmt.Errorf("read the genesis of %s: %w", id, err)
@@ -270,7 +272,10 @@ func (s *Server) spacesByModule(ctx context.Context) (map[digest.Digest]int, err
 		case errors.Is(err, ErrDeleted):
 		case err != nil:
 			return fmt.Errorf("read the module of %s: %w", id, err)
-		default:
+		case spaces[genesis.Module] > 0: // it may have been made since they were counted
+			if spaces[genesis.Module]--; spaces[genesis.Module] == 0 {
+				delete(spaces, genesis.Module)
+			}
 			spaces[d]++
 		}
 		return nil

@@ -12,6 +12,7 @@ import (
 	"sort"
 	"time"
 
+	"skerry/shared/digest"
 	"skerry/shared/hub"
 	"skerry/shared/module"
 	"skerry/shared/space"
@@ -36,7 +37,9 @@ const (
 	slackBytes   = 4 << 10
 )
 
-func retentionKey(id space.ID) string { return "retain/" + id.String() }
+const retentionPrefix = "retain/"
+
+func retentionKey(id space.ID) string { return retentionPrefix + id.String() }
 
 func (r Retention) encode() []byte {
 	b := binary.AppendUvarint(nil, uint64(r.Age.Milliseconds()))
@@ -111,12 +114,27 @@ func (s *Server) retainAll() {
 		return // the last time is not over yet
 	}
 	defer s.retaining.Unlock()
-	err := EachSpace(s.work, s.log, func(id space.ID) error {
+	one := func(id space.ID) error {
 		if err := s.retain(s.work, id); ignoreGone(err) != nil && s.work.Err() == nil {
 			s.logger.Error("cannot have records of a space expire, yet", "space", id, "error", err)
 		}
 		return nil
-	})
+	}
+	var err error
+	if s.config.Retention != (Retention{}) {
+		err = EachSpace(s.work, s.log, one)
+	} else { // those keep something that say so themselves, and the system space
+		if s.system.on {
+			one(s.system.id)
+		}
+		err = scan(s.work, s.log, retentionPrefix, func(key string, _ []byte) error {
+			id, bad := digest.Parse(key[len(retentionPrefix):])
+			if bad != nil || s.isSystem(id) {
+				return nil
+			}
+			return one(id)
+		})
+	}
 	if err != nil {
 		s.logger.Error("cannot look for what expires", "error", err)
 	}

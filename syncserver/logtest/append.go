@@ -52,6 +52,10 @@ func testCreate(s *suite) {
 }
 
 func testSpaces(s *suite) {
+	counts, err := s.log.Modules(s.ctx)
+	if s.must("Modules", err); len(counts) > 0 {
+		s.Fatalf("Modules of no spaces = %v", counts)
+	}
 	var want []space.ID
 	for range 50 {
 		want = append(want, s.space().id)
@@ -75,6 +79,16 @@ func testSpaces(s *suite) {
 		if !slices.Equal(got, want) {
 			s.Fatalf("Spaces in pages of %d differ from what was created", limit)
 		}
+	}
+	first := NewGenesis(s.rng)
+	for range 3 {
+		genesis := NewGenesis(s.rng)
+		genesis.Module = first.Module
+		_, err := s.log.Create(s.ctx, &genesis, nil)
+		s.must("Create", err)
+	}
+	if counts, err = s.log.Modules(s.ctx); err != nil || len(counts) != 51 || counts[first.Module] != 3 {
+		s.Fatalf("Modules = %d of %d modules, %v", counts[first.Module], len(counts), err)
 	}
 }
 

@@ -62,6 +62,9 @@ func (s *suite) deleted(log syncserver.Log, a *author, records []space.Record) {
 	if err != nil || slices.Contains(ids, a.id) {
 		s.Errorf("Spaces lists a deleted one: %v", err)
 	}
+	if counts, err := log.Modules(s.ctx); err != nil || counts[a.genesis.Module] > 0 { // each space of the suite has one of its own
+		s.Errorf("Modules counts a deleted one: %v, %v", counts, err)
+	}
 	batch, next := a.batch(2)
 	first, firstHead := Batch(a.rng, space.Head{Chain: a.id}, 2)
 	for what, call := range map[string]func() error{

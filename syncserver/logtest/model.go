@@ -187,6 +187,13 @@ func (o *oracle) spaces() {
 		}
 	}
 	slices.SortFunc(want, compare)
+	made := map[digest.Digest]int{}
+	for _, a := range o.authors {
+		made[a.genesis.Module]++
+	}
+	if got, err := o.log.Modules(o.ctx); err != nil || !maps.Equal(got, made) {
+		o.Fatalf("Modules = %v, %v; want %v", got, err, made)
+	}
 	limit := o.rng.IntN(10)
 	if got, err := o.log.Spaces(o.ctx, after, limit); err != nil || !slices.Equal(got, want[:min(limit, len(want))]) {
 		o.Fatalf("Spaces = %d of %d, %v", len(got), len(want), err)

@@ -210,6 +210,21 @@ func (l *Log) Spaces(ctx context.Context, after space.ID, limit int) ([]space.ID
 	return ids[:min(len(ids), max(limit, 0))], nil
 }
 
+// Modules implements [syncserver.Log].
+func (l *Log) Modules(ctx context.Context) (map[digest.Digest]int, error) {
+	if err := l.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer l.mu.Unlock()
+	counts := map[digest.Digest]int{}
+	for _, s := range l.spaces {
+		if !s.deleted {
+			counts[s.genesis.Module]++
+		}
+	}
+	return counts, nil
+}
+
 // Head implements [syncserver.Log].
 func (l *Log) Head(ctx context.Context, id space.ID) (space.Head, error) {
 	s, err := l.lockSpace(ctx, id)

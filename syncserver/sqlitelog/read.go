@@ -8,6 +8,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 
+	"skerry/shared/digest"
 	"skerry/shared/space"
 	"skerry/syncserver"
 )
@@ -146,6 +147,20 @@ func (l *Log) Spaces(ctx context.Context, after space.ID, limit int) (ids []spac
 		}
 	}
 	return ids, err
+}
+
+// Modules implements [syncserver.Log].
+func (l *Log) Modules(ctx context.Context) (map[digest.Digest]int, error) {
+	counts := map[digest.Digest]int{}
+	err := l.read(ctx, func(r *reader) error {
+		return r.conn.rows("SELECT module, count(*) FROM spaces JOIN heads ON space = no GROUP BY module", func(s *sqlite3.Stmt) bool {
+			var name digest.Digest
+			copy(name[:], s.ColumnRawBlob(0))
+			counts[name] = s.ColumnInt(1)
+			return true
+		})
+	})
+	return counts, err
 }
 
 // Head implements [syncserver.Log].

@@ -65,6 +65,15 @@ func (l *Log) Spaces(ctx context.Context, after space.ID, limit int) (a []space.
 	return a, err
 }
 
+// Modules implements [syncserver.Log].
+func (l *Log) Modules(ctx context.Context) (a map[digest.Digest]int, err error) {
+	err = l.meet(ctx, "Modules", func() (err error) {
+		a, err = l.Log.Modules(ctx)
+		return err
+	})
+	return a, err
+}
+
 // Head implements [syncserver.Log].
 func (l *Log) Head(ctx context.Context, id space.ID) (a space.Head, err error) {
 	err = l.meet(ctx, "Head", func() (err error) {
