@@ -137,7 +137,7 @@ soak-server: bin ## SOAK_FOR=1h of faults on the real server while people write,
 	@mv build/soak.txt docs/results/soak.txt
 
 soak: torture kills soak-server mutants ## hours of what the tests do in seconds
-	@SKERRY_SOAK=1 SKERRY_SIM_SEEDS=$(or $(SOAK_SEEDS),100000) go test -count=1 -timeout 0 -v -run 'Soak|Simulation' ./...
+	@SKERRY_SOAK=1 SKERRY_SIM_SEEDS=$(or $(SOAK_SEEDS),100000) go test -count=1 -timeout 0 -v -run 'Soak|Simulation|Restores' ./...
 
 bytes: ## a bit flipped at each byte of a small data directory: what skerry check finds, told in docs/results/bytes.txt
 	@{ echo "make bytes, commit $$(git rev-parse --short HEAD), $$(date -u +%F), $$(nproc) cores. What it printed:"; echo; \
