@@ -211,7 +211,7 @@ func (w *World) pack(id space.ID, i *program.Instance, records []space.Record) (
 	seq := i.Applied()
 	of := &tables.Checkpoint{Space: id, Seq: seq, Chain: space.Fold(id, records[:seq]), Module: module.Open}
 	if p := i.Program(); p != nil {
-		of.Module, of.ABI = p.Digest, program.ABI
+		of.Module, of.ABI = p.Digest, p.Manifest.ABI
 	}
 	c.pages = map[digest.Digest][]byte{}
 	var err error

@@ -57,8 +57,11 @@ func (s *session) begin(p *program.Program, machines program.Machines, params []
 
 // digest returns the first bytes of a checkpoint's digest.
 func (s *testSpace) digest(set *tables.Set) string {
-	of := tables.Checkpoint{Space: s.genesis.ID(), Module: s.program.Digest, ABI: program.ABI}
-	if s.plain {
+	of := tables.Checkpoint{Space: s.genesis.ID(), Module: s.program.Digest}
+	if m := s.program.Manifest; m != nil { // else it is open
+		of.ABI = m.ABI
+	}
+	if s.plain { // of a module that is the same in another language
 		of = tables.Checkpoint{ABI: program.ABI}
 	}
 	d := set.Digest(&of)
