@@ -61,7 +61,7 @@ export interface ClientEvents {
   lifecycle: SpaceLifecycle;
   /**
    * The generated code with which a space was opened ({@link Client.space}) and the module that the space has now differ, about an event type or a table. Told
-   * once for each, where nobody listens on the console.
+   * once for each, and again when the space has another module; where nobody listens on the console.
    */
   warning: Warning;
 }
@@ -386,8 +386,8 @@ export class Client {
   }
 
   /** @internal */
-  warn(warning: Warning): void {
-    const key = [warning.space, warning.of, warning.name, warning.code].join();
+  warn(code: ModuleCode, module: string, warning: Warning): void {
+    const key = [warning.space, code.hash, module, warning.of, warning.name, warning.code].join();
     if (this.#warnings.has(key)) return;
     this.#warnings.add(key);
     if (this.#warned.size === 0) console.warn(`skerry: ${warning.of} ${warning.name}: ${warning.reason}`);

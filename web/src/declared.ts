@@ -123,7 +123,7 @@ function namesOf(own: EventCode, theirs: EventInfo): readonly (string | undefine
   return theirs.declarations.find((d) => d.schema === own.schema)?.names ?? own.fields.map((f) => f[0]);
 }
 
-/** Something that this page's generated code and the space's module disagree about. Each is told once. */
+/** Something that this page's generated code and the space's module disagree about. Each is told once for each module. */
 export interface Warning {
   /** The space's ID. */
   readonly space: string;

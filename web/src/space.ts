@@ -73,7 +73,7 @@ export class Space<M extends ModuleTypes = AnyModule> {
       this.#askedWhen = connection;
       const asked = this.tables().then(
         (theirs) => {
-          for (const difference of differences(code, theirs)) this.#client.warn({ space: this.id, ...difference });
+          for (const difference of differences(code, theirs)) this.#client.warn(code, module, { space: this.id, ...difference });
           return theirs;
         },
         () => {
@@ -236,7 +236,8 @@ export class Space<M extends ModuleTypes = AnyModule> {
     const code = this.#code;
     if (!code) throw new SkerryError("bad_argument", "the space was opened without generated code");
     if (!Object.hasOwn(code.events, type)) {
-      if (type[0] !== "$") this.#client.warn({ space: this.id, of: "event", name: type, code: undefined, reason: `${code.name} ${code.version} does not know it` });
+      const warning = { space: this.id, of: "event", name: type, code: undefined, reason: `${code.name} ${code.version} does not know it` } as const;
+      if (type[0] !== "$") this.#client.warn(code, this.info().module ?? "", warning);
       return undefined;
     }
     const own = code.events[type]!;

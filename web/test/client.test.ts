@@ -2,7 +2,7 @@
 import { encode } from "@msgpack/msgpack";
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { open, SkerryError } from "../src/index.js";
+import { type ModuleCode, open, SkerryError } from "../src/index.js";
 import { FakeWorker, id } from "./fake.js";
 
 let names = 0;
@@ -218,4 +218,23 @@ test("a signal gives up opening", async () => {
   abort.abort();
   await assert.rejects(opening, { code: "closed" });
   assert.ok(worker.terminated);
+});
+
+test("what differs is told once for each type, and again of another module or by other code", async () => {
+  const { worker, client } = await opened();
+  const code = (version: string): ModuleCode => ({ hash: version.repeat(64).slice(0, 64), name: "chat", version, api: "", events: {}, tables: {} });
+  const told: string[] = [];
+  client.on("warning", ({ name, reason }) => told.push(`${name}: ${reason}`));
+  const read = async (version: string, type: string): Promise<void> => void (await client.space(id, code(version)).read({ type, schema: "0".repeat(16), payload: {} }));
+  await read("1", "note");
+  await read("1", "note");
+  await read("1", "other");
+  await read("2", "note"); // another part of the page has newer code
+  assert.deepEqual(told.splice(0), ["note: chat 1 does not know it", "other: chat 1 does not know it", "note: chat 2 does not know it"]);
+  worker.change(0, 0xcd);
+  await settled();
+  await read("1", "note");
+  await read("1", "note");
+  assert.deepEqual(told, ["note: chat 1 does not know it"]);
+  await client.close();
 });

@@ -282,7 +282,7 @@ test("what could not be compared for want of a network is compared when there is
     status: { connection: "offline" },
     subscribe: (f: () => void) => (changed = f),
     infoOf: () => ({ module: "cd".repeat(32) }),
-    warn: (warning: { code: unknown }) => told.push(warning.code),
+    warn: (_code: ModuleCode, _module: string, warning: { code: unknown }) => told.push(warning.code),
     call: () => {
       asked++;
       if (client.status.connection !== "online") return Promise.reject(new SkerryError("module_missing", "no network"));

@@ -4,9 +4,9 @@ import type { WorkerLike } from "../src/index.js";
 
 export const id = "ab".repeat(32);
 const status = (connection: string, storage: string) => [connection, false, 0, 0, 0, 0, 0, 0, 0, "", 0, storage, 0];
-const info = (seq = 0) => {
+const info = (seq = 0, module = 0xab) => {
   const bytes = new Uint8Array(32).fill(0xab);
-  return [bytes, [new Uint8Array(16), "alice", new Uint8Array(32), new Uint8Array()], false, bytes, seq, bytes, false, 0, 0, 0, 0, ""];
+  return [bytes, [new Uint8Array(16), "alice", new Uint8Array(32), new Uint8Array()], false, new Uint8Array(32).fill(module), seq, bytes, false, 0, 0, 0, 0, ""];
 };
 const record = (seq: number) => [new Uint8Array(16), seq, 5, 0, 1, "alice", "note", new Uint8Array(8), encode({ seq }), "1.0.0", ""];
 
@@ -51,9 +51,9 @@ export class FakeWorker implements WorkerLike {
   answer(ref: number, result: Uint8Array | null = null, error: [string, string] | null = null): void {
     queueMicrotask(() => this.tell([ref, error, result && new Uint8Array(result)]));
   }
-  change(head = this.head): void {
+  change(head = this.head, module?: number): void {
     this.head = head;
-    this.tell([0, "change", encode([status("online", this.storage), [info(head)]])]);
+    this.tell([0, "change", encode([status("online", this.storage), [info(head, module)]])]);
   }
   tell(data: unknown): void {
     this.onmessage?.({ data } as MessageEvent);
