@@ -23,11 +23,12 @@ func (d *differences) events(older, newer *Manifest) {
 		case at < 0:
 			d.add(Major, subject, "not declared any more", "what it sends waits for ever as unknown_type, and all that it writes after it: declare it as removed, so that it is rejected")
 			continue
-		case newer.Events[at].Removed && !was.Removed:
-			d.add(Major, subject, "removed", "what it sends is rejected as type_removed, one transaction at a time")
+		case newer.Events[at].Removed: // nobody writes it any more, by whatever declaration
+			if !was.Removed {
+				d.add(Major, subject, "removed", "what it sends is rejected as type_removed, one transaction at a time")
+			}
+			d.unread(subject, was, newer, at)
 			continue
-		case was.Removed && newer.Events[at].Removed:
-			continue // nobody writes it, by whatever declaration
 		case was.Removed:
 			d.add(Minor, subject, "not removed any more", "it does not send it")
 		}
@@ -35,6 +36,29 @@ func (d *differences) events(older, newer *Manifest) {
 	}
 	if older.ABI >= ABISchemas && newer.ABI < ABISchemas {
 		d.add(Major, "abi", fmt.Sprintf("was %d, is %d", older.ABI, newer.ABI), "what it writes is read by names, whatever it was written by")
+	}
+}
+
+// unread tells of the declarations of a type that nobody writes any more which a module that makes its tables of the log cannot read there.
+func (d *differences) unread(subject string, was *EventType, newer *Manifest, at int) {
+	if newer.Upgrade != Replay || newer.ABI < ABISchemas {
+		return
+	}
+	is := &newer.Events[at]
+	reads := map[space.Schema]bool{SchemaOf(is.Name, is.Fields): true}
+	for i := range is.Older {
+		reads[SchemaOf(is.Name, is.Older[i].Fields)] = !is.Older[i].Refused
+	}
+	tell := func(fields []Field) {
+		if schema := SchemaOf(was.Name, fields); !reads[schema] {
+			d.add(Patch, subject, fmt.Sprintf("schema %x is not read", schema), "it cannot tell, but a space whose log has such records cannot go over to a module that makes its tables of all of it: list it as an older declaration")
+		}
+	}
+	tell(was.Fields)
+	for i := range was.Older {
+		if o := &was.Older[i]; !o.Refused {
+			tell(o.Fields)
+		}
 	}
 }
 

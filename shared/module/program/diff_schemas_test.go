@@ -108,6 +108,41 @@ func TestCompareSchemas(t *testing.T) {
 	}
 }
 
+// TestCompareRemovedTypes: of a type that was removed and is still, clients can tell nothing; a module that makes its tables of the log has to read what is there.
+func TestCompareRemovedTypes(t *testing.T) {
+	one, two := []Field{{Name: "one", Kind: tables.Text}}, []Field{{Name: "two", Kind: tables.Text, Optional: true}}
+	dropped := func(fields []Field) Older { return Older{Fields: fields, Drop: []string{fields[0].Name}} }
+	older := &Manifest{ABI: ABISchemas, Events: []EventType{{Name: "e", Removed: true, Fields: one, Older: []Older{dropped(two)}}}}
+	both := []Older{dropped(one), dropped(two)}
+	for what, c := range map[string]struct {
+		newer   EventType
+		upgrade string
+		says    int
+	}{
+		"the same":                            {older.Events[0], Replay, 0},
+		"carried, declared otherwise":         {EventType{Removed: true}, Carry, 0},
+		"made anew, all listed":               {EventType{Removed: true, Older: both}, Replay, 0},
+		"made anew, the older one not listed": {EventType{Removed: true, Older: both[:1]}, Replay, 1},
+		"made anew, nothing listed":           {EventType{Removed: true}, Replay, 2},
+		"made anew, refused":                  {EventType{Removed: true, Older: []Older{dropped(two), {Fields: one, Refused: true}}}, Replay, 1},
+	} {
+		c.newer.Name = "e"
+		all := Compare(older, &Manifest{ABI: ABISchemas, Upgrade: c.upgrade, Events: []EventType{c.newer}})
+		if len(all) != c.says || LeastBump(all) > Patch {
+			t.Errorf("%s: %+v", what, all)
+		}
+		for _, d := range all {
+			if !strings.Contains(d.Change, "is not read") {
+				t.Errorf("%s: %+v", what, d)
+			}
+		}
+	}
+	written := &Manifest{ABI: ABISchemas, Events: []EventType{{Name: "e", Fields: one}}}
+	if all := Compare(written, &Manifest{ABI: ABISchemas, Upgrade: Replay, Events: []EventType{{Name: "e", Removed: true}}}); len(all) != 2 || all[0].Bump != Major || all[1].Bump != Patch {
+		t.Errorf("removed now, and not read: %+v", all)
+	}
+}
+
 // lensBetween returns a declaration as one that is listed by a newer one, with a lens that holds.
 func lensBetween(older, newer []Field) Older {
 	o := Older{Fields: older}
