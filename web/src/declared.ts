@@ -172,5 +172,5 @@ function lacking(read: readonly FieldCode[], there: readonly FieldCode[], names?
   return read.find(([name, kind, need], i) => !there.some((f) => f[0] === (names ? names[i] : name) && f[1] === kind && (need !== 0 || f[2] !== 1)))?.[0];
 }
 
-/** What typed reading needs of an event. */
-export type Raw = Pick<EventRecord, "type" | "schema" | "payload">;
+/** What typed reading needs of an event. A payload of no bytes says nothing, which is read as one without fields. */
+export type Raw = Pick<EventRecord, "type" | "schema" | "payload"> & Partial<Pick<EventRecord, "bytes">>;

@@ -243,7 +243,7 @@ export class Space<M extends ModuleTypes = AnyModule> {
     const own = code.events[type]!;
     const knows = /^0*$/.test(schema) || schema === own.schema || own.older?.some((o) => o.schema === schema);
     const theirs = knows ? undefined : (await this.#compare(true))?.events.find((e) => e.name === type);
-    return { type, payload: readPayload(type, own, schema, event.payload, theirs) } as Declared<M>;
+    return { type, payload: readPayload(type, own, schema, event.bytes?.length === 0 ? {} : event.payload, theirs) } as Declared<M>;
   }
 
   /**

@@ -274,6 +274,15 @@ test("what differs is told once for each type and table", () => {
   ]);
 });
 
+test("a payload of no bytes says nothing, and what is not msgpack is no payload", async () => {
+  const client = { status: {}, subscribe: () => undefined, infoOf: () => ({ module: module.hash }) } as unknown as Client;
+  const space = new Space(client, "", { ...module, events: { seen: { schema: "11".repeat(8), fields: [["by", 5, 1], ["times", 3, 2, 1]] } } });
+  const read = (bytes?: Uint8Array): Promise<unknown> => space.read({ type: "seen", schema: "11".repeat(8), payload: bytes && decodePayload(bytes), ...(bytes && { bytes }) });
+  assert.deepEqual(await read(new Uint8Array()), { type: "seen", payload: { times: 1 } });
+  await assert.rejects(read(new Uint8Array([0xc1])), { code: "schema_mismatch" });
+  await assert.rejects(read(), { code: "schema_mismatch" });
+});
+
 test("what could not be compared for want of a network is compared when there is one", async () => {
   let changed = (): void => undefined;
   const told: unknown[] = [];

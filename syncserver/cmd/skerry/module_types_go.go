@@ -248,8 +248,9 @@ func (w *goWriter) payload(name, is, doc string, fields []program.Field) (read s
 
 	read = w.names.of("Read"+name, "")
 	w.line("")
-	w.line("// %s reads what [%s.Append] writes. Names that are not known are passed over.", read, name)
+	w.line("// %s reads what [%s.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.", read, name)
 	w.line("func %s(payload []byte) (p %s, err error) {", read, name)
+	w.line("if len(payload) == 0 {\npayload = msgpack.AppendMap(nil, 0)\n}")
 	w.line("r := msgpack.Reader{Rest: payload}")
 	if wanted := slices.ContainsFunc(fields, func(f program.Field) bool { return !f.Optional }); wanted {
 		w.line("var here [%d]bool", len(fields))

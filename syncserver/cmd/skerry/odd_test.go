@@ -41,8 +41,11 @@ func (p *Params) Append(b []byte) []byte {
 	return b
 }
 
-// ReadParams reads what [Params.Append] writes. Names that are not known are passed over.
+// ReadParams reads what [Params.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadParams(payload []byte) (p Params, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	var here [2]bool
 	for range r.Map() {
@@ -101,8 +104,11 @@ func (p *Every) Append(b []byte) []byte {
 	return b
 }
 
-// ReadEvery reads what [Every.Append] writes. Names that are not known are passed over.
+// ReadEvery reads what [Every.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadEvery(payload []byte) (p Every, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	var here [6]bool
 	for range r.Map() {
@@ -214,8 +220,11 @@ func (p *Every2) Append(b []byte) []byte {
 	return b
 }
 
-// ReadEvery2 reads what [Every2.Append] writes. Names that are not known are passed over.
+// ReadEvery2 reads what [Every2.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadEvery2(payload []byte) (p Every2, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	for range r.Map() {
 		switch r.Text() {
@@ -328,8 +337,11 @@ func (p *Every3) Append(b []byte) []byte {
 	return b
 }
 
-// ReadEvery3 reads what [Every3.Append] writes. Names that are not known are passed over.
+// ReadEvery3 reads what [Every3.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadEvery3(payload []byte) (p Every3, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	var here [6]bool
 	for range r.Map() {
@@ -404,8 +416,11 @@ func (p *Nothing) Append(b []byte) []byte {
 	return b
 }
 
-// ReadNothing reads what [Nothing.Append] writes. Names that are not known are passed over.
+// ReadNothing reads what [Nothing.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadNothing(payload []byte) (p Nothing, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	for range r.Map() {
 		switch r.Text() {
@@ -459,8 +474,11 @@ func (p *X日本) Append(b []byte) []byte {
 	return b
 }
 
-// ReadX日本 reads what [X日本.Append] writes. Names that are not known are passed over.
+// ReadX日本 reads what [X日本.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadX日本(payload []byte) (p X日本, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	var here [4]bool
 	for range r.Map() {
@@ -520,8 +538,11 @@ func (p *Uint8Array) Append(b []byte) []byte {
 	return b
 }
 
-// ReadUint8Array reads what [Uint8Array.Append] writes. Names that are not known are passed over.
+// ReadUint8Array reads what [Uint8Array.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadUint8Array(payload []byte) (p Uint8Array, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	for range r.Map() {
 		switch r.Text() {
@@ -567,8 +588,11 @@ func (p *Hash2) Append(b []byte) []byte {
 	return b
 }
 
-// ReadHash2 reads what [Hash2.Append] writes. Names that are not known are passed over.
+// ReadHash2 reads what [Hash2.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadHash2(payload []byte) (p Hash2, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	for range r.Map() {
 		switch r.Text() {
@@ -614,8 +638,11 @@ func (p *ReadEvery4) Append(b []byte) []byte {
 	return b
 }
 
-// ReadReadEvery4 reads what [ReadEvery4.Append] writes. Names that are not known are passed over.
+// ReadReadEvery4 reads what [ReadEvery4.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadReadEvery4(payload []byte) (p ReadEvery4, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	for range r.Map() {
 		switch r.Text() {
@@ -673,8 +700,11 @@ func (p *Given) Append(b []byte) []byte {
 	return b
 }
 
-// ReadGiven reads what [Given.Append] writes. Names that are not known are passed over.
+// ReadGiven reads what [Given.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadGiven(payload []byte) (p Given, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	var here [6]bool
 	for range r.Map() {
@@ -771,8 +801,11 @@ func (p *GivenOlder) Append(b []byte) []byte {
 	return b
 }
 
-// ReadGivenOlder reads what [GivenOlder.Append] writes. Names that are not known are passed over.
+// ReadGivenOlder reads what [GivenOlder.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadGivenOlder(payload []byte) (p GivenOlder, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	var here [6]bool
 	for range r.Map() {
@@ -868,8 +901,11 @@ func (p *GivenOlder2) Append(b []byte) []byte {
 	return b
 }
 
-// ReadGivenOlder2 reads what [GivenOlder2.Append] writes. Names that are not known are passed over.
+// ReadGivenOlder2 reads what [GivenOlder2.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadGivenOlder2(payload []byte) (p GivenOlder2, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	var here [7]bool
 	for range r.Map() {
@@ -938,8 +974,11 @@ func (p *GivenOlder3) Append(b []byte) []byte {
 	return b
 }
 
-// ReadGivenOlder3 reads what [GivenOlder3.Append] writes. Names that are not known are passed over.
+// ReadGivenOlder3 reads what [GivenOlder3.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadGivenOlder3(payload []byte) (p GivenOlder3, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	var here [2]bool
 	for range r.Map() {
@@ -1141,8 +1180,11 @@ func (p *EveryOlder) Append(b []byte) []byte {
 	return b
 }
 
-// ReadEveryOlder reads what [EveryOlder.Append] writes. Names that are not known are passed over.
+// ReadEveryOlder reads what [EveryOlder.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadEveryOlder(payload []byte) (p EveryOlder, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	for range r.Map() {
 		switch r.Text() {
@@ -1225,8 +1267,11 @@ func (p *EveryOlderOlder) Append(b []byte) []byte {
 	return b
 }
 
-// ReadEveryOlderOlder reads what [EveryOlderOlder.Append] writes. Names that are not known are passed over.
+// ReadEveryOlderOlder reads what [EveryOlderOlder.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadEveryOlderOlder(payload []byte) (p EveryOlderOlder, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	var here [6]bool
 	for range r.Map() {
@@ -1296,8 +1341,11 @@ func (p *EveryOlderOlder2) Append(b []byte) []byte {
 	return b
 }
 
-// ReadEveryOlderOlder2 reads what [EveryOlderOlder2.Append] writes. Names that are not known are passed over.
+// ReadEveryOlderOlder2 reads what [EveryOlderOlder2.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadEveryOlderOlder2(payload []byte) (p EveryOlderOlder2, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	for range r.Map() {
 		switch r.Text() {
@@ -1378,8 +1426,11 @@ func (p *Removed) Append(b []byte) []byte {
 	return b
 }
 
-// ReadRemoved reads what [Removed.Append] writes. Names that are not known are passed over.
+// ReadRemoved reads what [Removed.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadRemoved(payload []byte) (p Removed, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	var here [1]bool
 	for range r.Map() {
@@ -1432,8 +1483,11 @@ func (p *Infinite) Append(b []byte) []byte {
 	return b
 }
 
-// ReadInfinite reads what [Infinite.Append] writes. Names that are not known are passed over.
+// ReadInfinite reads what [Infinite.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadInfinite(payload []byte) (p Infinite, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	var here [2]bool
 	for range r.Map() {
@@ -1487,8 +1541,11 @@ func (p *InfiniteOlder) Append(b []byte) []byte {
 	return b
 }
 
-// ReadInfiniteOlder reads what [InfiniteOlder.Append] writes. Names that are not known are passed over.
+// ReadInfiniteOlder reads what [InfiniteOlder.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadInfiniteOlder(payload []byte) (p InfiniteOlder, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	var here [1]bool
 	for range r.Map() {

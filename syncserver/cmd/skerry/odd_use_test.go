@@ -37,13 +37,23 @@ func TestTypesOfGo(t *testing.T) {
 		payload []byte
 		want    string
 	}{
-		{nil, "every: "},
+		{nil, "every: field bool is missing"},
+		{[]byte{0xc0}, "every: "},
 		{append(event.Payload, 0xc0), "every: "},
 		{unknown, "every: field i64 is missing"},
 		{(&Nothing{}).Event().Payload, "every: field bool is missing"},
 	} {
 		if read, err := ReadEvery(test.payload); err == nil || !strings.HasPrefix(err.Error(), test.want) {
 			t.Errorf("%x is read as %+v, %v, want %q", test.payload, read, err, test.want)
+		}
+	}
+}
+
+// TestEmptyPayloadOfGo: a payload of no bytes is read as the host reads it: as one that says nothing.
+func TestEmptyPayloadOfGo(t *testing.T) {
+	for _, payload := range [][]byte{nil, {}, {0x80}} {
+		if read, err := ReadEvery2(payload); err != nil || !reflect.DeepEqual(read, Every2{}) {
+			t.Errorf("%x is read as %+v, %v", payload, read, err)
 		}
 	}
 }
