@@ -27,7 +27,7 @@ type Source func(ctx context.Context, d digest.Digest) ([]byte, error)
 type Options struct {
 	// Interpreter runs modules without compiling them: slower by far, started sooner.
 	Interpreter bool
-	// CacheDir is where compiled code is kept between runs; empty for nowhere.
+	// CacheDir is where compiled code is kept between runs; empty for nowhere. What is damaged there when an engine is made is deleted.
 	CacheDir string
 	// Kept is how many modules stay compiled when no space uses them; 0 for 32.
 	Kept int
@@ -45,6 +45,7 @@ type Engine struct {
 	options Options
 	runtime wazero.Runtime
 	cache   wazero.CompilationCache
+	code    *codeCache // what cache has in its directory; nil if it has none
 	budget  *budget
 	compile chan struct{} // holds a place for each module that is compiled at a time
 
@@ -86,6 +87,10 @@ func New(source Source, options Options) (*Engine, error) {
 		var err error
 		if e.cache, err = wazero.NewCompilationCacheWithDir(options.CacheDir); err != nil {
 			return nil, fmt.Errorf("wasmengine: keep compiled modules in %s: %w", options.CacheDir, err)
+		}
+		e.code = &codeCache{dir: options.CacheDir}
+		if err := e.code.check(); err != nil {
+			return nil, errors.Join(fmt.Errorf("wasmengine: look at the compiled modules in %s: %w", options.CacheDir, err), e.cache.Close(context.Background()))
 		}
 		config = config.WithCompilationCache(e.cache)
 	}

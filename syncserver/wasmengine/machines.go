@@ -43,6 +43,9 @@ func (e *Engine) Machines(p *program.Program) (*Machines, error) {
 	if err != nil {
 		return nil, fmt.Errorf("wasmengine: compile module %v: %w", p.Digest, err)
 	}
+	if e.code != nil {
+		e.code.seal() // what has none is compiled again by the next engine
+	}
 	m := &Machines{Program: p, engine: e, compiled: compiled}
 	m.Release = m.close
 	if err := m.begin(); err != nil {
