@@ -8,6 +8,8 @@ const flags = [
   "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
   "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--no-default-browser-check",
   "--disable-background-timer-throttling", "--disable-renderer-backgrounding", "--remote-debugging-port=0",
+  // No window but the tests' own, and nothing that comes with the browser: a third of the time that starting takes.
+  "--no-startup-window", "--disable-extensions", "--disable-component-extensions-with-background-pages", "--disable-default-apps",
   // What the address bar shows is pages too, which each new browser loads, for a third of the time that starting takes.
   "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup,WebUIOmniboxFullPopup",
   "--host-resolver-rules=MAP plain.test 127.0.0.1,MAP sync.example.com 127.0.0.1", // hosts that are not this machine, as far as a page can tell
@@ -49,7 +51,7 @@ export class Chromium implements Browser<Page> {
   static async launch(profile: string, fault: (text: string) => void): Promise<Chromium> {
     const portFile = join(profile, "DevToolsActivePort");
     rmSync(portFile, { force: true });
-    const child = spawn(executable(), [...flags, `--user-data-dir=${profile}`, "about:blank"], {
+    const child = spawn(executable(), [...flags, `--user-data-dir=${profile}`], {
       stdio: "ignore",
       detached: true, // a process group, so that all of the browser can be killed at once
     });
