@@ -119,6 +119,7 @@ func TestTheServerIsUpgradedPastAClient(t *testing.T) {
 				if _, err := tab.note(s.ID()).Synced(w.Context()); err != nil {
 					t.Fatal(err)
 				}
+				synctest.Wait() // until it is stored here, too: what is cut off before waits
 				there := len(w.apis(s.ID()))
 
 				w.serves(side.server.Low, side.server.High) // while it is connected
