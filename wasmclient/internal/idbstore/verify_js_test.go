@@ -3,6 +3,9 @@ package idbstore
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
 	"syscall/js"
 	"testing"
 
@@ -13,13 +16,27 @@ import (
 )
 
 // TestEveryFlippedBitIsFound changes a bit in each byte of each segment of a space. Whoever reads, in whichever way, is given what is right in front of it, or is told of the damage, and
-// never anything else; what waits in the outbox is kept.
+// never anything else; what waits in the outbox is kept. Chromium has it with every byte. What judges them is the same in all browsers, so that the
+// others have it with each eighth, from one that a printed number begins with.
 func TestEveryFlippedBitIsFound(t *testing.T) {
 	t.Run("by sums", func(t *testing.T) { findFlippedBits(t, false) })
 	t.Run("by the chain", func(t *testing.T) { findFlippedBits(t, true) })
 }
 
 func findFlippedBits(t *testing.T, chain bool) {
+	begin, stride := 0, 1
+	if engine := os.Getenv("SKERRY_ENGINE"); engine != "" && engine != "chromium" && os.Getenv("SKERRY_SOAK") == "" {
+		stride = 8
+		begin = rand.IntN(stride)
+		if text := os.Getenv("SKERRY_SEED"); text != "" {
+			n, err := strconv.ParseUint(text, 10, 64)
+			if err != nil {
+				t.Fatalf("SKERRY_SEED: %v", err)
+			}
+			begin = int(n % uint64(stride))
+		}
+		t.Logf("SKERRY_SEED=%d", begin)
+	}
 	const records = 3
 	s := openTest(t, freshName(t))
 	id, _ := madeOf(t, s, records, 30)
@@ -61,7 +78,7 @@ func findFlippedBits(t *testing.T, chain bool) {
 			})
 			forget()
 		}
-		for at := range value {
+		for at := begin; at < len(value); at += stride {
 			flips++
 			changed := append([]byte(nil), value...)
 			changed[at] ^= 1 << (at % 8)
