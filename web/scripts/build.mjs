@@ -52,7 +52,8 @@ mkdirSync(join(dist, "demo"), { recursive: true });
 // hashing keeps it, which costs nothing, and the wire's codec and msgpack, 3 kB that are a third of its speed. What was tried
 // besides: wasm-opt makes the file smaller and its compressed form larger; inlining in package runtime (+25 kB) makes
 // the store's cold load faster, which a page hardly notices.
-const built = join(cache, "client.wasm");
+const built = join(cache, `client-${process.pid}.wasm`);
+process.once("exit", () => rmSync(built, { force: true }));
 const inlined = ["github.com/zeebo/blake3/...", "skerry/shared/msgpack", "skerry/shared/wire"];
 // The tag has the hashing ask for no features of a processor, of which WebAssembly has none: what asks brings package flag
 // and the tables of Unicode, 12 kB.
