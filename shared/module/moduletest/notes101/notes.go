@@ -33,8 +33,11 @@ func (p *Same) Append(b []byte) []byte {
 	return b
 }
 
-// ReadSame reads what [Same.Append] writes. Names that are not known are passed over.
+// ReadSame reads what [Same.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadSame(payload []byte) (p Same, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	var here [1]bool
 	for range r.Map() {
@@ -90,8 +93,11 @@ func (p *More) Append(b []byte) []byte {
 	return b
 }
 
-// ReadMore reads what [More.Append] writes. Names that are not known are passed over.
+// ReadMore reads what [More.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadMore(payload []byte) (p More, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	var here [1]bool
 	for range r.Map() {
@@ -149,8 +155,11 @@ func (p *Letter) Append(b []byte) []byte {
 	return b
 }
 
-// ReadLetter reads what [Letter.Append] writes. Names that are not known are passed over.
+// ReadLetter reads what [Letter.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadLetter(payload []byte) (p Letter, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	var here [2]bool
 	for range r.Map() {
@@ -208,8 +217,11 @@ func (p *Price) Append(b []byte) []byte {
 	return b
 }
 
-// ReadPrice reads what [Price.Append] writes. Names that are not known are passed over.
+// ReadPrice reads what [Price.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadPrice(payload []byte) (p Price, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	var here [1]bool
 	for range r.Map() {
@@ -265,8 +277,11 @@ func (p *When) Append(b []byte) []byte {
 	return b
 }
 
-// ReadWhen reads what [When.Append] writes. Names that are not known are passed over.
+// ReadWhen reads what [When.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadWhen(payload []byte) (p When, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	var here [1]bool
 	for range r.Map() {

@@ -33,8 +33,11 @@ func (p *Same) Append(b []byte) []byte {
 	return b
 }
 
-// ReadSame reads what [Same.Append] writes. Names that are not known are passed over.
+// ReadSame reads what [Same.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadSame(payload []byte) (p Same, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	var here [1]bool
 	for range r.Map() {
@@ -97,8 +100,11 @@ func (p *More) Append(b []byte) []byte {
 	return b
 }
 
-// ReadMore reads what [More.Append] writes. Names that are not known are passed over.
+// ReadMore reads what [More.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadMore(payload []byte) (p More, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	var here [2]bool
 	for range r.Map() {
@@ -149,8 +155,11 @@ func (p *MoreOlder) Append(b []byte) []byte {
 	return b
 }
 
-// ReadMoreOlder reads what [MoreOlder.Append] writes. Names that are not known are passed over.
+// ReadMoreOlder reads what [MoreOlder.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadMoreOlder(payload []byte) (p MoreOlder, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	var here [1]bool
 	for range r.Map() {
@@ -204,8 +213,11 @@ func (p *Letter) Append(b []byte) []byte {
 	return b
 }
 
-// ReadLetter reads what [Letter.Append] writes. Names that are not known are passed over.
+// ReadLetter reads what [Letter.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadLetter(payload []byte) (p Letter, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	var here [2]bool
 	for range r.Map() {
@@ -255,8 +267,11 @@ func (p *LetterOlder) Append(b []byte) []byte {
 	return b
 }
 
-// ReadLetterOlder reads what [LetterOlder.Append] writes. Names that are not known are passed over.
+// ReadLetterOlder reads what [LetterOlder.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadLetterOlder(payload []byte) (p LetterOlder, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	var here [2]bool
 	for range r.Map() {
@@ -313,8 +328,11 @@ func (p *Price) Append(b []byte) []byte {
 	return b
 }
 
-// ReadPrice reads what [Price.Append] writes. Names that are not known are passed over.
+// ReadPrice reads what [Price.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadPrice(payload []byte) (p Price, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	var here [2]bool
 	for range r.Map() {
@@ -362,8 +380,11 @@ func (p *PriceOlder) Append(b []byte) []byte {
 	return b
 }
 
-// ReadPriceOlder reads what [PriceOlder.Append] writes. Names that are not known are passed over.
+// ReadPriceOlder reads what [PriceOlder.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadPriceOlder(payload []byte) (p PriceOlder, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	var here [1]bool
 	for range r.Map() {
@@ -422,8 +443,11 @@ func (p *When) Append(b []byte) []byte {
 	return b
 }
 
-// ReadWhen reads what [When.Append] writes. Names that are not known are passed over.
+// ReadWhen reads what [When.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadWhen(payload []byte) (p When, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	var here [1]bool
 	for range r.Map() {
@@ -469,8 +493,11 @@ func (p *WhenOlder) Append(b []byte) []byte {
 	return b
 }
 
-// ReadWhenOlder reads what [WhenOlder.Append] writes. Names that are not known are passed over.
+// ReadWhenOlder reads what [WhenOlder.Append] writes. Names that are not known are passed over, and no bytes are a payload that says nothing.
 func ReadWhenOlder(payload []byte) (p WhenOlder, err error) {
+	if len(payload) == 0 {
+		payload = msgpack.AppendMap(nil, 0)
+	}
 	r := msgpack.Reader{Rest: payload}
 	var here [1]bool
 	for range r.Map() {
