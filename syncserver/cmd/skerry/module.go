@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"strings"
@@ -34,12 +35,12 @@ type moduleView struct {
 	Raw     bool        `json:"raw"`
 	Upgrade string      `json:"upgrade,omitempty"`
 	Exports []string    `json:"exports"`
-	Events  []shapeView `json:"events"`
+	Events  []eventView `json:"events"`
 	Params  *shapeView  `json:"params,omitempty"`
 	Tables  []tableView `json:"tables"`
 }
 
-// shapeView is what the payload of an event type, or a space's params, is made of.
+// shapeView is what a payload, or a space's params, is made of.
 type shapeView struct {
 	Name   string      `json:"name,omitempty"`
 	Doc    string      `json:"doc,omitempty"`
@@ -51,6 +52,8 @@ type fieldView struct {
 	Type     string `json:"type"`
 	Optional bool   `json:"optional,omitempty"`
 	Doc      string `json:"doc,omitempty"`
+
+	Default json.RawMessage `json:"default,omitempty"` // bytes as {"$hex": digits}
 }
 
 type tableView struct {
@@ -71,26 +74,18 @@ func viewOfModule(content []byte, p *program.Program) *moduleView {
 	v := &moduleView{
 		Digest: p.Digest.String(), Size: len(content), Metered: len(p.Metered.Bytes), Name: m.Name, Version: m.Version,
 		ABI: m.ABI, IO: m.IO, Pages: p.Metered.Pages, Doc: m.Doc, Raw: m.Raw, Upgrade: m.Upgrade,
-		Events: []shapeView{}, Tables: []tableView{},
+		Events: []eventView{}, Tables: []tableView{},
 	}
 	for e, exported := range p.Exports {
 		if exported {
 			v.Exports = append(v.Exports, program.Export(e).String())
 		}
 	}
-	shape := func(name, doc string, fields []program.Field) shapeView {
-		s := shapeView{Name: name, Doc: doc, Fields: []fieldView{}}
-		for _, f := range fields {
-			s.Fields = append(s.Fields, fieldView{f.Name, f.Kind.String(), f.Optional, f.Doc})
-		}
-		return s
-	}
-	for _, e := range m.Events {
-		v.Events = append(v.Events, shape(e.Name, e.Doc, e.Fields))
+	for i := range m.Events {
+		v.Events = append(v.Events, viewOfEvent(&m.Events[i]))
 	}
 	if m.Params != nil {
-		params := shape("", "", m.Params)
-		v.Params = &params
+		v.Params = &shapeView{Fields: viewOfFields(m.Params)}
 	}
 	for i := range m.Tables {
 		v.Tables = append(v.Tables, viewOfTable(&m.Tables[i]))
@@ -136,28 +131,17 @@ func (v *moduleView) text() string {
 	if v.Doc != "" {
 		fmt.Fprintf(&b, "\n%s", v.Doc)
 	}
-	fields := func(list []fieldView) string {
-		var parts []string
-		for _, f := range list {
-			optional := ""
-			if f.Optional {
-				optional = "?"
-			}
-			parts = append(parts, fmt.Sprintf("%s %s%s", f.Name, f.Type, optional))
-		}
-		return strings.Join(parts, ", ")
-	}
 	if v.Params != nil {
-		fmt.Fprintf(&b, "\nparams   (%s)", fields(v.Params.Fields))
+		fmt.Fprintf(&b, "\nparams   (%s)", fieldsText(v.Params.Fields))
 	}
-	for _, e := range v.Events {
-		fmt.Fprintf(&b, "\nevent    %s(%s)", e.Name, fields(e.Fields))
+	for i := range v.Events {
+		b.WriteString(v.Events[i].text())
 	}
 	if v.Raw {
 		b.WriteString("\nevent    of any other type, as bytes")
 	}
 	for _, t := range v.Tables {
-		fmt.Fprintf(&b, "\ntable    %s(%s), key (%s)", t.Name, fields(t.Columns), strings.Join(t.Key, ", "))
+		fmt.Fprintf(&b, "\ntable    %s(%s), key (%s)", t.Name, fieldsText(t.Columns), strings.Join(t.Key, ", "))
 		for _, index := range t.Indexes {
 			unique := ""
 			if index.Unique {

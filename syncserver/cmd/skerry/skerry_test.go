@@ -22,6 +22,8 @@ import (
 	"skerry/shared/digest"
 	"skerry/shared/module/moduletest"
 	"skerry/shared/module/program"
+	"skerry/shared/msgpack"
+	"skerry/shared/tables"
 	"skerry/syncserver/sqlitelog"
 )
 
@@ -33,9 +35,28 @@ func TestMain(m *testing.M) {
 	}})
 }
 
+// notes are event types of ABI 2 with everything that schemas have.
+func notes() []program.EventType {
+	text := func(name string) program.Field { return program.Field{Name: name, Kind: tables.Text} }
+	calm := msgpack.AppendString(nil, "calm")
+	mood := text("mood")
+	mood.Default = calm
+	data := program.Field{Name: "data", Kind: tables.Bytes, Default: msgpack.AppendBinary(nil, []byte{1, 255})}
+	return []program.EventType{
+		{Name: "note", Fields: []program.Field{text("text"), mood, text("place"), data}, Older: []program.Older{
+			{
+				Fields: []program.Field{text("body"), text("colour")}, Rename: []program.Renamed{{From: "body", To: "text"}}, Drop: []string{"colour"},
+				Given: []program.Given{{Name: "place", Value: msgpack.AppendString(nil, "here")}, {Name: "mood", Value: calm}},
+			},
+			{Fields: []program.Field{text("text")}, Refused: true},
+		}},
+		{Name: "shout", Removed: true},
+	}
+}
+
 // TestScripts runs testdata/script/*.txtar. Beside testscript's commands there are:
 //
-// The directory $MODULES has modules: chat.wasm, newer.wasm, which is made of the log of a chat, newest.wasm, which has an event type less and says
+// The directory $MODULES has modules: chat.wasm, noted.wasm, whose manifest has all that schemas have, newer.wasm, which is made of the log of a chat, newest.wasm, which has an event type less and says
 // so by its version, bold.wasm, which does not say so, unversioned.wasm and misversioned.wasm, and bare.wasm, which has no manifest. $NEWEST is the digest of newest.wasm.
 //
 //	serve FLAGS...   start a server on the directory data; its URL is $URL, where it listens $ADDRESS, and the token to set it up $SETUP,
@@ -68,7 +89,8 @@ func TestScripts(t *testing.T) {
 				"chat.wasm": moduletest.Chat(), "bare.wasm": moduletest.ChatWithoutManifest(),
 				"newer.wasm": newer.AppendSection(moduletest.ChatWithoutManifest()), "newest.wasm": newest.AppendSection(moduletest.ChatWithoutManifest()),
 				"unversioned.wasm": unversioned.AppendSection(moduletest.ChatWithoutManifest()), "misversioned.wasm": misversioned.AppendSection(moduletest.ChatWithoutManifest()),
-				"bold.wasm": bold.AppendSection(moduletest.ChatWithoutManifest()),
+				"noted.wasm": moduletest.Kept("3.0.0", notes(), nil),
+				"bold.wasm":  bold.AppendSection(moduletest.ChatWithoutManifest()),
 			} {
 				if err := os.WriteFile(filepath.Join(modules, name), content, 0o644); err != nil {
 					return err
