@@ -9,7 +9,11 @@ import { World } from "./world.js";
 
 test("a page whose code is older than the space's module writes by its own declarations, reads by everybody's, and is told once what differs", { timeout: 90_000 }, () =>
   World.run([], async (world) => {
-    const page = (await world.replica("ada", chromium, await world.server.key("ada"))).page;
+    const ada = await world.replica("ada", chromium, await world.server.key("ada"));
+    const { page } = ada;
+    // The demo opens every space with its own code, and is told what that differs in.
+    const identity = await page.evaluate(() => globalThis.skerry.client.identity);
+    await ada.load(page, `inspector.html?identity=${encodeURIComponent(identity)}&name=ada`);
     const was = [{ name: "room", type: "text", optional: false }, { name: "body", type: "text", optional: false }];
     // The older module said body; the newer one says text, has lost the event stats, an index and a column, and has a field with a default.
     const older = (m: Manifest) => ({ ...m, abi: 2, events: [{ name: "message", fields: was }, ...m.events!.slice(1)] });
@@ -28,7 +32,7 @@ test("a page whose code is older than the space's module writes by its own decla
         const { client } = globalThis.skerry;
         const warnings: string[] = [];
         client.on("warning", ({ space, of, name, code }) => space === id && warnings.push(`${of} ${name}: ${code}`));
-        let id = ""; // the page itself is the demo, whose code is of another module: what it is told of this space comes before
+        let id = "";
         const first = await client.putModule(new Uint8Array(older));
         const plain = await client.createSpace({ module: first });
         const { events } = await plain.tables();
