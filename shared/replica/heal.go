@@ -1,6 +1,9 @@
 package replica
 
-import "skerry/shared/space"
+import (
+	"skerry/shared/space"
+	"skerry/shared/wire"
+)
 
 // This file is about records stored here that cannot be read any more. Whoever finds out notes it in the store, for all
 // tabs and later ones. The tab that leads looks for itself how far what is stored is whole, takes the space back to
@@ -31,9 +34,10 @@ func (r *Replica) heal(s *spaceState) {
 	}
 }
 
-// mayBeCut reports whether records of s may be given up: the server has shown on this connection that it has them.
+// mayBeCut reports whether records of s may be given up: the server has shown on this connection that it has them. Of a space that is about to go over to
+// another branch it has shown those of that.
 func (s *spaceState) mayBeCut() bool {
-	return s.info.Damaged > 0 && !s.info.healing() && s.feed.answered && s.cut == nil
+	return s.info.Damaged > 0 && !s.info.healing() && s.feed.answered && s.cut == nil && !s.switches()
 }
 
 // checked decides from where on the records of a space are fetched again.
@@ -93,6 +97,10 @@ func (s *spaceState) stored() uint64 {
 func (r *Replica) healed(s *spaceState, part *SpaceCommit) {
 	if part.Cut {
 		s.cut = nil
+		r.dropRecovery(s)
+		if s.problem == wire.CodeRecovering || s.problem == wire.CodeDiverged { // where it stood before
+			s.problem, s.reason = 0, ""
+		}
 		s.info.Move(part)
 		s.info.SetDamaged(part.SetDamaged)
 		r.resubscribe(s)

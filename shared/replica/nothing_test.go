@@ -1,6 +1,7 @@
 package replica_test
 
 import (
+	"strings"
 	"testing"
 
 	"skerry/shared/digest"
@@ -58,5 +59,43 @@ func TestNothingIsLeftBehindACheckpoint(t *testing.T) {
 		if info := s.info(); info.Position.Seq != 0 {
 			t.Fatalf("it is at %d again", info.Position.Seq)
 		}
+	}
+}
+
+// A space that is being taken back to where it was before a checkpoint brings nothing back: what it would go over to another branch from is not there any more
+// when that is stored.
+func TestNothingIsBroughtBackWhileItGoesBack(t *testing.T) {
+	s := &distant{tabled: checkpoints(t)}
+	s.reconnect()
+	s.settle()
+	s.place = space.Position{Seq: 10_000, Chain: digest.Of([]byte("far"))}
+	s.root = s.rootAt(s.place)
+	s.tell()
+	s.arrives()
+	s.settle()
+	s.isAt(s.place)
+	s.reconnect()
+	s.settle()
+	s.receive(&wire.Ended{Space: idOf("a"), Code: wire.CodeRecovering})
+	if len(s.commits) != 1 || !s.commits[0].Commit.Spaces[0].Cut {
+		t.Fatalf("%d commits, none takes it back", len(s.commits))
+	}
+	back := s.commits[0]
+	s.commits = nil
+	s.reconnect()
+	s.told()
+	s.receive(&wire.Ended{Space: idOf("a"), Code: wire.CodeUnknownSpace})
+	s.tick()
+	if told := s.told(); strings.Contains(told, "locate") {
+		t.Errorf("sent %q", told)
+	}
+	s.commits = append(s.commits, back)
+	s.commit()
+	s.settle()
+	if told := s.told(); !strings.Contains(told, "subscribe a@0") {
+		t.Errorf("sent %q", told)
+	}
+	if status := s.core.Space(idOf("a")); status.Code == wire.CodeRecovering || len(status.Info.Holes) > 0 {
+		t.Errorf("%+v", status)
 	}
 }

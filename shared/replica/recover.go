@@ -138,7 +138,7 @@ func Trace(in TraceEffect, read func(after uint64) ([]space.Record, error)) Trac
 
 // recover begins to find out what the server lacks of a space, and to bring it.
 func (r *Replica) recover(s *spaceState) {
-	if !r.leads || r.conn.phase != online || s.info.Position.Seq == 0 || s.info.Damaged > 0 && !s.info.healing() {
+	if !r.leads || r.conn.phase != online || s.info.Position.Seq == 0 || s.cut != nil || s.info.Damaged > 0 && !s.info.healing() {
 		return
 	}
 	if s.recovery == nil {
