@@ -84,10 +84,12 @@ func (r *Replica) wantPush(s *spaceState) {
 			s.push.creatingEmpty = true
 			r.toCreateEmpty = append(r.toCreateEmpty, s)
 		}
-	case !s.push.queued:
-		r.pull(s)
-		s.push.queued = true
-		r.pushQueue = append(r.pushQueue, s)
+	default:
+		r.pull(s) // also one that has a turn already: perhaps it had nothing to push then
+		if !s.push.queued {
+			s.push.queued = true
+			r.pushQueue = append(r.pushQueue, s)
+		}
 	}
 }
 

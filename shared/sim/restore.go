@@ -203,7 +203,7 @@ func (w *World) orphan(id space.ID) bool {
 	hasModule := m == module.Open || w.server.blobs[m] != nil || slices.ContainsFunc(w.devices, func(d *device) bool { return !d.lacks(m) })
 	return !hasModule || !slices.ContainsFunc(w.devices, func(d *device) bool {
 		info := d.store.Refresh(id).Info
-		return info.Genesis != nil && d.store.Load().Meta.Identity == w.made[id].Creator || info.Position.Seq > 0
+		return !info.Deleted && (info.Genesis != nil && d.store.Load().Meta.Identity == w.made[id].Creator || info.Position.Seq > 0)
 	})
 }
 
