@@ -55,6 +55,7 @@ type connection struct {
 	credit        uint64 // to be granted: paid by what is stored or dropped
 	directory     uint64 // the last ref used
 	relisted      bool   // it began from nothing
+	listedTo      []byte // where it ended then, which is not stored yet
 	// directorySince is the cursor that it was asked with.
 	directorySince []byte
 	directoryAt    uint64 // when to ask for the directory again, after a refusal; 0: it was not refused
@@ -134,7 +135,11 @@ func (r *Replica) advanceConnection() {
 	}
 	if c.phase == online && c.directoryAt > 0 && c.directoryAt <= r.now {
 		c.directoryAt = 0
-		r.askDirectory(r.meta.Since)
+		from := r.meta.Since
+		if c.relisted {
+			from = c.directorySince // what came before it is not stored yet
+		}
+		r.askDirectory(from)
 	}
 	if c.phase == online {
 		r.refreshDue()

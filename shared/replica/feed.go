@@ -398,8 +398,12 @@ func (r *Replica) directoryRows(f *wire.Spaces) {
 		r.wantPush(s)
 	}
 	if f.Ref == r.conn.directory && f.Ref != 0 {
-		if len(f.Since) > 0 {
+		switch {
+		case len(f.Since) == 0:
+		case !r.conn.relisted:
 			r.sync.setSince(f.Since)
+		case !f.More:
+			r.conn.listedTo = f.Since
 		}
 		switch {
 		case f.More && bytes.Equal(f.Since, r.conn.directorySince):
@@ -408,6 +412,16 @@ func (r *Replica) directoryRows(f *wire.Spaces) {
 			r.askDirectory(f.Since)
 		case r.conn.relisted:
 			r.probeUnlisted()
+			r.keepListed()
 		}
+	}
+}
+
+// keepListed has the end of a directory stored that was told from its beginning, as a server's is that was restored, once nothing is being brought back that it
+// showed to be missing: who stops before that is told of all of it again.
+func (r *Replica) keepListed() {
+	if c := &r.conn; c.listedTo != nil && len(r.recoveries) == 0 {
+		r.sync.setSince(c.listedTo)
+		c.listedTo = nil
 	}
 }

@@ -574,6 +574,7 @@ func (r *Replica) dropRecovery(s *spaceState) {
 // recoveryDone takes a space off the list.
 func (r *Replica) recoveryDone(s *spaceState) {
 	r.recoveries = slices.DeleteFunc(r.recoveries, func(other *spaceState) bool { return other == s })
+	r.keepListed()
 }
 
 // endRecovery goes on syncing: the server has what is here.
