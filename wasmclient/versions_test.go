@@ -68,6 +68,7 @@ func TestSidesOfNeighbouringVersions(t *testing.T) {
 		}
 
 		// The server is put back to what one of them has no version in common with.
+		synctest.Wait() // until all is stored at the devices, too: what is cut off before waits
 		w.serves("1.0.0", "1.0.0")
 		newer.note(id)
 		for _, tab := range tabs[:2] {
