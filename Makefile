@@ -98,7 +98,7 @@ unit: ## Go's tests, with the race detector for all that is concurrent
 	@go test -vet=off -timeout 20m ./shared/...
 	@go test -vet=off $(RACE) -run '^TestSimulation(OfTables|OfDeletions)?$$' ./shared/sim
 	@go test -vet=off $(RACE) -timeout 20m $(RACED)
-	@go test -vet=off -run '^Test(SuiteInterpreted|Trials|Go.*|ModuleBuild|NothingLeaks|SoakAbuser|EveryWrite.*|FailedSyncIsNotTrusted|PowerFails.*|SoakCheckFindsEveryBit)$$' ./syncserver ./syncserver/sqlitelog ./syncserver/wasmengine ./syncserver/cmd/skerry
+	@go test -vet=off -run '^Test(SuiteInterpreted|Trials|Go.*|ModuleBuild|NothingLeaks|SoakAbuser|EveryWrite.*|FailedSyncIsNotTrusted|PowerFails.*|SoakCheckFindsEveryBit|SoakChains|NewMeaning|SoakTablesAreTheSame)$$' ./wasmclient ./syncserver ./syncserver/sqlitelog ./syncserver/wasmengine ./syncserver/cmd/skerry
 
 sim: ## the simulation; SEEDS=100000 for a long one
 	@SKERRY_SIM_SEEDS=$(SEEDS) go test -count=1 -timeout 0 -run 'Simulation|Damage$$|Restores' ./shared/sim

@@ -196,6 +196,9 @@ func TestTableChanges(t *testing.T) {
 // older module knows nothing of it. What either app wrote is read for what it meant as soon as the space has the module that knows, also what was in the log by then,
 // and also what comes a month later; what that refuses takes nothing with it.
 func TestNewMeaning(t *testing.T) {
+	if raceDetector { // it runs without: modules in bubbles, which take five times as long with it, and what they do at once the other tests do
+		t.Skip("runs without the race detector: make unit")
+	}
 	p, err := program.Load(moduletest.Inventory())
 	if err != nil {
 		t.Fatal(err)

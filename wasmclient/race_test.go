@@ -1,0 +1,5 @@
+//go:build !js && race
+
+package wasmclient_test
+
+const raceDetector = true
