@@ -67,10 +67,18 @@ func (r *Replica) boot(s *spaceState) bool {
 	return true
 }
 
-// leaveInbox drops what was received and does not come again: rows whose records are in it settle another way.
+// leaveInbox drops what was received and does not come again: rows whose records are in it settle by the server's word that it has them. Those that were not
+// pushed since their records were on the way are pushed for it.
 func (r *Replica) leaveInbox(s *spaceState) {
 	for i := range s.feed.inbox {
-		s.unsettle(&s.feed.inbox[i])
+		b := &s.feed.inbox[i]
+		s.unsettle(b)
+		for _, id := range b.settle {
+			if e := s.byID[id]; e != nil && !e.said && !e.inFlight {
+				s.push.rewind(e.Key)
+				r.wantPush(s)
+			}
+		}
 	}
 	r.dropInbox(s)
 }
