@@ -288,7 +288,11 @@ for (const version of goldenVersions.filter(proves)) {
           ids.push(await note(ada.page, id));
           await server.start();
           await ada.poke();
+          await bob.poke();
           await ada.synced();
+          for (const page of [tab, ada.page, bob.page]) {
+            await page.waitForFunction(([id, count]) => globalThis.skerry.client.space(id).info().seq === count, [id, ids.length] as const);
+          }
           assert.deepEqual((await assertSameLogs(world, [id])).get(id), ids);
         },
         { www: join(dir, "www") },
