@@ -10,15 +10,7 @@ import (
 // A server that was restored tells of all that it has from the beginning, and a space is missing there that is here. How far it was told is stored once the server
 // has the space again: a device that stops before that asks from the beginning again, and brings back what it would not have known to be missing.
 func TestStopsBeforeItHasBroughtBackWhatWasNotListed(t *testing.T) {
-	s := synced(t)
-	s.lists("b")
-	s.open("b")
-	s.settle()
-	s.stores("b", tx(11))
-	s.receive(s.events("b", 1, 1))
-	s.caughtUp("b")
-	s.settle()
-	s.close("b")
+	s := closed(t)
 	since := func() string { return string(s.store.Load().Meta.Since) }
 	s.receive(&wire.Spaces{Ref: 1, Since: []byte("before")})
 	s.settle()

@@ -10,9 +10,8 @@ import (
 	"skerry/shared/wire"
 )
 
-// A server that lost all of a space, of which only a checkpoint is here, has no log that the checkpoint is of: the space goes back to its beginning, once, and
-// stays there, with the checkpoint in the store. It went to the checkpoint again, and back, without end.
-func TestNothingIsLeftBehindACheckpoint(t *testing.T) {
+// onlyCheckpoint returns a space of which nothing is here but a checkpoint.
+func onlyCheckpoint(t *testing.T) *distant {
 	s := &distant{tabled: checkpoints(t)}
 	s.reconnect()
 	s.settle()
@@ -22,6 +21,13 @@ func TestNothingIsLeftBehindACheckpoint(t *testing.T) {
 	s.arrives()
 	s.settle()
 	s.isAt(s.place)
+	return s
+}
+
+// A server that lost all of a space, of which only a checkpoint is here, has no log that the checkpoint is of: the space goes back to its beginning, once, and
+// stays there, with the checkpoint in the store. It went to the checkpoint again, and back, without end.
+func TestNothingIsLeftBehindACheckpoint(t *testing.T) {
+	s := onlyCheckpoint(t)
 	s.write("a", tx(50))
 	s.settle()
 	s.reconnect()
@@ -65,15 +71,7 @@ func TestNothingIsLeftBehindACheckpoint(t *testing.T) {
 // A space that is being taken back to where it was before a checkpoint brings nothing back: what it would go over to another branch from is not there any more
 // when that is stored.
 func TestNothingIsBroughtBackWhileItGoesBack(t *testing.T) {
-	s := &distant{tabled: checkpoints(t)}
-	s.reconnect()
-	s.settle()
-	s.place = space.Position{Seq: 10_000, Chain: digest.Of([]byte("far"))}
-	s.root = s.rootAt(s.place)
-	s.tell()
-	s.arrives()
-	s.settle()
-	s.isAt(s.place)
+	s := onlyCheckpoint(t)
 	s.reconnect()
 	s.settle()
 	s.receive(&wire.Ended{Space: idOf("a"), Code: wire.CodeRecovering})

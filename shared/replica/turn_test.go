@@ -8,9 +8,8 @@ import (
 	"skerry/shared/wire"
 )
 
-// A space that waits for its turn without anything to push, as there is no room for records, is asked for when something is appended to it: at its turn the server
-// has to have shown that it is on the same branch.
-func TestAppendedWhileItWaitsForItsTurn(t *testing.T) {
+// closed is synced with a space "b" beside, which has a record and nobody looks at.
+func closed(t *testing.T) *story {
 	s := synced(t)
 	s.lists("b")
 	s.open("b")
@@ -20,6 +19,13 @@ func TestAppendedWhileItWaitsForItsTurn(t *testing.T) {
 	s.caughtUp("b")
 	s.settle()
 	s.close("b")
+	return s
+}
+
+// A space that waits for its turn without anything to push, as there is no room for records, is asked for when something is appended to it: at its turn the server
+// has to have shown that it is on the same branch.
+func TestAppendedWhileItWaitsForItsTurn(t *testing.T) {
+	s := closed(t)
 	s.reconnect()
 	s.settle()
 	s.after(120_000)
