@@ -460,6 +460,7 @@ test("an engine with an error is found out at an upgrade, and queries say so unt
         });
         const query = await space.table("messages").query().then(() => "", (error: { code: string }) => error.code);
         await space.append("message", { room: "hall", text: "c" }).synced; // the log goes on
+        while (!space.info().code || !client.status.code) await new Promise((resolve) => setTimeout(resolve, 20)); // the view may tell first
         return [live.error?.code, query, space.info().code, client.status.code];
       },
       [id, [...chat("2.0.0")]] as const,
