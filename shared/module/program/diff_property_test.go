@@ -13,11 +13,9 @@ import (
 	"skerry/shared/tables"
 )
 
-// TestSoakDiffKeepsItsWord changes manifests at random, and lets a client of the older one do what it declared: send its events and params, and
-// read the newer one's events, and its tables by keys and indexes. What is called less than major it never notices; for what is called major there
-// is something that it does, and that goes wrong. SKERRY_SEED=n repeats it, and SKERRY_SOAK=1 makes it long.
-func TestSoakDiffKeepsItsWord(t *testing.T) {
-	seed, rounds := rand.Uint64(), 60
+// drawn returns a source of random numbers and how many rounds to go, as the environment says; without a word of it, the number that is given.
+func drawn(t *testing.T, stream uint64, rounds int) (*rand.Rand, int) {
+	seed := rand.Uint64()
 	if text := os.Getenv("SKERRY_SEED"); text != "" {
 		var err error
 		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
@@ -28,7 +26,14 @@ func TestSoakDiffKeepsItsWord(t *testing.T) {
 		rounds = 40_000
 	}
 	t.Logf("SKERRY_SEED=%d", seed)
-	rng := rand.New(rand.NewPCG(seed, 0))
+	return rand.New(rand.NewPCG(seed, stream)), rounds
+}
+
+// TestSoakDiffKeepsItsWord changes manifests at random, and lets a client of the older one do what it declared: send its events and params, and
+// read the newer one's events, and its tables by keys and indexes. What is called less than major it never notices; for what is called major there
+// is something that it does, and that goes wrong. SKERRY_SEED=n repeats it, and SKERRY_SOAK=1 makes it long.
+func TestSoakDiffKeepsItsWord(t *testing.T) {
+	rng, rounds := drawn(t, 0, 60)
 	counts := map[Bump]int{}
 	for total := 0; total < rounds || len(counts) < int(Major)+1; { // until each was tried
 		older := randomManifest(rng)

@@ -3,9 +3,7 @@ package program
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -17,18 +15,7 @@ import (
 // name or mean something else, earlier declarations that are listed, forgotten or refused, and types that are removed. The client is generated code, as
 // web/src/declared.ts reads with it.
 func TestSoakDiffKeepsItsWordOfSchemas(t *testing.T) {
-	seed, rounds := rand.Uint64(), 200
-	if text := os.Getenv("SKERRY_SEED"); text != "" {
-		var err error
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if os.Getenv("SKERRY_SOAK") != "" {
-		rounds = 40_000
-	}
-	t.Logf("SKERRY_SEED=%d", seed)
-	rng := rand.New(rand.NewPCG(seed, 2))
+	rng, rounds := drawn(t, 2, 200)
 	counts := map[Bump]int{}
 	said := map[string]int{}
 	for total := 0; total < rounds || len(counts) < int(Major)+1; {
