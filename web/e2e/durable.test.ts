@@ -1,6 +1,8 @@
 // What survives: the browser's death, a page without a server, a reload.
 import { decode } from "@msgpack/msgpack";
 import assert from "node:assert/strict";
+import { appendFileSync, existsSync, readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { formatULID, parseULID } from "../src/ulid.js";
 import { fromHex } from "../test/root.js";
@@ -71,6 +73,50 @@ test("the browser is killed after each of a transaction's three moments", { time
     assert.deepEqual((await assertSameLogs(world, [id])).get(id), wanted);
   }),
 );
+
+test("a browser that was killed in the middle of a write is killed again, and everything is there", { timeout: 90_000 }, () =>
+  World.run([], async (world) => {
+    const ada = await world.replica("ada");
+    await ada.wire.cut();
+    const [id, before] = await ada.page.evaluate(async () => {
+      const space = await globalThis.skerry.client.createSpace();
+      const receipt = space.append("note", "before");
+      await receipt.durable;
+      return [space.id, receipt.id] as const;
+    });
+    const databases = join(ada.profile, "Default", "IndexedDB");
+    await ada.kill();
+    const torn = readdirSync(databases, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".log"));
+    for (const log of torn) tear(join(databases, log));
+    await ada.launch();
+    await ada.load();
+    while (torn.some((log) => existsSync(join(databases, log)))) await new Promise((resolve) => setTimeout(resolve, 20));
+    const after = await ada.page.evaluate(async (id) => {
+      const receipt = globalThis.skerry.client.space(id).append("note", "after");
+      await receipt.durable;
+      return receipt.id;
+    }, id);
+    await ada.kill();
+    await ada.launch();
+    await ada.load();
+    const kept = await ada.page.evaluate(async (id) => (await globalThis.skerry.client.space(id).pending()).map((transaction) => transaction.id), id);
+    assert.deepEqual(kept, [before, after]);
+    await ada.wire.mend();
+    await ada.poke();
+    await ada.synced();
+    assert.deepEqual((await assertSameLogs(world, [id])).get(id), [before, after]);
+  }),
+);
+
+/** Leaves a log of LevelDB as a writer does that ends between a record's head and its last byte: a CRC of 4 bytes, a length, a kind. */
+function tear(log: string): void {
+  const block = 32_768;
+  const left = block - (statSync(log).size % block);
+  if (left < 8) appendFileSync(log, Buffer.alloc(left)); // no record begins here
+  const room = left < 8 ? block : left;
+  const length = Math.min(100, room - 7);
+  appendFileSync(log, Buffer.from([1, 2, 3, 4, length, 0, 1, ...Array<number>(length - 1).fill(5)]));
+}
 
 const kills = Number(process.env["SKERRY_KILLS"] ?? 10);
 const killSeed = Number(process.env["SKERRY_KILLS_SEED"]) || Math.floor(Math.random() * 2 ** 30);

@@ -11,7 +11,7 @@ import { assertSameLogs, World } from "./world.js";
 function databaseOf(page: Page): Promise<string> {
   return page.evaluate(async () => {
     const names = (await indexedDB.databases()).map(({ name }) => name!);
-    return names.find((name) => name !== "skerry-identities")!;
+    return names.find((name) => name.startsWith("skerry/"))!;
   });
 }
 

@@ -1,6 +1,7 @@
 // The script of the dedicated worker: it loads the client's WebAssembly and keeps messages until that listens.
 import "jsengine_glue"; // what runs the modules of spaces
 import "wasm_exec";
+import { beginLog } from "./freshlog.js";
 
 declare class Go {
   readonly importObject: WebAssembly.Imports;
@@ -43,6 +44,7 @@ scope.skerryWorker = program;
 scope.onmessage = ({ data }) => {
   if (data[1] === "start") {
     program.send(0, "started", null);
+    beginLog();
     void start(data[2], data[3]);
   } else if (listening) program.deliver(data);
   else waiting.push(data);
