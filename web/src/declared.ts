@@ -105,8 +105,8 @@ export function readPayload(type: string, own: EventCode, schema: string, payloa
   const older = own.older?.find((o) => o.schema === schema);
   if (older?.from) return make(older.fields, older.from);
   const newer = theirs?.declarations.find((d) => d.schema === schema);
-  if (!newer || older) throw new SkerryError("schema_unknown", `${type}: the page's code is of schema ${own.schema}, and knows nothing of ${schema}`);
-  const names = namesOf(own, theirs!);
+  const names = newer && namesOf(own, theirs!);
+  if (!names || newer.refused || older) throw new SkerryError("schema_unknown", `${type}: the page's code is of schema ${own.schema}, and knows nothing of ${schema}`);
   return make(newer.fields, own.fields.map(([name, kind, need, given], i) => {
     const place = newer.fields.findIndex((f, k) => names[i] !== undefined && newer.names[k] === names[i] && f[1] === kind);
     // A field that the module reads no more here and one that it reads no more there may be the same, and nobody knows.
@@ -118,9 +118,11 @@ export function readPayload(type: string, own: EventCode, schema: string, payloa
   }));
 }
 
-/** Returns what a module calls the fields of a declaration now. Of one that it does not know they are called the same. */
-function namesOf(own: EventCode, theirs: EventInfo): readonly (string | undefined)[] {
-  return theirs.declarations.find((d) => d.schema === own.schema)?.names ?? own.fields.map((f) => f[0]);
+/** Returns what a module calls the fields of a declaration now. Of one that it does not list, or refuses, nobody knows, unless it goes by names itself. */
+function namesOf(own: EventCode, theirs: EventInfo): readonly (string | undefined)[] | undefined {
+  const known = theirs.declarations.find((d) => d.schema === own.schema);
+  if (known) return known.refused ? undefined : known.names;
+  return theirs.byNames ? own.fields.map((f) => f[0]) : undefined;
 }
 
 /** Something that this page's generated code and the space's module disagree about. Each is told once for each module. */
@@ -152,8 +154,8 @@ export function differences(code: ModuleCode, module: SpaceTables): Difference[]
     if (own.removed) continue;
     if (!theirs) tell("event", name, "unknown_type", `${module.name} ${module.version} does not know it`);
     else if (theirs.removed) tell("event", name, "type_removed", `${module.name} ${module.version} has removed it`);
-    else if (!known) tell("event", name, "schema_unknown", `${module.name} ${module.version} does not know schema ${own.schema}; its own is ${theirs.declarations[0]!.schema}`);
-    else if (known.refused) tell("event", name, "schema_mismatch", `${module.name} ${module.version} refuses schema ${own.schema}`);
+    else if (!known && !theirs.byNames) tell("event", name, "schema_unknown", `${module.name} ${module.version} does not know schema ${own.schema}; its own is ${theirs.declarations[0]!.schema}`);
+    else if (known?.refused) tell("event", name, "schema_mismatch", `${module.name} ${module.version} refuses schema ${own.schema}`);
     else if (lacks) tell("event", name, "schema_incompatible", `${module.name} ${module.version} has no field ${lacks}`);
     else if (theirs.declarations[0] !== known) tell("event", name, undefined, `${module.name} ${module.version} declares it otherwise`);
   }

@@ -562,6 +562,8 @@ export interface EventInfo {
   readonly name: string;
   /** Whether nobody may write it any more. */
   readonly removed: boolean;
+  /** Whether it reads payloads by the names of their fields, whatever they were written by, as modules of ABI 1 do. */
+  readonly byNames: boolean;
   /** The current declaration, and then earlier ones whose payloads it still takes, unless they are `refused`. */
   readonly declarations: readonly Declaration[];
 }
@@ -619,10 +621,11 @@ export function decodeTables(bytes: Uint8Array): SpaceTables {
     events: events.map(({ name, fields, removed, older = [] }, i) => ({
       name,
       removed: abi > 1 && removed === true,
+      byNames: abi < 2,
       declarations: (abi > 1 ? [{ fields }, ...older] : [{ fields }]).map(({ fields = [], refused, rename = {}, drop = [] }: Written, k) => ({
         schema: toHex(schemas[i]!.subarray(8 * k, 8 * k + 8)),
         refused: refused === true,
-        fields: fields.map(({ name, type, optional, default: given }): FieldCode => [name, kinds.indexOf(type) + 1, optional ? 1 : given === undefined ? 0 : 2, given]),
+        fields: fields.map(({ name, type, optional, default: given }): FieldCode => [name, kinds.indexOf(type) + 1, optional ? 1 : given === undefined || abi < 2 ? 0 : 2, given]),
         names: fields.map(({ name }) => (refused || drop.includes(name) ? undefined : Object.hasOwn(rename, name) ? rename[name]! : name)),
       })),
     })),

@@ -192,8 +192,8 @@ test("values are held to their kinds", () => {
   }
 });
 
-const declared = (schema: string, fields: FieldCode[], refused = false, names = fields.map((f) => f[0])) => ({ schema, refused, fields, names });
-const theirs = (declarations: EventInfo["declarations"], removed = false): EventInfo => ({ name: "note", removed, declarations });
+const declared = (schema: string, fields: FieldCode[], refused = false, names: (string | undefined)[] = fields.map((f) => f[0])) => ({ schema, refused, fields, names });
+const theirs = (declarations: EventInfo["declarations"], removed = false, byNames = true): EventInfo => ({ name: "note", removed, byNames, declarations });
 
 test("what newer code wrote is read as far as both have it, by the declaration that the space's module knows", () => {
   const newer = theirs([declared("22", [["text", 5, 0], ["stars", 3, 2, 4], ["mood", 5, 0], ["place", 5, 0]])]);
@@ -204,7 +204,13 @@ test("what newer code wrote is read as far as both have it, by the declaration t
     assert.throws(() => readPayload("note", note, "22", { text: "a" }, theirs([declared("22", fields)])), { code: "schema_incompatible" });
   }
   assert.deepEqual(readPayload("note", note, "22", {}, theirs([declared("22", [["text", 5, 2, "given"]])])), { text: "given", mood: "calm" });
-  for (const unknown of [undefined, theirs([declared("24", [])])]) {
+  // By names alone it would be read in each of these, as what nobody says that it is.
+  const [text, own] = [[["text", 5, 0]] as FieldCode[], declared(note.schema, [...note.fields])];
+  assert.deepEqual(readPayload("note", note, "22", { text: "a" }, theirs([declared("22", text), own], false, false)), { text: "a", mood: "calm" });
+  const unlisted = theirs([declared("22", text)], false, false);
+  const refusesOurs = theirs([declared("22", text), declared(note.schema, [...note.fields], true, [undefined, undefined, undefined])], false, false);
+  const refusesTheirs = theirs([own, declared("22", text, true, [undefined])], false, false);
+  for (const unknown of [undefined, theirs([declared("24", [])]), unlisted, refusesOurs, refusesTheirs]) {
     assert.throws(() => readPayload("note", note, "22", { text: "a" }, unknown), (error: SkerryError) => error.code === "schema_unknown" && /1111111111111111.*22/.test(error.message));
   }
 });
@@ -257,7 +263,7 @@ test("what differs is told once for each type and table", () => {
     tables: { same: { columns: [["a", 5, 0]], indexes: {} }, gone: { columns: [], indexes: {} }, less: { columns: [["a", 5, 0], ["b", 5, 1]], indexes: {} }, more: { columns: [["a", 5, 0]], indexes: {} }, other: { columns: [["a", 5, 0]], indexes: {} } },
   };
   const same = declared(note.schema, [...note.fields]);
-  const event = (name: string, declarations: EventInfo["declarations"], removed = false): EventInfo => ({ name, removed, declarations });
+  const event = (name: string, declarations: EventInfo["declarations"], removed = false): EventInfo => ({ name, removed, byNames: false, declarations });
   const table = (name: string, ...columns: [string, "text" | "u64", boolean][]) => ({ name, columns: columns.map(([name, type, optional]) => ({ name, type, optional })), key: [], indexes: [] });
   const running: SpaceTables = {
     module: "", name: "m", version: "2.0.0",
@@ -272,6 +278,12 @@ test("what differs is told once for each type and table", () => {
     ["event", "less", "schema_incompatible"], ["event", "more", undefined],
     ["table", "gone", "not_found"], ["table", "less", "schema_incompatible"], ["table", "more", undefined], ["table", "other", "schema_incompatible"],
   ]);
+  // a module that goes by names takes what is written here, whatever its schema
+  const byNames = (...fields: FieldCode[]): unknown[] => {
+    const events = [{ ...event("note", [declared("22", fields)]), byNames: true }];
+    return differences({ ...module, events: { note } }, { ...running, tables: [], events }).map((d) => d.code);
+  };
+  assert.deepEqual([byNames(...note.fields, ["x", 1, 1]), byNames(["text", 5, 0])], [[undefined], ["schema_incompatible"]]);
 });
 
 test("a payload of no bytes says nothing, and what is not msgpack is no payload", async () => {

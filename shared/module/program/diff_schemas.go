@@ -75,10 +75,13 @@ func (d *differences) schemas(subject string, was, is *EventType, abi uint32) {
 	schema := SchemaOf(was.Name, was.Fields)
 	names := is.namesNow(schema)
 	if was.Removed { // it does not send it, and reads what others do
-		if taken, ok := listed[schema]; ok && !taken {
-			names = make([]string, len(was.Fields))
+		if taken, ok := listed[schema]; !ok {
+			d.add(Major, subject, fmt.Sprintf("schema %x is not listed", schema), "it cannot read what newer clients write: list it as an older declaration")
+		} else if !taken {
+			d.add(Major, subject, fmt.Sprintf("schema %x is refused", schema), "it cannot read what newer clients write")
+		} else {
+			d.fields(subject, was.Fields, is.Fields, names, true, true)
 		}
-		d.fields(subject, was.Fields, is.Fields, names, true, true)
 		return
 	}
 	d.fields(subject, was.Fields, is.Fields, names, true, listed[schema])

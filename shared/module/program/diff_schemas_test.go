@@ -94,6 +94,15 @@ func TestCompareSchemas(t *testing.T) {
 	if all := Compare(older, newer); len(all) != 1 || all[0].Bump != Minor {
 		t.Errorf("a type that is taken again: %+v", all)
 	}
+	for _, c := range []struct {
+		older []Older
+		bump  Bump
+	}{{nil, Major}, {[]Older{{Refused: true}}, Major}, {[]Older{{}}, Minor}} { // what newer clients write it reads if the module lists what it knows
+		newer.Events = []EventType{{Name: "e", Fields: []Field{room}, Older: c.older}}
+		if all := Compare(older, newer); len(all) != 2 || LeastBump(all) != c.bump {
+			t.Errorf("a type that is taken again, with another field: %+v", all)
+		}
+	}
 	newer.Events = []EventType{{Name: "e", Removed: true, Fields: old}}
 	if all := Compare(older, newer); len(all) != 0 {
 		t.Errorf("a type that nobody writes: %+v", all)
