@@ -12,6 +12,7 @@ import (
 	"skerry/shared/module/moduletest"
 	"skerry/shared/module/moduletest/notes101"
 	"skerry/shared/module/moduletest/notes112"
+	"skerry/shared/module/program"
 	"skerry/shared/space"
 	"skerry/shared/wire"
 	"skerry/wasmclient"
@@ -27,23 +28,32 @@ func TestWrittenUnder112ReadUnder101(t *testing.T) {
 	written := []space.Event{same.Event(), more.Event(), letter.Event(), price.Event(), when.Event()}
 
 	t.Run("generated code", func(t *testing.T) {
-		if read, err := notes101.ReadSameEvent(&written[0]); err != nil || read.Text != "same" {
+		if read, err := notes101.ReadSameEvent(&written[0], nil); err != nil || read.Text != "same" {
 			t.Errorf("what did not change: %+v, %v", read, err)
 		}
-		read := []func(e *space.Event) (any, error){
-			func(e *space.Event) (any, error) { return notes101.ReadMoreEvent(e) },
-			func(e *space.Event) (any, error) { return notes101.ReadLetterEvent(e) },
-			func(e *space.Event) (any, error) { return notes101.ReadPriceEvent(e) },
-			func(e *space.Event) (any, error) { return notes101.ReadWhenEvent(e) },
+		read := []func(e *space.Event, has *program.Manifest) (any, error){
+			func(e *space.Event, has *program.Manifest) (any, error) { return notes101.ReadMoreEvent(e, has) },
+			func(e *space.Event, has *program.Manifest) (any, error) { return notes101.ReadLetterEvent(e, has) },
+			func(e *space.Event, has *program.Manifest) (any, error) { return notes101.ReadPriceEvent(e, has) },
+			func(e *space.Event, has *program.Manifest) (any, error) { return notes101.ReadWhenEvent(e, has) },
 		}
-		for i := range read {
-			e := &written[1+i]
-			value, err := read[i](e)
-			if wire.CodeOf(err) != wire.CodeSchemaUnknown || !strings.Contains(err.Error(), e.Type) {
-				t.Errorf("%s is read as %+v, %v", e.Type, value, err)
+		for _, has := range []*program.Manifest{nil, manifestOf(t, "1.0.1")} {
+			for i := range read {
+				e := &written[1+i]
+				value, err := read[i](e, has)
+				if wire.CodeOf(err) != wire.CodeSchemaUnknown || !strings.Contains(err.Error(), e.Type) {
+					t.Errorf("%s is read as %+v, %v", e.Type, value, err)
+				}
+				if !reflect.ValueOf(value).IsZero() {
+					t.Errorf("%s: the error comes with %+v", e.Type, value)
+				}
 			}
-			if !reflect.ValueOf(value).IsZero() {
-				t.Errorf("%s: the error comes with %+v", e.Type, value)
+		}
+		// in a space that has the newer module, as generated TypeScript reads it: web/test/literal.test.ts
+		for i, want := range []any{notes101.More{Text: "more"}, notes101.Letter{From: "bob", To: "ada"}, nil, nil} {
+			value, err := read[i](&written[1+i], manifestOf(t, "1.1.2"))
+			if want == nil && (wire.CodeOf(err) != wire.CodeSchemaIncompatible || !reflect.ValueOf(value).IsZero()) || want != nil && (err != nil || value != want) {
+				t.Errorf("%s is read as %+v, %v, want %+v", written[1+i].Type, value, err, want)
 			}
 		}
 		if wrong, err := notes101.ReadLetter(written[2].Payload); err != nil || wrong.From != "ada" { // names that mean something else: from is to whom
@@ -96,28 +106,53 @@ func TestWrittenUnder112ReadUnder101(t *testing.T) {
 			j.same(j.keptRows(newer.Space(id)), rows...)
 			j.same(j.keptRows(older.Space(id)), rows...)
 
+			found, err := older.Space(id).Tables(j.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			has, err := program.ReadManifest(found.Manifest)
+			if err != nil || has.Version != "1.1.2" {
+				t.Fatal(has, err)
+			}
 			read := map[string]int{}
 			for record, err := range older.Space(id).Events(j.Context(), wasmclient.EventsOptions{}) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				letter, err := notes101.ReadLetterEvent(&record.Event)
+				if record.Type != "letter" {
+					continue
+				}
+				if record.API == "1.1.2" {
+					if wrong, err := notes101.ReadLetterEvent(&record.Event, nil); wire.CodeOf(err) != wire.CodeSchemaUnknown {
+						t.Errorf("without its module it is read as %+v, %v", wrong, err)
+					}
+				}
+				letter, err := notes101.ReadLetterEvent(&record.Event, has)
 				switch {
-				case record.Type != "letter":
-				case record.API == "1.1.2" && record.ClientVersion == "1.1.2" && wire.CodeOf(err) == wire.CodeSchemaUnknown:
-					read["refused"]++
+				case record.API == "1.1.2" && record.ClientVersion == "1.1.2" && err == nil && letter.From == "bob" && letter.To == "ada":
+					read["newer"]++
 				case record.API == "1.0.1" && record.ClientVersion == "1.0.1" && err == nil && letter.From == "cy" && letter.To == "di":
 					read["right"]++
 				default:
 					t.Errorf("%s of api %s, app %s is read as %+v, %v", record.Type, record.API, record.ClientVersion, letter, err)
 				}
-				if newly, err := notes112.ReadLetterEvent(&record.Event); record.Type == "letter" && (err != nil || record.API == "1.0.1" && newly.To != "cy" || record.API == "1.1.2" && newly.To != "bob") {
+				if newly, err := notes112.ReadLetterEvent(&record.Event, has); err != nil || record.API == "1.0.1" && newly.To != "cy" || record.API == "1.1.2" && newly.To != "bob" {
 					t.Errorf("by 1.1.2 it is read as %+v, %v", newly, err)
 				}
 			}
-			if read["refused"] != 1 || read["right"] != 2 {
+			if read["newer"] != 1 || read["right"] != 2 {
 				t.Errorf("letters: %v", read)
 			}
 		})
 	})
+}
+
+// manifestOf returns what a version of moduletest.Notes says of itself.
+func manifestOf(t *testing.T, version string) *program.Manifest {
+	t.Helper()
+	p, err := program.Load(moduletest.Notes(version))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.Manifest
 }

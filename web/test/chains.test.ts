@@ -5,11 +5,11 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { differences, type EventCode, readPayload } from "../src/declared.js";
+import { differences, readPayload } from "../src/declared.js";
 import { open, SkerryError, type Warning } from "../src/index.js";
 import { decodePayload, decodeTables } from "../src/wire.js";
 import { FakeWorker, id } from "./fake.js";
-import { codeOf, tablesOf, type Version } from "./generated.js";
+import { codeOf, given, tablesOf, type Version } from "./generated.js";
 import { fromHex, root } from "./root.js";
 
 interface Event {
@@ -26,11 +26,6 @@ interface Chain {
 }
 
 const chains = JSON.parse(readFileSync(process.env["SKERRY_CHAINS"] ?? join(root, "web/test/testdata/chains.json"), "utf8")) as Chain[];
-
-/** What a field may get where nobody said anything: its default, or what its lenses give. */
-function given(own: EventCode, at: number): unknown[] {
-  return [undefined, own.fields[at]![3], ...(own.older ?? []).map((o) => o.from?.[at]?.[1])];
-}
 
 for (const chain of chains) {
   test(`chain ${chain.seed}: what is read is what was meant, or nothing is`, async () => {

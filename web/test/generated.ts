@@ -1,7 +1,7 @@
 // Versions of modules as syncserver/cmd/skerry/chains_test.go writes them: what the generator makes of each, and what the module says of itself.
 import { encode } from "@msgpack/msgpack";
 import * as esbuild from "esbuild";
-import type { ModuleCode } from "../src/declared.js";
+import type { EventCode, ModuleCode } from "../src/declared.js";
 import { fromHex } from "./root.js";
 
 export interface Version {
@@ -24,4 +24,9 @@ export async function codeOf({ typescript }: Version): Promise<ModuleCode> {
 /** What the worker tells of a module's tables. */
 export function tablesOf({ module, name, version, manifest, schemas }: Version): Uint8Array {
   return encode([fromHex(module), name, version, [], fromHex(manifest), schemas.map(fromHex)]);
+}
+
+/** What a field may get where nobody said anything: its default, or what its lenses give. */
+export function given(own: EventCode, at: number): unknown[] {
+  return [undefined, own.fields[at]![3], ...(own.older ?? []).map((o) => o.from?.[at]?.[1])];
 }

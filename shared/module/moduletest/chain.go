@@ -18,6 +18,7 @@ type Chain struct {
 	*rand.Rand
 	Versions [][]MeantType
 	Modules  [][]byte
+	Forgets  bool // has authors leave out some earlier declarations, and refuse others
 	meanings int
 	meant    map[string]string // what the fields of a declaration mean, by its type and schema
 }
@@ -203,7 +204,13 @@ func (c *Chain) manifest() (events []program.EventType) {
 		for before := version - 1; before >= 0; before-- {
 			if was := c.TypeOf(before, is.Name); was != nil && !known[was.Schema()] {
 				known[was.Schema()] = true
-				e.Older = append(e.Older, lensOf(was, is, version))
+				switch {
+				case c.Forgets && c.IntN(4) == 0:
+				case c.Forgets && c.IntN(4) == 0:
+					e.Older = append(e.Older, program.Older{Fields: was.Declared(), Refused: true})
+				default:
+					e.Older = append(e.Older, lensOf(was, is, version))
+				}
 			}
 		}
 		events = append(events, e)

@@ -261,6 +261,11 @@ func breaksEvents(rng *rand.Rand, older *Manifest, p *Program) string {
 		if field := lacks(was, is); field != "" {
 			return was.Name + " is read without " + field
 		}
+		if schema := SchemaOf(is.Name, is.Fields); schema != SchemaOf(was.Name, was.Fields) {
+			if _, err := newer.ReadNewer(&space.Event{Type: is.Name, Schema: schema, Payload: randomMap(rng, is.Fields)}, was.Fields); err != nil {
+				return "what newer code writes: " + err.Error()
+			}
+		}
 	}
 	if older.Raw && !newer.Raw {
 		return "what it sends of types of its own is not taken"
@@ -355,7 +360,10 @@ func lacks(was, is *EventType) string {
 	if SchemaOf(was.Name, was.Fields) == SchemaOf(is.Name, is.Fields) {
 		return ""
 	}
-	names, _ := namesNow(was, is)
+	names, known := namesNow(was, is)
+	if !known || slices.ContainsFunc(is.Older, func(o Older) bool { return o.Refused && SchemaOf(is.Name, o.Fields) == SchemaOf(was.Name, was.Fields) }) {
+		return "knowing what is what"
+	}
 	for i, f := range was.Fields {
 		at := placeOf(is.Fields, names[i])
 		if names[i] == "" || at < 0 || is.Fields[at].Kind != f.Kind || !f.Optional && f.Default == nil && is.Fields[at].Optional {

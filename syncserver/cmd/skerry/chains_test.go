@@ -60,7 +60,12 @@ func TestChainsForPages(t *testing.T) {
 	}
 	var chains []pageChain
 	for seed := first; seed < first+4; seed++ {
-		chains = append(chains, chainForPages(t, seed))
+		c := moduletest.NewChain(rand.New(rand.NewPCG(seed, 5)))
+		for range 5 {
+			c.Next()
+		}
+		chain, _ := chainForPages(t, seed, c, 3)
+		chains = append(chains, chain)
 	}
 	holds(t, file, chains, update)
 }
@@ -111,11 +116,9 @@ func versionForPages(p *program.Program) pageVersion {
 	return v
 }
 
-func chainForPages(t *testing.T, seed uint64) pageChain {
-	c := moduletest.NewChain(rand.New(rand.NewPCG(seed, 5)))
-	for range 5 {
-		c.Next()
-	}
+// chainForPages returns a chain with some events of each type of each version, and its modules.
+func chainForPages(t *testing.T, seed uint64, c *moduletest.Chain, events int) (pageChain, []*program.Program) {
+	t.Helper()
 	made := pageChain{Seed: seed}
 	var programs []*program.Program
 	for _, bytes := range c.Modules {
@@ -135,7 +138,7 @@ func chainForPages(t *testing.T, seed uint64) pageChain {
 			for _, f := range of.Fields {
 				v.Meanings[of.Name] = append(v.Meanings[of.Name], f.Meaning)
 			}
-			for range 3 {
+			for range events {
 				if !of.Removed {
 					e, said := c.WriteOf(version, of)
 					made.Events = append(made.Events, eventForPages(of, &e, &said))
@@ -144,7 +147,7 @@ func chainForPages(t *testing.T, seed uint64) pageChain {
 		}
 		made.Versions = append(made.Versions, v)
 	}
-	return made
+	return made, programs
 }
 
 func eventForPages(of *moduletest.MeantType, e *space.Event, said *moduletest.Said) pageEvent {

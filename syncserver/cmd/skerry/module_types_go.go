@@ -26,22 +26,20 @@ func goSource(m *program.Manifest, d digest.Digest, name string) (string, error)
 	w.line("package %s", name)
 	w.line("")
 	w.line("import (")
-	if len(m.Events) > 0 || m.Params != nil {
-		w.line("%q", "fmt")
-		if floats(m) {
-			w.line("%q", "math")
+	payloads := len(m.Events) > 0 || m.Params != nil
+	for _, one := range []struct {
+		path string
+		used bool
+	}{
+		{"math", floats(m)}, {"", floats(m)}, {"skerry/shared/module/program", len(m.Events) > 0}, {"skerry/shared/msgpack", payloads}, {"skerry/shared/space", len(m.Events) > 0},
+		{"skerry/shared/tables", len(m.Tables) > 0 || slices.ContainsFunc(m.Events, func(e program.EventType) bool { return len(e.Fields) > 0 })}, {"skerry/shared/wire", payloads},
+	} {
+		switch {
+		case one.used && one.path == "":
+			w.line("")
+		case one.used:
+			w.line("%q", one.path)
 		}
-		w.line("")
-		w.line("%q", "skerry/shared/msgpack")
-	}
-	if len(m.Events) > 0 {
-		w.line("%q", "skerry/shared/space")
-	}
-	if len(m.Tables) > 0 {
-		w.line("%q", "skerry/shared/tables")
-	}
-	if len(m.Events) > 0 {
-		w.line("%q", "skerry/shared/wire")
 	}
 	w.line(")")
 	w.line("")
@@ -120,19 +118,35 @@ func (w *goWriter) event(name string, e *program.EventType) {
 			cases = append(cases, func() { w.lens(name, readOlder, e, i) })
 		}
 	}
+	own := firstSmall(w.names.of(name, "Fields"))
+	w.line("")
+	w.line("var %s = []program.Field{", own)
+	for i := range e.Fields {
+		w.line("%s,", goField(&e.Fields[i]))
+	}
+	w.line("}")
 	of := w.names.of("Read"+name, "Event")
 	w.line("")
-	w.line("// %s reads an event by the declaration that it was written by; by this one if it does not say. It fails with the code schema_unknown for one that", of)
-	w.line("// this code does not know: nothing is guessed.")
-	w.line("func %s(e *space.Event) (p %s, err error) {", of, name)
+	w.line("// %s reads an event by the declaration that it was written by; by this one if it does not say. One that this code does not know is read as far as", of)
+	w.line("// the module that the space has knows both: has is its manifest, nil if that is not known. Its errors have codes, nothing is guessed: schema_unknown and")
+	w.line("// schema_incompatible as [program.Manifest.ReadNewer] has them, and schema_mismatch for what is not as its own declaration says.")
+	w.line("func %s(e *space.Event, has *program.Manifest) (p %s, err error) {", of, name)
 	w.line("switch e.Schema {")
 	w.line("case space.Schema{}, %s:", schema)
 	w.line("return %s(e.Payload)", read)
 	for _, one := range cases {
 		one()
 	}
+	for i := range e.Older {
+		if o := &e.Older[i]; o.Refused {
+			w.line("case %s: // refused", goSchema(program.SchemaOf(e.Name, o.Fields)))
+			w.line("has = nil")
+		}
+	}
 	w.line("}")
-	w.line("return p, wire.Errorf(wire.CodeSchemaUnknown, %q, %s, e.Schema)", e.Name+": this code is of schema %x, and knows nothing of %x", schema)
+	w.line("payload, err := has.ReadNewer(e, %s)", own)
+	w.line("if err != nil {\nreturn p, err\n}")
+	w.line("return %s(payload)", read)
 	w.line("}")
 }
 
@@ -171,6 +185,18 @@ func (w *goWriter) lens(name, read string, e *program.EventType, n int) {
 		}
 	}
 	w.line("return p, err")
+}
+
+// goField returns a field as Go has it.
+func goField(f *program.Field) string {
+	text := fmt.Sprintf("{Name: %q, Kind: tables.%s", f.Name, kindNames[f.Kind])
+	if f.Optional {
+		text += ", Optional: true"
+	}
+	if f.Default != nil {
+		text += fmt.Sprintf(", Default: []byte(%q)", f.Default)
+	}
+	return text + "}"
 }
 
 func goSchema(s space.Schema) string {
@@ -286,7 +312,7 @@ func (w *goWriter) payload(name, is, doc string, fields []program.Field) (read s
 	w.line("default:\nr.Skip(1)\n}\n}")
 	w.line("if r.Err == nil && len(r.Rest) > 0 {\nr.Fail()\n}")
 	w.line("if r.Err != nil {")
-	w.line("return p, fmt.Errorf(%q, r.Err)", strings.ToLower(name)+": %w")
+	w.line("return p, wire.Errorf(wire.CodeSchemaMismatch, %q, r.Err)", strings.ToLower(name)+": %v")
 	w.line("}")
 	var wanted []string
 	for i, f := range fields {
@@ -302,7 +328,7 @@ func (w *goWriter) payload(name, is, doc string, fields []program.Field) (read s
 	if len(wanted) > 0 {
 		w.line("for i, name := range []string{%s} {", strings.Join(wanted, ", "))
 		w.line("if name != %q && !here[i] {", "")
-		w.line("return p, fmt.Errorf(%q, name)", strings.ToLower(name)+": field %s is missing")
+		w.line("return p, wire.Errorf(wire.CodeSchemaMismatch, %q, name)", strings.ToLower(name)+": field %s is missing")
 		w.line("}\n}")
 	}
 	w.line("return p, nil")
@@ -351,9 +377,10 @@ func (w *goWriter) member(name string, kind tables.Kind, optional bool, doc stri
 	w.line("%s %s%s%s", name, pointer, goTypes[kind], comment)
 }
 
-// What each kind is in Go, and by which functions of package msgpack it is written and read.
+// What each kind is in Go and in package tables, and by which functions of package msgpack it is written and read.
 var (
-	goTypes  = [...]string{tables.Bool: "bool", tables.I64: "int64", tables.U64: "uint64", tables.F64: "float64", tables.Text: "string", tables.Bytes: "[]byte"}
-	appended = [...]string{tables.Bool: "Bool", tables.I64: "Int", tables.U64: "Uint", tables.F64: "Float", tables.Text: "String", tables.Bytes: "Binary"}
-	readBy   = [...]string{tables.Bool: "Bool", tables.I64: "Int", tables.U64: "Uint", tables.F64: "Float", tables.Text: "Text", tables.Bytes: "Binary"}
+	goTypes   = [...]string{tables.Bool: "bool", tables.I64: "int64", tables.U64: "uint64", tables.F64: "float64", tables.Text: "string", tables.Bytes: "[]byte"}
+	appended  = [...]string{tables.Bool: "Bool", tables.I64: "Int", tables.U64: "Uint", tables.F64: "Float", tables.Text: "String", tables.Bytes: "Binary"}
+	kindNames = [...]string{tables.Bool: "Bool", tables.I64: "I64", tables.U64: "U64", tables.F64: "F64", tables.Text: "Text", tables.Bytes: "Bytes"}
+	readBy    = [...]string{tables.Bool: "Bool", tables.I64: "Int", tables.U64: "Uint", tables.F64: "Float", tables.Text: "Text", tables.Bytes: "Binary"}
 )

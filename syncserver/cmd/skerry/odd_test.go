@@ -4,9 +4,9 @@
 package main_test
 
 import (
-	"fmt"
 	"math"
 
+	"skerry/shared/module/program"
 	"skerry/shared/msgpack"
 	"skerry/shared/space"
 	"skerry/shared/tables"
@@ -65,11 +65,11 @@ func ReadParams(payload []byte) (p Params, err error) {
 		r.Fail()
 	}
 	if r.Err != nil {
-		return p, fmt.Errorf("params: %w", r.Err)
+		return p, wire.Errorf(wire.CodeSchemaMismatch, "params: %v", r.Err)
 	}
 	for i, name := range []string{0: "größe"} {
 		if name != "" && !here[i] {
-			return p, fmt.Errorf("params: field %s is missing", name)
+			return p, wire.Errorf(wire.CodeSchemaMismatch, "params: field %s is missing", name)
 		}
 	}
 	return p, nil
@@ -133,11 +133,11 @@ func ReadEvery(payload []byte) (p Every, err error) {
 		r.Fail()
 	}
 	if r.Err != nil {
-		return p, fmt.Errorf("every: %w", r.Err)
+		return p, wire.Errorf(wire.CodeSchemaMismatch, "every: %v", r.Err)
 	}
 	for i, name := range []string{0: "bool", 1: "i64", 2: "u64", 3: "f64", 4: "text", 5: "bytes"} {
 		if name != "" && !here[i] {
-			return p, fmt.Errorf("every: field %s is missing", name)
+			return p, wire.Errorf(wire.CodeSchemaMismatch, "every: field %s is missing", name)
 		}
 	}
 	return p, nil
@@ -151,14 +151,28 @@ func (p *Every) Event() space.Event {
 	return space.Event{Type: "every", Schema: EverySchema, Payload: p.Append(nil)}
 }
 
-// ReadEveryEvent reads an event by the declaration that it was written by; by this one if it does not say. It fails with the code schema_unknown for one that
-// this code does not know: nothing is guessed.
-func ReadEveryEvent(e *space.Event) (p Every, err error) {
+var everyFields = []program.Field{
+	{Name: "bool", Kind: tables.Bool},
+	{Name: "i64", Kind: tables.I64},
+	{Name: "u64", Kind: tables.U64},
+	{Name: "f64", Kind: tables.F64},
+	{Name: "text", Kind: tables.Text},
+	{Name: "bytes", Kind: tables.Bytes},
+}
+
+// ReadEveryEvent reads an event by the declaration that it was written by; by this one if it does not say. One that this code does not know is read as far as
+// the module that the space has knows both: has is its manifest, nil if that is not known. Its errors have codes, nothing is guessed: schema_unknown and
+// schema_incompatible as [program.Manifest.ReadNewer] has them, and schema_mismatch for what is not as its own declaration says.
+func ReadEveryEvent(e *space.Event, has *program.Manifest) (p Every, err error) {
 	switch e.Schema {
 	case space.Schema{}, EverySchema:
 		return ReadEvery(e.Payload)
 	}
-	return p, wire.Errorf(wire.CodeSchemaUnknown, "every: this code is of schema %x, and knows nothing of %x", EverySchema, e.Schema)
+	payload, err := has.ReadNewer(e, everyFields)
+	if err != nil {
+		return p, err
+	}
+	return ReadEvery(payload)
 }
 
 // Every2 is the payload of an event of type "every.". One of each, or none.
@@ -265,7 +279,7 @@ func ReadEvery2(payload []byte) (p Every2, err error) {
 		r.Fail()
 	}
 	if r.Err != nil {
-		return p, fmt.Errorf("every2: %w", r.Err)
+		return p, wire.Errorf(wire.CodeSchemaMismatch, "every2: %v", r.Err)
 	}
 	return p, nil
 }
@@ -278,14 +292,28 @@ func (p *Every2) Event() space.Event {
 	return space.Event{Type: "every.", Schema: Every2Schema, Payload: p.Append(nil)}
 }
 
-// ReadEvery2Event reads an event by the declaration that it was written by; by this one if it does not say. It fails with the code schema_unknown for one that
-// this code does not know: nothing is guessed.
-func ReadEvery2Event(e *space.Event) (p Every2, err error) {
+var every2Fields = []program.Field{
+	{Name: "bool", Kind: tables.Bool, Optional: true},
+	{Name: "i64", Kind: tables.I64, Optional: true},
+	{Name: "u64", Kind: tables.U64, Optional: true},
+	{Name: "f64", Kind: tables.F64, Optional: true},
+	{Name: "text", Kind: tables.Text, Optional: true},
+	{Name: "bytes", Kind: tables.Bytes, Optional: true},
+}
+
+// ReadEvery2Event reads an event by the declaration that it was written by; by this one if it does not say. One that this code does not know is read as far as
+// the module that the space has knows both: has is its manifest, nil if that is not known. Its errors have codes, nothing is guessed: schema_unknown and
+// schema_incompatible as [program.Manifest.ReadNewer] has them, and schema_mismatch for what is not as its own declaration says.
+func ReadEvery2Event(e *space.Event, has *program.Manifest) (p Every2, err error) {
 	switch e.Schema {
 	case space.Schema{}, Every2Schema:
 		return ReadEvery2(e.Payload)
 	}
-	return p, wire.Errorf(wire.CodeSchemaUnknown, "every.: this code is of schema %x, and knows nothing of %x", Every2Schema, e.Schema)
+	payload, err := has.ReadNewer(e, every2Fields)
+	if err != nil {
+		return p, err
+	}
+	return ReadEvery2(payload)
 }
 
 // Every3 is the payload of an event of type "every?".
@@ -377,11 +405,11 @@ func ReadEvery3(payload []byte) (p Every3, err error) {
 		r.Fail()
 	}
 	if r.Err != nil {
-		return p, fmt.Errorf("every3: %w", r.Err)
+		return p, wire.Errorf(wire.CodeSchemaMismatch, "every3: %v", r.Err)
 	}
 	for i, name := range []string{0: "bool", 1: "i64"} {
 		if name != "" && !here[i] {
-			return p, fmt.Errorf("every3: field %s is missing", name)
+			return p, wire.Errorf(wire.CodeSchemaMismatch, "every3: field %s is missing", name)
 		}
 	}
 	return p, nil
@@ -395,14 +423,28 @@ func (p *Every3) Event() space.Event {
 	return space.Event{Type: "every?", Schema: Every3Schema, Payload: p.Append(nil)}
 }
 
-// ReadEvery3Event reads an event by the declaration that it was written by; by this one if it does not say. It fails with the code schema_unknown for one that
-// this code does not know: nothing is guessed.
-func ReadEvery3Event(e *space.Event) (p Every3, err error) {
+var every3Fields = []program.Field{
+	{Name: "bool", Kind: tables.Bool},
+	{Name: "i64", Kind: tables.I64},
+	{Name: "u64", Kind: tables.U64, Optional: true},
+	{Name: "f64", Kind: tables.F64, Optional: true},
+	{Name: "text", Kind: tables.Text, Optional: true},
+	{Name: "bytes", Kind: tables.Bytes, Optional: true},
+}
+
+// ReadEvery3Event reads an event by the declaration that it was written by; by this one if it does not say. One that this code does not know is read as far as
+// the module that the space has knows both: has is its manifest, nil if that is not known. Its errors have codes, nothing is guessed: schema_unknown and
+// schema_incompatible as [program.Manifest.ReadNewer] has them, and schema_mismatch for what is not as its own declaration says.
+func ReadEvery3Event(e *space.Event, has *program.Manifest) (p Every3, err error) {
 	switch e.Schema {
 	case space.Schema{}, Every3Schema:
 		return ReadEvery3(e.Payload)
 	}
-	return p, wire.Errorf(wire.CodeSchemaUnknown, "every?: this code is of schema %x, and knows nothing of %x", Every3Schema, e.Schema)
+	payload, err := has.ReadNewer(e, every3Fields)
+	if err != nil {
+		return p, err
+	}
+	return ReadEvery3(payload)
 }
 
 // Nothing is the payload of an event of type "nothing".
@@ -432,7 +474,7 @@ func ReadNothing(payload []byte) (p Nothing, err error) {
 		r.Fail()
 	}
 	if r.Err != nil {
-		return p, fmt.Errorf("nothing: %w", r.Err)
+		return p, wire.Errorf(wire.CodeSchemaMismatch, "nothing: %v", r.Err)
 	}
 	return p, nil
 }
@@ -445,14 +487,21 @@ func (p *Nothing) Event() space.Event {
 	return space.Event{Type: "nothing", Schema: NothingSchema, Payload: p.Append(nil)}
 }
 
-// ReadNothingEvent reads an event by the declaration that it was written by; by this one if it does not say. It fails with the code schema_unknown for one that
-// this code does not know: nothing is guessed.
-func ReadNothingEvent(e *space.Event) (p Nothing, err error) {
+var nothingFields = []program.Field{}
+
+// ReadNothingEvent reads an event by the declaration that it was written by; by this one if it does not say. One that this code does not know is read as far as
+// the module that the space has knows both: has is its manifest, nil if that is not known. Its errors have codes, nothing is guessed: schema_unknown and
+// schema_incompatible as [program.Manifest.ReadNewer] has them, and schema_mismatch for what is not as its own declaration says.
+func ReadNothingEvent(e *space.Event, has *program.Manifest) (p Nothing, err error) {
 	switch e.Schema {
 	case space.Schema{}, NothingSchema:
 		return ReadNothing(e.Payload)
 	}
-	return p, wire.Errorf(wire.CodeSchemaUnknown, "nothing: this code is of schema %x, and knows nothing of %x", NothingSchema, e.Schema)
+	payload, err := has.ReadNewer(e, nothingFields)
+	if err != nil {
+		return p, err
+	}
+	return ReadNothing(payload)
 }
 
 // X日本 is the payload of an event of type "日本".
@@ -499,11 +548,11 @@ func ReadX日本(payload []byte) (p X日本, err error) {
 		r.Fail()
 	}
 	if r.Err != nil {
-		return p, fmt.Errorf("x日本: %w", r.Err)
+		return p, wire.Errorf(wire.CodeSchemaMismatch, "x日本: %v", r.Err)
 	}
 	for i, name := range []string{0: "1st", 1: "1-st", 2: "append", 3: "event"} {
 		if name != "" && !here[i] {
-			return p, fmt.Errorf("x日本: field %s is missing", name)
+			return p, wire.Errorf(wire.CodeSchemaMismatch, "x日本: field %s is missing", name)
 		}
 	}
 	return p, nil
@@ -517,14 +566,26 @@ func (p *X日本) Event() space.Event {
 	return space.Event{Type: "日本", Schema: X日本Schema, Payload: p.Append(nil)}
 }
 
-// ReadX日本Event reads an event by the declaration that it was written by; by this one if it does not say. It fails with the code schema_unknown for one that
-// this code does not know: nothing is guessed.
-func ReadX日本Event(e *space.Event) (p X日本, err error) {
+var x日本Fields = []program.Field{
+	{Name: "1st", Kind: tables.Text},
+	{Name: "1-st", Kind: tables.Text},
+	{Name: "append", Kind: tables.Bool},
+	{Name: "event", Kind: tables.Bool},
+}
+
+// ReadX日本Event reads an event by the declaration that it was written by; by this one if it does not say. One that this code does not know is read as far as
+// the module that the space has knows both: has is its manifest, nil if that is not known. Its errors have codes, nothing is guessed: schema_unknown and
+// schema_incompatible as [program.Manifest.ReadNewer] has them, and schema_mismatch for what is not as its own declaration says.
+func ReadX日本Event(e *space.Event, has *program.Manifest) (p X日本, err error) {
 	switch e.Schema {
 	case space.Schema{}, X日本Schema:
 		return ReadX日本(e.Payload)
 	}
-	return p, wire.Errorf(wire.CodeSchemaUnknown, "日本: this code is of schema %x, and knows nothing of %x", X日本Schema, e.Schema)
+	payload, err := has.ReadNewer(e, x日本Fields)
+	if err != nil {
+		return p, err
+	}
+	return ReadX日本(payload)
 }
 
 // Uint8Array is the payload of an event of type "uint8Array".
@@ -554,7 +615,7 @@ func ReadUint8Array(payload []byte) (p Uint8Array, err error) {
 		r.Fail()
 	}
 	if r.Err != nil {
-		return p, fmt.Errorf("uint8array: %w", r.Err)
+		return p, wire.Errorf(wire.CodeSchemaMismatch, "uint8array: %v", r.Err)
 	}
 	return p, nil
 }
@@ -567,14 +628,21 @@ func (p *Uint8Array) Event() space.Event {
 	return space.Event{Type: "uint8Array", Schema: Uint8ArraySchema, Payload: p.Append(nil)}
 }
 
-// ReadUint8ArrayEvent reads an event by the declaration that it was written by; by this one if it does not say. It fails with the code schema_unknown for one that
-// this code does not know: nothing is guessed.
-func ReadUint8ArrayEvent(e *space.Event) (p Uint8Array, err error) {
+var uint8ArrayFields = []program.Field{}
+
+// ReadUint8ArrayEvent reads an event by the declaration that it was written by; by this one if it does not say. One that this code does not know is read as far as
+// the module that the space has knows both: has is its manifest, nil if that is not known. Its errors have codes, nothing is guessed: schema_unknown and
+// schema_incompatible as [program.Manifest.ReadNewer] has them, and schema_mismatch for what is not as its own declaration says.
+func ReadUint8ArrayEvent(e *space.Event, has *program.Manifest) (p Uint8Array, err error) {
 	switch e.Schema {
 	case space.Schema{}, Uint8ArraySchema:
 		return ReadUint8Array(e.Payload)
 	}
-	return p, wire.Errorf(wire.CodeSchemaUnknown, "uint8Array: this code is of schema %x, and knows nothing of %x", Uint8ArraySchema, e.Schema)
+	payload, err := has.ReadNewer(e, uint8ArrayFields)
+	if err != nil {
+		return p, err
+	}
+	return ReadUint8Array(payload)
 }
 
 // Hash2 is the payload of an event of type "hash".
@@ -604,7 +672,7 @@ func ReadHash2(payload []byte) (p Hash2, err error) {
 		r.Fail()
 	}
 	if r.Err != nil {
-		return p, fmt.Errorf("hash2: %w", r.Err)
+		return p, wire.Errorf(wire.CodeSchemaMismatch, "hash2: %v", r.Err)
 	}
 	return p, nil
 }
@@ -617,14 +685,21 @@ func (p *Hash2) Event() space.Event {
 	return space.Event{Type: "hash", Schema: Hash2Schema, Payload: p.Append(nil)}
 }
 
-// ReadHash2Event reads an event by the declaration that it was written by; by this one if it does not say. It fails with the code schema_unknown for one that
-// this code does not know: nothing is guessed.
-func ReadHash2Event(e *space.Event) (p Hash2, err error) {
+var hash2Fields = []program.Field{}
+
+// ReadHash2Event reads an event by the declaration that it was written by; by this one if it does not say. One that this code does not know is read as far as
+// the module that the space has knows both: has is its manifest, nil if that is not known. Its errors have codes, nothing is guessed: schema_unknown and
+// schema_incompatible as [program.Manifest.ReadNewer] has them, and schema_mismatch for what is not as its own declaration says.
+func ReadHash2Event(e *space.Event, has *program.Manifest) (p Hash2, err error) {
 	switch e.Schema {
 	case space.Schema{}, Hash2Schema:
 		return ReadHash2(e.Payload)
 	}
-	return p, wire.Errorf(wire.CodeSchemaUnknown, "hash: this code is of schema %x, and knows nothing of %x", Hash2Schema, e.Schema)
+	payload, err := has.ReadNewer(e, hash2Fields)
+	if err != nil {
+		return p, err
+	}
+	return ReadHash2(payload)
 }
 
 // ReadEvery4 is the payload of an event of type "read every".
@@ -654,7 +729,7 @@ func ReadReadEvery4(payload []byte) (p ReadEvery4, err error) {
 		r.Fail()
 	}
 	if r.Err != nil {
-		return p, fmt.Errorf("readevery4: %w", r.Err)
+		return p, wire.Errorf(wire.CodeSchemaMismatch, "readevery4: %v", r.Err)
 	}
 	return p, nil
 }
@@ -667,14 +742,21 @@ func (p *ReadEvery4) Event() space.Event {
 	return space.Event{Type: "read every", Schema: ReadEvery4Schema, Payload: p.Append(nil)}
 }
 
-// ReadReadEvery4Event reads an event by the declaration that it was written by; by this one if it does not say. It fails with the code schema_unknown for one that
-// this code does not know: nothing is guessed.
-func ReadReadEvery4Event(e *space.Event) (p ReadEvery4, err error) {
+var readEvery4Fields = []program.Field{}
+
+// ReadReadEvery4Event reads an event by the declaration that it was written by; by this one if it does not say. One that this code does not know is read as far as
+// the module that the space has knows both: has is its manifest, nil if that is not known. Its errors have codes, nothing is guessed: schema_unknown and
+// schema_incompatible as [program.Manifest.ReadNewer] has them, and schema_mismatch for what is not as its own declaration says.
+func ReadReadEvery4Event(e *space.Event, has *program.Manifest) (p ReadEvery4, err error) {
 	switch e.Schema {
 	case space.Schema{}, ReadEvery4Schema:
 		return ReadReadEvery4(e.Payload)
 	}
-	return p, wire.Errorf(wire.CodeSchemaUnknown, "read every: this code is of schema %x, and knows nothing of %x", ReadEvery4Schema, e.Schema)
+	payload, err := has.ReadNewer(e, readEvery4Fields)
+	if err != nil {
+		return p, err
+	}
+	return ReadReadEvery4(payload)
 }
 
 // Given is the payload of an event of type "given".
@@ -741,7 +823,7 @@ func ReadGiven(payload []byte) (p Given, err error) {
 		r.Fail()
 	}
 	if r.Err != nil {
-		return p, fmt.Errorf("given: %w", r.Err)
+		return p, wire.Errorf(wire.CodeSchemaMismatch, "given: %v", r.Err)
 	}
 	if !here[0] {
 		p.Bool = true
@@ -830,11 +912,11 @@ func ReadGivenOlder(payload []byte) (p GivenOlder, err error) {
 		r.Fail()
 	}
 	if r.Err != nil {
-		return p, fmt.Errorf("givenolder: %w", r.Err)
+		return p, wire.Errorf(wire.CodeSchemaMismatch, "givenolder: %v", r.Err)
 	}
 	for i, name := range []string{0: "bool", 1: "i64", 2: "u64", 3: "f64", 4: "text", 5: "bytes"} {
 		if name != "" && !here[i] {
-			return p, fmt.Errorf("givenolder: field %s is missing", name)
+			return p, wire.Errorf(wire.CodeSchemaMismatch, "givenolder: field %s is missing", name)
 		}
 	}
 	return p, nil
@@ -949,11 +1031,11 @@ func ReadGivenOlder2(payload []byte) (p GivenOlder2, err error) {
 		r.Fail()
 	}
 	if r.Err != nil {
-		return p, fmt.Errorf("givenolder2: %w", r.Err)
+		return p, wire.Errorf(wire.CodeSchemaMismatch, "givenolder2: %v", r.Err)
 	}
 	for i, name := range []string{6: "gone"} {
 		if name != "" && !here[i] {
-			return p, fmt.Errorf("givenolder2: field %s is missing", name)
+			return p, wire.Errorf(wire.CodeSchemaMismatch, "givenolder2: field %s is missing", name)
 		}
 	}
 	return p, nil
@@ -995,19 +1077,29 @@ func ReadGivenOlder3(payload []byte) (p GivenOlder3, err error) {
 		r.Fail()
 	}
 	if r.Err != nil {
-		return p, fmt.Errorf("givenolder3: %w", r.Err)
+		return p, wire.Errorf(wire.CodeSchemaMismatch, "givenolder3: %v", r.Err)
 	}
 	for i, name := range []string{0: "was", 1: "1"} {
 		if name != "" && !here[i] {
-			return p, fmt.Errorf("givenolder3: field %s is missing", name)
+			return p, wire.Errorf(wire.CodeSchemaMismatch, "givenolder3: field %s is missing", name)
 		}
 	}
 	return p, nil
 }
 
-// ReadGivenEvent reads an event by the declaration that it was written by; by this one if it does not say. It fails with the code schema_unknown for one that
-// this code does not know: nothing is guessed.
-func ReadGivenEvent(e *space.Event) (p Given, err error) {
+var givenFields = []program.Field{
+	{Name: "bool", Kind: tables.Bool, Default: []byte("\xc3")},
+	{Name: "i64", Kind: tables.I64, Default: []byte("Ӏ\x00\x00\x00\x00\x00\x00\x00")},
+	{Name: "u64", Kind: tables.U64, Default: []byte("\xcf\xff\xff\xff\xff\xff\xff\xff\xff")},
+	{Name: "f64", Kind: tables.F64, Default: []byte("˿\xe0\x00\x00\x00\x00\x00\x00")},
+	{Name: "text", Kind: tables.Text, Default: []byte("\xa3\"\n$")},
+	{Name: "bytes", Kind: tables.Bytes, Default: []byte("\xc4\x02\x00\xff")},
+}
+
+// ReadGivenEvent reads an event by the declaration that it was written by; by this one if it does not say. One that this code does not know is read as far as
+// the module that the space has knows both: has is its manifest, nil if that is not known. Its errors have codes, nothing is guessed: schema_unknown and
+// schema_incompatible as [program.Manifest.ReadNewer] has them, and schema_mismatch for what is not as its own declaration says.
+func ReadGivenEvent(e *space.Event, has *program.Manifest) (p Given, err error) {
 	switch e.Schema {
 	case space.Schema{}, GivenSchema:
 		return ReadGiven(e.Payload)
@@ -1117,8 +1209,14 @@ func ReadGivenEvent(e *space.Event) (p Given, err error) {
 			p.Bytes = value
 		}
 		return p, err
+	case space.Schema{0xd6, 0x1f, 0x72, 0x92, 0xa2, 0xb5, 0x22, 0x5c}: // refused
+		has = nil
 	}
-	return p, wire.Errorf(wire.CodeSchemaUnknown, "given: this code is of schema %x, and knows nothing of %x", GivenSchema, e.Schema)
+	payload, err := has.ReadNewer(e, givenFields)
+	if err != nil {
+		return p, err
+	}
+	return ReadGiven(payload)
 }
 
 // EveryOlder is the payload of an event of type "every older".
@@ -1225,7 +1323,7 @@ func ReadEveryOlder(payload []byte) (p EveryOlder, err error) {
 		r.Fail()
 	}
 	if r.Err != nil {
-		return p, fmt.Errorf("everyolder: %w", r.Err)
+		return p, wire.Errorf(wire.CodeSchemaMismatch, "everyolder: %v", r.Err)
 	}
 	return p, nil
 }
@@ -1296,11 +1394,11 @@ func ReadEveryOlderOlder(payload []byte) (p EveryOlderOlder, err error) {
 		r.Fail()
 	}
 	if r.Err != nil {
-		return p, fmt.Errorf("everyolderolder: %w", r.Err)
+		return p, wire.Errorf(wire.CodeSchemaMismatch, "everyolderolder: %v", r.Err)
 	}
 	for i, name := range []string{0: "bool", 1: "i64", 2: "u64", 3: "f64", 4: "text", 5: "bytes"} {
 		if name != "" && !here[i] {
-			return p, fmt.Errorf("everyolderolder: field %s is missing", name)
+			return p, wire.Errorf(wire.CodeSchemaMismatch, "everyolderolder: field %s is missing", name)
 		}
 	}
 	return p, nil
@@ -1372,14 +1470,24 @@ func ReadEveryOlderOlder2(payload []byte) (p EveryOlderOlder2, err error) {
 		r.Fail()
 	}
 	if r.Err != nil {
-		return p, fmt.Errorf("everyolderolder2: %w", r.Err)
+		return p, wire.Errorf(wire.CodeSchemaMismatch, "everyolderolder2: %v", r.Err)
 	}
 	return p, nil
 }
 
-// ReadEveryOlderEvent reads an event by the declaration that it was written by; by this one if it does not say. It fails with the code schema_unknown for one that
-// this code does not know: nothing is guessed.
-func ReadEveryOlderEvent(e *space.Event) (p EveryOlder, err error) {
+var everyOlderFields = []program.Field{
+	{Name: "bool", Kind: tables.Bool, Optional: true},
+	{Name: "i64", Kind: tables.I64, Optional: true},
+	{Name: "u64", Kind: tables.U64, Optional: true},
+	{Name: "f64", Kind: tables.F64, Optional: true},
+	{Name: "text", Kind: tables.Text, Optional: true},
+	{Name: "bytes", Kind: tables.Bytes, Optional: true},
+}
+
+// ReadEveryOlderEvent reads an event by the declaration that it was written by; by this one if it does not say. One that this code does not know is read as far as
+// the module that the space has knows both: has is its manifest, nil if that is not known. Its errors have codes, nothing is guessed: schema_unknown and
+// schema_incompatible as [program.Manifest.ReadNewer] has them, and schema_mismatch for what is not as its own declaration says.
+func ReadEveryOlderEvent(e *space.Event, has *program.Manifest) (p EveryOlder, err error) {
 	switch e.Schema {
 	case space.Schema{}, EveryOlderSchema:
 		return ReadEveryOlder(e.Payload)
@@ -1409,7 +1517,11 @@ func ReadEveryOlderEvent(e *space.Event) (p EveryOlder, err error) {
 		}
 		return p, err
 	}
-	return p, wire.Errorf(wire.CodeSchemaUnknown, "every older: this code is of schema %x, and knows nothing of %x", EveryOlderSchema, e.Schema)
+	payload, err := has.ReadNewer(e, everyOlderFields)
+	if err != nil {
+		return p, err
+	}
+	return ReadEveryOlder(payload)
 }
 
 // Removed is the payload of an event of type "removed", which nobody may write any more.
@@ -1445,11 +1557,11 @@ func ReadRemoved(payload []byte) (p Removed, err error) {
 		r.Fail()
 	}
 	if r.Err != nil {
-		return p, fmt.Errorf("removed: %w", r.Err)
+		return p, wire.Errorf(wire.CodeSchemaMismatch, "removed: %v", r.Err)
 	}
 	for i, name := range []string{0: "bool"} {
 		if name != "" && !here[i] {
-			return p, fmt.Errorf("removed: field %s is missing", name)
+			return p, wire.Errorf(wire.CodeSchemaMismatch, "removed: field %s is missing", name)
 		}
 	}
 	return p, nil
@@ -1458,14 +1570,23 @@ func ReadRemoved(payload []byte) (p Removed, err error) {
 // RemovedSchema is what events say that were written by this declaration.
 var RemovedSchema = space.Schema{0x4a, 0x1a, 0x02, 0x93, 0xf4, 0xe0, 0xd7, 0x09}
 
-// ReadRemovedEvent reads an event by the declaration that it was written by; by this one if it does not say. It fails with the code schema_unknown for one that
-// this code does not know: nothing is guessed.
-func ReadRemovedEvent(e *space.Event) (p Removed, err error) {
+var removedFields = []program.Field{
+	{Name: "bool", Kind: tables.Bool},
+}
+
+// ReadRemovedEvent reads an event by the declaration that it was written by; by this one if it does not say. One that this code does not know is read as far as
+// the module that the space has knows both: has is its manifest, nil if that is not known. Its errors have codes, nothing is guessed: schema_unknown and
+// schema_incompatible as [program.Manifest.ReadNewer] has them, and schema_mismatch for what is not as its own declaration says.
+func ReadRemovedEvent(e *space.Event, has *program.Manifest) (p Removed, err error) {
 	switch e.Schema {
 	case space.Schema{}, RemovedSchema:
 		return ReadRemoved(e.Payload)
 	}
-	return p, wire.Errorf(wire.CodeSchemaUnknown, "removed: this code is of schema %x, and knows nothing of %x", RemovedSchema, e.Schema)
+	payload, err := has.ReadNewer(e, removedFields)
+	if err != nil {
+		return p, err
+	}
+	return ReadRemoved(payload)
 }
 
 // Infinite is the payload of an event of type "infinite".
@@ -1508,7 +1629,7 @@ func ReadInfinite(payload []byte) (p Infinite, err error) {
 		r.Fail()
 	}
 	if r.Err != nil {
-		return p, fmt.Errorf("infinite: %w", r.Err)
+		return p, wire.Errorf(wire.CodeSchemaMismatch, "infinite: %v", r.Err)
 	}
 	if !here[0] {
 		p.Up = math.Float64frombits(0x7ff0000000000000)
@@ -1560,19 +1681,25 @@ func ReadInfiniteOlder(payload []byte) (p InfiniteOlder, err error) {
 		r.Fail()
 	}
 	if r.Err != nil {
-		return p, fmt.Errorf("infiniteolder: %w", r.Err)
+		return p, wire.Errorf(wire.CodeSchemaMismatch, "infiniteolder: %v", r.Err)
 	}
 	for i, name := range []string{0: "bool"} {
 		if name != "" && !here[i] {
-			return p, fmt.Errorf("infiniteolder: field %s is missing", name)
+			return p, wire.Errorf(wire.CodeSchemaMismatch, "infiniteolder: field %s is missing", name)
 		}
 	}
 	return p, nil
 }
 
-// ReadInfiniteEvent reads an event by the declaration that it was written by; by this one if it does not say. It fails with the code schema_unknown for one that
-// this code does not know: nothing is guessed.
-func ReadInfiniteEvent(e *space.Event) (p Infinite, err error) {
+var infiniteFields = []program.Field{
+	{Name: "up", Kind: tables.F64, Default: []byte("\xcb\x7f\xf0\x00\x00\x00\x00\x00\x00")},
+	{Name: "down", Kind: tables.F64, Default: []byte("\xcb\xff\xf0\x00\x00\x00\x00\x00\x00")},
+}
+
+// ReadInfiniteEvent reads an event by the declaration that it was written by; by this one if it does not say. One that this code does not know is read as far as
+// the module that the space has knows both: has is its manifest, nil if that is not known. Its errors have codes, nothing is guessed: schema_unknown and
+// schema_incompatible as [program.Manifest.ReadNewer] has them, and schema_mismatch for what is not as its own declaration says.
+func ReadInfiniteEvent(e *space.Event, has *program.Manifest) (p Infinite, err error) {
 	switch e.Schema {
 	case space.Schema{}, InfiniteSchema:
 		return ReadInfinite(e.Payload)
@@ -1588,7 +1715,11 @@ func ReadInfiniteEvent(e *space.Event) (p Infinite, err error) {
 		}
 		return p, err
 	}
-	return p, wire.Errorf(wire.CodeSchemaUnknown, "infinite: this code is of schema %x, and knows nothing of %x", InfiniteSchema, e.Schema)
+	payload, err := has.ReadNewer(e, infiniteFields)
+	if err != nil {
+		return p, err
+	}
+	return ReadInfinite(payload)
 }
 
 // AllRow is a row of table "all".

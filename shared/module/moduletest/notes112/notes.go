@@ -4,8 +4,7 @@
 package notes112
 
 import (
-	"fmt"
-
+	"skerry/shared/module/program"
 	"skerry/shared/msgpack"
 	"skerry/shared/space"
 	"skerry/shared/tables"
@@ -52,11 +51,11 @@ func ReadSame(payload []byte) (p Same, err error) {
 		r.Fail()
 	}
 	if r.Err != nil {
-		return p, fmt.Errorf("same: %w", r.Err)
+		return p, wire.Errorf(wire.CodeSchemaMismatch, "same: %v", r.Err)
 	}
 	for i, name := range []string{0: "text"} {
 		if name != "" && !here[i] {
-			return p, fmt.Errorf("same: field %s is missing", name)
+			return p, wire.Errorf(wire.CodeSchemaMismatch, "same: field %s is missing", name)
 		}
 	}
 	return p, nil
@@ -70,14 +69,23 @@ func (p *Same) Event() space.Event {
 	return space.Event{Type: "same", Schema: SameSchema, Payload: p.Append(nil)}
 }
 
-// ReadSameEvent reads an event by the declaration that it was written by; by this one if it does not say. It fails with the code schema_unknown for one that
-// this code does not know: nothing is guessed.
-func ReadSameEvent(e *space.Event) (p Same, err error) {
+var sameFields = []program.Field{
+	{Name: "text", Kind: tables.Text},
+}
+
+// ReadSameEvent reads an event by the declaration that it was written by; by this one if it does not say. One that this code does not know is read as far as
+// the module that the space has knows both: has is its manifest, nil if that is not known. Its errors have codes, nothing is guessed: schema_unknown and
+// schema_incompatible as [program.Manifest.ReadNewer] has them, and schema_mismatch for what is not as its own declaration says.
+func ReadSameEvent(e *space.Event, has *program.Manifest) (p Same, err error) {
 	switch e.Schema {
 	case space.Schema{}, SameSchema:
 		return ReadSame(e.Payload)
 	}
-	return p, wire.Errorf(wire.CodeSchemaUnknown, "same: this code is of schema %x, and knows nothing of %x", SameSchema, e.Schema)
+	payload, err := has.ReadNewer(e, sameFields)
+	if err != nil {
+		return p, err
+	}
+	return ReadSame(payload)
 }
 
 // More is the payload of an event of type "more".
@@ -124,11 +132,11 @@ func ReadMore(payload []byte) (p More, err error) {
 		r.Fail()
 	}
 	if r.Err != nil {
-		return p, fmt.Errorf("more: %w", r.Err)
+		return p, wire.Errorf(wire.CodeSchemaMismatch, "more: %v", r.Err)
 	}
 	for i, name := range []string{0: "text"} {
 		if name != "" && !here[i] {
-			return p, fmt.Errorf("more: field %s is missing", name)
+			return p, wire.Errorf(wire.CodeSchemaMismatch, "more: field %s is missing", name)
 		}
 	}
 	return p, nil
@@ -174,19 +182,25 @@ func ReadMoreOlder(payload []byte) (p MoreOlder, err error) {
 		r.Fail()
 	}
 	if r.Err != nil {
-		return p, fmt.Errorf("moreolder: %w", r.Err)
+		return p, wire.Errorf(wire.CodeSchemaMismatch, "moreolder: %v", r.Err)
 	}
 	for i, name := range []string{0: "text"} {
 		if name != "" && !here[i] {
-			return p, fmt.Errorf("moreolder: field %s is missing", name)
+			return p, wire.Errorf(wire.CodeSchemaMismatch, "moreolder: field %s is missing", name)
 		}
 	}
 	return p, nil
 }
 
-// ReadMoreEvent reads an event by the declaration that it was written by; by this one if it does not say. It fails with the code schema_unknown for one that
-// this code does not know: nothing is guessed.
-func ReadMoreEvent(e *space.Event) (p More, err error) {
+var moreFields = []program.Field{
+	{Name: "text", Kind: tables.Text},
+	{Name: "stars", Kind: tables.U64, Optional: true},
+}
+
+// ReadMoreEvent reads an event by the declaration that it was written by; by this one if it does not say. One that this code does not know is read as far as
+// the module that the space has knows both: has is its manifest, nil if that is not known. Its errors have codes, nothing is guessed: schema_unknown and
+// schema_incompatible as [program.Manifest.ReadNewer] has them, and schema_mismatch for what is not as its own declaration says.
+func ReadMoreEvent(e *space.Event, has *program.Manifest) (p More, err error) {
 	switch e.Schema {
 	case space.Schema{}, MoreSchema:
 		return ReadMore(e.Payload)
@@ -195,7 +209,11 @@ func ReadMoreEvent(e *space.Event) (p More, err error) {
 		p.Text = older.Text
 		return p, err
 	}
-	return p, wire.Errorf(wire.CodeSchemaUnknown, "more: this code is of schema %x, and knows nothing of %x", MoreSchema, e.Schema)
+	payload, err := has.ReadNewer(e, moreFields)
+	if err != nil {
+		return p, err
+	}
+	return ReadMore(payload)
 }
 
 // Letter is the payload of an event of type "letter".
@@ -234,11 +252,11 @@ func ReadLetter(payload []byte) (p Letter, err error) {
 		r.Fail()
 	}
 	if r.Err != nil {
-		return p, fmt.Errorf("letter: %w", r.Err)
+		return p, wire.Errorf(wire.CodeSchemaMismatch, "letter: %v", r.Err)
 	}
 	for i, name := range []string{0: "to", 1: "from"} {
 		if name != "" && !here[i] {
-			return p, fmt.Errorf("letter: field %s is missing", name)
+			return p, wire.Errorf(wire.CodeSchemaMismatch, "letter: field %s is missing", name)
 		}
 	}
 	return p, nil
@@ -288,19 +306,25 @@ func ReadLetterOlder(payload []byte) (p LetterOlder, err error) {
 		r.Fail()
 	}
 	if r.Err != nil {
-		return p, fmt.Errorf("letterolder: %w", r.Err)
+		return p, wire.Errorf(wire.CodeSchemaMismatch, "letterolder: %v", r.Err)
 	}
 	for i, name := range []string{0: "from", 1: "to"} {
 		if name != "" && !here[i] {
-			return p, fmt.Errorf("letterolder: field %s is missing", name)
+			return p, wire.Errorf(wire.CodeSchemaMismatch, "letterolder: field %s is missing", name)
 		}
 	}
 	return p, nil
 }
 
-// ReadLetterEvent reads an event by the declaration that it was written by; by this one if it does not say. It fails with the code schema_unknown for one that
-// this code does not know: nothing is guessed.
-func ReadLetterEvent(e *space.Event) (p Letter, err error) {
+var letterFields = []program.Field{
+	{Name: "to", Kind: tables.Text},
+	{Name: "from", Kind: tables.Text},
+}
+
+// ReadLetterEvent reads an event by the declaration that it was written by; by this one if it does not say. One that this code does not know is read as far as
+// the module that the space has knows both: has is its manifest, nil if that is not known. Its errors have codes, nothing is guessed: schema_unknown and
+// schema_incompatible as [program.Manifest.ReadNewer] has them, and schema_mismatch for what is not as its own declaration says.
+func ReadLetterEvent(e *space.Event, has *program.Manifest) (p Letter, err error) {
 	switch e.Schema {
 	case space.Schema{}, LetterSchema:
 		return ReadLetter(e.Payload)
@@ -310,7 +334,11 @@ func ReadLetterEvent(e *space.Event) (p Letter, err error) {
 		p.From = older.To
 		return p, err
 	}
-	return p, wire.Errorf(wire.CodeSchemaUnknown, "letter: this code is of schema %x, and knows nothing of %x", LetterSchema, e.Schema)
+	payload, err := has.ReadNewer(e, letterFields)
+	if err != nil {
+		return p, err
+	}
+	return ReadLetter(payload)
 }
 
 // Price is the payload of an event of type "price".
@@ -349,11 +377,11 @@ func ReadPrice(payload []byte) (p Price, err error) {
 		r.Fail()
 	}
 	if r.Err != nil {
-		return p, fmt.Errorf("price: %w", r.Err)
+		return p, wire.Errorf(wire.CodeSchemaMismatch, "price: %v", r.Err)
 	}
 	for i, name := range []string{0: "amount", 1: "currency"} {
 		if name != "" && !here[i] {
-			return p, fmt.Errorf("price: field %s is missing", name)
+			return p, wire.Errorf(wire.CodeSchemaMismatch, "price: field %s is missing", name)
 		}
 	}
 	return p, nil
@@ -399,19 +427,25 @@ func ReadPriceOlder(payload []byte) (p PriceOlder, err error) {
 		r.Fail()
 	}
 	if r.Err != nil {
-		return p, fmt.Errorf("priceolder: %w", r.Err)
+		return p, wire.Errorf(wire.CodeSchemaMismatch, "priceolder: %v", r.Err)
 	}
 	for i, name := range []string{0: "amount"} {
 		if name != "" && !here[i] {
-			return p, fmt.Errorf("priceolder: field %s is missing", name)
+			return p, wire.Errorf(wire.CodeSchemaMismatch, "priceolder: field %s is missing", name)
 		}
 	}
 	return p, nil
 }
 
-// ReadPriceEvent reads an event by the declaration that it was written by; by this one if it does not say. It fails with the code schema_unknown for one that
-// this code does not know: nothing is guessed.
-func ReadPriceEvent(e *space.Event) (p Price, err error) {
+var priceFields = []program.Field{
+	{Name: "amount", Kind: tables.U64},
+	{Name: "currency", Kind: tables.Text},
+}
+
+// ReadPriceEvent reads an event by the declaration that it was written by; by this one if it does not say. One that this code does not know is read as far as
+// the module that the space has knows both: has is its manifest, nil if that is not known. Its errors have codes, nothing is guessed: schema_unknown and
+// schema_incompatible as [program.Manifest.ReadNewer] has them, and schema_mismatch for what is not as its own declaration says.
+func ReadPriceEvent(e *space.Event, has *program.Manifest) (p Price, err error) {
 	switch e.Schema {
 	case space.Schema{}, PriceSchema:
 		return ReadPrice(e.Payload)
@@ -427,7 +461,11 @@ func ReadPriceEvent(e *space.Event) (p Price, err error) {
 		}
 		return p, err
 	}
-	return p, wire.Errorf(wire.CodeSchemaUnknown, "price: this code is of schema %x, and knows nothing of %x", PriceSchema, e.Schema)
+	payload, err := has.ReadNewer(e, priceFields)
+	if err != nil {
+		return p, err
+	}
+	return ReadPrice(payload)
 }
 
 // When is the payload of an event of type "when".
@@ -462,11 +500,11 @@ func ReadWhen(payload []byte) (p When, err error) {
 		r.Fail()
 	}
 	if r.Err != nil {
-		return p, fmt.Errorf("when: %w", r.Err)
+		return p, wire.Errorf(wire.CodeSchemaMismatch, "when: %v", r.Err)
 	}
 	for i, name := range []string{0: "at"} {
 		if name != "" && !here[i] {
-			return p, fmt.Errorf("when: field %s is missing", name)
+			return p, wire.Errorf(wire.CodeSchemaMismatch, "when: field %s is missing", name)
 		}
 	}
 	return p, nil
@@ -512,19 +550,24 @@ func ReadWhenOlder(payload []byte) (p WhenOlder, err error) {
 		r.Fail()
 	}
 	if r.Err != nil {
-		return p, fmt.Errorf("whenolder: %w", r.Err)
+		return p, wire.Errorf(wire.CodeSchemaMismatch, "whenolder: %v", r.Err)
 	}
 	for i, name := range []string{0: "at"} {
 		if name != "" && !here[i] {
-			return p, fmt.Errorf("whenolder: field %s is missing", name)
+			return p, wire.Errorf(wire.CodeSchemaMismatch, "whenolder: field %s is missing", name)
 		}
 	}
 	return p, nil
 }
 
-// ReadWhenEvent reads an event by the declaration that it was written by; by this one if it does not say. It fails with the code schema_unknown for one that
-// this code does not know: nothing is guessed.
-func ReadWhenEvent(e *space.Event) (p When, err error) {
+var whenFields = []program.Field{
+	{Name: "at", Kind: tables.Text},
+}
+
+// ReadWhenEvent reads an event by the declaration that it was written by; by this one if it does not say. One that this code does not know is read as far as
+// the module that the space has knows both: has is its manifest, nil if that is not known. Its errors have codes, nothing is guessed: schema_unknown and
+// schema_incompatible as [program.Manifest.ReadNewer] has them, and schema_mismatch for what is not as its own declaration says.
+func ReadWhenEvent(e *space.Event, has *program.Manifest) (p When, err error) {
 	switch e.Schema {
 	case space.Schema{}, WhenSchema:
 		return ReadWhen(e.Payload)
@@ -536,7 +579,11 @@ func ReadWhenEvent(e *space.Event) (p When, err error) {
 		}
 		return p, err
 	}
-	return p, wire.Errorf(wire.CodeSchemaUnknown, "when: this code is of schema %x, and knows nothing of %x", WhenSchema, e.Schema)
+	payload, err := has.ReadNewer(e, whenFields)
+	if err != nil {
+		return p, err
+	}
+	return ReadWhen(payload)
 }
 
 // KeptRow is a row of table "kept".
