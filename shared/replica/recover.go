@@ -579,11 +579,7 @@ func (r *Replica) recoveryDone(s *spaceState) {
 
 // endRecovery goes on syncing: the server has what is here.
 func (r *Replica) endRecovery(s *spaceState) {
-	r.recoveryDone(s)
-	s.recovery = nil
-	if s.problem == wire.CodeRecovering || s.problem == wire.CodeDiverged {
-		s.problem, s.reason = 0, ""
-	}
+	r.dropRecovery(s)
 	if !s.info.Created {
 		r.sync.setCreated(r, s, true)
 	}
