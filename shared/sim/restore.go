@@ -313,11 +313,16 @@ func (st *storedSpace) has(id space.ULID) bool {
 	return ok
 }
 
-// mayLackTwice reports whether the server had a record since the first restore, and lost it again: who gave it up did so since it was told that the log has
-// it, and nobody had pulled it from there when that was lost too.
-func (w *World) mayLackTwice(id space.ID, event space.ULID) bool {
+// gaveUp reports whether the server had a record since the first restore, and lost it again: a replica gave it up when it was told that the log has it, and
+// cannot tell by now what became of it.
+func (w *World) gaveUp(id space.ID, event space.ULID) bool {
 	at, ok := w.restored.dropped[id][event]
-	return ok && at < w.restored.last && w.restored.nowhere[id][event]
+	return ok && at < w.restored.last
+}
+
+// mayLackTwice reports whether a record was given up so, and nobody had pulled it from the log when the server lost that too.
+func (w *World) mayLackTwice(id space.ID, event space.ULID) bool {
+	return w.gaveUp(id, event) && w.restored.nowhere[id][event]
 }
 
 // keeps reports whether a device has the transaction of a record among the rejected or the lost.
@@ -336,6 +341,13 @@ func (w *World) isKept(id space.ID, event space.ULID) bool {
 	return slices.ContainsFunc(w.devices, func(d *device) bool {
 		return d.keeps(d.store, id, &space.Record{Event: space.Event{ID: event}}) ||
 			slices.ContainsFunc(d.store.Outbox(id, 0, 1<<30), func(row replica.OutboxRow) bool { return row.ID == event })
+	})
+}
+
+// waits reports whether a device has the record of an event in a log that the server has no space for.
+func (w *World) waits(id space.ID, event space.ULID) bool {
+	return slices.ContainsFunc(w.devices, func(d *device) bool {
+		return slices.ContainsFunc(recordsOf(d.store, id, 0), func(r space.Record) bool { return r.ID == event })
 	})
 }
 
