@@ -24,6 +24,7 @@ type feedState struct {
 	access   Access         // whether this identity may read
 	joined   bool           // the directory has said so while records were still coming of the time before it left
 	again    bool           // subscribed more than once: frames of the earlier cursor may come still
+	crossed  bool           // such frames may be of the server's branch, which this space did not go over to after all
 	verified space.Position // after the last record received, stored or not
 	inbox    []batch        // received, not handed to a commit yet
 	retryAt  uint64         // when to subscribe again
@@ -170,6 +171,11 @@ func (r *Replica) events(f *wire.Events, size int) {
 	}
 	last := &records[len(records)-1]
 	b.last = last.Seq
+	if feed.crossed && chain != f.Position.Chain {
+		s.unsettle(&b)
+		r.conn.credit += uint64(size)
+		return
+	}
 	if chain != f.Position.Chain || last.Seq != f.Position.Seq || !last.Last() {
 		r.badChain(s)
 		return
@@ -202,10 +208,11 @@ func (r *Replica) badChain(s *spaceState) {
 
 func (r *Replica) caughtUp(f *wire.CaughtUp) {
 	s := r.spaces[f.Space]
-	if s == nil || !s.feed.asked || f.Position.Seq != s.feed.verified.Seq {
+	if s == nil || !s.feed.asked || f.Position.Seq != s.feed.verified.Seq || s.feed.crossed && f.Position.Chain != s.feed.verified.Chain {
 		return // of an earlier cursor
 	}
 	s.feed.answered, s.feed.caughtUp, s.feed.again, s.feed.access, s.feed.unknown = true, true, false, AccessGiven, 0
+	s.feed.crossed = false
 	s.feed.live = true
 	if s.switches() && len(s.feed.inbox) == 0 { // the server's branch has nothing behind what is here of it
 		r.switchTo(s, &f.Position)

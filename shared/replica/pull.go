@@ -124,7 +124,7 @@ func (r *Replica) unsubscribed(s *spaceState) {
 	if f.asked {
 		r.conn.subscriptions--
 	}
-	f.asked, f.answered, f.caughtUp, f.live, f.idle, f.again = false, false, false, false, false, true
+	f.asked, f.answered, f.caughtUp, f.live, f.idle, f.again, f.crossed = false, false, false, false, false, true, false
 }
 
 // advanceRotation gives up a connection on which the server takes no further spaces, when it has answered everything:

@@ -568,6 +568,7 @@ func (r *Replica) dropRecovery(s *spaceState) {
 	if s.recovery != nil && (s.problem == wire.CodeRecovering || s.problem == wire.CodeDiverged) {
 		s.problem, s.reason = 0, ""
 	}
+	s.feed.crossed = s.feed.crossed || s.feed.asked && s.switches()
 	s.recovery = nil
 }
 

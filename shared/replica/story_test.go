@@ -26,6 +26,8 @@ type story struct {
 	ids     []replica.ReadIDsEffect
 	checks  []space.ID      // of what is stored
 	seeks   []digest.Digest // modules that are being read
+	traces  []replica.TraceEffect
+	reads   []replica.ReadRecordsEffect
 	keeps   []replica.StoreModuleEffect
 	puts    []replica.StoreCheckpointEffect
 	// uploadRef is that of the last piece of a module that was sent.
@@ -105,7 +107,7 @@ func newStory(t *testing.T) *story {
 func (s *story) reload() {
 	s.core = replica.New(replica.Config{Sync: true, ClientVersion: "1", Rand: steady{}, Credit: 1000, UploadPiece: 1200}, s.store.Load())
 	s.commits, s.refresh, s.rows, s.ids, s.sent, s.pushes, s.notices = nil, nil, nil, nil, nil, nil, nil
-	s.seeks, s.keeps, s.puts = nil, nil, nil
+	s.traces, s.reads, s.seeks, s.keeps, s.puts = nil, nil, nil, nil, nil
 	s.checks, s.survey, s.looking, s.asks, s.dial, s.down, s.hangup = nil, nil, nil, false, false, false, ""
 	for _, name := range s.opened {
 		s.step(replica.Open{Space: idOf(name)})
@@ -120,6 +122,8 @@ func (s *story) step(in replica.Input) {
 	s.rows = append(s.rows, e.ReadRows...)
 	s.ids = append(s.ids, e.ReadIDs...)
 	s.checks = append(s.checks, e.Check...)
+	s.traces = append(s.traces, e.Trace...)
+	s.reads = append(s.reads, e.ReadRecords...)
 	s.seeks = append(s.seeks, e.ReadModules...)
 	s.keeps = append(s.keeps, e.StoreModules...)
 	s.puts = append(s.puts, e.StoreCheckpoints...)
@@ -210,6 +214,14 @@ func (s *story) settle() {
 				in.Records = append(in.Records, replica.RecordIDOf(&r))
 			}
 			s.step(in)
+		case len(s.traces) > 0:
+			trace := s.traces[0]
+			s.traces = s.traces[1:]
+			s.step(replica.Trace(trace, func(after uint64) ([]space.Record, error) { return s.store.Read(trace.Space, after, 1<<20, 1<<20), nil }))
+		case len(s.reads) > 0:
+			read := s.reads[0]
+			s.reads = s.reads[1:]
+			s.step(replica.RecordsRead{Space: read.Space, After: read.After, Records: s.store.Read(read.Space, read.After, int(read.Last-read.After), 1<<20)})
 		case len(s.seeks) > 0:
 			d := s.seeks[0]
 			s.seeks = s.seeks[1:]
