@@ -72,11 +72,12 @@ test("a new device begins a long space at the checkpoint, reads back what is old
       } catch (error) {
         code = (error as { code: string }).code;
       }
-      return { n, code, ...(await space.check()), info: space.info() };
+      return { n, code, ...(await space.check()), info: space.info(), modules: await space.modules() };
     }, id);
     assert.equal(without.code, "not_here");
     assert.equal(without.n, long - without.info.oldest + 1);
     assert.equal(without.damage, "");
+    assert.deepEqual([without.modules.complete, without.modules.history.map((use) => [use.module, use.seq])], [false, [[without.info.genesisModule, 0]]], "an upgrade may be among what is not here");
 
     await server.start();
     const all = await tab.evaluate(async (id) => {
@@ -93,5 +94,10 @@ test("a new device begins a long space at the checkpoint, reads back what is old
       return { n, oldest: space.info().oldest, ...(await space.check()) };
     }, id);
     assert.deepEqual(all, { n: long, oldest: 1, seq: long, damage: "" });
+    const told = await tab.evaluate((id) => globalThis.skerry.client.space(id).modules(), id);
+    await server.kill();
+    const here = await tab.evaluate((id) => globalThis.skerry.client.space(id).modules(), id);
+    assert.equal(here.complete, true);
+    assert.deepEqual(here, told);
   }),
 );

@@ -8,6 +8,7 @@ import { World } from "./world.js";
 
 declare global {
   var live: { query: LiveQuery; snapshots: (readonly Row[])[] };
+  var modulesOf: (id: string) => Promise<unknown[]>;
 }
 
 /** Begins a live query of the hall's messages; runs in the page. */
@@ -115,6 +116,12 @@ test("a live query goes on when the tab that syncs closes, and over an upgrade, 
       { id, bytes: [...chat("1.1.0")] },
     );
     await tab.waitForFunction(() => globalThis.live.query.getSnapshot().length === 3);
+    await tab.evaluate(() => {
+      globalThis.modulesOf = async (id) => {
+        const { history, complete } = await globalThis.skerry.client.space(id).modules();
+        return [complete, ...history.map((use) => [use.module, use.name, use.version, use.seq, Math.abs(use.since - Date.now()) < 3_600_000])];
+      };
+    });
     const known = await tab.evaluate(async (id) => {
       const space = globalThis.skerry.client.space(id);
       const { module, name, version, tables } = await space.tables();
@@ -122,7 +129,7 @@ test("a live query goes on when the tab that syncs closes, and over an upgrade, 
       return {
         now: space.info().module, genesis: space.info().genesisModule, tables: [module, name, version, tables[0]],
         named: [space.info().moduleName, space.info().moduleVersion],
-        history: (await space.modules()).map((use) => [use.module, use.name, use.version, use.seq, Math.abs(use.since - Date.now()) < 3_600_000]),
+        history: await globalThis.modulesOf(id),
         table: await said(space.table("mesages").query()), index: await said(space.table("messages").query({ index: "by_rom" })),
       };
     }, id);
@@ -130,7 +137,7 @@ test("a live query goes on when the tab that syncs closes, and over an upgrade, 
       now: upgraded,
       genesis: first,
       named: ["chat", "1.1.0"],
-      history: [[first, "chat", "1.0.0-e2e", 0, true], [upgraded, "chat", "1.1.0", 4, true]],
+      history: [true, [first, "chat", "1.0.0-e2e", 0, true], [upgraded, "chat", "1.1.0", 4, true]],
       tables: [upgraded, "chat", "1.1.0", {
         name: "messages",
         columns: [
@@ -143,6 +150,11 @@ test("a live query goes on when the tab that syncs closes, and over an upgrade, 
       table: 'not_found: the module has no table "mesages", but messages, users, rooms',
       index: 'not_found: table messages has no index "by_rom", but by_room, by_author',
     });
+    // Offline the events here tell the same, but for what a module that judges no more calls itself.
+    await ada.wire.cut();
+    assert.deepEqual(await tab.evaluate((id) => globalThis.modulesOf(id), id), [true, [first, undefined, undefined, 0, true], [upgraded, "chat", "1.1.0", 4, true]]);
+    await ada.wire.mend();
+    await tab.waitForFunction(() => globalThis.skerry.client.status.connection === "online");
 
     await tab.evaluate(
       async ({ id, bytes }) => {

@@ -37,6 +37,7 @@ export type {
   FieldCode,
   ImportedSpace,
   LostTransaction,
+  ModuleHistory,
   ModuleUse,
   NewEvent,
   PendingTransaction,

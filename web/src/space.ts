@@ -1,4 +1,4 @@
-import { checkDigest, fromHex } from "./bytes.js";
+import { checkDigest, fromHex, toHex } from "./bytes.js";
 import type { Client } from "./client.js";
 import { type Declared, differences, type ModuleCode, type Raw, readPayload } from "./declared.js";
 import { encodeTransaction, encodeValue } from "./encode.js";
@@ -7,7 +7,7 @@ import { EventIterator, type EventsOptions } from "./events.js";
 import type { AnyModule, ModuleTypes, NameOf, PayloadArguments, TableOf } from "./module.js";
 import { Receipt } from "./receipt.js";
 import { Table } from "./tables.js";
-import { formatULID, parseULID } from "./ulid.js";
+import { formatULID, parseULID, ulidTime } from "./ulid.js";
 import {
   type Connection,
   decodeCheck,
@@ -17,12 +17,14 @@ import {
   decodeTables,
   type Ephemeral,
   type LostTransaction,
+  type ModuleHistory,
   type ModuleUse,
   type NewEvent,
   type PendingTransaction,
   type RejectedTransaction,
   type SpaceInfo,
   type SpaceTables,
+  toPosition,
 } from "./wire.js";
 
 const batchBytes = 256 << 10;
@@ -271,11 +273,31 @@ export class Space<M extends ModuleTypes = AnyModule> {
   }
 
   /**
-   * Returns which modules the space had, the last one being that which it has, with their versions and since when: the newest 100. The server
-   * is asked, as whoever this browser has a key of; the present one `info()` and {@link Space.tables} tell of offline too.
+   * Returns which modules the space had: the newest 100, in their order, as the server says, which is asked as whoever this browser has a key of. Where it cannot be reached, or does not have the
+   * space yet, they are those of which the events here tell: without names, but for the present one, and not `complete` where an event is not here or has expired, which may be one of
+   * these. The present one `info()` and {@link Space.tables} tell of offline too.
    */
-  async modules(): Promise<ModuleUse[]> {
-    return ((await this.#client.ask(`spaces/${this.id}/module`)) as { history: ModuleUse[] }).history;
+  async modules(): Promise<ModuleHistory> {
+    const { stamp, genesisModule, module: present, moduleName: name, moduleVersion: version, seq: last, oldest } = this.info();
+    try {
+      const { history, earlier } = (await this.#client.ask(`spaces/${this.id}/module`)) as { history: ModuleUse[]; earlier: number };
+      return { history, complete: earlier === 0 };
+    } catch (error) {
+      if (!stamp || !["overloaded", "unknown_space"].includes((error as SkerryError).code)) throw error;
+    }
+    const history: ModuleUse[] = [];
+    const found = (module: string, seq: number, since: number): void => void history.push({ module, ...(module === present && { name, version }), seq, since });
+    found(genesisModule!, 0, ulidTime(parseULID(stamp)));
+    let count = 0;
+    for await (const { type, payload, seq, receivedAt } of this.events({ after: toPosition(oldest - 1), before: toPosition(last + 1) })) {
+      if (type === "$module") {
+        const { hash } = (payload ?? {}) as { hash?: Uint8Array };
+        if (!hash) continue; // it has expired
+        found(toHex(hash), seq, receivedAt);
+      }
+      count++;
+    }
+    return { history, complete: count === last };
   }
 
   /**

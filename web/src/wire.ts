@@ -532,14 +532,22 @@ export function decodeRefused(bytes: Uint8Array): Verdict {
 /** A column of a table: its name, its kind by number, and whether it may be absent. */
 export type Column = [name: string, kind: number, optional: boolean];
 
+/** Which modules a space had. */
+export interface ModuleHistory {
+  /** In their order; the last one judges it, if none is missing. */
+  readonly history: readonly ModuleUse[];
+  /** Whether none is missing. */
+  readonly complete: boolean;
+}
+
 /** A module that judges a space, or did. */
 export interface ModuleUse {
   /** Its hash. */
   readonly module: string;
   /** What it calls itself, if the server has its bytes. */
-  readonly name?: string;
+  readonly name?: string | undefined;
   /** Its semver. */
-  readonly version?: string;
+  readonly version?: string | undefined;
   /** The event by which the space went over to it; 0: it was made with it. */
   readonly seq: number;
   /** When that was; milliseconds since 1970. */
