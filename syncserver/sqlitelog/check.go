@@ -155,6 +155,13 @@ func (c *checker) layout() error {
 	if reader != minReader || writer != minWriter {
 		c.tell("the layout", doRestore, "format %d asks for other builds than it has to", version)
 	}
+	if _, err := c.conn.row("SELECT release FROM format", func(s *sqlite3.Stmt) {
+		if text := s.ColumnText(0); !releaseIsWhole(text, version, reader, writer) {
+			c.tell("the layout", doRestore, "the release that brought the data to format %d is not what was written: %q", version, text)
+		}
+	}); err != nil {
+		return err
+	}
 	if err := c.versions(); err != nil {
 		return err
 	}

@@ -122,6 +122,8 @@ func TestCheck(t *testing.T) {
 		written("origins", " AUTOINCREMENT", ""):                                                            "origins.origins is not what it has to be",
 		written("blobs", "UNIQUE", "UNIQUE ON CONFLICT IGNORE"):                                             "blobs.blobs is not what it has to be",
 		"UPDATE format SET min_writer = 0":                                                                  "asks for other builds than it has to",
+		"UPDATE format SET release = '4' || substr(release, 2)":                                             `not what was written: "4.`,
+		"UPDATE format SET release = '0.1,0'":                                                               `not what was written: "0.1,0"`,
 		"UPDATE format SET version = 77":                                                                    "of format 77, and this release knows",
 		"PRAGMA application_id = 5":                                                                         "not Skerry's",
 	} {

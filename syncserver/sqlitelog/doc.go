@@ -38,7 +38,7 @@
 // which record payloads are gone: there, the row of an event has the digest of its payload in the place of it. Numbers of spaces are never
 // used again.
 //
-// The table format says which version of the layout this is, which release brought the data to it, and what a reader and a writer need to know at
+// The table format says which version of the layout this is, which release brought the data to it, with a checksum of all of this, and what a reader and a writer need to know at
 // least: a number that rises with each change that older builds would misread, and not a release, of which builds differ. Newer data that
 // this build can not handle is refused with a [*FormatError], without changing a byte.
 // Older or unfinished data gets what it lacks from the statements that make a new database, in one transaction. What has to be changed of

@@ -3,6 +3,7 @@ package sqlitelog
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -108,6 +109,38 @@ func TestNewerData(t *testing.T) {
 				t.Fatalf("Head = %+v, %v", got, err)
 			}
 		})
+	}
+}
+
+// TestReleaseOfTheFormat: a release that is named with a checksum is read without it, and no bit of it may be another one; one that an earlier build has named without is what it says, as
+// far as it may be the name of one.
+func TestReleaseOfTheFormat(t *testing.T) {
+	text := releaseText("2.1.3-rc.1", 9, 1001, 1001)
+	if !releaseIsWhole(text, 9, 1001, 1001) || !releaseIsWhole("0.1.0", 6, 1000, 1000) {
+		t.Errorf("%q is not what was written", text)
+	}
+	for bit := range 8 * len(text) {
+		flipped := []byte(text)
+		if flipped[bit/8] ^= 1 << (bit % 8); releaseIsWhole(string(flipped), 9, 1001, 1001) {
+			t.Errorf("%q is taken for what was written", flipped)
+		}
+	}
+	for _, other := range [][3]int{{8, 1001, 1001}, {9, 1000, 1001}, {9, 1001, 1000}} {
+		if releaseIsWhole(text, other[0], other[1], other[2]) {
+			t.Errorf("of another format, %v, it is taken for what was written", other)
+		}
+	}
+	for _, text := range []string{"", "0.1", "0.1,0", "0.1.0+sun.12345678", "0.1.0\x00"} {
+		if releaseIsWhole(text, 6, 1000, 1000) {
+			t.Errorf("%q is taken for a release", text)
+		}
+	}
+	dir, _, _ := filled(t)
+	for release, named := range map[string]string{text: "skerry 2.1.3-rc.1 has", "3" + text[1:]: "a newer skerry has"} {
+		alter(t, dir, fmt.Sprintf("UPDATE format SET version = 9, release = '%s', min_reader = 1001, min_writer = 1001", release))
+		if _, err := Open(t.Context(), Config{Dir: dir}); err == nil || !strings.Contains(err.Error(), named) || strings.Contains(err.Error(), "sum") {
+			t.Errorf("Open = %v, want that %s", err, named)
+		}
 	}
 }
 

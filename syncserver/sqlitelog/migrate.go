@@ -119,7 +119,7 @@ func setFormat(version int) string {
 		INSERT INTO format(one, version, min_reader, min_writer, release) VALUES (1, %d, %d, %d, '%s') ON CONFLICT DO UPDATE
 			SET version = excluded.version, min_reader = excluded.min_reader, min_writer = excluded.min_writer, release = excluded.release
 			WHERE version < excluded.version;`,
-		applicationID, version, minReader, minWriter, syncserver.Version)
+		applicationID, version, minReader, minWriter, releaseText(syncserver.Version, version, minReader, minWriter))
 }
 
 // migrate runs migrations behind a backup.

@@ -2,9 +2,12 @@ package sqlitelog
 
 import (
 	"fmt"
+	"hash/crc32"
+	"strings"
 
 	"github.com/ncruces/go-sqlite3"
 
+	"skerry/shared/semver"
 	"skerry/syncserver"
 )
 
@@ -213,10 +216,31 @@ func checkFormat(c *conn, dir string, write bool) error {
 	return nil
 }
 
-// releaseOf returns the release that brought the data to its format; "" if it does not say so where this build looks.
+// releaseOf returns the release that brought the data to its format; "" if it does not say so where this build looks, or is damaged there.
 func releaseOf(c *conn) (release string) {
-	c.row("SELECT release FROM format", func(s *sqlite3.Stmt) { release = s.ColumnText(0) })
+	c.row("SELECT release, version, min_reader, min_writer FROM format", func(s *sqlite3.Stmt) {
+		if text := s.ColumnText(0); releaseIsWhole(text, s.ColumnInt(1), s.ColumnInt(2), s.ColumnInt(3)) {
+			release, _, _ = strings.Cut(text, releaseSum)
+		}
+	})
 	return release
+}
+
+// releaseSum begins the checksum in a release as the format has it: where a semantic version has what does not count.
+const releaseSum = "+sum."
+
+// releaseText returns what the format has of a release: its name, and a checksum of that and of what else the format says.
+func releaseText(release string, version, reader, writer int) string {
+	return fmt.Sprintf("%s%s%08x", release, releaseSum, crc32.ChecksumIEEE(fmt.Appendf(nil, "%s %d %d %d", release, version, reader, writer)))
+}
+
+// releaseIsWhole reports whether what the format has of a release is what was written. Of a name without a checksum it can only tell whether it may be one.
+func releaseIsWhole(text string, version, reader, writer int) bool {
+	if release, _, sum := strings.Cut(text, releaseSum); sum {
+		return text == releaseText(release, version, reader, writer)
+	}
+	_, err := semver.Parse(text)
+	return err == nil && !strings.Contains(text, releaseSum[:1]) && !strings.Contains(text, releaseSum[1:]) // with half of what begins a checksum it was to have one
 }
 
 func tableNames(c *conn) (names []string, err error) {
