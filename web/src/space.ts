@@ -67,14 +67,19 @@ export class Space<M extends ModuleTypes = AnyModule> {
   /** Compares the page's code with the module that the space has now, if that is another one, and tells what differs. Returns what the module says of itself. */
   #compare(again = false): Promise<SpaceTables | undefined> | undefined {
     const code = this.#code!;
-    const { module } = this.info();
+    const { module, seq } = this.info();
     if (!module || module === code.hash) return undefined;
     const { connection } = this.#client.status;
     if (module !== this.#module || (!this.#theirs && (again || connection !== this.#askedWhen))) {
       this.#module = module;
       this.#askedWhen = connection;
-      const asked = this.tables().then(
+      const asked: Promise<SpaceTables | undefined> = this.tables().then(
         (theirs) => {
+          if (theirs.module !== module) {
+            // The server tells what module there is before its record comes: the next change may be that.
+            this.#module = undefined;
+            return this.info().seq === seq ? undefined : this.#compare(true);
+          }
           for (const difference of differences(code, theirs)) this.#client.warn(code, module, { space: this.id, ...difference });
           return theirs;
         },

@@ -307,7 +307,7 @@ test("what could not be compared for want of a network is compared when there is
     call: () => {
       asked++;
       if (client.status.connection !== "online") return Promise.reject(new SkerryError("module_missing", "no network"));
-      return Promise.resolve(encodeValue([new Uint8Array(32), "m", "2.0.0", [], encodeValue({ abi: 2 }), []]));
+      return Promise.resolve(encodeValue([new Uint8Array(32).fill(0xcd), "m", "2.0.0", [], encodeValue({ abi: 2 }), []]));
     },
   };
   new Space(client as unknown as Client, "", module);
@@ -322,6 +322,41 @@ test("what could not be compared for want of a network is compared when there is
     await settled();
   }
   assert.deepEqual([asked, told], [2, ["unknown_type"]]);
+});
+
+test("a module that the server tells of before its record is here is compared when that came, and read by", async () => {
+  let changed = (): void => undefined;
+  const told: unknown[] = [];
+  const answers: ((tables: Uint8Array) => void)[] = [];
+  const tablesOf = (byte: number, fields: object[]): Uint8Array =>
+    encodeValue([new Uint8Array(32).fill(byte), "m", "2.0.0", [], encodeValue({ abi: 2, events: [{ name: "note", fields }] }), [new Uint8Array(8).fill(byte === 0xcd ? 0x22 : 0x11)]]);
+  const text = [{ name: "text", type: "text" }];
+  const [before, after] = [tablesOf(0xab, text), tablesOf(0xcd, [...text, { name: "more", type: "text" }])];
+  const client = {
+    status: { connection: "online" },
+    info: { module: "cd".repeat(32), seq: 4 },
+    subscribe: (f: () => void) => (changed = f),
+    infoOf: () => client.info,
+    warn: (_code: ModuleCode, _module: string, warning: { code: unknown }) => told.push(warning.code),
+    call: () => new Promise<Uint8Array>((answer) => void answers.push(answer)),
+  };
+  const space = new Space(client as unknown as Client, "", { ...module, events: { note: { schema: "11".repeat(8), fields: [["text", 5, 0]] } } });
+  const settled = (): Promise<unknown> => new Promise((done) => void setImmediate(done));
+  const answer = async (tables: Uint8Array): Promise<void> => {
+    answers.shift()!(tables);
+    await settled();
+  };
+  await answer(before); // the log is of the module before still
+  assert.deepEqual([answers.length, told], [0, []]);
+  changed();
+  const read = space.read({ type: "note", schema: "22".repeat(8), payload: { text: "a", more: "b" } });
+  client.info = { ...client.info, seq: 5 }; // and while it is asked again, it goes on
+  await answer(before);
+  assert.equal(answers.length, 1);
+  await answer(after);
+  assert.deepEqual(await read, { type: "note", payload: { text: "a" } });
+  changed();
+  assert.deepEqual([answers.length, told], [0, ["schema_unknown"]]);
 });
 
 test("defaults of the generator are values of their fields", () => {
