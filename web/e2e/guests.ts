@@ -9,16 +9,25 @@ export interface Manifest {
   readonly name: string;
   readonly version: string;
   readonly abi: number;
-  readonly events?: readonly { readonly name: string; readonly fields: readonly Field[] }[];
+  readonly events?: readonly EventType[];
   readonly tables?: readonly Table[];
   readonly upgrade?: "carry" | "replay";
   readonly [more: string]: unknown;
 }
 
-interface Field {
+export interface Field {
   readonly name: string;
   readonly type: string;
   readonly optional: boolean;
+  readonly default?: unknown;
+}
+
+/** An event type, with earlier declarations and how they are read. */
+export interface EventType {
+  readonly name: string;
+  readonly fields: readonly Field[];
+  readonly older?: readonly { readonly fields: readonly Field[]; readonly [lens: string]: unknown }[];
+  readonly removed?: boolean;
 }
 
 export interface Table {
@@ -87,7 +96,31 @@ export function members(version = "1.0.0-e2e", list = "members", change = (manif
   return module(guest("members"), encode(change(manifest)));
 }
 
-const field = (name: string, type: string, optional = false): Field => ({ name, type, optional });
+export const field = (name: string, type: string, optional = false): Field => ({ name, type, optional });
+
+/** Returns the conformance suite's module that keeps of every event the payload as the host gives it, so that a manifest alone decides what is seen. */
+export function kept(version: string, events: readonly EventType[], change = (manifest: Manifest) => manifest): Uint8Array {
+  const manifest: Manifest = {
+    name: "kept",
+    version,
+    abi: 2, // by which payloads are read by their schemas
+    io: 1 << 16,
+    events,
+    tables: [{ name: "kept", columns: [field("seq", "u64"), field("event", "u64"), field("payload", "bytes")], key: ["seq"] }],
+    upgrade: "carry",
+  };
+  return module(guest("kept"), encode(change(manifest)));
+}
+
+/** Returns the same module with a manifest as something else made it. */
+export function keptBy(manifest: Uint8Array): Uint8Array {
+  return module(guest("kept"), manifest);
+}
+
+/** Returns the module whose event `put` means something else for apps of before 2.4.5. */
+export function inventory(): Uint8Array {
+  return guest("inventory");
+}
 
 /** Returns the module of the conformance suite that does what the script of an event says: of `act` in apply, of `ask` in authorize. */
 export function probe(): Uint8Array {

@@ -100,13 +100,17 @@ export class TestServer {
     await this.#exited;
   }
 
-  /** Runs the command line, whose keys are beside the data directory, and returns what it printed. */
+  /** Runs the command line, whose keys are beside the data directory, and returns what it printed as JSON. */
   async cli<T>(...args: string[]): Promise<T[]> {
-    const stdout = await new Promise<string>((resolve, reject) => {
+    return (await this.print(...args)).split("\n").filter(Boolean).map((line) => JSON.parse(line) as T);
+  }
+
+  /** The same, as it printed it. */
+  print(...args: string[]): Promise<string> {
+    return new Promise((resolve, reject) => {
       const named = args.indexOf("--identity");
       execFile(binary, named < 0 ? args : args.toSpliced(named, 0, "--keys", this.#keys), { maxBuffer: 1 << 28 }, (error, out, err) => (error ? reject(new Error(`${error.message}\n${err}`)) : resolve(out)));
     });
-    return stdout.split("\n").filter(Boolean).map((line) => JSON.parse(line) as T);
   }
 
   /** Returns the key by which the command line goes by a name, for devices of the same person. */
