@@ -110,7 +110,7 @@ const changes: readonly Change[] = [
   }, {
     what: "add a required field, and refuse what lacks it", bump: "major", older: one, newer: kept("2.0.0", [note(texts("mood", "text"), { ...lists, refused: true })]),
     olds: two, news: [wrote({ text: "new", mood: "glad" })], waits: "schema_unknown", refused: { one: "schema_mismatch", two: "schema_mismatch" },
-    oldReads: ["schema_incompatible"], newReads: ["schema_unknown", "schema_unknown"], // neither says what the other's fields are
+    oldReads: ["schema_unknown"], newReads: ["schema_unknown", "schema_unknown"], // nobody says what the fields of one are to the other
     oldTold: ["event note: schema_mismatch"], newTold: ["event note: schema_unknown"], kept: [twoRows, [row("glad", "new")], []],
   }, {
     what: "remove a field", bump: "major", older: kept("1.0.0", [note(texts("text", "mood"))]), newer: kept("2.0.0", [note(was, { fields: texts("text", "mood"), drop: ["mood"] })]),
@@ -133,7 +133,7 @@ const changes: readonly Change[] = [
   }, {
     what: "list a declaration no more, and list it again", bump: "major", older: one, newer: kept("2.0.0", [note([...was, mood])]), again: kept("2.1.0", [note([...was, mood], lists)]),
     olds: two, news: [wrote({ text: "new", mood: "glad" })], waits: "schema_unknown", stays: "schema_unknown",
-    oldReads: [{ text: "new" }], newReads: [{ text: "one" }, { text: "two" }], newReadBefore: [{ text: "one" }, { text: "two" }],
+    oldReads: [{ text: "new" }], newReads: [{ text: "one" }, { text: "two" }], newReadBefore: ["schema_unknown", "schema_unknown"],
     oldTold: ["event note: schema_unknown", "event note: undefined"], newTold: ["event note: schema_unknown"], kept: [twoRows, [row("new", ["glad"])], [row("one", null), row("two", null)]],
   }, {
     ...same, what: "add a table", bump: "minor", older: one, newer: kept("1.1.0", [note(was)], (m) => ({ ...m, tables: [{ ...m.tables![0]!, name: "late" }, ...m.tables!] })),
@@ -264,7 +264,7 @@ async function install(): Promise<void> {
       const kept = keeps ? (await space.table("kept").query()).map((row) => String.fromCharCode(...(row["payload"] as Uint8Array))) : [];
       return { reads, by, pending, rejected, told: [...told], kept, looked: look(), seq: space.info().seq, module: space.info().module };
     }));
-  app.history = (names) => Promise.all(names.map(async (name) => (await of(name).space.modules()).map(({ version }) => String(version))));
+  app.history = (names) => Promise.all(names.map(async (name) => (await of(name).space.modules()).history.map(({ version }) => String(version))));
   app.slots = async (name) => (await of(name).space.table("slots").query()).map((row) => `${row["slot"]} ${row["item"]}`);
 }
 
@@ -285,7 +285,7 @@ const isRefused = (change: Change) => ({ payload }: Written) => Object.values(pa
 
 /** What either page says of every change, at each of its moments. */
 class Seen {
-  bumps: { least_bump: string; enough: boolean }[] = [];
+  bumps: { older: { version: string }; newer: { version: string }; least_bump: string; enough: boolean }[] = [];
   newBefore: Said[] = [];
   oldBefore: Said[] = [];
   newAlone: Said[] = [];
@@ -375,7 +375,9 @@ async function check(t: TestContext, seen: Seen): Promise<void> {
       const late = change.late ?? olds;
       const taken = late.filter((event) => !isRefused(change)(event));
       const old = (events: readonly Written[]) => events.map((event) => newReads[olds.findIndex(({ type, payload }) => type === event.type && JSON.stringify(payload) === JSON.stringify(event.payload))] ?? event.payload);
-      assert.deepEqual([seen.bumps[i]!.least_bump, seen.bumps[i]!.enough], [change.bump, true]);
+      const { older, newer, least_bump, enough } = seen.bumps[i]!;
+      assert.deepEqual([least_bump, enough], [change.bump, true]);
+      assert.deepEqual(seen.history[i], [older.version, newer.version, ...(change.again ? ["2.1.0"] : [])]);
 
       assert.deepEqual(seen.newBefore[i]!.reads, [...newReadBefore, ...(waits ? [] : own)], "the newer page at the older module reads");
       assert.deepEqual(seen.newBefore[i]!.pending, waits ? news.map(() => waits) : []);
@@ -383,6 +385,7 @@ async function check(t: TestContext, seen: Seen): Promise<void> {
       assert.deepEqual(seen.oldBefore[i]!.reads, [...payloads(olds), ...(waits ? [] : oldReads)], "the older page at the older module reads");
       assert.deepEqual(seen.oldBefore[i]!.told, []);
 
+      if (stays) assert.deepEqual(seen.oldBack[i]!.reads, [...payloads(olds), ...[...news, ...news].map(() => stays)], "the older page reads what nobody translates");
       assert.deepEqual(seen.oldBack[i]!.pending, stays ? late.map((_, i) => (i === 0 ? stays : "undefined")) : []);
       assert.deepEqual(seen.oldAfter[i]!.reads, [...payloads(olds), ...oldReads, ...oldReads, ...payloads(taken)], "the older page at the newer module reads");
       assert.deepEqual(seen.oldAfter[i]!.rejected, Object.entries(refused).map(([item, code]) => `${item}: ${code}`));
