@@ -214,9 +214,9 @@ func (d *differences) table(older, newer *tables.Schema) {
 			d.add(Major, subject, change, "queries that name it have another order, or none")
 		}
 		switch {
-		case is.Unique && !was.Unique:
+		case is.Unique && !was.Unique && !isUnique(older, columnNames(newer, is.Columns)):
 			d.add(Major, subject, "unique now", "what it writes may be refused as unique")
-		case was.Unique && !is.Unique:
+		case was.Unique && !is.Unique && !isUnique(newer, columnNames(older, was.Columns)):
 			d.add(Major, subject, "not unique any more", "it reads two rows where it counts on one")
 		}
 	}
@@ -224,12 +224,20 @@ func (d *differences) table(older, newer *tables.Schema) {
 		x := &newer.Indexes[i]
 		switch subject := subject + ", index " + x.Name; {
 		case find(older, x.Name) != nil:
-		case x.Unique:
+		case x.Unique && !isUnique(older, columnNames(newer, x.Columns)):
 			d.add(Major, subject, "added, unique", "what it writes may be refused as unique")
 		default:
 			d.add(Patch, subject, "added", "queries can name it from then on")
 		}
 	}
+}
+
+// isUnique reports whether no two rows of a table have the same values in some columns, whatever a further index says: its key or a unique index has none but of those.
+func isUnique(of *tables.Schema, columns []string) bool {
+	among := func(places []int) bool {
+		return !slices.ContainsFunc(columnNames(of, places), func(name string) bool { return !slices.Contains(columns, name) })
+	}
+	return among(of.Key) || slices.ContainsFunc(of.Indexes, func(x tables.Index) bool { return x.Unique && among(x.Columns) })
 }
 
 func columnNames(of *tables.Schema, places []int) []string {

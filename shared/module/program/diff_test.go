@@ -61,7 +61,13 @@ func TestCompare(t *testing.T) {
 		{func(m *Manifest) { m.Tables[0].Key = []int{0, 1} }, "table messages, key", Major, Major},
 		{func(m *Manifest) { m.Tables[1].DeclaredBy = "messages" }, "table people", Major, Major},
 		{func(m *Manifest) { m.Tables[1].Indexes = []tables.Index{{Name: "x", Columns: []int{0}}} }, "table people, index x", Patch, Major},
-		{func(m *Manifest) { m.Tables[1].Indexes = []tables.Index{{Name: "x", Columns: []int{0}, Unique: true}} }, "table people, index x", Major, Major},
+		{func(m *Manifest) { m.Tables[1].Indexes = []tables.Index{{Name: "x", Columns: []int{0}, Unique: true}} }, "table people, index x", Patch, Major}, // as the key says
+		{func(m *Manifest) {
+			m.Tables[0].Indexes = append(m.Tables[0].Indexes, tables.Index{Name: "x", Columns: []int{2}, Unique: true})
+		}, "table messages, index x", Major, Major},
+		{func(m *Manifest) {
+			m.Tables[0].Indexes = append(m.Tables[0].Indexes, tables.Index{Name: "x", Columns: []int{2, 1}, Unique: true}) // as by_text says
+		}, "table messages, index x", Patch, Major},
 		{func(m *Manifest) { m.Tables[0].Indexes[0].Columns = []int{2, 1} }, "table messages, index by_room", Major, Major},
 		{func(m *Manifest) { m.Tables[0].Indexes[0].Unique = true }, "table messages, index by_room", Major, Major},
 		{func(m *Manifest) { m.Upgrade, m.IO, m.Doc = Replay, MaxIO, "another" }, "", None, None},
