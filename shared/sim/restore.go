@@ -255,12 +255,12 @@ func (t *tab) knownTo(c *replica.Commit) map[space.ID]map[space.ULID]int {
 		return known
 	}
 	stored := w.server.stored
-	if t.link != nil && t.link.isCut && w.restored.before != nil {
+	if (t.link == nil || t.link.isCut) && w.restored.before != nil {
 		stored = w.restored.before
 	}
 	known := map[space.ID]map[space.ULID]int{}
 	for i := range c.Spaces {
-		if st := stored[c.Spaces[i].Space]; st != nil && c.Spaces[i].Fork != nil {
+		if st := stored[c.Spaces[i].Space]; st != nil && (c.Spaces[i].Fork != nil || len(c.Spaces[i].Settle) > 0) {
 			known[c.Spaces[i].Space] = maps.Clone(st.known)
 		}
 	}
@@ -271,11 +271,17 @@ func (t *tab) knownTo(c *replica.Commit) map[space.ID]map[space.ULID]int {
 }
 
 // checkFork looks, when a replica has gone over to the server's branch, at what it gives up: the log has it, or it is kept. What the log had when this was
-// asked for, and lost before it was done, is lost twice.
+// asked for, and lost before it was done, is lost twice. So are rows that were settled so, whose records a checkpoint took the place of.
 func (d *device) checkFork(before *replica.Model, c *replica.Commit, known map[space.ID]map[space.ULID]int) {
 	w := d.world
 	for i := range c.Spaces {
 		part := &c.Spaces[i]
+		for _, event := range part.Settle {
+			st := w.server.stored[part.Space]
+			if _, ok := known[part.Space][event]; ok && (st == nil || !st.has(event)) {
+				w.noteIfNowhere(part.Space, event)
+			}
+		}
 		if part.Fork == nil {
 			continue
 		}
