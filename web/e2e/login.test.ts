@@ -91,13 +91,14 @@ test("who has everything forgotten is refused while something was not sent; then
       keys.close();
       const written = await client.space("0".repeat(64)).append("note", 1).durable.then(() => "written", (error: { code: string }) => error.code);
       const next = await open();
-      const { identity } = next;
+      const { identity, status } = next;
       await next.close();
-      return { rows, kept, written, code: client.status.code, identity };
+      return { rows, kept, written, code: client.status.code, identity, state: status.storage.state };
     });
     assert.deepEqual(left.rows, { meta: 2, spaces: 0, outbox: 0, rejected: 0, lost: 0, segments: 0, checkpoints: 0, modules: 0 });
     assert.deepEqual([left.kept, left.written, left.code], [0, "forgotten", "forgotten"]);
     assert.notEqual(left.identity, first.identity);
+    assert.equal(left.state, "ok"); // forgotten is not lost
     assert.equal(await other.evaluate(() => (globalThis as { over?: Promise<string> }).over), "forgotten");
     assert.equal((await world.server.log(first.id)).length, 3);
   }),

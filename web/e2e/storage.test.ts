@@ -45,6 +45,31 @@ const deletions: Record<string, (page: Page) => Promise<unknown>> = {
   },
 };
 
+test("a page whose browser lost its databases says so when it is opened", { timeout: 60_000 }, () =>
+  World.run([], async (world) => {
+    const ada = await world.replica("ada");
+    await spaceOf(ada, 1);
+    const state = () => ada.page.evaluate(() => globalThis.skerry.client.status.storage.state);
+    assert.equal(await state(), "ok");
+    const before = ada.identity;
+    await ada.page.goto(`${ada.wire.origin}/nothing.html`);
+    await ada.page.evaluate(async () => {
+      for (const { name } of await indexedDB.databases()) {
+        await new Promise((resolve, reject) => {
+          const request = indexedDB.deleteDatabase(name!);
+          request.onsuccess = resolve;
+          request.onerror = () => reject(request.error);
+        });
+      }
+    });
+    await ada.load();
+    assert.notEqual(ada.identity, before);
+    assert.equal(await state(), "replica_lost");
+    await ada.load();
+    assert.equal(await state(), "ok"); // it has been said
+  }),
+);
+
 for (const [what, deletes] of Object.entries(deletions)) {
   test(`${what}: both tabs say so, and go on with what the server and they have`, { timeout: 60_000 }, () =>
     World.run([], async (world) => {

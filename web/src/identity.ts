@@ -12,6 +12,8 @@ export interface Owner {
   readonly kept: Kept;
   /** As whom this device acts, if it was linked. */
   readonly acting?: Acting;
+  /** Whether another key was kept here, which is gone without having been forgotten, and with it all that the browser kept beside it. */
+  readonly lost?: boolean;
 }
 
 /**
@@ -46,8 +48,9 @@ export async function ownKey(at: string): Promise<Owner> {
   for (let failed = 0; ; failed++) {
     try {
       const entry = await keptKey(at);
-      if (entry) return { identity: didOf(entry.kind, entry.public), ...(await proving(entry)), ...(entry.acting && { acting: entry.acting }) };
-      break;
+      if (!entry) break;
+      const identity = didOf(entry.kind, entry.public);
+      return { identity, ...(await proving(entry)), ...(entry.acting && { acting: entry.acting }), lost: ![identity, null].includes(note(at, identity)) };
     } catch (error) {
       if (denies(error)) break;
       const wait = patience[failed];
@@ -58,6 +61,21 @@ export async function ownKey(at: string): Promise<Owner> {
   let owner = ephemerals.get(at);
   if (!owner) ephemerals.set(at, (owner = ephemeral()));
   return owner;
+}
+
+/**
+ * Notes in another storage than the key's whose key there is, or that there is none, and returns what was noted: a browser that loses its
+ * databases keeps that.
+ */
+function note(at: string, identity: string | null): string | null {
+  try {
+    const noted = localStorage.getItem(at);
+    if (identity === null) localStorage.removeItem(at);
+    else if (noted !== identity) localStorage.setItem(at, identity);
+    return noted;
+  } catch {
+    return null; // it keeps nothing there
+  }
 }
 
 /** Keeps as whom the device with a key acts, or that it does no more. */
@@ -87,7 +105,7 @@ export async function forgetKey(at: string, identity: string): Promise<void> {
       const got = store.get(at);
       got.addEventListener("success", () => {
         const entry = got.result as Entry | undefined;
-        if (entry && didOf(entry.kind, entry.public) === identity) store.delete(at);
+        if (entry && didOf(entry.kind, entry.public) === identity && store.delete(at)) note(at, null);
       });
       return got;
     });

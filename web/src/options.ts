@@ -54,6 +54,8 @@ export interface Config {
   /** Signs for the identity, if it is a key. */
   readonly key: CryptoKey | null;
   readonly kept: Kept;
+  /** Whether the browser kept something here before, and lost it. */
+  readonly lost: boolean;
   readonly clientVersion: string;
   readonly log: boolean;
 }
@@ -82,6 +84,7 @@ export async function toConfig(options: OpenOptions): Promise<Config> {
     links: acting?.links ?? null,
     key: key ?? null,
     kept,
+    lost: owner.lost ?? false,
     clientVersion: options.clientVersion ?? "",
     log: options.log !== undefined,
   };

@@ -522,7 +522,8 @@ export class Replica implements Host {
 
   #compose(): Status {
     const told = this.#told;
-    const storage = Object.freeze({ ...told.storage, ...this.#facts });
+    const state = told.storage.state === "ok" && this.config.lost ? "replica_lost" : told.storage.state;
+    const storage = Object.freeze({ state, ...this.#facts });
     const down = this.#failure;
     return Object.freeze({
       ...told,

@@ -174,7 +174,7 @@ export interface Storage {
   /**
    * `blocked`: another tab keeps everybody waiting for the database, and what is written is not durable meanwhile.
    * `degraded`: it is full, fails, or something in it cannot be read. `memory`: the browser gives none, and all is gone with the page.
-   * `replica_lost`: the replica was deleted under the page.
+   * `replica_lost`: the replica was deleted under the page, or before it was opened, with the key that it belonged to: what was not synced is gone.
    */
   readonly state: "ok" | "blocked" | "degraded" | "memory" | "replica_lost";
   /** Whether the browser promised not to evict it, see {@link Client.persist}; `undefined` where it does not say. */
