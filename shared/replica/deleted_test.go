@@ -128,9 +128,34 @@ func TestForgetWhatWasAccepted(t *testing.T) {
 	s.receive(&wire.Ended{Space: idOf("a"), Code: wire.CodeDeleted})
 	s.settle()
 	s.wantsOutbox("a", "1 accepted")
+	if n := s.core.Status().Pending; n != 0 {
+		t.Errorf("%d transactions wait, for nothing", n)
+	}
 	s.step(replica.Forget{Ref: s.ref(), Space: idOf("a")})
 	s.settle()
 	if got := s.store.Refresh(idOf("a")); got.Known || len(got.Outbox) > 0 {
 		t.Errorf("it is kept: %+v", got)
+	}
+}
+
+// TestDeletedWhileItIsFetchedAgain: what cannot be read of a space that was deleted is not fetched again, and nobody waits for it.
+func TestDeletedWhileItIsFetchedAgain(t *testing.T) {
+	s := synced(t)
+	s.stores("a", tx(1))
+	s.stores("a", tx(2))
+	s.receive(s.events("a", 1, 2))
+	s.settle()
+	s.step(replica.Damaged{Space: idOf("a")})
+	s.settle()
+	if status := s.core.Status(); status.Damaged != 1 || status.Code != wire.CodeDamaged {
+		t.Fatalf("%+v", status)
+	}
+	s.receive(&wire.Ended{Space: idOf("a"), Code: wire.CodeDeleted})
+	s.settle()
+	if status := s.core.Status(); status.Damaged != 0 || status.Code != 0 {
+		t.Errorf("%+v", status)
+	}
+	if info := s.store.Refresh(idOf("a")).Info; !info.Deleted || info.Damaged == 0 {
+		t.Errorf("stored is %+v", info)
 	}
 }

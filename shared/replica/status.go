@@ -81,10 +81,10 @@ func (r *Replica) Status() Status {
 		status.Code, status.Reason = wire.CodeStorageFailed, r.appends.reason
 	}
 	for _, s := range r.spaces {
-		if s.info.Damaged > 0 {
+		if s.info.Damaged > 0 && !s.info.Deleted {
 			status.Damaged++
 		}
-		status.Pending += s.outboxCount
+		status.Pending += s.pendingCount()
 		status.Rejected += s.rejected
 		status.LostRows += s.lost
 		if s.creates() {
@@ -174,6 +174,20 @@ const (
 	AccessLost    Access = 2 // it has read, and may not any more
 )
 
+// pendingCount returns how many transactions wait for the server or for their records. What the server took of a space that was deleted since waits for nothing,
+// and stays until the space is forgotten.
+func (s *spaceState) pendingCount() int {
+	n := s.outboxCount
+	if s.info.Deleted && s.loaded {
+		for _, e := range s.entries {
+			if e.State == Accepted {
+				n--
+			}
+		}
+	}
+	return n
+}
+
 // Space returns what the replica knows of a space.
 func (r *Replica) Space(id space.ID) SpaceStatus {
 	s := r.spaces[id]
@@ -181,7 +195,7 @@ func (r *Replica) Space(id space.ID) SpaceStatus {
 		return SpaceStatus{Space: id, Info: SpaceInfo{Position: space.Start(id)}}
 	}
 	status := SpaceStatus{
-		Space: id, Known: s.known, Info: s.info, Pending: s.outboxCount, Rejected: s.rejected, Lost: s.lost,
+		Space: id, Known: s.known, Info: s.info, Pending: s.pendingCount(), Rejected: s.rejected, Lost: s.lost,
 		CaughtUp: s.feed.caughtUp, Access: s.feed.access, Code: s.problem, Reason: s.reason, RetryAt: s.push.retryAt,
 		Checkpoint: r.checkpoint(s), Expired: s.expired,
 	}

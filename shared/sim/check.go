@@ -30,7 +30,7 @@ func (w *World) restless() string {
 			st := w.server.stored[s.Space]
 			wanted := d.wants(s)
 			switch {
-			case d.bad[s.Space] != 0 || s.Info.Damaged != 0:
+			case (d.bad[s.Space] != 0 || s.Info.Damaged != 0) && !s.Info.Deleted: // of what was deleted nothing is fetched again
 				return fmt.Sprintf("%s has something bad from %d on in %s%s", d.name, d.bad[s.Space], short(s.Space), d.explain(s.Space))
 			case w.stayedDeleted(s):
 				if d.waits(s.Space) {
