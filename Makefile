@@ -116,7 +116,7 @@ e2e: deps ## pages in a real browser against the real server
 e2e-firefox: deps ## the same in Firefox ESR: the store's suites, and what every engine must do
 	@go build -o build/browsertest-firefox ./wasmclient/internal/browsertest
 	@.ci/engine firefox env $(JS) go test -timeout 10m -exec "$(CURDIR)/build/browsertest-firefox" $(BROWSER_SUITES)
-	@.ci/engine firefox $(NPM) run e2e engines update digests
+	@.ci/engine firefox $(NPM) run e2e engines update digests golden
 
 e2e-webkit: deps ## the same in WebKitGTK
 	@go build -o build/browsertest-webkit ./wasmclient/internal/browsertest

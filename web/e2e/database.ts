@@ -1,5 +1,5 @@
 // IndexedDB as JSON: out of one browser, and into another.
-import type { Page } from "playwright-core";
+import type { Tab } from "./engine.js";
 
 /** A key or value: bytes in hexadecimal, and objects with their fields. */
 type Packed = number | string | { bytes: string } | Packed[] | { fields: Record<string, Packed> };
@@ -17,7 +17,7 @@ export interface DatabaseExport {
 }
 
 /** Reads every store of a database, in one transaction. */
-export function exportDatabase(page: Page, name: string): Promise<DatabaseExport> {
+export function exportDatabase(page: Tab, name: string): Promise<DatabaseExport> {
   return page.evaluate(async (name) => {
     const done = <T>(request: IDBRequest<T>) =>
       new Promise<T>((resolve, reject) => {
@@ -56,9 +56,10 @@ export function exportDatabase(page: Page, name: string): Promise<DatabaseExport
 }
 
 /** Makes a database of an export. There must be none of that name. */
-export function importDatabase(page: Page, name: string, from: DatabaseExport): Promise<void> {
+export function importDatabase(page: Tab, name: string, from: DatabaseExport): Promise<void> {
   return page.evaluate(
     async ([name, json]) => {
+      const { JSON, Object, Uint8Array } = globalThis; // the page's own: IndexedDB takes no other for keys in Firefox, where scripts have theirs
       const from = JSON.parse(json) as DatabaseExport;
       const unpack = (packed: Packed): unknown => {
         if (typeof packed !== "object") return packed;
