@@ -481,7 +481,7 @@ async function mark(): Promise<number> {
   return marked;
 }
 
-test("the change table, by an older page and a newer one", { timeout: 90_000 }, async (t) => {
+test("the change table, by an older page and a newer one", { timeout: 120_000 }, async (t) => {
   let seen = new Seen();
   let notes: Literal | undefined;
   await World.run([], async (world) => {
