@@ -261,11 +261,11 @@ func (w *World) checkTables() {
 			w.saw(id, st.head.Position(), d, "the server")
 		}
 		for _, d := range w.devices {
-			records := d.store.Read(id, 0, 1<<30, 1<<30)
-			if n := len(records); n > 0 && st.told && records[n-1].Type == module.TypeModule {
+			records, info := d.store.Read(id, 0, 1<<30, 1<<30), d.store.Refresh(id).Info
+			if n := len(records); n > 0 && (st.told || info.Deleted) && records[n-1].Type == module.TypeModule {
 				records = records[:n-1] // the server's word of it came too late
 			}
-			if info := d.store.Refresh(id).Info; info.Genesis != nil && len(records) > 0 && !slices.ContainsFunc(st.modulesOf(), d.lacks) {
+			if info.Genesis != nil && len(records) > 0 && !slices.ContainsFunc(st.modulesOf(), d.lacks) {
 				w.materialize(id, d.name, info.Genesis, d.store.Module, records, nil)
 			}
 		}
