@@ -3,6 +3,7 @@ package replica
 import (
 	"slices"
 
+	"skerry/shared/module"
 	"skerry/shared/space"
 	"skerry/shared/wire"
 )
@@ -426,6 +427,9 @@ func (s *spaceState) appended(r *Replica, key uint64, o *appendOperation) {
 		p.bytes += e.Size
 	}
 	s.add(e)
+	if p.unknown && t.Events[0].Type == module.TypeModule {
+		r.delay(s, r.now) // it may be what is waited for
+	}
 }
 
 func (s *spaceState) add(e *entry) {

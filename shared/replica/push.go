@@ -230,10 +230,16 @@ func (r *Replica) pushOne(s *spaceState) turn {
 		size += len(frame.Genesis.Params) + len(frame.Genesis.Creator)
 	}
 	taken, after := 0, p.after
+	first := r.upgradeAwaited(s)
+	if first >= 0 {
+		row := &p.rows[first]
+		size += row.Size + perTransaction + perEvent
+		frame.Transactions, sent.ids = append(frame.Transactions, row.Transaction), append(sent.ids, row.ID)
+	}
 	for taken < len(p.rows) && len(sent.ids) < pushCount {
 		row := &p.rows[taken]
 		e := s.byID[row.ID]
-		if e == nil || e.State == Withdrawn || e.settling || !r.proven(row.Transaction.Author) {
+		if e == nil || taken == first || e.inFlight && row.upgrades() || e.State == Withdrawn || e.settling || !r.proven(row.Transaction.Author) {
 			if e != nil && e.State == Waiting && !r.proven(row.Transaction.Author) {
 				e.Code = wire.CodeAuthRequired
 			}
@@ -268,6 +274,9 @@ func (r *Replica) pushOne(s *spaceState) turn {
 		return later
 	}
 	sent.bytes, sent.rows = uint64(len(message)), p.rows[:taken:taken]
+	if first >= taken {
+		sent.rows = append(sent.rows, p.rows[first])
+	}
 	r.conn.unanswered += sent.bytes
 	r.out.Send = append(r.out.Send, message)
 	for _, id := range sent.ids {

@@ -1,6 +1,9 @@
 package replica
 
-import "skerry/shared/wire"
+import (
+	"skerry/shared/module"
+	"skerry/shared/wire"
+)
 
 // awaitsModule reports whether what was put off with a code waits for a module that knows what it is.
 func awaitsModule(code Code) bool {
@@ -15,4 +18,25 @@ func (r *Replica) turned(s *spaceState) {
 		p.unknown, p.failures = false, 0
 		r.delay(s, r.now)
 	}
+}
+
+// upgrades reports whether a row takes its space over to another module.
+func (row *OutboxRow) upgrades() bool { return row.Transaction.Events[0].Type == module.TypeModule }
+
+// upgradeAwaited returns which of the rows read ahead is an upgrade that goes before the ones in front of it, since one of those waits for a module that knows it: who
+// wrote both would wait for ever. It is -1 where there is none.
+func (r *Replica) upgradeAwaited(s *spaceState) int {
+	waits := false
+	for i := range s.push.rows {
+		row := &s.push.rows[i]
+		e := s.byID[row.ID]
+		if e == nil || e.State != Waiting || e.settling || e.inFlight || !r.proven(row.Transaction.Author) {
+			continue
+		}
+		if waits && row.upgrades() {
+			return i
+		}
+		waits = waits || awaitsModule(e.Code)
+	}
+	return -1
 }

@@ -7,6 +7,7 @@ import (
 	"skerry/shared/digest"
 	"skerry/shared/module"
 	"skerry/shared/replica"
+	"skerry/shared/space"
 	"skerry/shared/wire"
 )
 
@@ -104,4 +105,46 @@ func TestWhatWaitsForElseStaysPutOff(t *testing.T) {
 	s.settle()
 	s.goesOver("a", 50)
 	s.wants(fmt.Sprintf("credit 206, blob %.4s from 0", digest.Of([]byte{50}).String()))
+}
+
+// What waits for a module that knows it lets the upgrade to that go first, which was written behind it by the same author: else both wait for ever. The others keep their order.
+func TestTheUpgradeThatIsAwaitedGoesFirst(t *testing.T) {
+	s := synced(t)
+	s.write("a", tx(1), tx(2))
+	s.settle()
+	s.wants("push a/1 1, push a/2 2")
+	s.verdicts("a", 1, deferred(wire.CodeSchemaUnknown, 0))
+	s.verdicts("a", 2, deferred(wire.CodeBehind, 0))
+	s.settle()
+	upgrade := func(n byte) space.Transaction {
+		t := tx(n)
+		t.Events[0].Type, t.Events[0].Payload = module.TypeModule, module.Upgrade(digest.Of([]byte{n}), nil)
+		return t
+	}
+	s.write("a", upgrade(3))
+	s.settle()
+	s.wants("push a/3 resume 3 1 2")
+	s.write("a", tx(4), upgrade(5))
+	s.settle()
+	s.wants("push a/4 4, push a/5 5")
+	position := s.stores("a", upgrade(3))
+	behind := deferred(wire.CodeBehind, 0)
+	s.verdicts("a", 3, wire.Verdict{Kind: wire.Accepted, Position: position}, deferred(wire.CodeSchemaUnknown, 0), behind) // this one does not know it either
+	s.verdicts("a", 4, behind)
+	s.verdicts("a", 5, behind)
+	s.settle()
+	s.after(60_000)
+	s.settle()
+	s.wants("push a/6 resume 5 1 2 3 4") // the third again, since its record is not here
+	s.verdicts("a", 6, deferred(wire.CodeRateLimited, 1000), behind, behind, behind, behind)
+	s.settle()
+	s.after(1000)
+	s.settle()
+	s.wants("push a/7 resume 5 1 2 3 4")
+	s.pushes = s.pushes[len(s.pushes)-1:]
+	s.answer()
+	s.settle()
+	s.receive(s.events("a", 1, s.serverLog("a").head.Seq))
+	s.settle()
+	s.wantsOutbox("a", "")
 }
