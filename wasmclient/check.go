@@ -72,12 +72,24 @@ func (c *Client) checkNext() {
 
 // check reads all that a store has of a space. Sound is a position up to which it is what the server sent, for sure.
 func check(ctx context.Context, store Store, id space.ID) (found Check, sound space.Position, err error) {
-	start := space.Start(id)
-	var snapshot *replica.Snapshot
-	if snapshot, err = store.Refresh(ctx, id); err != nil {
-		return Check{}, start, err
+	for {
+		before, err := store.Refresh(ctx, id)
+		if err != nil {
+			return Check{}, space.Start(id), err
+		}
+		found, sound, err = checkAll(ctx, store, id, before)
+		if err != nil || found.Damage == "" {
+			return found, sound, err
+		}
+		if after, err := store.Refresh(ctx, id); err != nil || after.Info.Dropped == before.Info.Dropped {
+			return found, sound, err
+		} // else what is missing was dropped meanwhile
 	}
-	at := start
+}
+
+// checkAll reads all that a store has of a space, as a snapshot tells what that is.
+func checkAll(ctx context.Context, store Store, id space.ID, snapshot *replica.Snapshot) (found Check, sound space.Position, err error) {
+	at := space.Start(id)
 	for _, hole := range snapshot.Info.Holes {
 		if found, err = checkTo(ctx, store, id, at, hole.After); err != nil || found.Damage != "" {
 			return found, at, err

@@ -70,7 +70,8 @@
 // has come to the checkpoint, its chain shows whether that was of this log. Where more than [Config.BootAfter] records are missing, or the server
 // has let them expire, what the checkpoint stands for does not come at all: the space goes on from the checkpoint, [SpaceInfo.Oldest] tells from
 // where on the log is here, and [Space.Read], [Space.ReadBefore] and [Space.Events] fetch what is missing when they come to it, a page at a time
-// from its end, each proven by the chain behind it (history.go). The client that syncs fetches checkpoints into
+// from its end, each proven by the chain behind it (history.go). What has expired and is here is deleted by the client that syncs, a day after the server received it,
+// once the store has tables of later on; reading passes over it. The client that syncs fetches checkpoints into
 // the store, for all who share it (told.go).
 //
 // # Damage

@@ -140,6 +140,15 @@ func (c *Client) step(input replica.Input) {
 			return replica.RecordsRead{Space: read.Space, After: read.After, Records: records, Err: err}, err
 		})
 	}
+	for _, weigh := range effects.WeighDrop {
+		before := wallClock() - min(wallClock(), replica.KeepExpired)
+		c.background(func(ctx context.Context) (replica.Input, error) {
+			weighed := replica.WeighDrop(weigh, before, func(after uint64) ([]space.Record, error) {
+				return c.config.Store.Read(ctx, weigh.Space, after, 500, 128<<10)
+			}, func() (*replica.Checkpoint, error) { return c.config.Store.Checkpoint(ctx, weigh.Space) })
+			return weighed, c.damaged(weigh.Space, weighed.Err)
+		})
+	}
 	for _, id := range effects.Check {
 		c.background(func(context.Context) (replica.Input, error) {
 			checked := c.checkFor(id)

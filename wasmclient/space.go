@@ -82,7 +82,7 @@ func (c *Client) info(id space.ID) SpaceInfo {
 	info := SpaceInfo{
 		ID: id, Genesis: status.Info.Genesis, Created: status.Info.Created, Pinned: status.Info.Pinned, Module: status.Info.CurrentModule(),
 		Position: status.Info.Position, Oldest: status.Info.Base(id).Seq + 1, Holes: status.Info.Holes, Head: max(status.Info.Head, status.Info.Position.Seq),
-		CaughtUp: status.CaughtUp, Pending: status.Pending, Rejected: status.Rejected, Lost: status.Lost, Expired: c.expired[id], Damaged: status.Info.Damaged, Branch: status.Info.Branch,
+		CaughtUp: status.CaughtUp, Pending: status.Pending, Rejected: status.Rejected, Lost: status.Lost, Expired: max(c.expired[id], status.Info.Dropped), Damaged: status.Info.Damaged, Branch: status.Info.Branch,
 		RetryAt: c.wall(status.RetryAt), Code: status.Code, Reason: status.Reason,
 	}
 	if m := c.named[info.Module]; m != nil {

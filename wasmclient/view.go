@@ -459,15 +459,18 @@ func (v *view) read(after uint64) ([]space.Record, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(records) == 0 || records[0].Seq != after+1 {
-			if holed(s.Info().Holes, after+1) {
-				return nil, errAgain // the space has begun anew at a checkpoint
-			}
+		if len(records) == 0 && holed(s.Info().Holes, after+1) {
+			return nil, errAgain // the space has begun anew at a checkpoint
 		}
 		if len(records) == 0 {
 			return nil, nil
 		}
 		if records[0].Seq != after+1 {
+			if lacks, err := s.lacks(v.ctx, after+1); err != nil {
+				return nil, err
+			} else if lacks {
+				return nil, errAgain // likewise, or what is wanted was dropped
+			}
 			return nil, wire.Errorf(wire.CodeDamaged, "record %d is not here, and what follows it means nothing without it", after+1)
 		}
 		n := len(records)

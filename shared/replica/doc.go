@@ -32,6 +32,10 @@
 // the log behind what is here is long, or the server does not have all of it any more, the space begins there: its position becomes the checkpoint's,
 // and a [Hole] is left of the records before it; see boot.go. They are fetched and proven when somebody reads them; see history.go.
 //
+// # What has expired
+//
+// Records that have expired at the server are deleted here too, and leave a hole; see drop.go.
+//
 // # What cannot be read any more
 //
 // A replica that finds damaged records notes so in the store. Nothing but a [SpaceCommit] with Cut takes a position back,

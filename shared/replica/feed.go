@@ -377,6 +377,7 @@ func (r *Replica) directoryRows(f *wire.Spaces) {
 			r.here(s)
 		}
 		r.checkpointTold(s, row)
+		r.expiryTold(s, row.Expired, row.CheckpointSeq)
 		if row.Expired > s.expired {
 			s.expired = row.Expired
 			r.changed(s)

@@ -28,7 +28,7 @@ func (r *Replica) heal(s *spaceState) {
 		return
 	}
 	r.pull(s)
-	if s.mayBeCut() && !s.checking {
+	if s.mayBeCut() && !s.checking && s.drop.to == nil {
 		s.checking = true
 		r.out.Check = append(r.out.Check, s.id)
 	}

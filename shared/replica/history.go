@@ -51,7 +51,11 @@ func (r *Replica) wantHistory(in WantHistory) {
 		r.out.Hints = append(r.out.Hints, Hint{s.id, s.version})
 		r.changed(s)
 	case !r.config.Sync || !r.leads || r.conn.phase == offline && (r.conn.attempts > 0 || r.conn.dialAt == never):
-		r.historyFailed(s, wire.CodeNotHere, "the device is not connected")
+		code := wire.CodeNotHere
+		if s.info.HoleAt(in.Seq).Until.Seq <= s.info.Dropped {
+			code = wire.CodeResumeGone
+		}
+		r.historyFailed(s, code, "the device is not connected")
 	default:
 		if s.history.wanted = in.Seq; !slices.Contains(r.reading, s) {
 			r.reading = append(r.reading, s)
@@ -173,10 +177,7 @@ func (l *syncLane) storePage(r *Replica, c *syncCommit) {
 		}
 		h.storing = true
 		c.page = s
-		c.commit.Spaces = append(c.commit.Spaces, SpaceCommit{Space: s.id, Page: h.page})
-		c.spaces = append(c.spaces, s)
-		c.sizes = append(c.sizes, uint64(h.size))
-		s.commits++
+		c.add(s, &SpaceCommit{Space: s.id, Page: h.page}, uint64(h.size))
 	}
 }
 

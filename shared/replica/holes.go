@@ -54,8 +54,12 @@ func (p *Page) Fits(info *SpaceInfo) bool { return p.hole(info.Holes) >= 0 }
 
 // Move brings Position and Holes to what sc makes of them. Its conditions hold.
 func (info *SpaceInfo) Move(sc *SpaceCommit) {
+	if sc.Drop != nil {
+		info.drop(space.Start(sc.Space), sc.Drop)
+	}
 	if p := sc.Page; p != nil {
 		if i := p.hole(info.Holes); i >= 0 {
+			info.Dropped = min(info.Dropped, p.First-1)
 			info.Holes = slices.Clone(info.Holes)
 			if info.Holes[i].Until = (space.Position{Seq: p.First - 1, Chain: p.Before}); info.Holes[i].After.Seq == p.First-1 {
 				info.Holes = slices.Delete(info.Holes, i, i+1)
@@ -112,7 +116,7 @@ func (info *SpaceInfo) cutHoles(to *space.Position) {
 		}
 		kept = append(kept, h)
 	}
-	info.Holes = kept
+	info.Holes, info.Dropped = kept, min(info.Dropped, to.Seq)
 }
 
 // HoleAt returns the hole in which a record is, or nil.

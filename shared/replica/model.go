@@ -131,6 +131,9 @@ func (c *Commit) Check() error {
 				return err
 			}
 		}
+		if err := s.checkDrop(); err != nil {
+			return err
+		}
 		back := s.Expect != nil && s.Position != nil && s.Position.Seq < s.Expect.Seq
 		if s.Fork != nil {
 			if s.Cut || s.Expect == nil || s.Position == nil || s.Position.Seq < s.Fork.Seq || s.Fork.Seq >= s.Expect.Seq {
@@ -339,6 +342,10 @@ func (m *Model) applySpace(sc *SpaceCommit, run, page []space.Record, keys []uin
 		s.info.Branch++
 		s.info.Damaged = 0
 		s.info.SetDamaged(sc.SetDamaged)
+	}
+	if to := sc.Drop; to != nil {
+		i, _ := slices.BinarySearchFunc(s.records, to.Seq+1, compareSeq)
+		s.records = s.records[i:]
 	}
 	s.records = append(s.records, run...)
 	if len(page) > 0 {

@@ -281,7 +281,7 @@ func (r *Replica) located(f *wire.Located) {
 			c.stage = bringing
 		case f.Common.Seq < base.Seq:
 			r.bridge(s, f)
-		case c.position == s.info.Position && len(c.points) > 1:
+		case c.position == s.info.Position && len(c.points) > 1 && c.points[0].Seq >= base.Seq: // else what is before it was dropped
 			r.narrow(s, f.Common)
 		default:
 			c.stage, c.from, c.to = tracing, base, s.info.Position

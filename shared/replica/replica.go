@@ -33,6 +33,7 @@ type Replica struct {
 	appends     appendLane
 	sync        syncLane
 	reading     []*spaceState // with a hole that somebody wants filled
+	dropAt      uint64        // when to look at what has expired; never: there is no need
 	modules     moduleLane
 	checkpoints checkpointLane
 
@@ -65,6 +66,7 @@ type Replica struct {
 	deleted          deleted
 	recoveries       []*spaceState // of which the server lacks records, perhaps
 	recoveryRefs     uint64
+	weighs           uint64 // how often it was asked how far records may be dropped
 	lastSync         uint64 // when a verdict or record last came, by the clock of Step
 }
 
@@ -115,6 +117,7 @@ type spaceState struct {
 	untrue  digest.Digest  // a checkpoint that the server told of and is not of its log
 	place   space.Position // of the checkpoint that was told of, once its root is here
 	history historyState
+	drop    dropState
 
 	recovery *recovery // the server lacks records that are here, perhaps
 	listed   bool      // the directory has told of it on this connection
@@ -155,7 +158,7 @@ func New(config Config, loaded *Loaded) *Replica {
 	if config.UploadPiece == 0 {
 		config.UploadPiece = uploadPiece
 	}
-	r := &Replica{config: config, spaces: make(map[space.ID]*spaceState, len(loaded.Spaces)), idleAt: never, delayedAt: never, surveyAllAt: surveyAll}
+	r := &Replica{config: config, spaces: make(map[space.ID]*spaceState, len(loaded.Spaces)), idleAt: never, delayedAt: never, dropAt: never, surveyAllAt: surveyAll}
 	r.conn.dialAt = never
 	r.sync.reset()
 	r.appends.retryAt = never
@@ -295,6 +298,8 @@ func (r *Replica) Step(now uint64, input Input) Effects {
 		r.checkpointKept(in)
 	case WantHistory:
 		r.wantHistory(in)
+	case DropWeighed:
+		r.dropWeighed(in)
 	case Tick:
 	default:
 		panic("replica: unknown input")
@@ -313,6 +318,7 @@ func (r *Replica) advance() {
 	r.advanceModules()
 	r.advanceCheckpoints()
 	r.advanceHistory()
+	r.advanceDrops()
 	r.advanceRecoveries()
 	r.advancePushes()
 	r.advanceRotation()
@@ -322,7 +328,7 @@ func (r *Replica) advance() {
 }
 
 func (r *Replica) wakeAt() uint64 {
-	wake := min(r.conn.wakeAt(r), r.sync.retryAt, r.appends.wakeAt(), r.pushWakeAt(), r.modulesWakeAt(), r.checkpointsWakeAt(), r.recoveriesWakeAt())
+	wake := min(r.conn.wakeAt(r), r.sync.retryAt, r.appends.wakeAt(), r.pushWakeAt(), r.modulesWakeAt(), r.checkpointsWakeAt(), r.recoveriesWakeAt(), r.dropAt)
 	if len(r.toReadAgain) > 0 {
 		wake = min(wake, r.readAgainAt)
 	}
@@ -441,7 +447,7 @@ func (r *Replica) sorted() []*spaceState {
 func (r *Replica) clearQueues() {
 	r.pushQueue, r.toCreate, r.toCreateEmpty, r.delayed, r.delayedAt = nil, nil, nil, nil, never
 	r.idleAt = never
-	r.recoveries = nil
+	r.recoveries, r.dropAt = nil, never
 	r.modules.reset()
 	r.checkpoints.reset()
 	r.createReading, r.creationInFlight, r.creationRows = nil, 0, 0
@@ -459,6 +465,7 @@ func (s *spaceState) resetConnection() {
 	if s.feed.bad < badLimit {
 		s.problem, s.reason = 0, "" // what the last connection refused, the next one may not
 	}
+	s.drop = dropState{}
 	for _, e := range s.entries {
 		e.inFlight, e.settling, e.said = false, false, false
 	}

@@ -282,6 +282,9 @@ func (r *Replica) Explain(id space.ID) string {
 		s.push.n, s.push.after, len(s.push.rows), s.push.reading, len(s.push.inFlight), s.push.resume, s.push.retryAt, s.push.blocked, s.push.genesis, s.push.queued, s.push.creating,
 		s.feed.asked, s.feed.answered, s.feed.caughtUp, s.feed.verified.Seq, len(s.feed.inbox), s.feed.stale, r.conn.unanswered)
 	text += fmt.Sprintf("; gone %v boots %v pausedAt %d retryAt %d delayed %v; told %d state %d place %d jump %v, retryAt %d; fetching %v", s.feed.gone, s.feed.boots, s.feed.pausedAt, s.feed.retryAt, s.push.delayed, s.told.Seq, s.told.State, s.place.Seq, s.pending.jump, s.wanted.retryAt, r.checkpoints.current == s)
+	if s.drop.upto > 0 {
+		text += fmt.Sprintf("; expired %d tables %d, drop at %d may %v", s.drop.upto, s.drop.tables, s.drop.at, r.mayDrop(s))
+	}
 	if c := s.recovery; c != nil {
 		text += fmt.Sprintf("; recovery %+v", *c)
 	}

@@ -302,6 +302,7 @@ type Effects struct {
 	ReadModules      []digest.Digest // read these modules; ModuleRead answers
 	Trace            []TraceEffect
 	ReadRecords      []ReadRecordsEffect
+	WeighDrop        []WeighDropEffect
 	StoreModules     []StoreModuleEffect
 	StoreCheckpoints []StoreCheckpointEffect
 	Check            []space.ID // read all records stored of these spaces and fold the chain over them; Checked answers

@@ -39,6 +39,9 @@ type SpaceInfo struct {
 	Damaged uint64
 	// Holes are the stretches of the log below Position whose records are not here, ascending. See [Hole].
 	Holes []Hole
+	// Dropped, when not zero, is up to where records were deleted here since they had expired at the server: a hole is there, and nobody who reads
+	// waits for what was in it.
+	Dropped uint64
 	// Branch counts how often the space went over to another branch of history: the records behind the fork are others since.
 	Branch uint64
 	// Deleted tells that the server has said that the space was deleted. Nothing is sent or asked for any more.
@@ -211,6 +214,10 @@ type SpaceCommit struct {
 	Cut bool
 	// Page, when not nil, puts records into the upper end of a hole. It comes without a cut.
 	Page *Page
+	// Drop deletes the records up to this one, which have expired: the end of a transaction below Expect, whose records are here. A [Hole] is left
+	// from the start to there, or to the end of the one that follows on it. It comes without records,
+	// and moves no position.
+	Drop *space.Position
 	// Fork takes the space over to another branch, which left the one that is here at Fork: the end of an earlier transaction below Expect, or the
 	// start. The records behind it are deleted, Records follow on it, and Branch is raised by one. Position may be anywhere behind it. Damaged becomes
 	// what SetDamaged says, or 0.

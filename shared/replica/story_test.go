@@ -24,7 +24,8 @@ type story struct {
 	refresh []space.ID
 	rows    []replica.ReadRowsEffect
 	ids     []replica.ReadIDsEffect
-	checks  []space.ID      // of what is stored
+	checks  []space.ID // of what is stored
+	weighs  []replica.WeighDropEffect
 	seeks   []digest.Digest // modules that are being read
 	traces  []replica.TraceEffect
 	reads   []replica.ReadRecordsEffect
@@ -107,7 +108,7 @@ func newStory(t *testing.T) *story {
 func (s *story) reload() {
 	s.core = replica.New(replica.Config{Sync: true, ClientVersion: "1", Rand: steady{}, Credit: 1000, UploadPiece: 1200}, s.store.Load())
 	s.commits, s.refresh, s.rows, s.ids, s.sent, s.pushes, s.notices = nil, nil, nil, nil, nil, nil, nil
-	s.traces, s.reads, s.seeks, s.keeps, s.puts = nil, nil, nil, nil, nil
+	s.traces, s.reads, s.seeks, s.keeps, s.puts, s.weighs = nil, nil, nil, nil, nil, nil
 	s.checks, s.survey, s.looking, s.asks, s.dial, s.down, s.hangup = nil, nil, nil, false, false, false, ""
 	for _, name := range s.opened {
 		s.step(replica.Open{Space: idOf(name)})
@@ -124,6 +125,7 @@ func (s *story) step(in replica.Input) {
 	s.checks = append(s.checks, e.Check...)
 	s.traces = append(s.traces, e.Trace...)
 	s.reads = append(s.reads, e.ReadRecords...)
+	s.weighs = append(s.weighs, e.WeighDrop...)
 	s.seeks = append(s.seeks, e.ReadModules...)
 	s.keeps = append(s.keeps, e.StoreModules...)
 	s.puts = append(s.puts, e.StoreCheckpoints...)

@@ -26,6 +26,7 @@ type syncLane struct {
 	inserts int       // inserts of spaces and modules of theirs that wait
 	queue   []*spaceState
 	pages   []*spaceState // with a page that fills a hole
+	drops   []*spaceState // with records to be dropped
 
 	inFlight *syncCommit
 	retryAt  uint64 // after a failure; never: none
@@ -61,7 +62,16 @@ type syncCommit struct {
 	pinned     bool
 	spaces     []*spaceState // of commit.Spaces
 	page       *spaceState   // the only one, if it is of a page
+	drop       *spaceState   // likewise, if records are dropped
 	sizes      []uint64      // credit that each part pays for
+}
+
+// add adds the part of a space, which pays for so much credit.
+func (c *syncCommit) add(s *spaceState, part *SpaceCommit, size uint64) {
+	c.commit.Spaces = append(c.commit.Spaces, *part)
+	c.spaces = append(c.spaces, s)
+	c.sizes = append(c.sizes, size)
+	s.commits++
 }
 
 // credit returns what is to be paid back when the commit is over: nothing if that connection is.
@@ -83,7 +93,9 @@ func (l *syncLane) forgetFeeds() { l.pin = nil }
 // records that would let rows leave the outbox, could not be stored. Receiving ends by itself, as no credit is granted.
 func (l *syncLane) full() bool { return l.code == wire.CodeQuota }
 
-func (l *syncLane) idle() bool { return l.inFlight == nil && len(l.queue)+len(l.pages) == 0 }
+func (l *syncLane) idle() bool {
+	return l.inFlight == nil && len(l.queue)+len(l.pages)+len(l.drops) == 0
+}
 
 func (l *syncLane) dirty(r *Replica, s *spaceState) {
 	if r.leads && !s.pending.queued {
@@ -193,6 +205,7 @@ func (l *syncLane) advance(r *Replica) {
 		l.gather(r, c)
 		if len(c.commit.Spaces) == 0 && c.commit.Since == nil {
 			l.storePage(r, c)
+			l.storeDrop(r, c)
 		}
 	}
 	if c.pinned || len(c.commit.Spaces) > 0 || c.commit.Since != nil {
@@ -230,10 +243,7 @@ func (l *syncLane) gather(r *Replica, c *syncCommit) {
 		if part == nil {
 			continue
 		}
-		c.commit.Spaces = append(c.commit.Spaces, *part)
-		c.spaces = append(c.spaces, s)
-		c.sizes = append(c.sizes, credit)
-		s.commits++
+		c.add(s, part, credit)
 	}
 	for _, s := range more { // now, so that it is not in this commit twice
 		l.dirty(r, s)
@@ -339,6 +349,14 @@ func (l *syncLane) finish(r *Replica, in Committed) {
 			return
 		}
 	}
+	if c.drop != nil {
+		r.dropEnded(c.drop)
+		if in.Err != nil {
+			l.inFlight = nil
+			c.drop.commits--
+			return
+		}
+	}
 	if in.Err != nil {
 		l.retryAt = r.now + min(uint64(retryFloor)<<min(l.failures, 5), backoffCeiling)
 		l.failures++
@@ -383,6 +401,7 @@ func (l *syncLane) applied(r *Replica, s *spaceState, part *SpaceCommit, version
 	switch at := part.Position; {
 	case part.Fork != nil:
 		s.info.Move(part)
+	case part.Drop != nil && version <= s.version: // a refresh has seen it and more
 	case part.Cut, at != nil && at.Seq < s.info.Position.Seq: // see healed; a refresh has seen it and more
 	case at != nil && at.Seq == s.info.Position.Seq: // with a seal, or seen by a refresh
 		s.info.Position = *at

@@ -23,6 +23,9 @@ func (w *World) keepPlaces() {
 			st := w.server.stored[id]
 			if st.head.Seq > 0 && w.chance(3) {
 				w.server.keepPlace(id, st)
+				if w.options.Expires {
+					w.server.tellRow(id, st)
+				}
 			}
 			if w.options.Expires && w.chance(4) {
 				w.expireSome(id, st)

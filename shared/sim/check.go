@@ -52,6 +52,8 @@ func (w *World) restless() string {
 				return fmt.Sprintf("%s is on another branch than the server in %s, both at %d%s", d.name, short(s.Space), st.head.Seq, d.explain(s.Space))
 			case wanted && st != nil && slices.ContainsFunc(st.modulesOf(), d.lacks):
 				return fmt.Sprintf("%s does not have the module of %s%s", d.name, short(s.Space), d.explain(s.Space))
+			case wanted && st != nil && w.options.Expires && d.expiredHere(s, st) != "":
+				return d.expiredHere(s, st) + d.explain(s.Space)
 			case wanted && st != nil && s.Info.Genesis == nil:
 				return fmt.Sprintf("%s does not know what %s was made from", d.name, short(s.Space))
 			}

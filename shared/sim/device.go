@@ -157,6 +157,9 @@ func (d *device) note(before *replica.Model, c *replica.Commit, result *replica.
 			d.again[part.Space][id] = true
 		}
 		keys = keys[len(part.Append)+len(part.Retry):]
+		if part.Drop != nil {
+			d.checkDrop(part)
+		}
 		seq := d.store.Refresh(part.Space).Info.Position.Seq
 		if part.Fork != nil {
 			d.seen[part.Space] = seq

@@ -331,7 +331,7 @@ func (s *server) checkLog(c *serverConn, check hub.CheckPosition, answer hub.Ans
 				}
 				checked.Chain = chain
 			}
-			if checked.Expired = st.expired; check.NeedRow || check.Seq < st.expired {
+			if checked.Expired = st.expired; check.NeedRow || check.Seq < st.expired || s.world.options.Expires && st.place > 0 {
 				checked.Row = s.row(check.Space)
 			}
 		}

@@ -267,6 +267,9 @@ func (t *tab) step(in replica.Input) {
 			t.answer(in, failed)
 		})
 	}
+	for _, weigh := range effects.WeighDrop {
+		later(func() { t.weighDrop(weigh) })
+	}
 	for _, ask := range effects.StoreCheckpoints {
 		later(func() { t.storeCheckpoint(ask) })
 	}

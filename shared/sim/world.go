@@ -53,6 +53,7 @@ type World struct {
 	restored *restores // nil in worlds without
 	booted   int       // how many holes were seen
 	expired  int       // how often records expired
+	dropped  int       // how often a device dropped what had expired
 }
 
 // promise is one transaction that its author was told is durable.

@@ -178,7 +178,7 @@ func infoText(info *replica.SpaceInfo) string {
 	if info.Genesis != nil {
 		genesis = wire.AppendGenesis(nil, info.Genesis)
 	}
-	return fmt.Sprintf("genesis %x signature %x created %v pinned %v deleted %v damaged %d module %v %v holes %v", genesis, info.GenesisSignature, info.Created, info.Pinned, info.Deleted, info.Damaged, info.Module, info.Position, info.Holes)
+	return fmt.Sprintf("genesis %x signature %x created %v pinned %v deleted %v damaged %d module %v %v holes %v dropped %d", genesis, info.GenesisSignature, info.Created, info.Pinned, info.Deleted, info.Damaged, info.Module, info.Position, info.Holes, info.Dropped)
 }
 
 func entryText(e *replica.Entry) string {

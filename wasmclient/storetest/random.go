@@ -136,12 +136,18 @@ func (g *generator) commit() *replica.Commit {
 
 func (g *generator) part(f *feed) replica.SpaceCommit {
 	part := replica.SpaceCommit{Space: f.id, SetDeleted: g.chance(1)}
+	if n := len(f.records); n > 1 && g.chance(4) {
+		if seq := 1 + g.IntN(n-1); f.records[seq-1].Last() {
+			return f.drop(uint64(seq))
+		}
+	}
 	if g.chance(50) {
 		g.records(f, &part)
 	}
 	if n := len(g.holes(f)); n > 0 && g.chance(30) {
 		hole := g.holes(f)[g.IntN(n)]
 		first := hole.After.Seq + 1 + g.Uint64N(hole.Until.Seq-hole.After.Seq)
+		first -= uint64(f.records[first-1].Index) // pages are whole transactions
 		part.Page = f.page(first, hole.Until.Seq).Page
 		if g.chance(10) {
 			part.Page.Until.Chain = digest.Of(nil) // stale
@@ -257,7 +263,7 @@ func (g *generator) done(c *replica.Commit, stale bool) {
 		}
 		for _, f := range g.feeds {
 			if f.id == part.Space && f.position != *part.Expect && part.Expect.Chain != digest.Of(nil) {
-				f.records = f.records[:len(f.records)-int(part.Last+1-part.First)*min(len(part.Records), 1)]
+				f.records = f.records[:part.Expect.Seq]
 				f.position = *part.Expect
 			}
 		}

@@ -102,6 +102,7 @@ func Run(t *testing.T, factory Factory) {
 		{"Hole", testHole},
 		{"Holes", testHoles},
 		{"HolesMeet", testHolesMeet},
+		{"Drop", testDrop},
 		{"Encoded", testEncoded},
 		{"Damaged", testDamaged},
 		{"Cut", testCut},

@@ -90,7 +90,8 @@ type part struct {
 	damaged reply      // what SetDamaged raises
 	branch  reply      // what Fork does
 	holes   reply      // what a position that is set alone, or a page, changes
-	torn    rawRequest // a cursor at the last segment that begins at a cut or below
+	dropped reply      // likewise
+	torn    rawRequest // a cursor at the last segment that begins at a cut, or what is dropped, or below
 
 	run    segment // its records
 	merged []segment
@@ -139,7 +140,7 @@ func touched(c *replica.Commit) []string {
 		if len(sc.Lost)+len(sc.DiscardLost) > 0 {
 			add(storeLost)
 		}
-		if len(sc.Records) > 0 || sc.CutTo() != nil || sc.Page != nil {
+		if len(sc.Records) > 0 || sc.CutTo() != nil || sc.Page != nil || sc.Drop != nil {
 			add(storeSegments)
 		}
 		if sc.CutTo() != nil {
@@ -358,12 +359,16 @@ func (t *transaction) ask(sc *replica.SpaceCommit) *part {
 		p.damaged = t.getMeta(damagedName(sc.Space))
 	}
 	if p.movesHoles() {
-		p.holes = t.getMeta(holesName(sc.Space))
+		p.holes, p.dropped = t.getMeta(holesName(sc.Space)), t.getMeta(droppedName(sc.Space))
 	}
 	if sc.Fork != nil {
 		p.branch = t.getMeta(branchName(sc.Space))
 	}
-	if to := sc.CutTo(); to != nil {
+	to := sc.CutTo()
+	if sc.Drop != nil {
+		to = sc.Drop
+	}
+	if to != nil {
 		p.torn = t.raw(false, storeSegments, "openCursor", between([]any{p.key}, []any{p.key, float64(to.Seq) + 1}, false, true), "prev")
 	}
 	p.version = t.getMeta(versionName(sc.Space))
@@ -400,6 +405,7 @@ func (p *part) read() error {
 		if p.known.info.Holes, err = decodeHoles(p.holes.bytes()); err != nil {
 			return err
 		}
+		readDropped(&p.known.info, p.dropped)
 	}
 	p.changes = rowChanges{
 		rows: map[space.ULID]*rowState{}, rejected: map[space.ULID]*replica.RejectedRow{}, write: map[space.ULID]bool{},
@@ -474,11 +480,7 @@ func (p *part) write(t *transaction) error {
 	}
 	if p.SetDamaged != nil || p.Fork != nil {
 		p.known.info.SetDamaged(p.SetDamaged)
-		if n := p.known.info.Damaged; n > 0 {
-			t.putMeta(damagedName(p.Space), appendNumber(n))
-		} else {
-			t.delete(storeMeta, js.ValueOf(damagedName(p.Space)))
-		}
+		t.putNumber(damagedName(p.Space), p.known.info.Damaged)
 	}
 	if p.SetDeleted {
 		t.putMeta(deletedName(p.Space), appendNumber(1))
@@ -486,6 +488,11 @@ func (p *part) write(t *transaction) error {
 	p.changes.apply(p.SpaceCommit)
 	if p.CutTo() != nil {
 		if err := p.writeCut(t); err != nil {
+			return err
+		}
+	}
+	if p.Drop != nil {
+		if err := p.writeDrop(t); err != nil {
 			return err
 		}
 	}
@@ -504,6 +511,7 @@ func (p *part) write(t *transaction) error {
 		} else {
 			t.delete(storeMeta, js.ValueOf(holesName(p.Space)))
 		}
+		t.putNumber(droppedName(p.Space), p.known.info.Dropped)
 	}
 	if p.isNewer() { // what is above this version has failed already
 		t.putMeta(metaMinReader, appendNumber(version))
@@ -557,9 +565,18 @@ func (p *part) write(t *transaction) error {
 	return nil
 }
 
+// putNumber puts a number of meta that is there unless it is 0.
+func (t *transaction) putNumber(name string, n uint64) {
+	if n > 0 {
+		t.putMeta(name, appendNumber(n))
+	} else {
+		t.delete(storeMeta, js.ValueOf(name))
+	}
+}
+
 // movesHoles reports whether the part may change which records are not here.
 func (p *part) movesHoles() bool {
-	return p.Page != nil || p.Fork != nil || p.Position != nil && len(p.Records) == 0
+	return p.Page != nil || p.Drop != nil || p.Fork != nil || p.Position != nil && len(p.Records) == 0
 }
 
 // isNewer reports whether the part writes something that the first version does not know.
@@ -586,7 +603,7 @@ func (p *part) forget(t *transaction) {
 		t.delete(store, within(p.key))
 	}
 	t.delete(storeSegments, within(0, p.key))
-	for _, name := range []string{pinnedName(p.Space), damagedName(p.Space), deletedName(p.Space), holesName(p.Space), branchName(p.Space)} {
+	for _, name := range []string{pinnedName(p.Space), damagedName(p.Space), deletedName(p.Space), holesName(p.Space), droppedName(p.Space), branchName(p.Space)} {
 		t.delete(storeMeta, js.ValueOf(name))
 	}
 	t.delete(storeSpaces, p.name)
@@ -595,7 +612,7 @@ func (p *part) forget(t *transaction) {
 
 // changesSpace reports whether the part may change the row of its space, which appending does not.
 func (p *part) changesSpace() bool {
-	return p.Insert != nil || p.SetCreated != nil || !p.SetModule.IsZero() || len(p.Records) > 0 || p.Position != nil
+	return p.Insert != nil || p.SetCreated != nil || !p.SetModule.IsZero() || len(p.Records) > 0 || p.Position != nil || p.Drop != nil
 }
 
 // writeRecords adds the segment of the part's records, in which those of merged are put too.

@@ -12,7 +12,7 @@
 //
 //	meta        name -> value; version/<space> -> counter; pinned/<space>, of those that are; deleted/<space>, of those that were; damaged/<space> -> up to
 //	            where records were that cannot all be read; holes/<space>, of those of whose log part was left out -> the number and
-//	            the chain on both sides of each hole, 80 bytes in all; branch/<space> -> how often the log went over to another
+//	            the chain on both sides of each hole, 80 bytes in all; dropped/<space> -> up to where the first of them is of what had expired; branch/<space> -> how often the log went over to another
 //	            branch; changes -> the number of the last commit that touched a
 //	            space, and which spaces the last ones touched (see changes.go)
 //	spaces      SpaceID -> genesis, signature, created, position, module, the newest segments

@@ -47,10 +47,10 @@ type recent struct {
 // drop forgets what was read. It is called with the store's mutex held.
 func (r *recent) drop() { *r = recent{drops: r.drops + 1} }
 
-// dropMoved forgets what was read of a space whose position was moved other than forward.
+// dropMoved forgets what was read of a space whose position was moved other than forward, or of which records were dropped.
 func (s *Store) dropMoved(c *replica.Commit) {
 	for i := range c.Spaces {
-		if part := &c.Spaces[i]; part.Forget || part.Position != nil && (part.Expect == nil || part.Position.Seq < part.Expect.Seq) {
+		if part := &c.Spaces[i]; part.Forget || part.Drop != nil || part.Position != nil && (part.Expect == nil || part.Position.Seq < part.Expect.Seq) {
 			s.mu.Lock()
 			s.recent.drop()
 			s.mu.Unlock()

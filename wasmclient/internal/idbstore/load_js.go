@@ -51,6 +51,7 @@ type loading struct {
 	damaged         map[space.ID]uint64
 	deleted         map[space.ID]bool
 	holes           map[space.ID][]replica.Hole
+	dropped         map[space.ID]uint64
 	branch          map[space.ID]uint64
 }
 
@@ -76,7 +77,7 @@ func (t *transaction) load() (*loading, error) {
 		return nil, err
 	}
 	l := &loading{
-		outbox: counts, rejected: map[space.ID]int{}, lost: map[space.ID]int{}, damaged: map[space.ID]uint64{}, deleted: map[space.ID]bool{}, holes: map[space.ID][]replica.Hole{}, branch: map[space.ID]uint64{}, ids: ids.result(), rows: rows.result(),
+		outbox: counts, rejected: map[space.ID]int{}, lost: map[space.ID]int{}, damaged: map[space.ID]uint64{}, deleted: map[space.ID]bool{}, holes: map[space.ID][]replica.Hole{}, dropped: map[space.ID]uint64{}, branch: map[space.ID]uint64{}, ids: ids.result(), rows: rows.result(),
 		names: names.result(), versions: values.result(), pinned: pinned.result(),
 	}
 	for _, requests := range few {
@@ -112,6 +113,9 @@ func (l *loading) take(name string, value []byte) (err error) {
 	if id, ok := spaceOf(holesPrefix, name); ok {
 		l.holes[id], err = decodeHoles(value)
 		return err
+	}
+	if id, ok := spaceOf(droppedPrefix, name); ok {
+		l.dropped[id], _ = decodeNumber(value)
 	}
 	if id, ok := spaceOf(branchPrefix, name); ok {
 		l.branch[id], err = decodeNumber(value)
@@ -218,6 +222,7 @@ func (l *loading) decodeSpaces(ids, rows, versions []byte) error {
 		spaces[i].Info.Damaged = l.damaged[spaces[i].Space]
 		spaces[i].Info.Deleted = l.deleted[spaces[i].Space]
 		spaces[i].Info.Holes = l.holes[spaces[i].Space]
+		spaces[i].Info.SetDropped(l.dropped[spaces[i].Space])
 		spaces[i].Info.Branch = l.branch[spaces[i].Space]
 	}
 	l.loaded.Spaces = spaces

@@ -23,7 +23,7 @@ const forgotten = 1 << 40
 
 // The names in meta. The counters of spaces are under versionPrefix and the space's digest in hexadecimal; under
 // pinnedPrefix and the same there is something for spaces that are pinned, under damagedPrefix the number of
-// [replica.SpaceInfo] for those that are damaged, under deletedPrefix something for those that were deleted, under holesPrefix the holes of those that have any, under branchPrefix how often one went over to another branch, unless never; under unnamedPrefix and a module's digest since when no space names it.
+// [replica.SpaceInfo] for those that are damaged, under deletedPrefix something for those that were deleted, under holesPrefix the holes of those that have any, under droppedPrefix up to where such a hole is of what had expired, under branchPrefix how often one went over to another branch, unless never; under unnamedPrefix and a module's digest since when no space names it.
 const (
 	metaEpoch     = "epoch"
 	metaIdentity  = "identity"
@@ -42,6 +42,7 @@ const (
 	deletedPrefix = "deleted/"
 	branchPrefix  = "branch/"
 	holesPrefix   = "holes/"
+	droppedPrefix = "dropped/"
 	unnamedPrefix = "unnamed/"
 )
 
@@ -54,6 +55,8 @@ func damagedName(id space.ID) string { return damagedPrefix + id.String() }
 func deletedName(id space.ID) string { return deletedPrefix + id.String() }
 
 func holesName(id space.ID) string { return holesPrefix + id.String() }
+
+func droppedName(id space.ID) string { return droppedPrefix + id.String() }
 
 func branchName(id space.ID) string { return branchPrefix + id.String() }
 

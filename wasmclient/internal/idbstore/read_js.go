@@ -49,7 +49,7 @@ func (s *Store) Refresh(ctx context.Context, id space.ID) (*replica.Snapshot, er
 		key := t.c.inKey(id)
 		epoch, counter, row := t.getMeta(metaEpoch), t.getMeta(versionName(id)), t.get(storeSpaces, jsbind.FromBytes(id[:]))
 		pinned, damaged, deleted := t.getMeta(pinnedName(id)), t.getMeta(damagedName(id)), t.getMeta(deletedName(id))
-		holes, branch := t.getMeta(holesName(id)), t.getMeta(branchName(id))
+		holes, dropped, branch := t.getMeta(holesName(id)), t.getMeta(droppedName(id)), t.getMeta(branchName(id))
 		refused, lost := t.getAll(storeRejected, within(key), 0), t.raw(false, storeLost, "count", within(key))
 		var err error
 		if snapshot.Outbox, err = t.entries(key); err != nil { // waits for what was asked above too
@@ -79,6 +79,7 @@ func (s *Store) Refresh(ctx context.Context, id space.ID) (*replica.Snapshot, er
 			if snapshot.Info.Holes, err = decodeHoles(holes.bytes()); err != nil {
 				return err
 			}
+			readDropped(&snapshot.Info, dropped)
 			if snapshot.Info.Branch, err = decodeNumber(branch.bytes()); err != nil {
 				return err
 			}
@@ -88,11 +89,12 @@ func (s *Store) Refresh(ctx context.Context, id space.ID) (*replica.Snapshot, er
 	if err != nil {
 		return nil, err
 	}
-	if snapshot.Info.Damaged > 0 || !snapshot.Known { // what is kept of it may be damaged, given up, or forgotten
-		s.mu.Lock()
+	s.mu.Lock()
+	dropped := s.recent.space == id && len(s.recent.kept) > 0 && s.recent.kept[0].first <= snapshot.Info.Dropped
+	if snapshot.Info.Damaged > 0 || !snapshot.Known || dropped { // what is kept of it may be damaged, given up, or forgotten
 		s.recent.drop()
-		s.mu.Unlock()
 	}
+	s.mu.Unlock()
 	return snapshot, nil
 }
 
