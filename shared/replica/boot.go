@@ -71,9 +71,7 @@ func (r *Replica) boot(s *spaceState) bool {
 // pushed since their records were on the way are pushed for it.
 func (r *Replica) leaveInbox(s *spaceState) {
 	for i := range s.feed.inbox {
-		b := &s.feed.inbox[i]
-		s.unsettle(b)
-		for _, id := range b.settle {
+		for _, id := range s.feed.inbox[i].settle {
 			if e := s.byID[id]; e != nil && !e.said && !e.inFlight {
 				s.push.rewind(e.Key)
 				r.wantPush(s)

@@ -111,6 +111,7 @@ func (r *Replica) resubscribe(s *spaceState) {
 func (r *Replica) dropInbox(s *spaceState) {
 	for i := range s.feed.inbox {
 		r.conn.credit += uint64(s.feed.inbox[i].size)
+		s.unsettle(&s.feed.inbox[i]) // a checkpoint may take the place of its records
 	}
 	s.feed.inbox = nil
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"skerry/shared/replica"
 	"skerry/shared/wire"
 )
 
@@ -32,6 +33,31 @@ func TestRecordsOnTheWayAreLeftOut(t *testing.T) {
 	position := s.tabled.at("a", 3)
 	s.verdicts("a", 1, wire.Verdict{Kind: wire.Duplicate, Position: position})
 	s.settle()
+	s.wantsOutbox("a", "")
+	if s.hangup != "" {
+		t.Error(s.hangup)
+	}
+}
+
+// The records of a row that the server has accepted come while the store is read, since another tab changed it. They are dropped, to be asked for again, and a checkpoint takes their
+// place: the row leaves the outbox. It stayed there for as long as the connection did.
+func TestRecordsThatAreAskedForAgainAreLeftOut(t *testing.T) {
+	s := farAway(t, 100)
+	s.write("a", tx(50))
+	s.settle()
+	s.stores("a", tx(60))
+	s.verdicts("a", 1, wire.Verdict{Kind: wire.Accepted, Position: s.stores("a", tx(50))})
+	s.settle()
+	s.wantsOutbox("a", "50 accepted")
+	s.receive(s.events("a", 2, 2))
+	s.step(replica.Committed{ID: s.store1().ID, Result: &replica.CommitResult{Stale: true, Epoch: s.core.Meta().Epoch}})
+	s.receive(s.events("a", 3, 3)) // while the store is read
+	s.settle()
+	s.tell()
+	s.receive(&wire.Ended{Space: idOf("a"), Code: wire.CodeResumeGone}) // what is behind the first has expired
+	s.arrives()
+	s.settle()
+	s.isAt(s.place)
 	s.wantsOutbox("a", "")
 	if s.hangup != "" {
 		t.Error(s.hangup)
