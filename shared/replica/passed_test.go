@@ -63,3 +63,33 @@ func TestRecordsThatAreAskedForAgainAreLeftOut(t *testing.T) {
 		t.Error(s.hangup)
 	}
 }
+
+// A row is discarded while the rows to be pushed are read, and the answer has it still. It is not there any more: it stayed in memory, and was counted as one that waits, for as long as the
+// connection did.
+func TestRowsAreReadWhileOneIsDiscarded(t *testing.T) {
+	s := synced(t)
+	s.write("a", tx(1))
+	s.settle()
+	s.reload()
+	s.lead()
+	s.settle()
+	s.greet()
+	s.caughtUp("a")
+	for len(s.refresh) > 0 {
+		s.refreshed()
+	}
+	if len(s.rows) != 1 {
+		t.Fatalf("%d reads", len(s.rows))
+	}
+	read := s.rows[0]
+	s.rows = nil
+	rows := s.store.Outbox(idOf("a"), read.After, read.MaxBytes)
+	s.step(replica.Discard{Ref: s.ref(), Space: idOf("a"), ID: eventID(1)})
+	s.settle()
+	s.wantsOutbox("a", "")
+	s.step(replica.RowsRead{Space: idOf("a"), After: read.After, Rows: rows})
+	s.settle()
+	if n := s.core.Status().Pending; n != 0 {
+		t.Errorf("%d transactions wait", n)
+	}
+}

@@ -347,7 +347,7 @@ func (r *Replica) rowsRead(in RowsRead) {
 	}
 	for i := range in.Rows {
 		row := &in.Rows[i]
-		if s.byID[row.ID] == nil && (len(s.entries) == 0 || row.Key > s.entries[len(s.entries)-1].Key) {
+		if s.byID[row.ID] == nil && row.Key > p.readTo && (len(s.entries) == 0 || row.Key > s.entries[len(s.entries)-1].Key) {
 			s.add(&entry{Entry: row.Entry, sent: true}) // another tab appended it: to pass over it would break the order
 		}
 		p.rows = append(p.rows, *row)
