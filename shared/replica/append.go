@@ -3,7 +3,6 @@ package replica
 import (
 	"slices"
 
-	"skerry/shared/module"
 	"skerry/shared/space"
 	"skerry/shared/wire"
 )
@@ -427,7 +426,7 @@ func (s *spaceState) appended(r *Replica, key uint64, o *appendOperation) {
 		p.bytes += e.Size
 	}
 	s.add(e)
-	if p.unknown && t.Events[0].Type == module.TypeModule {
+	if p.unknown && upgrades(t) {
 		r.delay(s, r.now) // it may be what is waited for
 	}
 }

@@ -61,8 +61,8 @@ type pushed struct {
 // upgrade returns the module that a transaction of the push names, zero if it is none that does.
 func (p *pushed) upgrade(id space.ULID) (name digest.Digest) {
 	for i := range p.rows {
-		if first := &p.rows[i].Transaction.Events[0]; p.rows[i].ID == id && first.Type == module.TypeModule {
-			name, _ = module.UpgradeTo(first.Payload)
+		if t := &p.rows[i].Transaction; p.rows[i].ID == id && upgrades(t) {
+			name, _ = module.UpgradeTo(t.Events[0].Payload)
 		}
 	}
 	return name
@@ -239,7 +239,7 @@ func (r *Replica) pushOne(s *spaceState) turn {
 	for taken < len(p.rows) && len(sent.ids) < pushCount {
 		row := &p.rows[taken]
 		e := s.byID[row.ID]
-		if e == nil || taken == first || e.inFlight && row.upgrades() || e.State == Withdrawn || e.settling || !r.proven(row.Transaction.Author) {
+		if e == nil || taken == first || e.inFlight && upgrades(&row.Transaction) || e.State == Withdrawn || e.settling || !r.proven(row.Transaction.Author) {
 			if e != nil && e.State == Waiting && !r.proven(row.Transaction.Author) {
 				e.Code = wire.CodeAuthRequired
 			}

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"skerry/shared/module"
+	"skerry/shared/space"
 	"skerry/shared/wire"
 )
 
@@ -20,8 +21,8 @@ func (r *Replica) turned(s *spaceState) {
 	}
 }
 
-// upgrades reports whether a row takes its space over to another module.
-func (row *OutboxRow) upgrades() bool { return row.Transaction.Events[0].Type == module.TypeModule }
+// upgrades reports whether a transaction takes its space over to another module.
+func upgrades(t *space.Transaction) bool { return t.Events[0].Type == module.TypeModule }
 
 // upgradeAwaited returns which of the rows read ahead is an upgrade that goes before the ones in front of it, since one of those waits for a module that knows it: who
 // wrote both would wait for ever. It is -1 where there is none.
@@ -33,7 +34,7 @@ func (r *Replica) upgradeAwaited(s *spaceState) int {
 		if e == nil || e.State != Waiting || e.settling || e.inFlight || !r.proven(row.Transaction.Author) {
 			continue
 		}
-		if waits && row.upgrades() {
+		if waits && upgrades(&row.Transaction) {
 			return i
 		}
 		waits = waits || awaitsModule(e.Code)

@@ -11,8 +11,8 @@ import (
 	"skerry/shared/wire"
 )
 
-// What waits for a module that knows its schema holds back what was written behind it, in order. Discarded it is gone, as the server has said that it is not in the log, and the rest goes on.
-func TestWhatIsDiscardedWhileItWaitsForAModule(t *testing.T) {
+// awaitsAModule returns a story whose first row waits for a module that knows its schema, and the second behind it.
+func awaitsAModule(t *testing.T) *story {
 	s := synced(t)
 	s.write("a", tx(1), tx(2))
 	s.settle()
@@ -20,6 +20,19 @@ func TestWhatIsDiscardedWhileItWaitsForAModule(t *testing.T) {
 	s.verdicts("a", 1, deferred(wire.CodeSchemaUnknown, 0))
 	s.verdicts("a", 2, deferred(wire.CodeBehind, 0))
 	s.settle()
+	return s
+}
+
+// upgrade makes the transaction by ann of one event that takes its space over to a module of a number.
+func upgrade(n byte) space.Transaction {
+	t := tx(n)
+	t.Events[0].Type, t.Events[0].Payload = module.TypeModule, module.Upgrade(digest.Of([]byte{n}), nil)
+	return t
+}
+
+// What waits for a module that knows its schema holds back what was written behind it, in order. Discarded it is gone, as the server has said that it is not in the log, and the rest goes on.
+func TestWhatIsDiscardedWhileItWaitsForAModule(t *testing.T) {
+	s := awaitsAModule(t)
 	s.step(replica.Discard{Ref: s.ref(), Space: idOf("a"), ID: eventID(1)})
 	s.settle()
 	if got := s.decided(); got != "1 discarded" {
@@ -34,8 +47,8 @@ func TestWhatIsDiscardedWhileItWaitsForAModule(t *testing.T) {
 // goesOver puts an upgrade of another device into the server's log, and has the page hear of it.
 func (s *story) goesOver(name string, id byte) {
 	s.t.Helper()
-	t := tx(id)
-	t.Author, t.Events[0].Type, t.Events[0].Payload = "another", module.TypeModule, module.Upgrade(digest.Of([]byte{id}), nil)
+	t := upgrade(id)
+	t.Author = "another"
 	at := s.stores(name, t)
 	s.receive(s.events(name, at.Seq, at.Seq))
 	s.settle()
@@ -109,18 +122,7 @@ func TestWhatWaitsForElseStaysPutOff(t *testing.T) {
 
 // What waits for a module that knows it lets the upgrade to that go first, which was written behind it by the same author: else both wait for ever. The others keep their order.
 func TestTheUpgradeThatIsAwaitedGoesFirst(t *testing.T) {
-	s := synced(t)
-	s.write("a", tx(1), tx(2))
-	s.settle()
-	s.wants("push a/1 1, push a/2 2")
-	s.verdicts("a", 1, deferred(wire.CodeSchemaUnknown, 0))
-	s.verdicts("a", 2, deferred(wire.CodeBehind, 0))
-	s.settle()
-	upgrade := func(n byte) space.Transaction {
-		t := tx(n)
-		t.Events[0].Type, t.Events[0].Payload = module.TypeModule, module.Upgrade(digest.Of([]byte{n}), nil)
-		return t
-	}
+	s := awaitsAModule(t)
 	s.write("a", upgrade(3))
 	s.settle()
 	s.wants("push a/3 resume 3 1 2")

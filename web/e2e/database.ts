@@ -16,6 +16,11 @@ export interface DatabaseExport {
   readonly stores: readonly StoreExport[];
 }
 
+/** The name of the database of the page's replica. */
+export function databaseOf(page: Tab): Promise<string> {
+  return page.evaluate(async () => (await indexedDB.databases()).find(({ name }) => name?.startsWith("skerry/"))!.name!);
+}
+
 /** Reads every store of a database, in one transaction. */
 export function exportDatabase(page: Tab, name: string): Promise<DatabaseExport> {
   return page.evaluate(async (name) => {

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { Page } from "playwright-core";
 import { root } from "../test/root.js";
-import { exportDatabase, importDatabase } from "./database.js";
+import { databaseOf, exportDatabase, importDatabase } from "./database.js";
 import { World } from "./world.js";
 
 /** Makes the site with a worker whose clock goes a day and an hour on when its page says so, as for a device that comes back on the next day. */
@@ -24,12 +24,9 @@ function site(dir: string): string {
 
 const nextDay = (page: Page) => page.evaluate(() => new BroadcastChannel("next day").postMessage(""));
 
-/** The name of the page's database. */
-const database = (page: Page) => page.evaluate(async () => (await indexedDB.databases()).find(({ name }) => name?.startsWith("skerry/"))!.name!);
-
 /** Which of some words are anywhere in the rows of the page's database that hold a space's log. */
 async function stored(page: Page, words: readonly string[]): Promise<string[]> {
-  const { stores } = await exportDatabase(page, await database(page));
+  const { stores } = await exportDatabase(page, await databaseOf(page));
   const text = JSON.stringify(stores.find(({ name }) => name === "segments")!.rows);
   return words.filter((word) => text.includes(Buffer.from(word).toString("hex")));
 }
@@ -76,7 +73,7 @@ test("a device that was away while events expired drops what they said, keeps it
     await reaches(bob.page, id, 3);
     await bob.wire.cut();
     await set(bob.page, id, "3", "raspberry", "durable");
-    const name = await database(bob.page);
+    const name = await databaseOf(bob.page);
     const before = await exportDatabase(bob.page, name); // in which it waits
     await bob.wire.mend();
     await bob.poke();

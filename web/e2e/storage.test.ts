@@ -4,16 +4,9 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Page } from "playwright-core";
+import { databaseOf } from "./database.js";
 import type { Replica } from "./replica.js";
 import { assertSameLogs, World } from "./world.js";
-
-/** The database of a page's replica. */
-function databaseOf(page: Page): Promise<string> {
-  return page.evaluate(async () => {
-    const names = (await indexedDB.databases()).map(({ name }) => name!);
-    return names.find((name) => name.startsWith("skerry/"))!;
-  });
-}
 
 /** Makes a space of which the server has so many events. */
 async function spaceOf(ada: Replica, events: number): Promise<string> {
